@@ -1,0 +1,252 @@
+// config: environment -> Config. Every default and every limit of the daemon stands here, with its
+// unit in its name. Nothing else reads process.env. No effects: checking that a path exists or that
+// a port is free is done where it matters.
+
+import { createHash } from 'node:crypto';
+import { homedir } from 'node:os';
+import { isAbsolute, join, resolve } from 'node:path';
+import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from './lib/ipv4.ts';
+
+/** Every bound of the program. A test asserts the relations between them. */
+export const LIMITS = {
+  /** Largest request body of any route but plugin installation. */
+  bodyBytesMax: 1024 * 1024,
+  /** Largest plugin manifest, cloud-init documents included. */
+  manifestBytesMax: 4 * 1024 * 1024,
+  /** A body must be complete this long after its head. */
+  bodyTimeoutMs: 20_000,
+  /** Most requests whose body or answer is still under way. */
+  requestsInFlightMax: 4096,
+  /** Most rows of one list page; also the default. */
+  listLimitMax: 100_000,
+  /** Most VMs of one daemon. */
+  vmsMax: 100_000,
+  /** Operations (create, start, stop, delete) that run at once; the rest wait in line. */
+  operationsRunningMax: 64,
+  /** Operations that may wait in line; more answer 503. */
+  operationsWaitingMax: 4096,
+  /** Operations that may wait for one VM; more answer 409. */
+  operationsPerVmMax: 8,
+  /** Jobs that may wait for a worker thread; more answer 503. */
+  jobsWaitingMax: 8192,
+  workerThreads: 4,
+  /** From launch until the hypervisor's control socket must have answered. */
+  launchTimeoutMs: 30_000,
+  /** One command on a control socket. */
+  controlTimeoutMs: 5_000,
+  /** Guest asked to power off -> SIGTERM. */
+  stopGraceMs: 10_000,
+  /** SIGTERM -> SIGKILL. */
+  stopTerminateMs: 5_000,
+  /** SIGKILL -> the stop is reported as failed. */
+  stopKillMs: 10_000,
+  /** A released address is not given out again for so long, unless the pool is empty. */
+  addressQuarantineMs: 60_000,
+  /** Newest events kept in memory for replay; older ones are read from the store. */
+  eventRingMax: 4096,
+  /** Events kept in the store. */
+  eventsStoredMax: 100_000,
+  /** Most readers of event streams at once. */
+  eventStreamsMax: 2048,
+  /** A comment is sent on a silent stream so often. */
+  eventHeartbeatMs: 15_000,
+  /** A reader that takes nothing for so long is cut off. */
+  eventStallMs: 30_000,
+  /** Events written to one reader in one go before others get their turn. */
+  eventBatchMax: 256,
+  /** A console or hypervisor log is cut back to its newest half when it is larger than this. */
+  logBytesMax: 1024 * 1024,
+  /** How often logs are looked at. */
+  logTrimIntervalMs: 10_000,
+  /** The daemon's own log file is rotated at this size; one older file is kept. */
+  daemonLogBytesMax: 16 * 1024 * 1024,
+  /** Lines of the hypervisor's log that an error carries. */
+  errorLogLinesMax: 8,
+  /** x86 Linux cuts the command line here, the closing NUL included (COMMAND_LINE_SIZE). */
+  kernelCmdlineBytesMax: 2048,
+  /** From SIGTERM until requests that still run are abandoned. */
+  drainTimeoutMs: 20_000,
+  /** Largest vCPU count and memory that a VM may ask for. */
+  cpuCoresMax: 64,
+  memoryMbMin: 32,
+  memoryMbMax: 1024 * 1024,
+  /** Longest unix socket path that Linux takes (sun_path less the NUL). */
+  unixPathBytesMax: 107,
+  /** A main-thread stall longer than this is logged. */
+  loopStallMs: 100,
+  /** A canary guest must have booted under KVM in this time. */
+  kvmCanaryTimeoutMs: 10_000,
+} as const;
+
+export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
+export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
+
+/** The daemon's settings, checked and complete. All paths are absolute. */
+export interface Config {
+  readonly home: string;
+  readonly statePath: string;
+  readonly runtimeDirectory: string;
+  readonly logDirectory: string;
+  /** Where the daemon's own log goes; null means standard output. */
+  readonly logFile: string | null;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  /** Manifests and configs may name files below these directories only. */
+  readonly mediaDirectories: readonly string[];
+  readonly listen: ListenAddress;
+  /** The endpoint that guests are told, host:port. */
+  readonly advertise: { readonly host: string; readonly port: number };
+  readonly bridge: string;
+  readonly subnet: Ipv4Network;
+  readonly hostIp: string;
+  /** Name servers for guests; empty means: those of the host. */
+  readonly nameServers: readonly string[];
+  readonly hypervisor: HypervisorChoice;
+  readonly accelerator: AcceleratorChoice;
+  readonly kernelBzImage: string;
+  readonly kernelVmlinux: string;
+  readonly apiKey: string | null;
+  readonly allowedNetworks: readonly Ipv4Network[];
+  readonly corsOrigins: readonly string[];
+  /** Four hex digits that tell this home's kernel objects from those of another daemon. */
+  readonly hostTag: string;
+}
+
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+/** The settings are wrong; `problems` names each variable and what to do. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(problems.join('; '));
+    this.problems = problems;
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Reads the settings. Throws ConfigError with every problem at once. */
+export function loadConfig(environment: Environment): Config {
+  const problems: string[] = [];
+  const read = reader(environment, problems);
+  const home = read.path('VOLANT_HOME', join(homedir(), '.volant'));
+  const listen = read.listen('VOLANT_API_LISTEN', '127.0.0.1:7777');
+  const network = readNetwork(read, problems);
+  const runtimeDirectory = read.path('VOLANT_RUNTIME_DIR', join(home, 'run'));
+  const config: Config = {
+    home,
+    statePath: read.path('VOLANT_DB_PATH', join(home, 'state')),
+    runtimeDirectory,
+    logDirectory: read.path('VOLANT_LOG_DIR', join(home, 'logs')),
+    logFile: environment['VOLANT_LOG_FILE'] ? resolve(environment['VOLANT_LOG_FILE']) : null,
+    logLevel: read.choice('VOLANT_LOG_LEVEL', ['debug', 'info', 'warn', 'error'], 'info'),
+    mediaDirectories: read
+      .list('VOLANT_MEDIA_DIRS', ':')
+      .concat(join(home, 'images'))
+      .map((directory) => resolve(expandHome(directory))),
+    listen,
+    advertise: read.advertise('VOLANT_API_ADVERTISE', listen, network.hostIp),
+    ...network,
+    nameServers: read.list('VOLANT_DNS', ',').filter((address) => {
+      if (parseIpv4(address) === null)
+        problems.push(`VOLANT_DNS: ${address} is not an IPv4 address`);
+      return true;
+    }),
+    hypervisor: read.hypervisor('VOLANT_HYPERVISOR'),
+    accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
+    kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
+    kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
+    apiKey: environment['VOLANT_API_KEY'] || null,
+    allowedNetworks: read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
+      const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);
+      if (parsed === null) problems.push(`VOLANT_API_ALLOW_CIDR: ${text} is not an IPv4 CIDR`);
+      return parsed ?? [];
+    }),
+    corsOrigins: read.list('VOLANT_CORS_ORIGINS', ','),
+    hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),
+  };
+  const longestSocket = join(runtimeDirectory, '9999999999', 'serial.sock');
+  if (Buffer.byteLength(longestSocket) > LIMITS.unixPathBytesMax) {
+    problems.push(
+      `VOLANT_RUNTIME_DIR: ${runtimeDirectory} is too long for unix sockets, choose one under 80 bytes`,
+    );
+  }
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+function readNetwork(
+  read: ReturnType<typeof reader>,
+  problems: string[],
+): Pick<Config, 'bridge' | 'subnet' | 'hostIp'> {
+  const bridge = read.text('VOLANT_BRIDGE', 'vbr0');
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}$/.test(bridge)) {
+    problems.push('VOLANT_BRIDGE: use 1 to 15 letters, digits, "-" or "_"');
+  }
+  const subnetText = read.text('VOLANT_SUBNET', '192.168.127.0/24');
+  const subnet = parseCidr(subnetText);
+  const hostIp = read.text('VOLANT_HOST_IP', '192.168.127.1');
+  const hostAddress = parseIpv4(hostIp);
+  if (subnet === null) problems.push(`VOLANT_SUBNET: ${subnetText} is not an IPv4 CIDR`);
+  else if (sizeOf(subnet) < 4) problems.push('VOLANT_SUBNET: use a prefix of /30 or shorter');
+  if (hostAddress === null || (subnet !== null && !contains(subnet, hostAddress))) {
+    problems.push(`VOLANT_HOST_IP: ${hostIp} is not an address of ${subnetText}`);
+  }
+  return { bridge, subnet: subnet ?? { base: 0, prefixLength: 24 }, hostIp };
+}
+
+function reader(environment: Environment, problems: string[]) {
+  const text = (name: string, fallback: string): string => environment[name]?.trim() || fallback;
+  return {
+    text,
+    path: (name: string, fallback: string): string => resolve(expandHome(text(name, fallback))),
+    list: (name: string, separator: string): string[] =>
+      text(name, '')
+        .split(separator)
+        .map((item) => item.trim())
+        .filter((item) => item !== ''),
+    choice: <const T extends string>(name: string, choices: readonly T[], fallback: T): T => {
+      const value = text(name, fallback);
+      const chosen = choices.find((choice) => choice === value);
+      if (chosen === undefined) problems.push(`${name}: use one of ${choices.join(', ')}`);
+      return chosen ?? fallback;
+    },
+    hypervisor: (name: string): HypervisorChoice => {
+      const value = text(name, 'auto');
+      if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
+      if (isAbsolute(value)) return { path: value };
+      problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
+      return 'auto';
+    },
+    listen: (name: string, fallback: string): ListenAddress => {
+      const value = text(name, fallback);
+      if (value.startsWith('unix:')) return { kind: 'unix', path: resolve(value.slice(5)) };
+      const parsed = splitHostPort(value);
+      if (parsed !== null) return { kind: 'tcp', ...parsed };
+      problems.push(`${name}: use host:port or unix:/path, not ${value}`);
+      return { kind: 'tcp', host: '127.0.0.1', port: 7777 };
+    },
+    advertise: (name: string, listen: ListenAddress, hostIp: string): Config['advertise'] => {
+      const parsed = splitHostPort(text(name, ''));
+      if (parsed !== null) return parsed;
+      if (environment[name]) problems.push(`${name}: use host:port`);
+      if (listen.kind === 'unix') return { host: hostIp, port: 7777 };
+      const local = /^(localhost|127\.|0\.0\.0\.0|::)/.test(listen.host);
+      return { host: local ? hostIp : listen.host, port: listen.port };
+    },
+  };
+}
+
+function splitHostPort(value: string): { host: string; port: number } | null {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[2]);
+  if (match?.[1] === undefined || !(port <= 65535)) return null;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
+
+function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+}

@@ -1,0 +1,252 @@
+// engine: what the engine needs from the world, as types. store, hypervisor and workers implement
+// these and import nothing else from here; main.ts joins them. No code.
+
+import type {
+  Accelerator,
+  AddressLease,
+  ConfigRecord,
+  DriverName,
+  EventBody,
+  HostChanges,
+  PluginRecord,
+  ProcessIdentity,
+  StoredEvent,
+  VmRecord,
+} from './records.ts';
+
+// ---------------------------------------------------------------------------------------- store
+
+/** One put (value) or removal (null). */
+export type Write =
+  | { readonly table: 'vms'; readonly key: number; readonly value: VmRecord | null }
+  | {
+      readonly table: 'configs';
+      readonly key: readonly [vmId: number, version: number];
+      readonly value: ConfigRecord | null;
+    }
+  | { readonly table: 'addresses'; readonly key: string; readonly value: AddressLease | null }
+  | { readonly table: 'plugins'; readonly key: string; readonly value: PluginRecord | null }
+  | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
+  | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
+  | {
+      readonly table: 'meta';
+      readonly key: 'kvmVerdicts';
+      readonly value: Record<string, boolean>;
+    };
+
+/** All that is in the store when the daemon starts, events and old configs excepted. */
+export interface Snapshot {
+  readonly vms: readonly VmRecord[];
+  readonly addresses: readonly (readonly [address: string, lease: AddressLease])[];
+  readonly plugins: readonly PluginRecord[];
+  readonly lastVmId: number;
+  readonly lastSequence: number;
+  readonly hostChanges: HostChanges;
+  readonly kvmVerdicts: Readonly<Record<string, boolean>>;
+}
+
+export interface StorePort {
+  load(): Snapshot;
+  /**
+   * Writes everything in one transaction, events numbered in order, and resolves when it is on disk.
+   * Commits resolve in the order in which they were called. Rejects with STORE_UNAVAILABLE, and then
+   * nothing of it was written and no event number was used up.
+   */
+  commit(writes: readonly Write[], events: readonly EventBody[]): Promise<readonly StoredEvent[]>;
+  /** One config of a VM, or undefined. */
+  config(vmId: number, version: number): ConfigRecord | undefined;
+  /** Configs of a VM, newest first. */
+  configs(vmId: number, limit: number): readonly ConfigRecord[];
+  /** Events after a number, oldest first, at most `limit`. */
+  eventsAfter(sequence: number, limit: number): readonly StoredEvent[];
+  /** The oldest number that is still stored; lastSequence + 1 when there is none. */
+  oldestSequence(): number;
+  /** false while writes fail. */
+  readonly healthy: boolean;
+  close(): Promise<void>;
+}
+
+// ----------------------------------------------------------------------------------------- host
+
+/** How a process ended. Both null: it is gone, but it was not our child and left no status. */
+export interface ProcessExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A live process under watch. The pidfd behind it is closed by the host when the exit was seen. */
+export interface WatchedProcess {
+  readonly identity: ProcessIdentity;
+  /** Resolves once, when the process is gone. Never rejects. */
+  readonly exited: Promise<ProcessExit>;
+  /** Sends a signal through the pidfd: it can never hit another process. A process that is gone is no error. */
+  signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+}
+
+export interface LaunchRequest {
+  readonly executable: string;
+  /** Without argv[0]. */
+  readonly argv: readonly string[];
+  readonly workingDirectory: string;
+  /** stdout and stderr are appended here. */
+  readonly logPath: string;
+  /** Name of a child of the daemon's own cgroup. */
+  readonly cgroupName: string;
+}
+
+export interface NetworkSpec {
+  readonly bridge: string;
+  readonly hostIp: string;
+  readonly prefixLength: number;
+  /** CIDR text of the guests' network, for the NAT rules. */
+  readonly subnet: string;
+}
+
+/** What the hypervisor probe found. */
+export interface HypervisorFacts {
+  readonly driver: DriverName;
+  readonly executable: string;
+  readonly version: string;
+  readonly accelerator: Accelerator;
+  /** Why this accelerator, a sentence for a person. */
+  readonly reason: string;
+  /** The host's TSC frequency; TCG hands the host's counter to its guests. */
+  readonly tscKhz: number;
+}
+
+export interface MediaFacts {
+  /** The path with every symbolic link resolved. */
+  readonly realPath: string;
+  readonly sizeBytes: number;
+}
+
+/** Objects in the kernel and on disk that carry this daemon's tag. */
+export interface HostInventory {
+  readonly bootId: string;
+  readonly tapNames: readonly string[];
+  readonly runDirectoryIds: readonly number[];
+  /** Processes whose command line names one of our run directories. */
+  readonly processes: readonly { readonly vmId: number; readonly identity: ProcessIdentity }[];
+  readonly cgroupNames: readonly string[];
+  /** VMs whose hypervisor removed its pid file: it ended in good order. */
+  readonly orderlyExitIds: readonly number[];
+}
+
+/** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
+export interface HostPort {
+  /** Creates what is missing of bridge, its address, forwarding and NAT. Idempotent. */
+  ensureNetwork(spec: NetworkSpec): Promise<HostChanges>;
+  /** Removes the NAT rules, and what `changes` says that we made. Idempotent. */
+  removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
+  /** Creates a persistent tap, makes it a port of the bridge and brings it up. Idempotent. */
+  attachTap(tapName: string, bridge: string): Promise<void>;
+  /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
+  removeTap(tapName: string): Promise<void>;
+  /** Creates an empty run directory, 0700. An old one of this id is removed first. */
+  createRunDirectory(vmId: number): Promise<void>;
+  removeRunDirectory(vmId: number): Promise<void>;
+  launch(request: LaunchRequest): Promise<WatchedProcess>;
+  /** Watches a process that another daemon launched. null when it is gone or not the same any more. */
+  adopt(identity: ProcessIdentity): Promise<WatchedProcess | null>;
+  /** Removes a VM's cgroup. Absent is fine. */
+  removeCgroup(cgroupName: string): Promise<void>;
+  /** Removes the daemon's own cgroup, which must have no children left. Absent is fine. */
+  removeCgroupRoot(): Promise<void>;
+  /** MEDIA_NOT_ALLOWED, MEDIA_INVALID. Links are followed before the directories are compared. */
+  inspectMedia(path: string): Promise<MediaFacts>;
+  /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */
+  findKernel(): Promise<MediaFacts>;
+  /** The last lines of a log, oldest first, cut to LIMITS. Missing is empty. */
+  readLogTail(path: string): Promise<readonly string[]>;
+  /** Cuts logs of these VMs back to LIMITS.logBytesMax. */
+  trimLogs(vmIds: readonly number[]): Promise<void>;
+  inventory(): Promise<HostInventory>;
+  /** Finds and checks the hypervisor, boots a KVM canary where that is needed. HYPERVISOR_MISSING. */
+  probeHypervisor(kvmVerdicts: Readonly<Record<string, boolean>>): Promise<{
+    readonly facts: HypervisorFacts;
+    readonly kvmVerdicts: Readonly<Record<string, boolean>>;
+  }>;
+  /** Percentages of the whole host, 0 to 100, always finite. */
+  usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;
+  /** Name servers of the host that a guest can reach (no loopback addresses). */
+  nameServers(): Promise<readonly string[]>;
+  close(): Promise<void>;
+}
+
+// ----------------------------------------------------------------------------------- hypervisor
+
+export interface DiskSpec {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly: boolean;
+  readonly serial: string;
+}
+
+/** Everything a driver needs to know about one launch; no decision is left to it but how to say it. */
+export interface LaunchSpec {
+  readonly vmId: number;
+  readonly name: string;
+  readonly machine: 'microvm' | 'q35';
+  readonly cpuCores: number;
+  readonly memoryMb: number;
+  readonly kernelPath: string;
+  readonly initramfsPath: string | null;
+  /** The whole command line, `volant.*` arguments included. */
+  readonly kernelCmdline: string;
+  readonly disks: readonly DiskSpec[];
+  readonly network: { readonly tapName: string; readonly macAddress: string } | null;
+  readonly vsockCid: number;
+  readonly runDirectory: string;
+  readonly start: { readonly kind: 'cold' };
+}
+
+/** Files that every driver makes in the run directory; recovery and clients rely on the names. */
+export const RUN_FILES = {
+  control: 'control.sock',
+  agent: 'agent.sock',
+  serial: 'serial.sock',
+  consoleLog: 'console.log',
+  hypervisorLog: 'hypervisor.log',
+  pidFile: 'hypervisor.pid',
+} as const;
+
+/** Why a guest's machine ended, as its hypervisor told it. */
+export type GuestEnd = 'power-off' | 'reset' | 'panic' | 'host-request';
+
+/** A connection to a hypervisor's control socket. */
+export interface ControlConnection {
+  /** What the hypervisor said about the guest's end; undefined while it runs or if it said nothing. */
+  readonly guestEnd: GuestEnd | undefined;
+  /** Presses the power button. */
+  powerButton(): Promise<void>;
+  /** 'running', 'paused' or what else the hypervisor says. */
+  status(): Promise<string>;
+  close(): void;
+}
+
+/** The channel to the agent in a guest; connects by itself and again after it was lost. */
+export interface AgentConnection {
+  /** Resolves when the agent answered for the first time, rejects with the signal's reason. */
+  ready(signal: AbortSignal): Promise<void>;
+  /** Gives the agent the manifest that did not fit on the command line. */
+  sendManifest(manifestJson: string, signal: AbortSignal): Promise<void>;
+  /** Asks for an orderly power-off; resolves when the agent has accepted. */
+  powerOff(signal: AbortSignal): Promise<void>;
+  close(): void;
+}
+
+export interface HypervisorPort {
+  /** LaunchSpec -> command line. Pure. */
+  command(
+    spec: LaunchSpec,
+    facts: HypervisorFacts,
+  ): { executable: string; argv: readonly string[] };
+  /** Connects to the control socket and resolves when the hypervisor answered. Retries until the signal aborts. */
+  connect(
+    driver: DriverName,
+    runDirectory: string,
+    signal: AbortSignal,
+  ): Promise<ControlConnection>;
+  /** null where the driver has no agent (the simulator). */
+  agent(driver: DriverName, runDirectory: string): AgentConnection | null;
+}

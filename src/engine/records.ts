@@ -1,0 +1,95 @@
+// engine: what is remembered about each thing. These are the shapes in the store; the shapes of the
+// API are in schema/. Only types and nothing that can run: store, workers and hypervisor import them.
+
+import type { Manifest } from '../schema/manifest.ts';
+import type { VmStatus } from '../schema/vm.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
+
+/** A process that cannot be mistaken for another: pids are reused, these three together are not. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat, clock ticks since boot. */
+  readonly startTimeTicks: number;
+  /** /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
+}
+
+export type DriverName = 'qemu' | 'simulator';
+export type Accelerator = 'kvm' | 'tcg' | 'none';
+export type NetworkMode = 'bridged' | 'vsock';
+
+/** All that is leased for one VM. Derived names (tap, CID, MAC) come from the id, which is never reused. */
+export interface VmLeases {
+  /** Dotted quad; null without a bridged network. */
+  readonly ipAddress: string | null;
+  readonly macAddress: string;
+  /** null without a bridged network. */
+  readonly tapName: string | null;
+  readonly vsockCid: number;
+}
+
+export interface VmRecord {
+  readonly id: number;
+  readonly name: string;
+  readonly status: VmStatus;
+  readonly plugin: string;
+  readonly runtime: string;
+  readonly cpuCores: number;
+  readonly memoryMb: number;
+  /** What the API shows: our base arguments and the user's, without `volant.*`. */
+  readonly kernelCmdline: string;
+  readonly networkMode: NetworkMode;
+  readonly leases: VmLeases;
+  /** The newest config; a start uses it. */
+  readonly configVersion: number;
+  /** True until the VM has run for the first time: a create that is cut off is undone, not kept. */
+  readonly neverRan: boolean;
+  readonly driver: DriverName;
+  /** null when no hypervisor of this VM can be alive. */
+  readonly process: ProcessIdentity | null;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+export interface ConfigRecord {
+  readonly vmId: number;
+  readonly version: number;
+  readonly config: VmConfig;
+  readonly updatedAtMs: number;
+}
+
+export interface PluginRecord {
+  readonly manifest: Manifest;
+  readonly enabled: boolean;
+  readonly installedAtMs: number;
+}
+
+/** Who holds an address, or since when nobody does. */
+export interface AddressLease {
+  readonly vmId: number | null;
+  readonly releasedAtMs: number | null;
+}
+
+/** An event before it has its number: the body that clients get as `data`. */
+export interface EventBody {
+  readonly type: string;
+  readonly name: string;
+  readonly status: string;
+  readonly ip_address?: string;
+  readonly mac_address?: string;
+  readonly pid?: number;
+  readonly timestamp: string;
+  readonly message?: string;
+}
+
+export interface StoredEvent {
+  /** Dense: 1, 2, 3 and so on, over restarts. */
+  readonly sequence: number;
+  readonly body: EventBody;
+}
+
+/** Changes that the daemon made to the host beside its own objects, with what was there before. */
+export interface HostChanges {
+  readonly ipForwardBefore?: string;
+  readonly bridgeCreated?: boolean;
+}

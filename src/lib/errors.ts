@@ -1,0 +1,90 @@
+// lib: every error that a client can see, in one table. A code is a promise: it never changes its
+// meaning, and docs/errors.md lists exactly these (a test compares the two). Messages that depend on
+// the case belong where the error is thrown, not here.
+
+/** What a code always means. */
+interface ErrorKind {
+  /** HTTP status of the answer. */
+  readonly status: number;
+  /** The default message, a sentence for a person. */
+  readonly title: string;
+}
+
+export const ERRORS = {
+  BODY_INVALID: { status: 400, title: 'The request body is not valid' },
+  PARAMETER_INVALID: { status: 400, title: 'A parameter of the request is not valid' },
+  JSON_INVALID: { status: 400, title: 'The request body is not JSON' },
+  CMDLINE_TOO_LONG: { status: 400, title: 'The kernel command line is too long' },
+  FEATURE_UNAVAILABLE: { status: 400, title: 'This version cannot do what was asked' },
+  MEDIA_NOT_ALLOWED: { status: 400, title: 'A file is outside the directories that may be used' },
+  MEDIA_INVALID: { status: 400, title: 'A kernel or image file cannot be used' },
+  PLUGIN_MISMATCH: { status: 400, title: 'The request and its config name different plugins' },
+  UNAUTHORIZED: { status: 401, title: 'An API key is required' },
+  ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
+  ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
+  VM_NOT_FOUND: { status: 404, title: 'There is no VM with this name' },
+  PLUGIN_NOT_FOUND: { status: 404, title: 'There is no plugin with this name' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not have this method' },
+  REQUEST_TIMEOUT: { status: 408, title: 'The request body did not arrive in time' },
+  VM_NAME_TAKEN: { status: 409, title: 'A VM with this name exists' },
+  VM_STATE_CONFLICT: { status: 409, title: 'The VM is not in a state that allows this' },
+  PLUGIN_DISABLED: { status: 409, title: 'The plugin is disabled' },
+  ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
+  BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },
+  INTERNAL: { status: 500, title: 'Something went wrong inside the daemon' },
+  HYPERVISOR_MISSING: { status: 500, title: 'No hypervisor is installed' },
+  HYPERVISOR_FAILED: { status: 500, title: 'The hypervisor did not start' },
+  HYPERVISOR_TIMEOUT: { status: 500, title: 'The hypervisor did not answer in time' },
+  KERNEL_MISSING: { status: 500, title: 'There is no guest kernel' },
+  HOST_PERMISSION: { status: 500, title: 'The daemon lacks a permission on this host' },
+  HOST_OPERATION_FAILED: { status: 500, title: 'An operation on the host failed' },
+  STOP_FAILED: { status: 500, title: 'The hypervisor process could not be ended' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The state cannot be written' },
+  CAPACITY_EXHAUSTED: { status: 503, title: 'This host is at its limit' },
+  OVERLOADED: { status: 503, title: 'Too much is being done at once' },
+  SHUTTING_DOWN: { status: 503, title: 'The daemon is shutting down' },
+} as const satisfies Record<string, ErrorKind>;
+
+/** A stable name of an error, sent as `code`. */
+export type ErrorCode = keyof typeof ERRORS;
+
+interface VolantErrorOptions {
+  /** Keyed by JSON path or parameter name: what is wrong with it. */
+  readonly details?: Readonly<Record<string, string>>;
+  /** Sent as Retry-After where the client should come back. */
+  readonly retryAfterSeconds?: number;
+  /** Headers that the answer must have, such as Allow. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What made it happen; logged, never sent. */
+  readonly cause?: unknown;
+}
+
+/** The one error class that routes turn into an answer. Anything else thrown is a bug and answers INTERNAL. */
+export class VolantError extends Error {
+  override readonly name = 'VolantError';
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly details: Readonly<Record<string, string>> | undefined;
+  readonly retryAfterSeconds: number | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
+
+  constructor(
+    code: ErrorCode,
+    message: string = ERRORS[code].title,
+    options: VolantErrorOptions = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.status = ERRORS[code].status;
+    this.details = options.details;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.headers = options.headers;
+  }
+}
+
+/** Turns whatever was thrown into a VolantError; what is not one becomes INTERNAL with the original as cause. */
+export function toVolantError(thrown: unknown): VolantError {
+  return thrown instanceof VolantError
+    ? thrown
+    : new VolantError('INTERNAL', undefined, { cause: thrown });
+}

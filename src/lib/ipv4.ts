@@ -1,0 +1,49 @@
+// lib: IPv4 addresses as numbers. Pure arithmetic; who owns an address is the engine's business.
+
+/** A block of addresses, such as 192.168.127.0/24. */
+export interface Ipv4Network {
+  /** First address of the block, as an unsigned 32-bit number. */
+  readonly base: number;
+  readonly prefixLength: number;
+}
+
+/** The number of a dotted quad, or null when the text is not one (leading zeros are refused). */
+export function parseIpv4(text: string): number | null {
+  const parts = text.split('.');
+  if (parts.length !== 4) return null;
+  let value = 0;
+  for (const part of parts) {
+    if (!/^(0|[1-9]\d{0,2})$/.test(part)) return null;
+    const octet = Number(part);
+    if (octet > 255) return null;
+    value = value * 256 + octet;
+  }
+  return value;
+}
+
+export function formatIpv4(address: number): string {
+  return [24, 16, 8, 0].map((shift) => (address >>> shift) & 255).join('.');
+}
+
+/** The network of a CIDR text, or null. Host bits are cleared: 10.0.0.7/8 is 10.0.0.0/8. */
+export function parseCidr(text: string): Ipv4Network | null {
+  const match = /^([\d.]+)\/(\d{1,2})$/.exec(text);
+  const address = parseIpv4(match?.[1] ?? '');
+  const prefixLength = Number(match?.[2]);
+  if (address === null || !(prefixLength <= 32)) return null;
+  return { base: (address & maskOf(prefixLength)) >>> 0, prefixLength };
+}
+
+/** The netmask of a prefix length, as an unsigned 32-bit number. */
+export function maskOf(prefixLength: number): number {
+  return prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0;
+}
+
+export function contains(network: Ipv4Network, address: number): boolean {
+  return (address & maskOf(network.prefixLength)) >>> 0 === network.base;
+}
+
+/** How many addresses the block has, network and broadcast included. */
+export function sizeOf(network: Ipv4Network): number {
+  return 2 ** (32 - network.prefixLength);
+}

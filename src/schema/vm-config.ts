@@ -1,0 +1,61 @@
+// schema: the config of a VM, its desired state beside the plugin's manifest.
+
+import { type Static, Type } from 'typebox';
+import {
+  CloudInitSchema,
+  DeviceConfigSchema,
+  InitramfsSchema,
+  type Manifest,
+  ManifestSchema,
+  NetworkConfigSchema,
+  ResourcesSchema,
+  RootFsSchema,
+} from './manifest.ts';
+import { Nullable } from './parts.ts';
+
+export const ApiEndpointSchema = Type.Object({
+  host: Type.Optional(Type.String()),
+  port: Type.Optional(Type.String()),
+});
+
+export const ExposeSchema = Type.Object({
+  name: Type.Optional(Type.String()),
+  protocol: Type.Optional(Type.String()),
+  port: Type.Optional(Type.Integer()),
+  host_port: Type.Optional(Type.Integer()),
+});
+
+export const VmConfigSchema = Type.Object(
+  {
+    plugin: Type.Optional(Type.String()),
+    runtime: Type.Optional(Type.String()),
+    kernel_cmdline: Type.Optional(Type.String()),
+    kernel_override: Type.Optional(Type.String()),
+    resources: Type.Optional(ResourcesSchema),
+    api: Type.Optional(ApiEndpointSchema),
+    manifest: Type.Optional(Nullable(ManifestSchema)),
+    devices: Type.Optional(Nullable(DeviceConfigSchema)),
+    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    expose: Type.Optional(Type.Array(ExposeSchema)),
+    cloud_init: Type.Optional(Nullable(CloudInitSchema)),
+    network: Type.Optional(Nullable(NetworkConfigSchema)),
+    initramfs: Type.Optional(Nullable(InitramfsSchema)),
+    rootfs: Type.Optional(Nullable(RootFsSchema)),
+  },
+  { description: 'The desired state of a VM' },
+);
+
+/** As a client sends it. */
+export type VmConfigInput = Static<typeof VmConfigSchema>;
+
+/** As it is stored: resolved once, complete enough to start the VM without looking at the plugin again. */
+export type VmConfig = Omit<
+  VmConfigInput,
+  'plugin' | 'runtime' | 'resources' | 'api' | 'manifest'
+> & {
+  readonly plugin: string;
+  readonly runtime: string;
+  readonly resources: { readonly cpu_cores: number; readonly memory_mb: number };
+  readonly api: { readonly host: string; readonly port: string };
+  readonly manifest: Manifest;
+};
