@@ -217,6 +217,8 @@ export type GuestEnd = 'power-off' | 'reset' | 'panic' | 'host-request';
 export interface ControlConnection {
   /** What the hypervisor said about the guest's end; undefined while it runs or if it said nothing. */
   readonly guestEnd: GuestEnd | undefined;
+  /** Resolves when the connection is over and everything that was sent on it has been read. */
+  readonly ended: Promise<void>;
   /** Presses the power button. */
   powerButton(): Promise<void>;
   /** 'running', 'paused' or what else the hypervisor says. */
@@ -226,6 +228,8 @@ export interface ControlConnection {
 
 /** The channel to the agent in a guest; connects by itself and again after it was lost. */
 export interface AgentConnection {
+  /** true while the agent answers: after the first HELLO_ACK and until the connection is lost. */
+  readonly connected: boolean;
   /** Resolves when the agent answered for the first time, rejects with the signal's reason. */
   ready(signal: AbortSignal): Promise<void>;
   /** Gives the agent the manifest that did not fit on the command line. */

@@ -1,0 +1,82 @@
+// engine: the log of events as readers see it. The newest events are in memory, older ones come from
+// the store. Who reads and how it is sent is the http room's business.
+
+import { toTimestamp } from '../lib/clock.ts';
+import type { EventApi } from './engine-api.ts';
+import type { StorePort } from './ports.ts';
+import type { EventBody, StoredEvent, VmRecord } from './records.ts';
+
+export type VmEventType =
+  | 'VM_CREATED'
+  | 'VM_STARTING'
+  | 'VM_RUNNING'
+  | 'VM_STOPPING'
+  | 'VM_STOPPED'
+  | 'VM_CRASHED'
+  | 'VM_DELETING'
+  | 'VM_DELETED';
+
+/** The event that tells of a VM's new state. */
+export function vmEvent(type: VmEventType, record: VmRecord, message?: string): EventBody {
+  return {
+    type,
+    name: record.name,
+    status: record.status,
+    ...(record.leases.ipAddress === null ? {} : { ip_address: record.leases.ipAddress }),
+    mac_address: record.leases.macAddress,
+    ...(record.process === null ? {} : { pid: record.process.pid }),
+    timestamp: toTimestamp(record.updatedAtMs),
+    ...(message === undefined ? {} : { message }),
+  };
+}
+
+type Listener = (events: readonly StoredEvent[]) => void;
+
+export class EventLog implements EventApi {
+  readonly #store: StorePort;
+  readonly #ringMax: number;
+  readonly #listeners = new Set<Listener>();
+  /** Consecutive; the last one has number #last. */
+  #ring: StoredEvent[] = [];
+  #last: number;
+
+  constructor(store: StorePort, lastSequence: number, ringMax: number) {
+    this.#store = store;
+    this.#ringMax = ringMax;
+    this.#last = lastSequence;
+  }
+
+  /** Takes over events that are on disk. Called in commit order. */
+  append(events: readonly StoredEvent[]): void {
+    if (events.length === 0) return;
+    this.#ring.push(...events);
+    this.#last = events.at(-1)?.sequence ?? this.#last;
+    // Cut in halves: a shift per event would move the whole ring each time.
+    if (this.#ring.length > this.#ringMax * 2) this.#ring = this.#ring.slice(-this.#ringMax);
+    for (const listener of this.#listeners) listener(events);
+  }
+
+  lastSequence(): number {
+    return this.#last;
+  }
+
+  oldestSequence(): number {
+    return this.#store.oldestSequence();
+  }
+
+  after(sequence: number, limit: number): readonly StoredEvent[] {
+    const first = this.#ring[0]?.sequence;
+    if (first === undefined || sequence + 1 < first) {
+      return this.#store
+        .eventsAfter(sequence, limit)
+        .filter((event) => event.sequence <= this.#last);
+    }
+    const start = sequence + 1 - first;
+    return this.#ring.slice(start, start + limit);
+  }
+
+  subscribe(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+}

@@ -1,0 +1,100 @@
+// engine: what is known about the host and need not be asked for each VM: its hypervisor, its name
+// servers, the guests' network. Failures are not remembered: what is missing can be installed while
+// the daemon runs.
+
+import type { Config } from '../config.ts';
+import type { Clock } from '../lib/clock.ts';
+import { formatIpv4 } from '../lib/ipv4.ts';
+import type { HostPort, HypervisorFacts, NetworkSpec } from './ports.ts';
+import type { HostChanges } from './records.ts';
+import type { State } from './state.ts';
+
+/** The host's name servers are read again after so long. */
+const NAME_SERVERS_TTL_MS = 30_000;
+
+export class HostFacts {
+  readonly #config: Config;
+  readonly #host: HostPort;
+  readonly #state: State;
+  readonly #clock: Clock;
+  #hypervisor: Promise<HypervisorFacts> | undefined;
+  #kvmVerdicts: Readonly<Record<string, boolean>>;
+  #hostChanges: HostChanges;
+  #nameServers: { readonly list: readonly string[]; readonly readAtMs: number } | undefined;
+
+  constructor(parts: {
+    config: Config;
+    host: HostPort;
+    state: State;
+    clock: Clock;
+    kvmVerdicts: Readonly<Record<string, boolean>>;
+    hostChanges: HostChanges;
+  }) {
+    this.#config = parts.config;
+    this.#host = parts.host;
+    this.#state = parts.state;
+    this.#clock = parts.clock;
+    this.#kvmVerdicts = parts.kvmVerdicts;
+    this.#hostChanges = parts.hostChanges;
+  }
+
+  /** Probed once. HYPERVISOR_MISSING and HOST_PERMISSION are asked again at the next call. */
+  hypervisor(): Promise<HypervisorFacts> {
+    this.#hypervisor ??= this.#probe().catch((error: unknown) => {
+      this.#hypervisor = undefined;
+      throw error;
+    });
+    return this.#hypervisor;
+  }
+
+  async nameServers(): Promise<readonly string[]> {
+    if (this.#config.nameServers.length > 0) return this.#config.nameServers;
+    const nowMs = this.#clock.monotonicMs();
+    if (
+      this.#nameServers === undefined ||
+      nowMs - this.#nameServers.readAtMs > NAME_SERVERS_TTL_MS
+    ) {
+      this.#nameServers = { list: await this.#host.nameServers(), readAtMs: nowMs };
+    }
+    return this.#nameServers.list;
+  }
+
+  get networkSpec(): NetworkSpec {
+    const { bridge, hostIp, subnet } = this.#config;
+    return {
+      bridge,
+      hostIp,
+      prefixLength: subnet.prefixLength,
+      subnet: `${formatIpv4(subnet.base)}/${subnet.prefixLength}`,
+    };
+  }
+
+  /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */
+  async ensureNetwork(): Promise<void> {
+    const changes = await this.#host.ensureNetwork(this.networkSpec);
+    // What was there before our first change counts, not what we found of our own later.
+    const merged: HostChanges = { ...changes, ...this.#hostChanges };
+    if (JSON.stringify(merged) === JSON.stringify(this.#hostChanges)) return;
+    this.#hostChanges = merged;
+    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: merged }], []);
+  }
+
+  /** Puts the host back as it was before the first VM. */
+  async removeNetwork(): Promise<void> {
+    await this.#host.removeNetwork(this.networkSpec, this.#hostChanges);
+    this.#hostChanges = {};
+    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
+  }
+
+  async #probe(): Promise<HypervisorFacts> {
+    const { facts, kvmVerdicts } = await this.#host.probeHypervisor(this.#kvmVerdicts);
+    if (JSON.stringify(kvmVerdicts) !== JSON.stringify(this.#kvmVerdicts)) {
+      this.#kvmVerdicts = kvmVerdicts;
+      await this.#state.commit(
+        [{ table: 'meta', key: 'kvmVerdicts', value: { ...kvmVerdicts } }],
+        [],
+      );
+    }
+    return facts;
+  }
+}

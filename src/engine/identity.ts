@@ -1,0 +1,27 @@
+// engine: the names and numbers that a VM gets by its id. Ids are never reused, so what is derived
+// from one cannot collide with another VM's, dead or alive. Pure.
+
+/** Linux allows 15 characters for a link name: "vt", the tag, "-" and an id in base 36. */
+export function tapNameOf(hostTag: string, vmId: number): string {
+  return `vt${hostTag}-${vmId.toString(36)}`;
+}
+
+/** The name of the VM's cgroup below the daemon's own. */
+export function cgroupNameOf(vmId: number): string {
+  return `vm-${vmId}`;
+}
+
+/**
+ * A locally administered unicast address: 02, one byte that tells daemons on one network apart, and
+ * the id in four bytes.
+ */
+export function macAddressOf(hostTag: string, vmId: number): string {
+  const id = (vmId >>> 0).toString(16).padStart(8, '0');
+  const hex = `02${hostTag.slice(0, 2)}${id}`;
+  return (hex.match(/../g) ?? []).join(':');
+}
+
+/** CIDs 0 to 2 have a fixed meaning (hypervisor, local, host). */
+export function vsockCidOf(vmId: number): number {
+  return vmId + 2;
+}

@@ -1,0 +1,136 @@
+// engine: the kernel command line. Pure: text from facts, measured against what the kernel takes.
+
+import { gzipSync } from 'node:zlib';
+import { VolantError } from '../lib/errors.ts';
+import type { Manifest } from '../schema/manifest.ts';
+import type { HypervisorFacts } from './ports.ts';
+
+export interface GuestNetwork {
+  readonly ipAddress: string;
+  readonly hostIp: string;
+  readonly netmask: string;
+  readonly nameServers: readonly string[];
+}
+
+/**
+ * Console on the serial port, a reset instead of a hang after a panic, and a quiet boot. The rest
+ * makes the boot short: each argument leaves out self-tests or probing that a microVM has no use for.
+ */
+const BASE_ARGUMENTS = [
+  'console=ttyS0',
+  'reboot=t',
+  'panic=-1',
+  'quiet',
+  'loglevel=1',
+  'nowatchdog',
+  'audit=0',
+  'lsm=',
+  'cryptomgr.notests',
+  'mitigations=off',
+  'init_on_alloc=0',
+  'random.trust_cpu=on',
+  '8250.nr_uarts=1',
+  'rcupdate.rcu_expedited=1',
+] as const;
+
+/**
+ * Under TCG a guest that shares its cores with other work cannot calibrate its clock against an
+ * emulated timer and would wait for ever; it is told the frequency instead. TCG hands the host's
+ * counter through, so the host's frequency is the right one.
+ */
+function clockArguments(facts: HypervisorFacts): readonly string[] {
+  if (facts.accelerator !== 'tcg') return [];
+  return [`tsc_early_khz=${facts.tscKhz}`, 'tsc=reliable', 'no_timer_check'];
+}
+
+/** The arguments that the API shows as kernel_cmdline: ours, the network, the user's own. */
+export function visibleArguments(
+  facts: HypervisorFacts,
+  hostName: string,
+  network: GuestNetwork | null,
+  userArguments: string,
+): string {
+  const address =
+    network === null
+      ? []
+      : [
+          // client:server:gateway:netmask:hostname:device:autoconf:dns0:dns1, the kernel's own format
+          // (Documentation/admin-guide/nfs/nfsroot.rst).
+          `ip=${[
+            network.ipAddress,
+            '',
+            network.hostIp,
+            network.netmask,
+            hostName,
+            'eth0',
+            'off',
+            ...network.nameServers.slice(0, 2),
+          ].join(':')}`,
+        ];
+  const user = userArguments.trim();
+  return [...BASE_ARGUMENTS, ...clockArguments(facts), ...address, ...(user ? [user] : [])].join(
+    ' ',
+  );
+}
+
+export interface AgentArguments {
+  readonly plugin: string;
+  readonly runtime: string;
+  readonly hostName: string;
+  readonly apiHost: string;
+  readonly apiPort: string;
+}
+
+/** JSON of what the agent needs of a manifest; what only the host uses is left out. */
+export function manifestForGuest(manifest: Manifest): string {
+  const {
+    cloud_init: _cloudInit,
+    disks: _disks,
+    devices: _devices,
+    labels: _labels,
+    openapi: _openapi,
+    image: _image,
+    image_digest: _imageDigest,
+    rootfs: _rootfs,
+    initramfs: _initramfs,
+    ...guest
+  } = manifest;
+  return JSON.stringify(guest);
+}
+
+/** JSON -> gzip -> base64url without padding: the form of `volant.manifest`. */
+export function encodeManifest(json: string): string {
+  return gzipSync(json, { level: 9 }).toString('base64url');
+}
+
+/**
+ * The whole command line: the visible arguments and ours for the agent. A manifest that does not fit
+ * into `bytesMax` (the closing NUL included) is not cut: `volant.manifest_source=channel` tells the
+ * agent to wait for it on its channel. CMDLINE_TOO_LONG when the rest alone does not fit.
+ */
+export function completeCmdline(
+  visible: string,
+  agent: AgentArguments,
+  manifestJson: string,
+  bytesMax: number,
+): { readonly cmdline: string; readonly manifestOverChannel: boolean } {
+  const own = [
+    'volant.boot=initramfs',
+    `volant.hostname=${agent.hostName}`,
+    `volant.plugin=${agent.plugin}`,
+    `volant.runtime=${agent.runtime}`,
+    `volant.api_host=${agent.apiHost}`,
+    `volant.api_port=${agent.apiPort}`,
+  ];
+  const fits = (text: string): boolean => Buffer.byteLength(text) < bytesMax;
+  const whole = [visible, ...own, `volant.manifest=${encodeManifest(manifestJson)}`].join(' ');
+  if (fits(whole)) return { cmdline: whole, manifestOverChannel: false };
+  const short = [visible, ...own, 'volant.manifest_source=channel'].join(' ');
+  if (fits(short)) return { cmdline: short, manifestOverChannel: true };
+  const excess = Buffer.byteLength(short) + 1 - bytesMax;
+  throw new VolantError('CMDLINE_TOO_LONG', undefined, {
+    details: {
+      kernel_cmdline: `the kernel takes ${bytesMax} bytes with our own arguments; shorten it by ${excess}`,
+    },
+  });
+}

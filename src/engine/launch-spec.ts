@@ -1,0 +1,246 @@
+// engine: one resolution for create and start alike: (manifest, config, request) -> config, and
+// (config, leases, facts) -> LaunchSpec. Pure. Precedence for every field: the request's own, then
+// its config's, then the manifest's, then the default.
+
+import { VolantError } from '../lib/errors.ts';
+import type { Manifest } from '../schema/manifest.ts';
+import type { CreateVmRequest } from '../schema/vm.ts';
+import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
+import {
+  completeCmdline,
+  type GuestNetwork,
+  manifestForGuest,
+  visibleArguments,
+} from './kernel-arguments.ts';
+import type { HypervisorFacts, LaunchSpec } from './ports.ts';
+import type { NetworkMode, VmLeases } from './records.ts';
+
+/** What a VM gets when neither request, config nor manifest says anything. */
+export const DEFAULT_RESOURCES = { cpu_cores: 2, memory_mb: 2048 } as const;
+
+export interface ResolutionDefaults {
+  /** The endpoint that guests are told. */
+  readonly apiHost: string;
+  readonly apiPort: number;
+  readonly cpuCoresMax: number;
+  readonly memoryMbMin: number;
+  readonly memoryMbMax: number;
+}
+
+/**
+ * The complete config of a new VM. `manifest` is the plugin's, or the config's own where it has one.
+ * BODY_INVALID names every field that is out of bounds, FEATURE_UNAVAILABLE every field that asks for
+ * what this version does not have.
+ */
+export function resolveConfig(
+  request: CreateVmRequest,
+  manifest: Manifest,
+  defaults: ResolutionDefaults,
+): VmConfig {
+  const given: VmConfigInput = request.config ?? {};
+  const resolved: VmConfig = {
+    ...withoutNulls(given),
+    plugin: manifest.name,
+    runtime: request.runtime || given.runtime || manifest.runtime,
+    kernel_cmdline: request.kernel_cmdline?.trim() || given.kernel_cmdline?.trim() || '',
+    resources: {
+      cpu_cores: firstPositive(
+        request.cpu_cores,
+        given.resources?.cpu_cores,
+        manifest.resources.cpu_cores,
+        DEFAULT_RESOURCES.cpu_cores,
+      ),
+      memory_mb: firstPositive(
+        request.memory_mb,
+        given.resources?.memory_mb,
+        manifest.resources.memory_mb,
+        DEFAULT_RESOURCES.memory_mb,
+      ),
+    },
+    api: {
+      host: request.api_host || given.api?.host || defaults.apiHost,
+      port: portOf(request.api_port) ?? portOf(given.api?.port) ?? String(defaults.apiPort),
+    },
+    manifest,
+  };
+  checkBounds(resolved, manifest, defaults);
+  checkFeatures(resolved);
+  return resolved;
+}
+
+function checkBounds(config: VmConfig, manifest: Manifest, bounds: ResolutionDefaults): void {
+  const details: Record<string, string> = {};
+  const { cpu_cores, memory_mb } = config.resources;
+  if (cpu_cores > bounds.cpuCoresMax) {
+    details['cpu_cores'] = `must be at most ${bounds.cpuCoresMax}`;
+  }
+  if (memory_mb < bounds.memoryMbMin || memory_mb > bounds.memoryMbMax) {
+    details['memory_mb'] = `must be ${bounds.memoryMbMin} to ${bounds.memoryMbMax}`;
+  }
+  if (config.runtime !== manifest.runtime) {
+    details['runtime'] = `plugin ${manifest.name} has runtime ${manifest.runtime}`;
+  }
+  if (!/^\d{1,5}$/.test(config.api.port) || Number(config.api.port) > 65535) {
+    details['api_port'] = 'must be a port number';
+  }
+  if (!/^[A-Za-z0-9.:-]{1,253}$/.test(config.api.host)) {
+    details['api_host'] = 'must be a host name or an address';
+  }
+  if (Object.keys(details).length > 0)
+    throw new VolantError('BODY_INVALID', undefined, { details });
+}
+
+/** Fields of the contract that need what is not built yet are refused by name, never ignored. */
+function checkFeatures(config: VmConfig): void {
+  const { manifest } = config;
+  const details: Record<string, string> = {};
+  const initramfs = initramfsUrl(config);
+  if (config.rootfs?.url || manifest.rootfs.url) details['rootfs'] = 'root disks are not available';
+  if ((manifest.disks?.length ?? 0) > 0) details['disks'] = 'extra disks are not available';
+  if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
+  if ((config.expose?.length ?? 0) > 0) details['expose'] = 'host ports are not available';
+  const devices = config.devices ?? manifest.devices;
+  if ((devices?.pci_passthrough?.length ?? 0) > 0) {
+    details['devices'] = 'PCI devices are not available';
+  }
+  const mode = config.network?.mode ?? manifest.network?.mode;
+  if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
+  if (/^https?:/.test(initramfs)) {
+    details['initramfs.url'] =
+      'only files of this host are available, use an absolute path or file://';
+  }
+  if (initramfs === '') details['initramfs.url'] = 'is required';
+  if (Object.keys(details).length > 0) {
+    throw new VolantError('FEATURE_UNAVAILABLE', undefined, { details });
+  }
+}
+
+/** The url of what the VM boots into; empty when there is none. */
+function initramfsUrl(config: VmConfig): string {
+  return config.initramfs?.url || config.manifest.initramfs.url;
+}
+
+/** Host paths of what a VM boots from. kernel is null where the daemon's own is meant. */
+export function mediaPaths(config: VmConfig): {
+  readonly kernel: string | null;
+  readonly initramfs: string;
+} {
+  return {
+    kernel: config.kernel_override || null,
+    initramfs: pathOf(initramfsUrl(config)),
+  };
+}
+
+function pathOf(url: string): string {
+  if (!url.startsWith('file://')) return url;
+  try {
+    return decodeURIComponent(new URL(url).pathname);
+  } catch (error) {
+    throw new VolantError('MEDIA_INVALID', `${url} is not a file URL`, { cause: error });
+  }
+}
+
+export function networkModeOf(config: VmConfig): NetworkMode {
+  return (config.network?.mode ?? config.manifest.network?.mode) === 'vsock' ? 'vsock' : 'bridged';
+}
+
+export interface LaunchInput {
+  readonly vmId: number;
+  readonly name: string;
+  readonly config: VmConfig;
+  readonly leases: VmLeases;
+  readonly facts: HypervisorFacts;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  readonly runDirectory: string;
+  readonly hostIp: string;
+  readonly netmask: string;
+  readonly nameServers: readonly string[];
+  readonly kernelCmdlineBytesMax: number;
+}
+
+export interface ResolvedLaunch {
+  readonly spec: LaunchSpec;
+  /** For the record and the API. */
+  readonly kernelCmdline: string;
+  /** The manifest to send over the agent's channel; null when it is on the command line. */
+  readonly manifestOverChannel: string | null;
+}
+
+/** Everything that a driver must know for one launch. CMDLINE_TOO_LONG, nothing else. */
+export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
+  const { config, leases } = input;
+  const network: GuestNetwork | null =
+    leases.ipAddress === null
+      ? null
+      : {
+          ipAddress: leases.ipAddress,
+          hostIp: input.hostIp,
+          netmask: input.netmask,
+          nameServers: input.nameServers,
+        };
+  const visible = visibleArguments(input.facts, input.name, network, config.kernel_cmdline ?? '');
+  const { cmdline, manifestOverChannel } = complete(
+    input.name,
+    visible,
+    config,
+    input.kernelCmdlineBytesMax,
+  );
+  return {
+    kernelCmdline: visible,
+    manifestOverChannel,
+    spec: {
+      vmId: input.vmId,
+      name: input.name,
+      machine: 'microvm',
+      cpuCores: config.resources.cpu_cores,
+      memoryMb: config.resources.memory_mb,
+      kernelPath: input.kernelPath,
+      initramfsPath: input.initramfsPath,
+      kernelCmdline: cmdline,
+      disks: [],
+      network:
+        leases.tapName === null ? null : { tapName: leases.tapName, macAddress: leases.macAddress },
+      vsockCid: leases.vsockCid,
+      runDirectory: input.runDirectory,
+      start: { kind: 'cold' },
+    },
+  };
+}
+
+/** What a VM that runs with this visible command line must get over the channel; null when nothing. */
+export function manifestForChannel(
+  name: string,
+  kernelCmdline: string,
+  config: VmConfig,
+  bytesMax: number,
+): string | null {
+  return complete(name, kernelCmdline, config, bytesMax).manifestOverChannel;
+}
+
+function complete(
+  hostName: string,
+  visible: string,
+  config: VmConfig,
+  bytesMax: number,
+): { readonly cmdline: string; readonly manifestOverChannel: string | null } {
+  const { plugin, runtime, api } = config;
+  const agent = { plugin, runtime, hostName, apiHost: api.host, apiPort: api.port };
+  const manifestJson = manifestForGuest(config.manifest);
+  const { cmdline, manifestOverChannel } = completeCmdline(visible, agent, manifestJson, bytesMax);
+  return { cmdline, manifestOverChannel: manifestOverChannel ? manifestJson : null };
+}
+
+function firstPositive(...values: (number | undefined)[]): number {
+  return values.find((value) => value !== undefined && value > 0) ?? 0;
+}
+
+/** "0" and the empty text mean: not set. */
+function portOf(port: string | undefined): string | undefined {
+  return port === undefined || port === '' || port === '0' ? undefined : port;
+}
+
+function withoutNulls(config: VmConfigInput): Partial<VmConfig> {
+  const present = Object.entries(config).filter(([, value]) => value !== null);
+  return Object.fromEntries(present) as Partial<VmConfig>;
+}

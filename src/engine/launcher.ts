@@ -1,0 +1,341 @@
+// engine: from a record to a running hypervisor and back. It makes and releases what a VM needs in
+// the kernel and on disk; what is written down about it is vm-lifecycle's business.
+
+import { type Config, LIMITS } from '../config.ts';
+import { within } from '../lib/deadline.ts';
+import { VolantError } from '../lib/errors.ts';
+import { formatIpv4, maskOf } from '../lib/ipv4.ts';
+import type { Logger } from '../lib/log.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
+import type { HostFacts } from './host-facts.ts';
+import { cgroupNameOf } from './identity.ts';
+import {
+  manifestForChannel,
+  mediaPaths,
+  type ResolvedLaunch,
+  resolveLaunch,
+} from './launch-spec.ts';
+import {
+  type AgentConnection,
+  type ControlConnection,
+  type HostPort,
+  type HypervisorFacts,
+  type HypervisorPort,
+  type ProcessExit,
+  RUN_FILES,
+  type WatchedProcess,
+} from './ports.ts';
+import type { VmLeases, VmRecord } from './records.ts';
+import { runSteps, type Step, undoSteps } from './steps.ts';
+
+/** A hypervisor that runs, and the connections to it. */
+export interface RunningVm {
+  readonly process: WatchedProcess;
+  /** null when an adopted hypervisor did not answer on its control socket. */
+  readonly control: ControlConnection | null;
+  /** null where the driver has no agent. */
+  readonly agent: AgentConnection | null;
+}
+
+/** What a launch needs of the host; asked for before anything is leased. */
+export interface LaunchPreparation {
+  readonly facts: HypervisorFacts;
+  readonly kernelPath: string;
+  readonly initramfsPath: string;
+  readonly nameServers: readonly string[];
+}
+
+interface LaunchContext {
+  readonly record: VmRecord;
+  readonly resolved: ResolvedLaunch;
+  readonly facts: HypervisorFacts;
+  process?: WatchedProcess;
+  control?: ControlConnection;
+}
+
+export class Launcher {
+  readonly #config: Config;
+  readonly #host: HostPort;
+  readonly #hypervisor: HypervisorPort;
+  readonly #hostFacts: HostFacts;
+  readonly #log: Logger;
+  readonly #steps: readonly Step<LaunchContext>[];
+
+  constructor(parts: {
+    config: Config;
+    host: HostPort;
+    hypervisor: HypervisorPort;
+    hostFacts: HostFacts;
+    log: Logger;
+  }) {
+    this.#config = parts.config;
+    this.#host = parts.host;
+    this.#hypervisor = parts.hypervisor;
+    this.#hostFacts = parts.hostFacts;
+    this.#log = parts.log;
+    this.#steps = this.#makeSteps();
+  }
+
+  /** Finds hypervisor, kernel and images. Each thing that is missing has its own error. */
+  async prepare(config: VmConfig): Promise<LaunchPreparation> {
+    const paths = mediaPaths(config);
+    const [facts, kernel, initramfs, nameServers] = await Promise.all([
+      this.#hostFacts.hypervisor(),
+      paths.kernel === null ? this.#host.findKernel() : this.#host.inspectMedia(paths.kernel),
+      this.#host.inspectMedia(paths.initramfs),
+      this.#hostFacts.nameServers(),
+    ]);
+    return {
+      facts,
+      kernelPath: kernel.realPath,
+      initramfsPath: initramfs.realPath,
+      nameServers,
+    };
+  }
+
+  /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
+  resolve(
+    vm: { readonly id: number; readonly name: string; readonly leases: VmLeases },
+    config: VmConfig,
+    preparation: LaunchPreparation,
+  ): ResolvedLaunch {
+    return resolveLaunch({
+      vmId: vm.id,
+      name: vm.name,
+      leases: vm.leases,
+      config,
+      ...preparation,
+      runDirectory: this.runDirectory(vm.id),
+      hostIp: this.#config.hostIp,
+      netmask: formatIpv4(maskOf(this.#config.subnet.prefixLength)),
+      kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
+    });
+  }
+
+  runDirectory(vmId: number): string {
+    return `${this.#config.runtimeDirectory}/${vmId}`;
+  }
+
+  /**
+   * Makes run directory, tap and process, and resolves when the control socket answered. When a step
+   * fails, nothing of it is left and the step's own error is thrown.
+   */
+  async launch(
+    record: VmRecord,
+    resolved: ResolvedLaunch,
+    facts: HypervisorFacts,
+  ): Promise<RunningVm> {
+    const context: LaunchContext = { record, resolved, facts };
+    await runSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
+    const { process, control } = context;
+    if (process === undefined || control === undefined) {
+      throw new VolantError('INTERNAL', 'A launch ended without process or control connection');
+    }
+    return { process, control, agent: this.#connectAgent(record, resolved, process) };
+  }
+
+  /** Takes back a launch that succeeded but could not be written down. */
+  async undo(record: VmRecord, resolved: ResolvedLaunch, facts: HypervisorFacts, vm: RunningVm) {
+    vm.agent?.close();
+    vm.control?.close();
+    const context = { record, resolved, facts, process: vm.process };
+    await undoSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
+  }
+
+  /** Connects to a hypervisor that another daemon launched. null when its process is not there any more. */
+  async adopt(record: VmRecord, config: VmConfig | undefined): Promise<RunningVm | null> {
+    if (record.process === null) return null;
+    const process = await this.#host.adopt(record.process);
+    if (process === null) return null;
+    const manifestOverChannel =
+      config === undefined
+        ? null
+        : manifestForChannel(
+            record.name,
+            record.kernelCmdline,
+            config,
+            LIMITS.kernelCmdlineBytesMax,
+          );
+    const agent = this.#connectAgent(record, { manifestOverChannel }, process);
+    try {
+      return { process, agent, control: await this.#connectControl(record, process) };
+    } catch (error) {
+      this.#log.error({ vm: record.name, err: error }, 'an adopted hypervisor does not answer');
+      return { process, agent, control: null };
+    }
+  }
+
+  /**
+   * Ends the process: the guest is asked to power off, then SIGTERM, then SIGKILL, each with its own
+   * bound. A hurried end does not wait for a guest whose agent does not answer. STOP_FAILED when the
+   * process outlives all of it.
+   */
+  async end(vm: RunningVm, name: string, hurry: boolean): Promise<ProcessExit> {
+    const { exited } = vm.process;
+    const worthAsking = !hurry || vm.agent === null || vm.agent.connected;
+    if (worthAsking) {
+      const signal = AbortSignal.timeout(LIMITS.stopGraceMs);
+      this.#askToPowerOff(vm, name, signal);
+      const exit = await within(exited, LIMITS.stopGraceMs);
+      if (exit !== undefined) return exit;
+      this.#log.warn({ vm: name }, 'guest did not power off in time, sending SIGTERM');
+    }
+    await vm.process.signal('SIGTERM');
+    const terminated = await within(exited, LIMITS.stopTerminateMs);
+    if (terminated !== undefined) return terminated;
+    this.#log.warn({ vm: name }, 'hypervisor ignored SIGTERM, sending SIGKILL');
+    await vm.process.signal('SIGKILL');
+    const killed = await within(exited, LIMITS.stopKillMs);
+    if (killed !== undefined) return killed;
+    throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
+  }
+
+  /** Closes the connections to a process that is gone and removes its tap and its cgroup. */
+  async release(record: VmRecord, vm: RunningVm | undefined): Promise<void> {
+    vm?.control?.close();
+    vm?.agent?.close();
+    const { tapName } = record.leases;
+    await Promise.all([
+      tapName === null ? undefined : this.#host.removeTap(tapName),
+      this.#host.removeCgroup(cgroupNameOf(record.id)),
+    ]);
+  }
+
+  /** Removes what outlives a stop: logs and sockets. */
+  removeFiles(record: VmRecord): Promise<void> {
+    return this.#host.removeRunDirectory(record.id);
+  }
+
+  /** The last lines that the hypervisor wrote, for an error or an event. */
+  lastWords(vmId: number): Promise<readonly string[]> {
+    return this.#host.readLogTail(`${this.runDirectory(vmId)}/${RUN_FILES.hypervisorLog}`);
+  }
+
+  #makeSteps(): readonly Step<LaunchContext>[] {
+    const host = this.#host;
+    return [
+      {
+        name: 'run directory',
+        run: ({ record }) => host.createRunDirectory(record.id),
+        undo: ({ record }) => host.removeRunDirectory(record.id),
+      },
+      {
+        name: 'tap',
+        run: async ({ record: { leases } }) => {
+          if (leases.tapName === null) return;
+          await this.#hostFacts.ensureNetwork();
+          await host.attachTap(leases.tapName, this.#config.bridge);
+        },
+        undo: async ({ record: { leases } }) => {
+          if (leases.tapName !== null) await host.removeTap(leases.tapName);
+        },
+      },
+      {
+        name: 'process',
+        run: async (context) => {
+          context.process = await this.#launchProcess(context);
+        },
+        undo: async ({ record, process }) => {
+          if (process !== undefined) {
+            await process.signal('SIGKILL');
+            const exit = await within(process.exited, LIMITS.stopKillMs);
+            if (exit === undefined) throw new VolantError('STOP_FAILED');
+          }
+          await host.removeCgroup(cgroupNameOf(record.id));
+        },
+      },
+      {
+        name: 'control socket',
+        run: async (context) => {
+          const { record, process } = context;
+          if (process === undefined) throw new VolantError('INTERNAL');
+          context.control = await this.#connectControl(record, process);
+        },
+        undo: async ({ control }) => control?.close(),
+      },
+    ];
+  }
+
+  #launchProcess({ record, resolved, facts }: LaunchContext): Promise<WatchedProcess> {
+    const { executable, argv } = this.#hypervisor.command(resolved.spec, facts);
+    const workingDirectory = this.runDirectory(record.id);
+    return this.#host.launch({
+      executable,
+      argv,
+      workingDirectory,
+      logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
+      cgroupName: cgroupNameOf(record.id),
+    });
+  }
+
+  /** Connects, unless the process ends first or the time is over: both with what the hypervisor said. */
+  async #connectControl(record: VmRecord, process: WatchedProcess): Promise<ControlConnection> {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), LIMITS.launchTimeoutMs);
+    const connecting = this.#hypervisor.connect(
+      record.driver,
+      this.runDirectory(record.id),
+      abort.signal,
+    );
+    const died = process.exited.then((exit) => ({ exit }));
+    try {
+      const first = await Promise.race([connecting, died]);
+      if (!('exit' in first)) return first;
+      abort.abort();
+      // A connection that was made just before the end has nobody to serve.
+      connecting.then((control) => control.close()).catch(() => undefined);
+      throw await this.#launchFailure('HYPERVISOR_FAILED', record, describeExit(first.exit));
+    } catch (error) {
+      if (!abort.signal.aborted || error instanceof VolantError) throw error;
+      const seconds = LIMITS.launchTimeoutMs / 1000;
+      const why = `its control socket did not answer in ${seconds} s`;
+      throw await this.#launchFailure('HYPERVISOR_TIMEOUT', record, why);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #launchFailure(
+    code: 'HYPERVISOR_FAILED' | 'HYPERVISOR_TIMEOUT',
+    record: VmRecord,
+    why: string,
+  ): Promise<VolantError> {
+    const lines = await this.lastWords(record.id);
+    const details = lines.length === 0 ? {} : { details: { hypervisor: lines.join('\n') } };
+    return new VolantError(
+      code,
+      `The hypervisor of VM ${record.name} did not start: ${why}`,
+      details,
+    );
+  }
+
+  #connectAgent(
+    record: VmRecord,
+    resolved: Pick<ResolvedLaunch, 'manifestOverChannel'>,
+    process: WatchedProcess,
+  ): AgentConnection | null {
+    const agent = this.#hypervisor.agent(record.driver, this.runDirectory(record.id));
+    if (agent === null || resolved.manifestOverChannel === null) return agent;
+    const abort = new AbortController();
+    void process.exited.then(() => abort.abort(new Error('the hypervisor ended')));
+    agent.sendManifest(resolved.manifestOverChannel, abort.signal).catch((error: unknown) => {
+      this.#log.warn({ vm: record.name, err: error }, 'the agent did not take its manifest');
+    });
+    return agent;
+  }
+
+  /** Agent and power button at once: a guest without our agent knows the button. */
+  #askToPowerOff(vm: RunningVm, name: string, signal: AbortSignal): void {
+    const asked = [vm.control?.powerButton(), vm.agent?.powerOff(signal)];
+    for (const request of asked) {
+      request?.catch((error: unknown) => {
+        this.#log.debug({ vm: name, err: error }, 'a request to power off was not taken');
+      });
+    }
+  }
+}
+
+function describeExit(exit: ProcessExit): string {
+  if (exit.signal !== null) return `it was killed by ${exit.signal}`;
+  return exit.code === null ? 'it ended' : `it ended with status ${exit.code}`;
+}

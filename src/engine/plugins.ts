@@ -1,0 +1,112 @@
+// engine: the plugins that are installed, and which manifest a request means.
+
+import { LIMITS } from '../config.ts';
+import type { Clock } from '../lib/clock.ts';
+import { VolantError } from '../lib/errors.ts';
+import { checkConfig, checkKernelCmdline } from '../schema/config-rules.ts';
+import type { Manifest, ManifestInput } from '../schema/manifest.ts';
+import { normaliseManifest } from '../schema/manifest-rules.ts';
+import type { CreateVmRequest } from '../schema/vm.ts';
+import type { PluginApi } from './engine-api.ts';
+import type { PluginRecord } from './records.ts';
+import type { State } from './state.ts';
+
+export class Plugins implements PluginApi {
+  readonly #state: State;
+  readonly #clock: Clock;
+  readonly #byName = new Map<string, PluginRecord>();
+
+  constructor(state: State, clock: Clock, records: readonly PluginRecord[]) {
+    this.#state = state;
+    this.#clock = clock;
+    for (const record of records) this.#byName.set(record.manifest.name, record);
+  }
+
+  list(): readonly string[] {
+    return [...this.#byName.keys()].sort();
+  }
+
+  get(name: string): Manifest {
+    return this.#require(name).manifest;
+  }
+
+  /** Installs or replaces. VMs keep the manifest that they were created with. BODY_INVALID. */
+  async install(input: ManifestInput): Promise<void> {
+    const manifest = checkedManifest(input, '');
+    await this.#put({
+      manifest,
+      enabled: manifest.enabled,
+      installedAtMs: this.#clock.nowMs(),
+    });
+  }
+
+  async remove(name: string): Promise<void> {
+    this.#require(name);
+    await this.#state.commit([{ table: 'plugins', key: name, value: null }], []);
+    this.#byName.delete(name);
+  }
+
+  async setEnabled(name: string, enabled: boolean): Promise<void> {
+    const record = this.#require(name);
+    await this.#put({ ...record, enabled, manifest: { ...record.manifest, enabled } });
+  }
+
+  /**
+   * The manifest that a new VM is made from: the config's own, or the plugin's. BODY_INVALID names
+   * every field of the request that breaks a rule; PLUGIN_MISMATCH, PLUGIN_NOT_FOUND, PLUGIN_DISABLED.
+   */
+  manifestFor(request: CreateVmRequest): Manifest {
+    checkRequest(request);
+    const given = request.config ?? {};
+    const named = request.plugin || given.plugin || given.manifest?.name;
+    if (!named) {
+      throw new VolantError('BODY_INVALID', undefined, { details: { plugin: 'is required' } });
+    }
+    for (const other of [given.plugin, given.manifest?.name]) {
+      if (!other || other.toLowerCase() === named.toLowerCase()) continue;
+      throw new VolantError(
+        'PLUGIN_MISMATCH',
+        `The request names plugin ${named}, its config ${other}`,
+      );
+    }
+    const record = this.#require(given.plugin || named);
+    if (!record.enabled) throw new VolantError('PLUGIN_DISABLED', `Plugin ${named} is disabled`);
+    return given.manifest ? checkedManifest(given.manifest, 'config.manifest.') : record.manifest;
+  }
+
+  async #put(record: PluginRecord): Promise<void> {
+    const { name } = record.manifest;
+    await this.#state.commit([{ table: 'plugins', key: name, value: record }], []);
+    this.#byName.set(name, record);
+  }
+
+  #require(name: string): PluginRecord {
+    const record = this.#byName.get(name);
+    if (record !== undefined) return record;
+    throw new VolantError('PLUGIN_NOT_FOUND', `There is no plugin named ${name}`);
+  }
+}
+
+function checkedManifest(input: ManifestInput, prefix: string): Manifest {
+  const result = normaliseManifest(input, LIMITS);
+  if ('manifest' in result) return result.manifest;
+  throw new VolantError('BODY_INVALID', 'The manifest is not valid', {
+    details: prefixed(result.problems, prefix),
+  });
+}
+
+function checkRequest(request: CreateVmRequest): void {
+  const details: Record<string, string> = {};
+  const cmdline = checkKernelCmdline(request.kernel_cmdline ?? '');
+  if (cmdline !== null) details['kernel_cmdline'] = cmdline;
+  if (request.config)
+    Object.assign(details, prefixed(checkConfig(request.config, LIMITS), 'config.'));
+  if (Object.keys(details).length > 0)
+    throw new VolantError('BODY_INVALID', undefined, { details });
+}
+
+function prefixed(problems: Readonly<Record<string, string>>, prefix: string) {
+  return Object.fromEntries(
+    Object.entries(problems).map(([path, problem]) => [`${prefix}${path}`, problem]),
+  );
+}

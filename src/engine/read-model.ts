@@ -1,0 +1,149 @@
+// engine: every VM in memory, with its body as ready JSON text, so that a read parses, copies and
+// waits for nothing. Built from the store and changed only by what the store has committed: it can
+// be thrown away and rebuilt at any time.
+
+import { toTimestamp } from '../lib/clock.ts';
+import type { Vm } from '../schema/vm.ts';
+import type { VmListQuery } from './engine-api.ts';
+import { RUN_FILES } from './ports.ts';
+import type { VmRecord } from './records.ts';
+
+interface Entry {
+  readonly record: VmRecord;
+  readonly body: string;
+}
+
+export class ReadModel {
+  readonly #runtimeDirectory: string;
+  readonly #byName = new Map<string, Entry>();
+  readonly #byId = new Map<number, Entry>();
+  /** Ascending by id, which is the order of creation. */
+  #ordered: Entry[] = [];
+
+  constructor(runtimeDirectory: string, records: readonly VmRecord[]) {
+    this.#runtimeDirectory = runtimeDirectory;
+    for (const record of [...records].sort((a, b) => a.id - b.id)) this.put(record);
+  }
+
+  get size(): number {
+    return this.#ordered.length;
+  }
+
+  put(record: VmRecord): void {
+    const entry: Entry = { record, body: bodyOf(record, this.#runtimeDirectory) };
+    this.#byName.set(record.name, entry);
+    const known = this.#byId.has(record.id);
+    this.#byId.set(record.id, entry);
+    if (known) this.#ordered[this.#indexOf(record.id)] = entry;
+    else this.#ordered.push(entry);
+  }
+
+  remove(vmId: number): void {
+    const entry = this.#byId.get(vmId);
+    if (entry === undefined) return;
+    this.#byId.delete(vmId);
+    this.#byName.delete(entry.record.name);
+    this.#ordered.splice(this.#indexOf(vmId), 1);
+  }
+
+  body(name: string): string | undefined {
+    return this.#byName.get(name)?.body;
+  }
+
+  recordByName(name: string): VmRecord | undefined {
+    return this.#byName.get(name)?.record;
+  }
+
+  record(vmId: number): VmRecord | undefined {
+    return this.#byId.get(vmId)?.record;
+  }
+
+  records(): readonly VmRecord[] {
+    return this.#ordered.map((entry) => entry.record);
+  }
+
+  list(query: VmListQuery): { readonly body: string; readonly total: number } {
+    const matching = this.#matching(query);
+    const end = query.limit === undefined ? undefined : query.offset + query.limit;
+    const page = matching.slice(query.offset, end);
+    return { body: `[${page.map((entry) => entry.body).join(',')}]`, total: matching.length };
+  }
+
+  #matching(query: VmListQuery): readonly Entry[] {
+    const filters = filtersOf(query);
+    const chosen =
+      filters.length === 0
+        ? this.#ordered
+        : this.#ordered.filter(({ record }) => filters.every((matches) => matches(record)));
+    if (query.sort === 'created_at') return query.descending ? chosen.toReversed() : chosen;
+    const key = SORT_KEYS[query.sort];
+    const sign = query.descending ? -1 : 1;
+    return chosen.toSorted(({ record: a }, { record: b }) => {
+      const [keyA, keyB] = [key(a), key(b)];
+      if (keyA === keyB) return a.id - b.id;
+      return keyA < keyB ? -sign : sign;
+    });
+  }
+
+  #indexOf(vmId: number): number {
+    let low = 0;
+    let high = this.#ordered.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const id = this.#ordered[middle]?.record.id ?? Number.POSITIVE_INFINITY;
+      if (id < vmId) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+const SORT_KEYS: Readonly<
+  Record<Exclude<VmListQuery['sort'], 'created_at'>, (record: VmRecord) => string | number>
+> = {
+  name: (record) => record.name,
+  status: (record) => record.status,
+  runtime: (record) => record.runtime,
+  updated_at: (record) => record.updatedAtMs,
+};
+
+function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)[] {
+  const filters: ((record: VmRecord) => boolean)[] = [];
+  const { statuses } = query;
+  if (statuses.length > 0) filters.push((record) => statuses.includes(record.status));
+  const runtime = query.runtime?.toLowerCase();
+  if (runtime !== undefined) filters.push((record) => record.runtime.toLowerCase() === runtime);
+  const plugin = query.plugin?.toLowerCase();
+  if (plugin !== undefined) filters.push((record) => record.plugin.toLowerCase() === plugin);
+  const text = query.text?.toLowerCase();
+  if (text !== undefined) {
+    filters.push((record) =>
+      [record.name, record.leases.ipAddress ?? '', record.runtime].some((value) =>
+        value.toLowerCase().includes(text),
+      ),
+    );
+  }
+  return filters;
+}
+
+function bodyOf(record: VmRecord, runtimeDirectory: string): string {
+  const alive = record.process !== null;
+  const body: Vm = {
+    id: record.id,
+    name: record.name,
+    status: record.status,
+    runtime: record.runtime,
+    plugin: record.plugin,
+    ...(record.process === null ? {} : { pid: record.process.pid }),
+    ip_address: record.leases.ipAddress ?? '',
+    mac_address: record.leases.macAddress,
+    vsock_cid: record.leases.vsockCid,
+    cpu_cores: record.cpuCores,
+    memory_mb: record.memoryMb,
+    kernel_cmdline: record.kernelCmdline,
+    serial_socket: alive ? `${runtimeDirectory}/${record.id}/${RUN_FILES.serial}` : '',
+    created_at: toTimestamp(record.createdAtMs),
+    updated_at: toTimestamp(record.updatedAtMs),
+  };
+  return JSON.stringify(body);
+}

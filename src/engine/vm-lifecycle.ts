@@ -1,0 +1,399 @@
+// engine: create, start, stop, restart and destroy, and what happens when a hypervisor ends by
+// itself. Each operation is: intent on disk, work in the world, result on disk. How the work is done
+// is launcher's business.
+
+import { type Config, LIMITS } from '../config.ts';
+import type { Clock } from '../lib/clock.ts';
+import { within } from '../lib/deadline.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Manifest } from '../schema/manifest.ts';
+import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
+import type { AddressPool } from './addresses.ts';
+import type { VmBody } from './engine-api.ts';
+import { type VmEventType, vmEvent } from './events.ts';
+import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
+import { networkModeOf, type ResolvedLaunch, resolveConfig } from './launch-spec.ts';
+import type { Launcher, LaunchPreparation, RunningVm } from './launcher.ts';
+import type { Operations } from './operations.ts';
+import type { ProcessExit, Write } from './ports.ts';
+import type { VmRecord } from './records.ts';
+import { putVm, type State } from './state.ts';
+import { meaningOfExit } from './vm-exit.ts';
+import { moveTo, stateConflict } from './vm-state.ts';
+
+/** The hypervisor's last answer on its control socket is waited for so long after its process is gone. */
+const CONTROL_END_MS = 1_000;
+
+export interface LifecycleParts {
+  readonly config: Config;
+  readonly state: State;
+  readonly launcher: Launcher;
+  readonly operations: Operations;
+  readonly addresses: AddressPool;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly lastVmId: number;
+  /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
+  readonly manifestFor: (request: CreateVmRequest) => Manifest;
+}
+
+/** A VM that has its name and its leases, but nothing in the world or on disk yet. */
+interface Draft {
+  readonly record: VmRecord;
+  readonly config: VmConfig;
+  readonly resolved: ResolvedLaunch;
+  readonly preparation: LaunchPreparation;
+}
+
+export class VmLifecycle {
+  readonly #parts: LifecycleParts;
+  readonly #running = new Map<number, RunningVm>();
+  /** Names of creates whose record is not on disk yet. */
+  readonly #reserved = new Set<string>();
+  #lastVmId: number;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+    this.#lastVmId = parts.lastVmId;
+  }
+
+  async create(request: CreateVmRequest): Promise<VmBody> {
+    const { config: settings, state, operations } = this.#parts;
+    this.#refuseTakenName(request.name);
+    const config = resolveConfig(request, this.#parts.manifestFor(request), {
+      apiHost: settings.advertise.host,
+      apiPort: settings.advertise.port,
+      cpuCoresMax: LIMITS.cpuCoresMax,
+      memoryMbMin: LIMITS.memoryMbMin,
+      memoryMbMax: LIMITS.memoryMbMax,
+    });
+    const preparation = await this.#parts.launcher.prepare(config);
+    const draft = this.#reserve(request.name, config, preparation);
+    try {
+      await operations.run(draft.record.id, () => this.#createReserved(draft));
+    } catch (error) {
+      // Whatever never reached the disk has no record whose removal would free the address.
+      if (state.find(draft.record.id) === undefined) this.#cancelAddress(draft.record);
+      throw error;
+    } finally {
+      this.#reserved.delete(request.name);
+    }
+    return this.#bodyOf(request.name);
+  }
+
+  async start(name: string): Promise<VmBody> {
+    const { id, status } = this.#parts.state.require(name);
+    this.#requireStatus(name, status, ['stopped', 'crashed'], 'cannot be started');
+    await this.#parts.operations.run(id, async () => {
+      const record = this.#current(id, name);
+      this.#requireStatus(name, record.status, ['stopped', 'crashed'], 'cannot be started');
+      await this.#startStopped(record);
+    });
+    return this.#bodyOf(name);
+  }
+
+  /** Idempotent: a stopped VM stays as it is, without an event. */
+  async stop(name: string): Promise<VmBody> {
+    const { id, status } = this.#parts.state.require(name);
+    if (status === 'stopped') return this.#bodyOf(name);
+    await this.#parts.operations.run(id, async () => {
+      const record = this.#current(id, name);
+      if (record.status === 'stopped') return;
+      if (record.status === 'crashed') await this.#move(record, 'stopped', 'VM_STOPPED');
+      else await this.#stopRunning(record);
+    });
+    return this.#bodyOf(name);
+  }
+
+  async restart(name: string): Promise<VmBody> {
+    const { id, status } = this.#parts.state.require(name);
+    const allowed: VmStatus[] = ['running', 'stopped', 'crashed'];
+    this.#requireStatus(name, status, allowed, 'cannot be restarted');
+    await this.#parts.operations.run(id, async () => {
+      const record = this.#current(id, name);
+      this.#requireStatus(name, record.status, allowed, 'cannot be restarted');
+      const stopped = record.status === 'running' ? await this.#stopRunning(record) : record;
+      await this.#startStopped(stopped);
+    });
+    return this.#bodyOf(name);
+  }
+
+  /** Works in every status; a second one answers VM_NOT_FOUND. */
+  async destroy(name: string): Promise<void> {
+    const { id } = this.#parts.state.require(name);
+    await this.#parts.operations.run(id, () => this.#destroy(this.#current(id, name)));
+  }
+
+  /** Takes over what recovery found alive. */
+  adopted(record: VmRecord, vm: RunningVm): void {
+    this.#register(record, vm);
+  }
+
+  /** Brings a half-done deletion or stop to its end; for recovery. */
+  async finish(record: VmRecord): Promise<void> {
+    await this.#parts.operations.follow(record.id, async () => {
+      if (record.status === 'deleting') await this.#destroy(record);
+      else await this.#stopRunning(record);
+    });
+  }
+
+  /** Removes a record whose VM never ran; for recovery. Nothing of it may be left in the world. */
+  async forget(record: VmRecord, message: string): Promise<void> {
+    const { state, addresses, clock } = this.#parts;
+    const nowMs = clock.nowMs();
+    const { ipAddress } = record.leases;
+    const gone: VmRecord = { ...record, process: null, updatedAtMs: nowMs };
+    const configs = state.store.configs(record.id, record.configVersion);
+    const writes: Write[] = [
+      { table: 'vms', key: record.id, value: null },
+      ...configs.map(
+        ({ version }): Write => ({ table: 'configs', key: [record.id, version], value: null }),
+      ),
+    ];
+    if (ipAddress !== null) {
+      const lease = { vmId: null, releasedAtMs: nowMs };
+      writes.push({ table: 'addresses', key: ipAddress, value: lease });
+    }
+    await state.commit(writes, [vmEvent('VM_DELETED', gone, message)]);
+    if (ipAddress !== null) addresses.release(ipAddress, nowMs);
+  }
+
+  /** Closes the connections to all hypervisors; they run on. */
+  disconnect(): void {
+    for (const vm of this.#running.values()) {
+      vm.control?.close();
+      vm.agent?.close();
+    }
+    this.#running.clear();
+  }
+
+  runningIds(): readonly number[] {
+    return [...this.#running.keys()];
+  }
+
+  #reserve(name: string, config: VmConfig, preparation: LaunchPreparation): Draft {
+    const { state, addresses, clock, launcher } = this.#parts;
+    const { hostTag } = this.#parts.config;
+    // From here to the end nothing waits: two creates of one name cannot both pass.
+    this.#refuseTakenName(name);
+    if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
+      throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
+    }
+    const id = this.#lastVmId + 1;
+    const bridged = networkModeOf(config) === 'bridged';
+    const nowMs = clock.nowMs();
+    const leases = {
+      ipAddress: bridged ? addresses.lease(id, nowMs) : null,
+      macAddress: macAddressOf(hostTag, id),
+      tapName: bridged ? tapNameOf(hostTag, id) : null,
+      vsockCid: vsockCidOf(id),
+    };
+    const record: VmRecord = {
+      id,
+      name,
+      status: 'starting',
+      plugin: config.plugin,
+      runtime: config.runtime,
+      cpuCores: config.resources.cpu_cores,
+      memoryMb: config.resources.memory_mb,
+      kernelCmdline: '',
+      networkMode: networkModeOf(config),
+      leases,
+      configVersion: 1,
+      neverRan: true,
+      driver: preparation.facts.driver,
+      process: null,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    };
+    try {
+      const resolved = launcher.resolve(record, config, preparation);
+      this.#reserved.add(name);
+      this.#lastVmId = id;
+      const { kernelCmdline } = resolved;
+      return { record: { ...record, kernelCmdline }, config, resolved, preparation };
+    } catch (error) {
+      this.#cancelAddress(record);
+      throw error;
+    }
+  }
+
+  async #createReserved({ record, config, resolved, preparation }: Draft): Promise<void> {
+    const { state } = this.#parts;
+    const { ipAddress } = record.leases;
+    const updatedAtMs = record.createdAtMs;
+    const writes: Write[] = [
+      putVm(record),
+      {
+        table: 'configs',
+        key: [record.id, 1],
+        value: { vmId: record.id, version: 1, config, updatedAtMs },
+      },
+      // The highest id given so far, not this one: creates may reach the disk in another order.
+      { table: 'meta', key: 'lastVmId', value: this.#lastVmId },
+    ];
+    if (ipAddress !== null) {
+      const lease = { vmId: record.id, releasedAtMs: null };
+      writes.push({ table: 'addresses', key: ipAddress, value: lease });
+    }
+    await state.commit(writes, [vmEvent('VM_CREATED', record)]);
+    try {
+      await this.#launch(record, resolved, preparation);
+    } catch (error) {
+      await this.forget({ ...record, status: 'deleting' }, reasonOf(error));
+      throw error;
+    }
+  }
+
+  /** Launches and writes down that it runs; when either fails nothing is left in the world. */
+  async #launch(
+    record: VmRecord,
+    resolved: ResolvedLaunch,
+    preparation: LaunchPreparation,
+  ): Promise<void> {
+    const { launcher } = this.#parts;
+    const vm = await launcher.launch(record, resolved, preparation.facts);
+    const running = this.#changed(record, 'running', {
+      process: vm.process.identity,
+      neverRan: false,
+    });
+    try {
+      await this.#parts.state.commit([putVm(running)], [vmEvent('VM_RUNNING', running)]);
+    } catch (error) {
+      await launcher.undo(record, resolved, preparation.facts, vm);
+      throw error;
+    }
+    this.#register(running, vm);
+    this.#parts.log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
+  }
+
+  async #startStopped(record: VmRecord): Promise<void> {
+    const { state, launcher } = this.#parts;
+    const stored = state.store.config(record.id, record.configVersion);
+    if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
+    const { config } = stored;
+    const preparation = await launcher.prepare(config);
+    const resolved = launcher.resolve(record, config, preparation);
+    const starting = this.#changed(record, 'starting', {
+      kernelCmdline: resolved.kernelCmdline,
+      runtime: config.runtime,
+      cpuCores: config.resources.cpu_cores,
+      memoryMb: config.resources.memory_mb,
+      driver: preparation.facts.driver,
+    });
+    await state.commit([putVm(starting)], [vmEvent('VM_STARTING', starting)]);
+    try {
+      await this.#launch(starting, resolved, preparation);
+    } catch (error) {
+      await this.#move(starting, 'stopped', 'VM_STOPPED', reasonOf(error));
+      throw error;
+    }
+  }
+
+  async #stopRunning(record: VmRecord): Promise<VmRecord> {
+    const stopping =
+      record.status === 'stopping' ? record : await this.#move(record, 'stopping', 'VM_STOPPING');
+    try {
+      await this.#endProcess(stopping, false);
+    } catch (error) {
+      await this.#move(stopping, 'running', 'VM_RUNNING', reasonOf(error));
+      throw error;
+    }
+    return this.#move(stopping, 'stopped', 'VM_STOPPED');
+  }
+
+  async #destroy(record: VmRecord): Promise<void> {
+    const deleting =
+      record.status === 'deleting' ? record : await this.#move(record, 'deleting', 'VM_DELETING');
+    await this.#endProcess(deleting, true);
+    await this.#parts.launcher.removeFiles(deleting);
+    await this.forget(deleting, 'Deleted');
+    this.#parts.log.info({ vm: record.name }, 'VM deleted');
+  }
+
+  async #endProcess(record: VmRecord, hurry: boolean): Promise<void> {
+    const { launcher } = this.#parts;
+    const vm = this.#running.get(record.id);
+    if (vm !== undefined) await launcher.end(vm, record.name, hurry);
+    this.#running.delete(record.id);
+    await launcher.release(record, vm);
+  }
+
+  #register(record: VmRecord, vm: RunningVm): void {
+    this.#running.set(record.id, vm);
+    void vm.process.exited.then((exit) => this.#onExit(record.id, vm, exit));
+  }
+
+  /** An operation that waits for the exit takes note of it itself; this is for the ends nobody asked for. */
+  async #onExit(vmId: number, vm: RunningVm, exit: ProcessExit): Promise<void> {
+    const { operations, state, launcher, log } = this.#parts;
+    const note = async () => {
+      const record = state.find(vmId);
+      if (record === undefined || this.#running.get(vmId) !== vm) return;
+      this.#running.delete(vmId);
+      // The process may be seen to end before its last words on the control socket were read.
+      if (vm.control !== null) await within(vm.control.ended, CONTROL_END_MS);
+      const { status, message } = meaningOfExit(exit, vm.control?.guestEnd);
+      const lastWords = status === 'crashed' ? await launcher.lastWords(vmId) : [];
+      await launcher.release(record, vm);
+      const type = status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      await this.#move(record, status, type, [message, ...lastWords.slice(-1)].join(': '));
+      log.info({ vm: record.name, ...exit }, message);
+    };
+    try {
+      await operations.follow(vmId, note);
+    } catch (error) {
+      log.error({ id: vmId, err: error }, 'the end of a VM could not be written down');
+    }
+  }
+
+  /** Commits a new status with its event. */
+  async #move(
+    record: VmRecord,
+    to: VmStatus,
+    type: VmEventType,
+    message?: string,
+  ): Promise<VmRecord> {
+    const alive = to === 'running' || to === 'stopping' || to === 'deleting';
+    const moved = this.#changed(record, to, alive ? {} : { process: null });
+    await this.#parts.state.commit([putVm(moved)], [vmEvent(type, moved, message)]);
+    return moved;
+  }
+
+  #changed(record: VmRecord, to: VmStatus, changes: Partial<VmRecord>): VmRecord {
+    const status = moveTo(record.name, record.status, to);
+    return { ...record, ...changes, status, updatedAtMs: this.#parts.clock.nowMs() };
+  }
+
+  /** The record as it is when the operation's turn has come. */
+  #current(vmId: number, name: string): VmRecord {
+    const record = this.#parts.state.find(vmId);
+    if (record === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+    return record;
+  }
+
+  #requireStatus(name: string, status: VmStatus, allowed: VmStatus[], why: string): void {
+    if (!allowed.includes(status)) throw stateConflict(name, status, why);
+  }
+
+  #refuseTakenName(name: string): void {
+    if (!this.#reserved.has(name) && this.#parts.state.vms.body(name) === undefined) return;
+    throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
+  }
+
+  #cancelAddress(record: VmRecord): void {
+    if (record.leases.ipAddress !== null) this.#parts.addresses.cancel(record.leases.ipAddress);
+  }
+
+  #bodyOf(name: string): VmBody {
+    const body = this.#parts.state.vms.body(name);
+    if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+    return body;
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

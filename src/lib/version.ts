@@ -1,0 +1,3 @@
+// lib: the version of this daemon; a test keeps it equal to package.json.
+
+export const VERSION = '0.1.0';

@@ -1,0 +1,142 @@
+#!/usr/bin/env node
+// main: volantd. Reads the settings, builds the parts, joins them and handles signals. The only file
+// that knows every room, and the only one that ends the process.
+
+import { mkdirSync } from 'node:fs';
+import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
+import { createEngine, type EngineControl } from './engine/engine.ts';
+import type { HostPort, StorePort } from './engine/ports.ts';
+import { type HttpServer, startHttpServer } from './http/server.ts';
+import { createHypervisor } from './hypervisor/driver.ts';
+import { systemClock } from './lib/clock.ts';
+import { within } from './lib/deadline.ts';
+import { createLog, type Logger } from './lib/log.ts';
+import { monitorLoop } from './lib/loop-monitor.ts';
+import { VERSION } from './lib/version.ts';
+import { buildOpenApi } from './schema/openapi.ts';
+import { openStore } from './store/store.ts';
+import { acquireLock, type Lock } from './workers/lock.ts';
+import { createHost } from './workers/pool.ts';
+
+const USAGE = `volantd ${VERSION}: runs fleets of microVMs behind a REST API.
+
+  volantd              serve in the foreground; settings come from the environment (VOLANT_*)
+  volantd --teardown   delete every VM and everything that was made in the kernel, then end
+  volantd --version
+`;
+
+interface Daemon {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly flush: () => void;
+  readonly lock: Lock;
+  readonly store: StorePort;
+  readonly host: HostPort;
+  readonly control: EngineControl;
+}
+
+/** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
+function build(config: Config): Daemon {
+  for (const directory of [config.home, config.runtimeDirectory, config.logDirectory]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  const lock = acquireLock(config.home);
+  const { log, flush } = createLog({
+    level: config.logLevel,
+    file: config.logFile,
+    fileBytesMax: LIMITS.daemonLogBytesMax,
+  });
+  const clock = systemClock;
+  const store = openStore(config.statePath, log);
+  const host = createHost(config, log, clock);
+  const hypervisor = createHypervisor(log);
+  const control = createEngine({ config, store, host, hypervisor, clock, log });
+  return { config, log, flush, lock, store, host, control };
+}
+
+async function serve(daemon: Daemon): Promise<void> {
+  const { config, log, control } = daemon;
+  const openapi = buildOpenApi({ version: VERSION });
+  const server = await startHttpServer({ engine: control.engine, config, log, openapi });
+  const { listen } = config;
+  const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
+  log.info({ version: VERSION, address, home: config.home, pid: process.pid }, 'volantd serves');
+  const endMonitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
+  handleSignals(daemon, server, endMonitor);
+  // The API answers meanwhile; an operation on a VM waits until that VM was looked at.
+  await control.recover();
+}
+
+function handleSignals(daemon: Daemon, server: HttpServer, endMonitor: () => void): void {
+  let ending = false;
+  const onSignal = (signal: string) => {
+    if (ending) {
+      daemon.log.warn({ signal }, 'second signal, ending at once');
+      finish(daemon, 1);
+    }
+    ending = true;
+    daemon.log.info({ signal }, 'draining; VMs run on');
+    const drained = async () => {
+      await server.drain(LIMITS.drainTimeoutMs);
+      await within(daemon.control.shutdown(), LIMITS.drainTimeoutMs);
+      endMonitor();
+      server.close();
+      await close(daemon);
+      daemon.log.info({}, 'volantd ends');
+      finish(daemon, 0);
+    };
+    drained().catch((error: unknown) => fail(daemon, error));
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+async function close(daemon: Daemon): Promise<void> {
+  await daemon.host.close();
+  await daemon.store.close();
+  daemon.lock.release();
+}
+
+async function teardown(daemon: Daemon): Promise<void> {
+  await daemon.control.teardown();
+  await daemon.control.shutdown();
+  await close(daemon);
+  finish(daemon, 0);
+}
+
+/** A bug: what is on disk and in the kernel is consistent at any point, so ending is the safe answer. */
+function fail(daemon: Daemon, error: unknown): never {
+  daemon.log.error({ err: error }, 'volantd cannot go on');
+  return finish(daemon, 1);
+}
+
+function finish(daemon: Daemon, status: number): never {
+  daemon.flush();
+  process.exit(status);
+}
+
+/** For what goes wrong before there is a log. */
+function refuse(message: string, status: number): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(status);
+}
+
+function start(args: readonly string[]): void {
+  const [argument] = args;
+  if (argument === '--version') refuse(`volantd ${VERSION}`, 0);
+  if (argument === '--help') refuse(USAGE, 0);
+  if (argument !== undefined && argument !== '--teardown') refuse(USAGE, 2);
+  let daemon: Daemon;
+  try {
+    daemon = build(loadConfig(process.env));
+  } catch (error) {
+    if (error instanceof ConfigError) refuse(error.problems.join('\n'), 2);
+    refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}`, 1);
+  }
+  process.on('uncaughtException', (error) => fail(daemon, error));
+  process.on('unhandledRejection', (error) => fail(daemon, error));
+  const life = argument === '--teardown' ? teardown(daemon) : serve(daemon);
+  life.catch((error: unknown) => fail(daemon, error));
+}
+
+start(process.argv.slice(2));
