@@ -99,8 +99,7 @@ function checkRequest(request: CreateVmRequest): void {
   const details: Record<string, string> = {};
   const cmdline = checkKernelCmdline(request.kernel_cmdline ?? '');
   if (cmdline !== null) details['kernel_cmdline'] = cmdline;
-  if (request.config)
-    Object.assign(details, prefixed(checkConfig(request.config, LIMITS), 'config.'));
+  if (request.config) Object.assign(details, prefixed(checkConfig(request.config), 'config.'));
   if (Object.keys(details).length > 0)
     throw new VolantError('BODY_INVALID', undefined, { details });
 }

@@ -2,7 +2,7 @@
 // manifest are beyond its shape stands in manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
-import { Nullable, StringMap } from './parts.ts';
+import { MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
 
 export const NETWORK_MODES = ['bridged', 'vsock', 'dhcp'] as const;
 
@@ -67,14 +67,14 @@ export const WorkloadSchema = Type.Object({
 
 export const HealthCheckSchema = Type.Object({
   endpoint: Type.Optional(Type.String()),
-  timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+  timeout_ms: Type.Optional(TimeoutMs),
 });
 
 export const ActionSchema = Type.Object({
   description: Type.Optional(Type.String()),
   method: Type.Optional(Type.String()),
   path: Type.Optional(Type.String()),
-  timeout_ms: Type.Optional(Type.Integer({ minimum: 0 })),
+  timeout_ms: Type.Optional(TimeoutMs),
 });
 
 export const ManifestSchema = Type.Object(
@@ -91,7 +91,7 @@ export const ManifestSchema = Type.Object(
     resources: Type.Optional(ResourcesSchema),
     workload: Type.Optional(WorkloadSchema),
     health_check: Type.Optional(HealthCheckSchema),
-    actions: Type.Optional(Type.Record(Type.String(), ActionSchema)),
+    actions: Type.Optional(MapOf(ActionSchema)),
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     initramfs: Type.Optional(Nullable(InitramfsSchema)),
     disks: Type.Optional(Type.Array(DiskSchema)),
@@ -101,6 +101,9 @@ export const ManifestSchema = Type.Object(
   },
   { description: 'What runs in a VM: boot media, workload, resources' },
 );
+
+export type CloudInitDocInput = Static<typeof CloudInitDocSchema>;
+export type CloudInitInput = Static<typeof CloudInitSchema>;
 
 /** As a client sends it: every member may be missing, some may be null. */
 export type ManifestInput = Static<typeof ManifestSchema>;

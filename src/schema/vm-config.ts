@@ -11,7 +11,7 @@ import {
   ResourcesSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { Nullable } from './parts.ts';
+import { MapOf, Nullable } from './parts.ts';
 
 export const ApiEndpointSchema = Type.Object({
   host: Type.Optional(Type.String()),
@@ -35,7 +35,7 @@ export const VmConfigSchema = Type.Object(
     api: Type.Optional(ApiEndpointSchema),
     manifest: Type.Optional(Nullable(ManifestSchema)),
     devices: Type.Optional(Nullable(DeviceConfigSchema)),
-    metadata: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    metadata: Type.Optional(MapOf(Type.Unknown())),
     expose: Type.Optional(Type.Array(ExposeSchema)),
     cloud_init: Type.Optional(Nullable(CloudInitSchema)),
     network: Type.Optional(Nullable(NetworkConfigSchema)),

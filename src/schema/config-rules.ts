@@ -1,0 +1,58 @@
+// schema: what a VM's config must obey beyond its shape. Pure. The manifest in a config has its own
+// rules, in manifest-rules.ts.
+
+import { checkCloudInit, checkImage, checkNetwork } from './manifest-rules.ts';
+import type { Problems } from './validate.ts';
+import type { VmConfigInput } from './vm-config.ts';
+
+/** Domain, bus, device and function, as sysfs writes them, in either case. */
+const PCI_ADDRESS = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
+
+/** Every problem of the config's own fields, keyed by path; empty when there is none. */
+export function checkConfig(input: VmConfigInput): Problems {
+  const problems: Record<string, string> = {};
+  const cmdline = checkKernelCmdline(input.kernel_cmdline ?? '');
+  if (cmdline !== null) problems['kernel_cmdline'] = cmdline;
+  const kernel = input.kernel_override ?? '';
+  if (kernel !== '' && (!kernel.startsWith('/') || kernel.includes('\0'))) {
+    problems['kernel_override'] = 'must be an absolute path';
+  }
+  checkImage(input.initramfs, 'initramfs', problems);
+  checkImage(input.rootfs, 'rootfs', problems);
+  checkNetwork(input.network, 'network', problems);
+  checkCloudInit(input.cloud_init, 'cloud_init', problems, false);
+  checkExpose(input, problems);
+  for (const [index, address] of (input.devices?.pci_passthrough ?? []).entries()) {
+    if (PCI_ADDRESS.test(address)) continue;
+    problems[`devices.pci_passthrough[${index}]`] = 'must look like 0000:01:00.0';
+  }
+  return problems;
+}
+
+/**
+ * The user's own kernel arguments: one line, no quotes (the kernel and QEMU would read them in their
+ * own ways) and none of ours. null when there is nothing to object to.
+ */
+export function checkKernelCmdline(text: string): string | null {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  if (/[\u0000-\u001f\u007f"'\\]/.test(text)) {
+    return 'must be one line without quotes, backslashes and control characters';
+  }
+  if (/[^\u0020-\u007e]/.test(text)) return 'must be ASCII';
+  if (/(^|\s)volant\./.test(text)) return 'must not set volant.* arguments';
+  return null;
+}
+
+function checkExpose(input: VmConfigInput, problems: Record<string, string>): void {
+  for (const [index, expose] of (input.expose ?? []).entries()) {
+    for (const field of ['port', 'host_port'] as const) {
+      const port = expose[field] ?? 0;
+      if (port >= 1 && port <= 65535) continue;
+      problems[`expose[${index}].${field}`] = 'must be 1 to 65535';
+    }
+    const protocol = expose.protocol?.trim().toLowerCase() || 'tcp';
+    if (protocol !== 'tcp' && protocol !== 'udp') {
+      problems[`expose[${index}].protocol`] = 'must be tcp or udp';
+    }
+  }
+}

@@ -1,0 +1,20 @@
+// schema: the `data` of one event of a stream.
+
+import { Type } from 'typebox';
+
+export const EventSchema = Type.Object(
+  {
+    type: Type.String({
+      description:
+        'VM_CREATED, VM_STARTING, VM_RUNNING, VM_STOPPING, VM_STOPPED, VM_CRASHED, VM_DELETING, VM_DELETED; RESYNC when events are gone that the reader has not seen',
+    }),
+    name: Type.String(),
+    status: Type.String(),
+    ip_address: Type.Optional(Type.String()),
+    mac_address: Type.Optional(Type.String()),
+    pid: Type.Optional(Type.Integer({ format: 'int64' })),
+    timestamp: Type.String({ format: 'date-time' }),
+    message: Type.Optional(Type.String()),
+  },
+  { description: 'A change of state' },
+);

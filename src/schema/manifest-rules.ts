@@ -1,0 +1,263 @@
+// schema: what a manifest must obey beyond its shape, and the normal form in which it is stored. Pure.
+// Arguments and environment values are the user's own and are never trimmed.
+
+import type {
+  CloudInitDocInput,
+  CloudInitInput,
+  Manifest,
+  ManifestInput,
+  Workload,
+} from './manifest.ts';
+import { NETWORK_MODES } from './manifest.ts';
+import { NAME_PATTERN } from './parts.ts';
+import type { Problems } from './validate.ts';
+
+export interface ResourceBounds {
+  readonly cpuCoresMax: number;
+  readonly memoryMbMin: number;
+  readonly memoryMbMax: number;
+}
+
+type NetworkInput = NonNullable<ManifestInput['network']>;
+
+/** The manifest in its normal form, or every problem that it has, keyed by path. */
+export function normaliseManifest(
+  input: ManifestInput,
+  bounds: ResourceBounds,
+): { readonly manifest: Manifest } | { readonly problems: Problems } {
+  const problems: Record<string, string> = {};
+  const name = trimmed(input.name);
+  if (name === '') problems['name'] = 'is required';
+  else if (!new RegExp(NAME_PATTERN).test(name)) {
+    problems['name'] = 'must be lower-case letters, digits and "-", 1 to 63';
+  }
+  const version = trimmed(input.version);
+  if (version === '') problems['version'] = 'is required';
+  const runtime = trimmed(input.runtime) || name;
+  if (!/^[A-Za-z0-9._-]{1,63}$/.test(runtime) && runtime !== '') {
+    problems['runtime'] = 'must be letters, digits, ".", "_" and "-", at most 63';
+  }
+  const rootfs = checkRootFs(input, problems);
+  const initramfs = checkInitramfs(input, problems);
+  if (rootfs.url === '' && initramfs.url === '') {
+    problems['initramfs.url'] = 'a manifest needs an initramfs or a rootfs';
+  }
+  const network = checkNetwork(input.network, 'network', problems);
+  const cloudInit = checkCloudInit(input.cloud_init, 'cloud_init', problems, true);
+  const disks = checkDisks(input, problems);
+  const actions = checkActions(input, problems);
+  const workload = checkWorkload(input, problems);
+  const resources = checkResources(input, bounds, problems);
+  if (Object.keys(problems).length > 0) return { problems };
+  const manifest: Manifest = {
+    schema_version: trimmed(input.schema_version) || '1.0',
+    name,
+    version,
+    runtime,
+    ...optionalText('image', input.image),
+    ...optionalText('image_digest', input.image_digest),
+    ...optionalText('openapi', input.openapi),
+    enabled: input.enabled ?? true,
+    labels: { ...trimValues(input.labels), 'volant.plugin': name, 'volant.runtime': runtime },
+    resources,
+    workload,
+    health_check: {
+      endpoint: trimmed(input.health_check?.endpoint),
+      timeout_ms: input.health_check?.timeout_ms ?? 0,
+    },
+    ...(actions === undefined ? {} : { actions }),
+    rootfs,
+    initramfs,
+    ...(disks === undefined ? {} : { disks }),
+    ...(cloudInit === undefined ? {} : { cloud_init: cloudInit }),
+    ...(network === undefined ? {} : { network }),
+    ...(input.devices ? { devices: input.devices } : {}),
+  };
+  return { manifest };
+}
+
+function checkWorkload(input: ManifestInput, problems: Record<string, string>): Workload {
+  const given = input.workload ?? {};
+  if (trimmed(given.type).toLowerCase() !== 'http') problems['workload.type'] = 'must be http';
+  const baseUrl = trimmed(given.base_url);
+  if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
+    problems['workload.base_url'] = 'must be an http URL, such as http://127.0.0.1:8000';
+  }
+  const entrypoint = given.entrypoint ?? [];
+  if (trimmed(entrypoint[0]) === '') {
+    problems['workload.entrypoint'] = 'must name a program and its arguments';
+  }
+  if (entrypoint.some((argument) => argument.includes('\0'))) {
+    problems['workload.entrypoint'] = 'must not contain NUL';
+  }
+  for (const [name, value] of Object.entries(given.env ?? {})) {
+    if (!/^[^=\s][^=]*$/.test(name) || `${name}${value}`.includes('\0')) {
+      problems[`workload.env.${name}`] = 'must be a variable name without "=" and without NUL';
+    }
+  }
+  const workdir = trimmed(given.workdir);
+  return {
+    type: 'http',
+    base_url: baseUrl,
+    entrypoint,
+    ...(given.env === undefined ? {} : { env: given.env }),
+    ...(workdir === '' ? {} : { workdir }),
+  };
+}
+
+function checkResources(
+  input: ManifestInput,
+  bounds: ResourceBounds,
+  problems: Record<string, string>,
+): Manifest['resources'] {
+  const { cpu_cores = 0, memory_mb = 0 } = input.resources ?? {};
+  if (cpu_cores < 1 || cpu_cores > bounds.cpuCoresMax) {
+    problems['resources.cpu_cores'] = `must be 1 to ${bounds.cpuCoresMax}`;
+  }
+  if (memory_mb < bounds.memoryMbMin || memory_mb > bounds.memoryMbMax) {
+    problems['resources.memory_mb'] = `must be ${bounds.memoryMbMin} to ${bounds.memoryMbMax} MiB`;
+  }
+  return { cpu_cores, memory_mb };
+}
+
+function checkRootFs(input: ManifestInput, problems: Record<string, string>): Manifest['rootfs'] {
+  const { url, checksum } = checkImage(input.rootfs, 'rootfs', problems);
+  const format = checkDiskFormat(input.rootfs?.format, 'rootfs.format', problems);
+  return { url, ...(checksum === '' ? {} : { checksum }), format };
+}
+
+function checkInitramfs(
+  input: ManifestInput,
+  problems: Record<string, string>,
+): Manifest['initramfs'] {
+  const { url, checksum } = checkImage(input.initramfs, 'initramfs', problems);
+  return { url, ...(checksum === '' ? {} : { checksum }) };
+}
+
+/** Where an image comes from: used for manifests and for configs. */
+export function checkImage(
+  image: { url?: string; checksum?: string } | null | undefined,
+  path: string,
+  problems: Record<string, string>,
+): { url: string; checksum: string } {
+  const url = trimmed(image?.url);
+  const checksum = trimmed(image?.checksum);
+  if (url !== '' && !/^(https?:\/\/|file:\/\/|\/)/.test(url)) {
+    problems[`${path}.url`] = 'must be an http(s) or file URL or an absolute path';
+  }
+  if (url.includes('\0')) problems[`${path}.url`] = 'must not contain NUL';
+  if (checksum !== '' && !/^(sha256:)?[0-9a-fA-F]{64}$/.test(checksum)) {
+    problems[`${path}.checksum`] = 'must be sha256: and 64 hex digits';
+  }
+  return { url, checksum };
+}
+
+function checkDiskFormat(
+  given: string | undefined,
+  path: string,
+  problems: Record<string, string>,
+): 'raw' | 'qcow2' {
+  const format = trimmed(given).toLowerCase() || 'raw';
+  if (format === 'raw' || format === 'qcow2') return format;
+  problems[path] = 'must be raw or qcow2: the format of the image, not of the file system in it';
+  return 'raw';
+}
+
+function checkDisks(
+  input: ManifestInput,
+  problems: Record<string, string>,
+): ManifestInput['disks'] | undefined {
+  if (input.disks === undefined || input.disks.length === 0) return undefined;
+  return input.disks.map((disk, index) => {
+    const path = `disks[${index}]`;
+    const name = trimmed(disk.name);
+    if (name === '') problems[`${path}.name`] = 'is required';
+    const { url: source } = checkImage({ url: disk.source ?? '' }, path, problems);
+    if (source === '') problems[`${path}.source`] = 'is required';
+    const format = checkDiskFormat(disk.format, `${path}.format`, problems);
+    return { ...disk, name, source, format };
+  });
+}
+
+function checkActions(
+  input: ManifestInput,
+  problems: Record<string, string>,
+): ManifestInput['actions'] | undefined {
+  const entries = Object.entries(input.actions ?? {});
+  if (entries.length === 0) return undefined;
+  return Object.fromEntries(
+    entries.map(([given, action]) => {
+      const name = given.trim();
+      const method = trimmed(action.method);
+      const path = trimmed(action.path);
+      if (name === '') problems['actions'] = 'an action needs a name';
+      if (method === '') problems[`actions.${name}.method`] = 'is required';
+      if (!path.startsWith('/')) problems[`actions.${name}.path`] = 'must begin with "/"';
+      return [name, { ...action, method, path }];
+    }),
+  );
+}
+
+/** An object without a mode says nothing and is refused; absent and null are fine. */
+export function checkNetwork(
+  given: NetworkInput | null | undefined,
+  path: string,
+  problems: Record<string, string>,
+): Manifest['network'] | undefined {
+  if (!given) return undefined;
+  const wanted = trimmed(given.mode).toLowerCase();
+  const mode = NETWORK_MODES.find((candidate) => candidate === wanted);
+  if (mode === undefined) {
+    problems[`${path}.mode`] = `must be one of ${NETWORK_MODES.join(', ')}`;
+    return undefined;
+  }
+  if (mode === 'bridged' && given.subnet && !given.gateway && !given.auto_assign) {
+    problems[`${path}.gateway`] = 'a subnet needs a gateway or auto_assign';
+  }
+  return { ...given, mode };
+}
+
+/** `defaults` fills in datasource and seed_mode, as a manifest has it. */
+export function checkCloudInit(
+  given: CloudInitInput | null | undefined,
+  path: string,
+  problems: Record<string, string>,
+  defaults: boolean,
+): CloudInitInput | undefined {
+  if (!given) return undefined;
+  const datasource = trimmed(given.datasource) || (defaults ? 'NoCloud' : '');
+  const seedMode = trimmed(given.seed_mode).toLowerCase() || 'vfat';
+  if (seedMode !== 'vfat') problems[`${path}.seed_mode`] = 'must be vfat';
+  for (const name of ['user_data', 'meta_data', 'network_config'] as const) {
+    checkCloudInitDoc(given[name], `${path}.${name}`, problems);
+  }
+  return { ...given, ...(datasource === '' ? {} : { datasource }), seed_mode: seedMode };
+}
+
+function checkCloudInitDoc(
+  doc: CloudInitDocInput | undefined,
+  path: string,
+  problems: Record<string, string>,
+): void {
+  if (doc === undefined) return;
+  if (doc.content && doc.path) problems[path] = 'has both content and path';
+  else if (doc.content && doc.inline !== true)
+    problems[`${path}.inline`] = 'must be true with content';
+  else if (doc.path && doc.inline === true) problems[`${path}.inline`] = 'must be false with path';
+}
+
+function trimmed(text: string | undefined): string {
+  return text?.trim() ?? '';
+}
+
+function optionalText<K extends string>(
+  key: K,
+  text: string | undefined,
+): Partial<Record<K, string>> {
+  const value = trimmed(text);
+  return value === '' ? {} : ({ [key]: value } as Record<K, string>);
+}
+
+function trimValues(map: Readonly<Record<string, string>> | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(map ?? {}).map(([key, value]) => [key, value.trim()]));
+}

@@ -1,0 +1,9 @@
+// schema: requests and answers about plugins, the manifest excepted.
+
+import { Type } from 'typebox';
+
+export const PluginListSchema = Type.Object({
+  plugins: Type.Array(Type.String(), { description: 'Names, sorted' }),
+});
+
+export const PluginEnabledSchema = Type.Object({ enabled: Type.Boolean() });

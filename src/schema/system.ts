@@ -1,0 +1,33 @@
+// schema: what the daemon tells about itself.
+
+import { Type } from 'typebox';
+
+export const HealthSchema = Type.Object({
+  status: Type.String({ description: 'ok, or degraded while the state cannot be written' }),
+});
+
+export const SystemStatusSchema = Type.Object({
+  status: Type.String(),
+  vm_count: Type.Integer(),
+  cpu_percent: Type.Number({ format: 'double', description: 'Of the whole host, 0 to 100' }),
+  mem_percent: Type.Number({ format: 'double', description: 'Of the whole host, 0 to 100' }),
+});
+
+export const SystemInfoSchema = Type.Object(
+  {
+    status: Type.String(),
+    version: Type.String(),
+    api_listen_addr: Type.String(),
+    api_advertise_addr: Type.String(),
+    host_ip: Type.String(),
+    bridge: Type.String(),
+    subnet: Type.String(),
+    hypervisor: Type.Object(
+      {},
+      { description: 'driver, path, version, accelerator, reason; or error' },
+    ),
+    kernel: Type.Object({}, { description: 'path, or error' }),
+    recovery: Type.Object({}, { description: 'What the last start found; null until it is done' }),
+  },
+  { description: 'The daemon and its host' },
+);

@@ -1,0 +1,362 @@
+// test: stand-ins for the ports of the engine. They keep what they were told, so that a test can ask
+// what is left in the world, and fail where a test wants them to.
+
+import { loadConfig } from '../../src/config.ts';
+import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
+import type {
+  AgentConnection,
+  ControlConnection,
+  GuestEnd,
+  HostInventory,
+  HostPort,
+  HypervisorPort,
+  LaunchRequest,
+  ProcessExit,
+  Snapshot,
+  StorePort,
+  WatchedProcess,
+  Write,
+} from '../../src/engine/ports.ts';
+import type {
+  AddressLease,
+  ConfigRecord,
+  EventBody,
+  HostChanges,
+  PluginRecord,
+  ProcessIdentity,
+  StoredEvent,
+  VmRecord,
+} from '../../src/engine/records.ts';
+import { VolantError } from '../../src/lib/errors.ts';
+import type { Logger } from '../../src/lib/log.ts';
+
+export const silentLog: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => silentLog,
+};
+
+/** A store in memory that can be told to fail. Survives an engine, like a disk. */
+export class FakeStore implements StorePort {
+  readonly vms = new Map<number, VmRecord>();
+  readonly stored = new Map<string, ConfigRecord>();
+  readonly addresses = new Map<string, AddressLease>();
+  readonly plugins = new Map<string, PluginRecord>();
+  readonly events: StoredEvent[] = [];
+  lastVmId = 0;
+  hostChanges: HostChanges = {};
+  kvmVerdicts: Record<string, boolean> = {};
+  /** Throws to make a commit fail. */
+  beforeCommit: (events: readonly EventBody[]) => void = () => undefined;
+  healthy = true;
+
+  load(): Snapshot {
+    return {
+      vms: [...this.vms.values()],
+      addresses: [...this.addresses],
+      plugins: [...this.plugins.values()],
+      lastVmId: this.lastVmId,
+      lastSequence: this.events.length,
+      hostChanges: this.hostChanges,
+      kvmVerdicts: this.kvmVerdicts,
+    };
+  }
+
+  async commit(writes: readonly Write[], events: readonly EventBody[]): Promise<StoredEvent[]> {
+    await Promise.resolve();
+    this.beforeCommit(events);
+    for (const write of writes) this.#apply(write);
+    const first = this.events.length + 1;
+    const stored = events.map((body, index) => ({ sequence: first + index, body }));
+    this.events.push(...stored);
+    return stored;
+  }
+
+  config(vmId: number, version: number): ConfigRecord | undefined {
+    return this.stored.get(`${vmId}/${version}`);
+  }
+
+  configs(vmId: number, limit: number): readonly ConfigRecord[] {
+    return [...this.stored.values()].filter((config) => config.vmId === vmId).slice(0, limit);
+  }
+
+  eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
+    return this.events.slice(sequence, sequence + limit);
+  }
+
+  oldestSequence(): number {
+    return 1;
+  }
+
+  async close(): Promise<void> {}
+
+  #apply(write: Write): void {
+    switch (write.table) {
+      case 'vms':
+        return put(this.vms, write.key, write.value);
+      case 'configs':
+        return put(this.stored, write.key.join('/'), write.value);
+      case 'addresses':
+        return put(this.addresses, write.key, write.value);
+      case 'plugins':
+        return put(this.plugins, write.key, write.value);
+      case 'meta':
+        if (write.key === 'lastVmId') this.lastVmId = write.value;
+        else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
+        else this.kvmVerdicts = write.value;
+    }
+  }
+}
+
+function put<K, V>(map: Map<K, V>, key: K, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}
+
+/** A process that ends when it is told to. */
+export class FakeProcess implements WatchedProcess {
+  readonly identity: ProcessIdentity;
+  readonly exited: Promise<ProcessExit>;
+  readonly signals: string[] = [];
+  ignores: readonly string[] = [];
+  end: (exit: ProcessExit) => void = () => undefined;
+
+  constructor(pid: number) {
+    this.identity = { pid, startTimeTicks: pid * 10, bootId: 'boot-1' };
+    this.exited = new Promise((resolve) => {
+      this.end = resolve;
+    });
+  }
+
+  async signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    this.signals.push(name);
+    if (this.ignores.includes(name)) return;
+    if (name === 'SIGKILL') this.end({ code: null, signal: 'SIGKILL' });
+    if (name === 'SIGTERM') this.end({ code: 0, signal: null });
+  }
+}
+
+/** A host that remembers every object that was made on it. Survives an engine, like a kernel. */
+export class FakeHost implements HostPort {
+  readonly taps = new Set<string>();
+  readonly runDirectories = new Set<number>();
+  readonly cgroups = new Set<string>();
+  readonly processes = new Map<number, FakeProcess>();
+  readonly launches: LaunchRequest[] = [];
+  readonly orderlyExitIds: number[] = [];
+  /** Name of a method -> the error that it shall reject with. */
+  readonly failures = new Map<string, VolantError>();
+  bootId = 'boot-1';
+  network = false;
+  logTail: readonly string[] = [];
+  #nextPid = 1000;
+
+  async ensureNetwork(): Promise<HostChanges> {
+    this.#fail('ensureNetwork');
+    this.network = true;
+    return { bridgeCreated: true };
+  }
+
+  async removeNetwork(): Promise<void> {
+    this.network = false;
+  }
+
+  async attachTap(tapName: string): Promise<void> {
+    this.#fail('attachTap');
+    this.taps.add(tapName);
+  }
+
+  async removeTap(tapName: string): Promise<void> {
+    this.#fail('removeTap');
+    this.taps.delete(tapName);
+  }
+
+  async createRunDirectory(vmId: number): Promise<void> {
+    this.#fail('createRunDirectory');
+    this.runDirectories.add(vmId);
+  }
+
+  async removeRunDirectory(vmId: number): Promise<void> {
+    this.runDirectories.delete(vmId);
+  }
+
+  async launch(request: LaunchRequest): Promise<WatchedProcess> {
+    this.#fail('launch');
+    this.launches.push(request);
+    this.cgroups.add(request.cgroupName);
+    const process = new FakeProcess(this.#nextPid++);
+    this.processes.set(process.identity.pid, process);
+    void process.exited.then(() => this.processes.delete(process.identity.pid));
+    return process;
+  }
+
+  async adopt(identity: ProcessIdentity): Promise<WatchedProcess | null> {
+    return this.processes.get(identity.pid) ?? null;
+  }
+
+  async removeCgroup(cgroupName: string): Promise<void> {
+    this.cgroups.delete(cgroupName);
+  }
+
+  async removeCgroupRoot(): Promise<void> {}
+
+  async inspectMedia(path: string) {
+    this.#fail('inspectMedia');
+    return { realPath: path, sizeBytes: 1 };
+  }
+
+  async findKernel() {
+    this.#fail('findKernel');
+    return { realPath: '/kernel/vmlinux', sizeBytes: 1 };
+  }
+
+  async readLogTail(): Promise<readonly string[]> {
+    return this.logTail;
+  }
+
+  async trimLogs(): Promise<void> {}
+
+  async inventory(): Promise<HostInventory> {
+    const running = [...this.processes.values()].map((process) => {
+      const launch = this.launches[process.identity.pid - 1000];
+      return { vmId: Number(launch?.workingDirectory.split('/').at(-1)), identity: process.identity };
+    });
+    return {
+      bootId: this.bootId,
+      tapNames: [...this.taps],
+      runDirectoryIds: [...this.runDirectories],
+      processes: running,
+      cgroupNames: [...this.cgroups],
+      orderlyExitIds: this.orderlyExitIds,
+    };
+  }
+
+  async probeHypervisor() {
+    this.#fail('probeHypervisor');
+    const facts = {
+      driver: 'qemu',
+      executable: '/usr/bin/qemu-system-x86_64',
+      version: '7.2',
+      accelerator: 'tcg',
+      reason: 'test',
+      tscKhz: 2_000_000,
+    } as const;
+    return { facts, kvmVerdicts: {} };
+  }
+
+  async usage() {
+    return { cpuPercent: 1, memPercent: 2 };
+  }
+
+  async nameServers(): Promise<readonly string[]> {
+    return ['10.0.0.53'];
+  }
+
+  async close(): Promise<void> {}
+
+  #fail(method: string): void {
+    const error = this.failures.get(method);
+    if (error !== undefined) throw error;
+  }
+}
+
+export class FakeHypervisor implements HypervisorPort {
+  readonly #host: FakeHost;
+  /** Rejects or waits to make a connection fail. */
+  beforeConnect: (runDirectory: string, signal: AbortSignal) => Promise<void> = async () => undefined;
+  guestEnd: GuestEnd | undefined = 'power-off';
+  powerButtonWorks = true;
+  readonly manifests: string[] = [];
+
+  constructor(host: FakeHost) {
+    this.#host = host;
+  }
+
+  command() {
+    return { executable: '/bin/hypervisor', argv: ['--fake'] };
+  }
+
+  async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
+    await this.beforeConnect(runDirectory, signal);
+    const owner = this;
+    return {
+      get guestEnd() {
+        return owner.guestEnd;
+      },
+      ended: Promise.resolve(),
+      powerButton: async () => {
+        if (owner.powerButtonWorks) owner.#processIn(runDirectory)?.end({ code: 0, signal: null });
+      },
+      status: async () => 'running',
+      close: () => undefined,
+    };
+  }
+
+  agent(): AgentConnection {
+    return {
+      connected: true,
+      ready: async () => undefined,
+      sendManifest: async (manifest) => {
+        this.manifests.push(manifest);
+      },
+      powerOff: async () => undefined,
+      close: () => undefined,
+    };
+  }
+
+  #processIn(runDirectory: string): FakeProcess | undefined {
+    for (const [pid, process] of this.#host.processes) {
+      if (this.#host.launches[pid - 1000]?.workingDirectory === runDirectory) return process;
+    }
+    return undefined;
+  }
+}
+
+export interface World {
+  readonly store: FakeStore;
+  readonly host: FakeHost;
+  readonly hypervisor: FakeHypervisor;
+}
+
+export function newWorld(): World {
+  const host = new FakeHost();
+  return { store: new FakeStore(), host, hypervisor: new FakeHypervisor(host) };
+}
+
+/** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
+export async function engineOn(world: World): Promise<EngineControl> {
+  let nowMs = 1_700_000_000_000;
+  const control = createEngine({
+    ...world,
+    config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test' }),
+    clock: { nowMs: () => nowMs++, monotonicMs: () => nowMs },
+    log: silentLog,
+  });
+  await control.recover();
+  return control;
+}
+
+/** What is left in the world of VMs that are gone. */
+export function leftovers({ store, host }: World): object {
+  return {
+    vms: store.vms.size,
+    configs: store.stored.size,
+    leases: [...store.addresses.values()].filter((lease) => lease.vmId !== null).length,
+    taps: host.taps.size,
+    runDirectories: host.runDirectories.size,
+    cgroups: host.cgroups.size,
+    processes: host.processes.size,
+  };
+}
+
+export const NOTHING_LEFT = {
+  vms: 0,
+  configs: 0,
+  leases: 0,
+  taps: 0,
+  runDirectories: 0,
+  cgroups: 0,
+  processes: 0,
+};
