@@ -1,8 +1,9 @@
 // schema: from a schema to a function that tells what is wrong with a value, in words for a person.
 // Shape only: what a field means is checked by the rules next to its noun.
 
-import type { TSchema, TValidationError } from 'typebox';
+import type { TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
+import type { TValidationError } from 'typebox/error';
 import { Settings } from 'typebox/system';
 import { NAME_PATTERN, NAME_RULE } from './parts.ts';
 
@@ -24,8 +25,7 @@ Settings.Set({ maxErrors: PROBLEMS_MAX * 3 });
  */
 export function compileValidator(schema: TSchema): (value: unknown) => Problems | null {
   const validator = Compile(schema);
-  return (value) =>
-    validator.Check(value) ? null : problemsOf(validator.Errors(value), value);
+  return (value) => (validator.Check(value) ? null : problemsOf(validator.Errors(value), value));
 }
 
 function problemsOf(errors: readonly TValidationError[], value: unknown): Problems {

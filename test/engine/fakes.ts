@@ -27,7 +27,7 @@ import type {
   StoredEvent,
   VmRecord,
 } from '../../src/engine/records.ts';
-import { VolantError } from '../../src/lib/errors.ts';
+import type { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
 
 export const silentLog: Logger = {
@@ -221,7 +221,10 @@ export class FakeHost implements HostPort {
   async inventory(): Promise<HostInventory> {
     const running = [...this.processes.values()].map((process) => {
       const launch = this.launches[process.identity.pid - 1000];
-      return { vmId: Number(launch?.workingDirectory.split('/').at(-1)), identity: process.identity };
+      return {
+        vmId: Number(launch?.workingDirectory.split('/').at(-1)),
+        identity: process.identity,
+      };
     });
     return {
       bootId: this.bootId,
@@ -265,7 +268,8 @@ export class FakeHost implements HostPort {
 export class FakeHypervisor implements HypervisorPort {
   readonly #host: FakeHost;
   /** Rejects or waits to make a connection fail. */
-  beforeConnect: (runDirectory: string, signal: AbortSignal) => Promise<void> = async () => undefined;
+  beforeConnect: (runDirectory: string, signal: AbortSignal) => Promise<void> = async () =>
+    undefined;
   guestEnd: GuestEnd | undefined = 'power-off';
   powerButtonWorks = true;
   readonly manifests: string[] = [];

@@ -10,8 +10,10 @@ import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes
 
 async function worldWithVm(changes: Partial<VmRecord> = {}): Promise<World> {
   const world = newWorld();
-  const { engine } = await engineOn(world);
-  await engine.vms.create({ name: 'web', plugin: 'hello' });
+  const control = await engineOn(world);
+  await control.engine.vms.create({ name: 'web', plugin: 'hello' });
+  // A killed daemon sees nothing of what comes after.
+  await control.shutdown();
   const record = world.store.vms.get(1);
   assert.ok(record);
   world.store.vms.set(1, { ...record, ...changes });
@@ -131,7 +133,10 @@ suite('recovery', () => {
     const vm: Vm = JSON.parse(await engine.vms.create({ name: 'two', plugin: 'hello' }));
     assert.deepEqual([vm.id, vm.ip_address], [2, '192.168.127.11']);
     const sequences = world.store.events.map(({ sequence }) => sequence);
-    assert.deepEqual(sequences, sequences.map((_, index) => index + 1));
+    assert.deepEqual(
+      sequences,
+      sequences.map((_, index) => index + 1),
+    );
   });
 
   test('teardown leaves nothing at all', async () => {

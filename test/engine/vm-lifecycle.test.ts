@@ -22,7 +22,10 @@ suite('create', () => {
     assert.equal(vm.ip_address, '192.168.127.10');
     assert.equal(vm.pid, 1000);
     assert.equal(vm.cpu_cores, 1);
-    assert.match(vm.kernel_cmdline, /ip=192\.168\.127\.10::192\.168\.127\.1:255\.255\.255\.0:web:eth0/);
+    assert.match(
+      vm.kernel_cmdline,
+      /ip=192\.168\.127\.10::192\.168\.127\.1:255\.255\.255\.0:web:eth0/,
+    );
     assert.match(vm.serial_socket, /\/1\/serial\.sock$/);
     assert.deepEqual(typesOf(world), ['VM_CREATED', 'VM_RUNNING']);
     assert.equal(engine.vms.get('web'), JSON.stringify(vm));
@@ -89,7 +92,10 @@ suite('create', () => {
     world.store.beforeCommit = () => {
       throw new VolantError('STORE_UNAVAILABLE');
     };
-    await assert.rejects(engine.vms.create({ name: 'web', plugin: 'hello' }), code('STORE_UNAVAILABLE'));
+    await assert.rejects(
+      engine.vms.create({ name: 'web', plugin: 'hello' }),
+      code('STORE_UNAVAILABLE'),
+    );
     world.store.beforeCommit = () => undefined;
     const vm: Vm = JSON.parse(await engine.vms.create({ name: 'web', plugin: 'hello' }));
     assert.equal(vm.ip_address, '192.168.127.10');
@@ -120,7 +126,10 @@ suite('create', () => {
     const plugin = engine.plugins.get('hello');
     const noise = Array.from({ length: 400 }, (_, index) => `${index}:${(index * 7919) % 1009}`);
     const env = { NOISE: noise.join(',') };
-    await engine.plugins.install({ ...plugin, workload: { ...plugin.workload, entrypoint: ['/x'], env } });
+    await engine.plugins.install({
+      ...plugin,
+      workload: { ...plugin.workload, entrypoint: ['/x'], env },
+    });
     const vm: Vm = JSON.parse(await engine.vms.create({ name: 'web', plugin: 'hello' }));
     assert.equal(vm.status, 'running');
     assert.equal(JSON.parse(world.hypervisor.manifests[0] ?? '{}').workload.env.NOISE, env.NOISE);
@@ -193,7 +202,10 @@ suite('destroy', () => {
     const { engine } = await engineOn(world);
     await engine.vms.create({ name: 'web', plugin: 'hello' });
     const twice = await Promise.allSettled([engine.vms.destroy('web'), engine.vms.destroy('web')]);
-    assert.deepEqual(twice.map(({ status }) => status), ['fulfilled', 'rejected']);
+    assert.deepEqual(
+      twice.map(({ status }) => status),
+      ['fulfilled', 'rejected'],
+    );
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
     const vm: Vm = JSON.parse(await engine.vms.create({ name: 'web', plugin: 'hello' }));
     assert.equal(vm.ip_address, '192.168.127.11');
@@ -232,11 +244,26 @@ suite('destroy', () => {
 
 suite('an end that nobody asked for', () => {
   const cases = [
-    { name: 'power-off', exit: { code: 0, signal: null }, guestEnd: 'power-off', status: 'stopped' },
+    {
+      name: 'power-off',
+      exit: { code: 0, signal: null },
+      guestEnd: 'power-off',
+      status: 'stopped',
+    },
     { name: 'kernel panic', exit: { code: 0, signal: null }, guestEnd: 'reset', status: 'crashed' },
-    { name: 'kill', exit: { code: null, signal: 'SIGKILL' }, guestEnd: undefined, status: 'crashed' },
+    {
+      name: 'kill',
+      exit: { code: null, signal: 'SIGKILL' },
+      guestEnd: undefined,
+      status: 'crashed',
+    },
     { name: 'failure', exit: { code: 1, signal: null }, guestEnd: undefined, status: 'crashed' },
-    { name: 'unknown end', exit: { code: null, signal: null }, guestEnd: undefined, status: 'crashed' },
+    {
+      name: 'unknown end',
+      exit: { code: null, signal: null },
+      guestEnd: undefined,
+      status: 'crashed',
+    },
   ] as const;
   for (const { name, exit, guestEnd, status } of cases) {
     test(`${name}: the VM is ${status} and its tap is gone`, async () => {

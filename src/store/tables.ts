@@ -1,0 +1,43 @@
+// store: which tables there are and how their keys look.
+//
+//   vms        id                      -> VmRecord
+//   configs    [vm id, version]        -> ConfigRecord
+//   addresses  dotted quad             -> AddressLease
+//   plugins    name                    -> PluginRecord
+//   events     number                  -> EventBody
+//   meta       name of a fact          -> the fact
+//
+// Numbers sort as numbers and arrays member by member, so the configs of one VM lie together and
+// events lie in their order.
+
+import type {
+  AddressLease,
+  ConfigRecord,
+  EventBody,
+  PluginRecord,
+  VmRecord,
+} from '../engine/records.ts';
+import type { Env, Table } from './env.ts';
+
+/** Raised when a record changes so that an older daemon could not read it. */
+export const STORE_VERSION = 1;
+
+export interface Tables {
+  readonly vms: Table<number, VmRecord>;
+  readonly configs: Table<[number, number], ConfigRecord>;
+  readonly addresses: Table<string, AddressLease>;
+  readonly plugins: Table<string, PluginRecord>;
+  readonly events: Table<number, EventBody>;
+  readonly meta: Table<string, unknown>;
+}
+
+export function openTables(env: Env): Tables {
+  return {
+    vms: env.table('vms'),
+    configs: env.table('configs'),
+    addresses: env.table('addresses'),
+    plugins: env.table('plugins'),
+    events: env.table('events'),
+    meta: env.table('meta'),
+  };
+}

@@ -1,0 +1,167 @@
+// What the engine relies on in the store: durable when resolved, one transaction, dense numbers.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { suite, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { EventBody } from '../../src/engine/records.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { silentLog } from '../engine/fakes.ts';
+
+function temporary(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-store-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+function opened(t: TestContext, directory: string, eventsMax?: number): Store {
+  const store = openStore(directory, silentLog, eventsMax);
+  t.after(() => store.close());
+  return store;
+}
+
+const event = (name: string): EventBody => ({
+  type: 'VM_CREATED',
+  name,
+  status: 'starting',
+  timestamp: '2026-01-01T00:00:00.000Z',
+});
+
+suite('store', () => {
+  test('gives back after a reopen what was committed', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const lease = { vmId: 7, releasedAtMs: null };
+    await store.commit(
+      [
+        { table: 'addresses', key: '10.0.0.10', value: lease },
+        { table: 'meta', key: 'lastVmId', value: 7 },
+        { table: 'meta', key: 'hostChanges', value: { ipForwardBefore: '0' } },
+      ],
+      [event('a'), event('b')],
+    );
+    await store.close();
+    const again = opened(t, directory);
+    const snapshot = again.load();
+    assert.deepEqual(snapshot.addresses, [['10.0.0.10', lease]]);
+    assert.deepEqual([snapshot.lastVmId, snapshot.lastSequence], [7, 2]);
+    assert.deepEqual(snapshot.hostChanges, { ipForwardBefore: '0' });
+    assert.deepEqual(again.eventsAfter(1, 10), [{ sequence: 2, body: event('b') }]);
+  });
+
+  test('numbers events in the order of the calls, without gaps', async (t) => {
+    const store = opened(t, temporary(t));
+    const names = Array.from({ length: 300 }, (_, index) => `vm-${index}`);
+    const stored = await Promise.all(names.map((name) => store.commit([], [event(name)])));
+    assert.deepEqual(
+      stored.flat().map(({ sequence, body }) => [sequence, body.name]),
+      names.map((name, index) => [index + 1, name]),
+    );
+  });
+
+  test('resolves commits in the order of the calls', async (t) => {
+    const store = opened(t, temporary(t));
+    const order: number[] = [];
+    const commits = Array.from({ length: 50 }, (_, index) =>
+      store.commit([], [event('x')]).then(() => order.push(index)),
+    );
+    await Promise.all(commits);
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => a - b),
+    );
+  });
+
+  test('a commit that fails uses up no number and leaves nothing', async (t) => {
+    const store = opened(t, temporary(t));
+    await store.commit([], [event('first')]);
+    // A key that LMDB cannot take fails the transaction the way a full disk does.
+    const bad = {
+      table: 'addresses',
+      key: 'x'.repeat(5000),
+      value: { vmId: 1, releasedAtMs: null },
+    } as const;
+    const good = {
+      table: 'addresses',
+      key: '10.0.0.9',
+      value: { vmId: 1, releasedAtMs: null },
+    } as const;
+    await assert.rejects(store.commit([good, bad], [event('lost')]), { code: 'STORE_UNAVAILABLE' });
+    assert.equal(store.healthy, false);
+    const [stored] = await store.commit([], [event('second')]);
+    assert.equal(stored?.sequence, 2);
+    assert.equal(store.healthy, true);
+    assert.deepEqual(store.load().addresses, []);
+  });
+
+  test('keeps the newest events and tells which is the oldest', async (t) => {
+    const directory = temporary(t);
+    const store = opened(t, directory, 10);
+    for (let round = 0; round < 5; round += 1) {
+      await store.commit(
+        [],
+        Array.from({ length: 7 }, () => event('x')),
+      );
+    }
+    assert.equal(store.oldestSequence(), 26);
+    assert.deepEqual(
+      store.eventsAfter(0, 100).map(({ sequence }) => sequence),
+      [26, 27, 28, 29, 30, 31, 32, 33, 34, 35],
+    );
+  });
+
+  test('configs of one VM come newest first and only of that VM', async (t) => {
+    const store = opened(t, temporary(t));
+    const writes = [1, 2].flatMap((vmId) =>
+      [1, 2, 3].map((version) => {
+        const value = { vmId, version, config: {}, updatedAtMs: 0 } as never;
+        return { table: 'configs', key: [vmId, version] as const, value } as const;
+      }),
+    );
+    await store.commit(writes, []);
+    assert.deepEqual(
+      store.configs(1, 10).map(({ vmId, version }) => [vmId, version]),
+      [
+        [1, 3],
+        [1, 2],
+        [1, 1],
+      ],
+    );
+    assert.deepEqual(
+      store.configs(2, 2).map(({ version }) => version),
+      [3, 2],
+    );
+    assert.equal(store.config(2, 3)?.version, 3);
+  });
+
+  test('an acknowledged commit survives kill -9, and state and event are never apart', async (t) => {
+    const directory = temporary(t);
+    const writer = fileURLToPath(new URL('./writer.js', import.meta.url));
+    let acknowledged = 0;
+    for (let round = 0; round < 3; round += 1) {
+      const child = spawn(process.execPath, [writer, directory], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const enough = acknowledged + 50;
+      for await (const line of createInterface({ input: child.stdout })) {
+        acknowledged = Number(line);
+        if (acknowledged >= enough) child.kill('SIGKILL');
+      }
+      const store = openStore(directory, silentLog);
+      const { lastSequence, lastVmId } = store.load();
+      assert.ok(lastSequence >= acknowledged, `${lastSequence} of ${acknowledged} are there`);
+      assert.equal(lastVmId, lastSequence);
+      const sequences = store.eventsAfter(0, 1_000_000).map(({ sequence }) => sequence);
+      assert.deepEqual(
+        sequences,
+        sequences.map((_, index) => index + 1),
+      );
+      await store.close();
+      acknowledged = lastSequence;
+    }
+  });
+});
