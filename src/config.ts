@@ -46,6 +46,10 @@ export const LIMITS = {
   eventRingMax: 4096,
   /** Events kept in the store. */
   eventsStoredMax: 100_000,
+  /** Commits that share one transaction at most: the main thread is busy with them meanwhile. */
+  commitsPerFlushMax: 1024,
+  /** Old events that one transaction removes at most, so that no commit pays for a long backlog. */
+  eventsPrunedPerFlushMax: 4096,
   /** Most readers of event streams at once. */
   eventStreamsMax: 2048,
   /** A comment is sent on a silent stream so often. */

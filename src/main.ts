@@ -48,7 +48,7 @@ function build(config: Config): Daemon {
   });
   const clock = systemClock;
   const store = openStore(config.statePath, log);
-  const host = createHost(config, log, clock);
+  const host = createHost(config, log);
   const hypervisor = createHypervisor(log);
   const control = createEngine({ config, store, host, hypervisor, clock, log });
   return { config, log, flush, lock, store, host, control };

@@ -39,33 +39,49 @@ export function openEnv(directory: string): Env {
     encoding: 'msgpack',
     // A commit has been synced before its promise resolves: what was answered is on disk.
     overlappingSync: false,
+    // Transactions are made by write() alone. The library's own ones, one per event turn, have
+    // promises that nobody holds: on a full disk their rejections would end the process.
+    eventTurnBatching: false,
   });
   return {
-    table: (name) => tableOf(root.openDB({ name, sharedStructuresKey: STRUCTURES_KEY })),
-    write: async (action) => {
-      // Not batch(): when an action throws half-way, what a batch has put so far goes into the next one.
-      await root.childTransaction(action);
-    },
+    // Each record carries its member names. lmdb could keep them once per table, but it would write
+    // them in the transaction that needs them first and believe in them even when that one failed:
+    // later records could not be read after a restart.
+    table: (name) => tableOf(root.openDB({ name })),
+    write: (action) => write(root, action),
     close: () => root.close(),
   };
 }
 
-/** Where msgpackr keeps the member names that records of a table share. */
-const STRUCTURES_KEY = Symbol.for('structures');
+/**
+ * Not batch(): when an action throws half-way, what a batch has put so far goes into the next one; a
+ * child transaction is undone.
+ */
+async function write(root: RootDatabase, action: () => void): Promise<void> {
+  try {
+    await root.childTransaction(action);
+  } catch (error) {
+    throw await causeOf(error);
+  }
+}
+
+/** A failed commit rejects with a general error that has the promise of the real one. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error)) return error;
+  try {
+    await error.commitError;
+    return error;
+  } catch (cause) {
+    return cause;
+  }
+}
 
 function tableOf<K extends Key, V>(database: Database<V, K>): Table<K, V> {
   return {
     get: (key) => database.get(key),
-    range: (options) => withoutStructures(database.getRange(options)),
-    // The promises of the single operations are those of the batch, which the caller awaits.
+    range: (options) => database.getRange(options),
+    // Inside a transaction both are done when they return.
     put: (key, value) => void database.put(key, value),
     remove: (key) => void database.remove(key),
   };
-}
-
-/** The entry of the shared structures has a symbol as its key and is no record. */
-function* withoutStructures<K extends Key, V>(entries: Iterable<{ key: K; value: V }>) {
-  for (const entry of entries) {
-    if (typeof entry.key !== 'symbol') yield entry;
-  }
 }

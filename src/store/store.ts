@@ -1,6 +1,6 @@
-// store: the StorePort on LMDB. One writer, one transaction at a time: what is committed while a
-// transaction is on its way to the disk goes together into the next one, so many requests share one
-// sync. Event numbers are given at that moment and used up only by what reaches the disk.
+// store: the StorePort on LMDB. One writer, one transaction at a time: everything that is committed
+// until a transaction begins goes into it together, so many requests share one sync. Event numbers
+// are given at that moment and used up only by what reaches the disk.
 
 import { LIMITS } from '../config.ts';
 import type { Snapshot, StorePort, Write } from '../engine/ports.ts';
@@ -17,8 +17,13 @@ interface Commit {
   readonly reject: (error: VolantError) => void;
 }
 
-/** Old events that one transaction removes at most, so that no commit pays for a long backlog. */
-const PRUNED_PER_FLUSH_MAX = 1_000;
+/** What one transaction has taken on, and where the event numbers stand when it is on disk. */
+interface Flush {
+  readonly commits: readonly Commit[];
+  readonly numbered: readonly (readonly StoredEvent[])[];
+  readonly lastSequence: number;
+  readonly oldestSequence: number;
+}
 
 /** Opens the store. Throws when the directory cannot be used or was written by a newer daemon. */
 export function openStore(
@@ -38,6 +43,7 @@ export class Store implements StorePort {
   #oldestSequence: number;
   #waiting: Commit[] = [];
   #flushing: Promise<void> | null = null;
+  #versionKnown: boolean;
   #closed = false;
   healthy = true;
 
@@ -47,6 +53,7 @@ export class Store implements StorePort {
     this.#eventsMax = eventsMax;
     this.#tables = openTables(env);
     const version = this.#tables.meta.get('storeVersion');
+    this.#versionKnown = version === STORE_VERSION;
     if (typeof version === 'number' && version > STORE_VERSION) {
       throw new Error(
         `the state was written by a newer volantd (format ${version}, this one knows ${STORE_VERSION})`,
@@ -76,8 +83,7 @@ export class Store implements StorePort {
     if (this.#closed) return Promise.reject(new VolantError('SHUTTING_DOWN'));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ writes, events, resolve, reject });
-      // Begun at the end of this turn: everything that the turn commits goes together.
-      this.#flushing ??= Promise.resolve().then(() => this.#flushAll());
+      this.#flushing ??= this.#flushAll();
     });
   }
 
@@ -109,42 +115,56 @@ export class Store implements StorePort {
   }
 
   async #flushAll(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#flush(this.#waiting.splice(0));
+    while (this.#waiting.length > 0) await this.#flush();
     this.#flushing = null;
   }
 
-  async #flush(commits: readonly Commit[]): Promise<void> {
-    let sequence = this.#lastSequence;
-    const numbered = commits.map(({ events }) =>
-      events.map((body): StoredEvent => {
-        sequence += 1;
-        return { sequence, body };
-      }),
-    );
-    const oldest = Math.min(
-      Math.max(this.#oldestSequence, sequence + 1 - this.#eventsMax),
-      this.#oldestSequence + PRUNED_PER_FLUSH_MAX,
-    );
+  async #flush(): Promise<void> {
+    let flush: Flush | undefined;
     try {
       await this.#env.write(() => {
-        for (const { writes } of commits) for (const write of writes) this.#apply(write);
-        for (const event of numbered.flat()) this.#tables.events.put(event.sequence, event.body);
-        for (let old = this.#oldestSequence; old < oldest; old += 1)
-          this.#tables.events.remove(old);
-        this.#tables.meta.put('storeVersion', STORE_VERSION);
+        flush = this.#take();
+        this.#put(flush);
       });
     } catch (error) {
       this.healthy = false;
       this.#log.error({ err: error }, 'the state could not be written');
-      for (const { reject } of commits) {
+      for (const { reject } of (flush ?? this.#take()).commits) {
         reject(new VolantError('STORE_UNAVAILABLE', undefined, { cause: error }));
       }
       return;
     }
+    if (flush === undefined) return;
     this.healthy = true;
-    this.#lastSequence = sequence;
-    this.#oldestSequence = oldest;
-    commits.forEach(({ resolve }, index) => resolve(numbered[index] ?? []));
+    this.#versionKnown = true;
+    this.#lastSequence = flush.lastSequence;
+    this.#oldestSequence = flush.oldestSequence;
+    for (const [index, { resolve }] of flush.commits.entries()) {
+      resolve(flush.numbered[index] ?? []);
+    }
+  }
+
+  /** Takes what waits, up to the bound, and gives its events their numbers. */
+  #take(): Flush {
+    const commits = this.#waiting.splice(0, LIMITS.commitsPerFlushMax);
+    let lastSequence = this.#lastSequence;
+    const numbered = commits.map(({ events }) =>
+      events.map((body): StoredEvent => {
+        lastSequence += 1;
+        return { sequence: lastSequence, body };
+      }),
+    );
+    const wanted = Math.max(this.#oldestSequence, lastSequence + 1 - this.#eventsMax);
+    const reachable = this.#oldestSequence + LIMITS.eventsPrunedPerFlushMax;
+    return { commits, numbered, lastSequence, oldestSequence: Math.min(wanted, reachable) };
+  }
+
+  #put({ commits, numbered, oldestSequence }: Flush): void {
+    const { events, meta } = this.#tables;
+    for (const { writes } of commits) for (const write of writes) this.#apply(write);
+    for (const { sequence, body } of numbered.flat()) events.put(sequence, body);
+    for (let old = this.#oldestSequence; old < oldestSequence; old += 1) events.remove(old);
+    if (!this.#versionKnown) meta.put('storeVersion', STORE_VERSION);
   }
 
   #apply(write: Write): void {

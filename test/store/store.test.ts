@@ -2,14 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { suite, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { EventBody } from '../../src/engine/records.ts';
-import { openStore, type Store } from '../../src/store/store.ts';
+import { type Env, openEnv } from '../../src/store/env.ts';
+import { openStore, Store } from '../../src/store/store.ts';
+import { openTables, STORE_VERSION } from '../../src/store/tables.ts';
 import { silentLog } from '../engine/fakes.ts';
 
 function temporary(t: TestContext): string {
@@ -30,6 +32,16 @@ const event = (name: string): EventBody => ({
   status: 'starting',
   timestamp: '2026-01-01T00:00:00.000Z',
 });
+
+/** An environment that tells how many transactions it has made. */
+function counted(env: Env): { readonly env: Env; readonly transactions: () => number } {
+  let transactions = 0;
+  const write = (action: () => void) => {
+    transactions += 1;
+    return env.write(action);
+  };
+  return { env: { ...env, write }, transactions: () => transactions };
+}
 
 suite('store', () => {
   test('gives back after a reopen what was committed', async (t) => {
@@ -96,6 +108,52 @@ suite('store', () => {
     assert.equal(stored?.sequence, 2);
     assert.equal(store.healthy, true);
     assert.deepEqual(store.load().addresses, []);
+  });
+
+  test('commits that come before a transaction begins share it, and so do those that come while it runs', async (t) => {
+    const { env, transactions } = counted(openEnv(temporary(t)));
+    const store = new Store(env, silentLog, 1000);
+    t.after(() => store.close());
+    const first = Array.from({ length: 100 }, () => store.commit([], [event('x')]));
+    const second = first[0]?.then(() =>
+      Promise.all(Array.from({ length: 100 }, () => store.commit([], [event('y')]))),
+    );
+    await Promise.all([...first, second]);
+    assert.equal(transactions(), 2);
+  });
+
+  test('what a failed transaction was the first to contain can be stored later', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const value = { 'never-seen-before': true, 'nor-this': false };
+    const verdicts = { table: 'meta', key: 'kvmVerdicts', value } as const;
+    const bad = { table: 'plugins', key: 'x'.repeat(5000), value: null } as const;
+    await assert.rejects(store.commit([verdicts, bad], []), { code: 'STORE_UNAVAILABLE' });
+    await store.commit([verdicts], []);
+    await store.close();
+    assert.deepEqual(opened(t, directory).load().kvmVerdicts, value);
+  });
+
+  test('is closed to other users, and a state of a newer daemon is refused', async (t) => {
+    const directory = join(temporary(t), 'state');
+    const store = openStore(directory, silentLog);
+    await store.commit([], [event('x')]);
+    await store.close();
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+    const env = openEnv(directory);
+    await env.write(() => openTables(env).meta.put('storeVersion', STORE_VERSION + 1));
+    await env.close();
+    assert.throws(() => openStore(directory, silentLog), /newer volantd/);
+  });
+
+  test('lets what was committed reach the disk before it closes, and takes no more', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const committed = store.commit([], [event('last')]);
+    await store.close();
+    assert.equal((await committed).length, 1);
+    await assert.rejects(store.commit([], [event('late')]), { code: 'SHUTTING_DOWN' });
+    assert.equal(opened(t, directory).load().lastSequence, 1);
   });
 
   test('keeps the newest events and tells which is the oldest', async (t) => {

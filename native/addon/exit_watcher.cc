@@ -1,0 +1,212 @@
+// addon: one thread that waits for the ends of many processes through their pidfds and tells them to
+// the thread of JavaScript that started it. Lives with that thread's instance of the addon.
+#include <napi.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "errno_error.h"
+#include "exports.h"
+#include "unique_fd.h"
+
+namespace volant {
+
+namespace {
+
+/** How a process ended. code and signal are both -1 when nobody can tell. */
+struct Exit {
+  double token;
+  int code;
+  int signal;
+  // Closed on JavaScript's thread, after it was told: until then a signal sent there must not reach
+  // whatever gets this number next.
+  UniqueFd pidfd;
+};
+
+/**
+ * Linux 6.15 and newer keep the status of a process for whoever held a pidfd when it ended, child or
+ * not. From <linux/pidfd.h> of those kernels, which older headers lack.
+ */
+struct PidfdInfo {
+  uint64_t mask;
+  uint64_t cgroupid;
+  uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+  int32_t exit_code;
+  uint32_t coredump_mask;
+  uint32_t reserved;
+};
+constexpr uint64_t kPidfdInfoExit = 1ULL << 3;
+constexpr unsigned long kPidfdGetInfo = _IOWR(0xFF, 11, PidfdInfo);
+
+void SetStatus(Exit& exit, int status) {
+  if (WIFEXITED(status)) exit.code = WEXITSTATUS(status);
+  if (WIFSIGNALED(status)) exit.signal = WTERMSIG(status);
+}
+
+Exit Reap(int pidfd, double token) {
+  Exit exit{token, -1, -1, UniqueFd()};
+  siginfo_t status{};
+  if (::waitid(static_cast<idtype_t>(3) /* P_PIDFD */, static_cast<id_t>(pidfd), &status, WEXITED) == 0) {
+    if (status.si_code == CLD_EXITED) exit.code = status.si_status;
+    else exit.signal = status.si_status;
+    return exit;
+  }
+  // Not our child: an earlier daemon launched it.
+  PidfdInfo details{};
+  details.mask = kPidfdInfoExit;
+  // SAFETY: pidfd is open and owned by the watcher; details is zeroed and as large as the request says.
+  if (::ioctl(pidfd, kPidfdGetInfo, &details) == 0 && (details.mask & kPidfdInfoExit) != 0) {
+    SetStatus(exit, details.exit_code);
+  }
+  return exit;
+}
+
+class ExitWatcher {
+ public:
+  ExitWatcher(Napi::Env env, Napi::Function callback)
+      : epoll_(::epoll_create1(EPOLL_CLOEXEC)), stop_(::eventfd(0, EFD_CLOEXEC)) {
+    if (!epoll_) throw ErrnoError(env, errno, "epoll_create1");
+    if (!stop_) throw ErrnoError(env, errno, "eventfd");
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = stop_.get();
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), &event) < 0) {
+      throw ErrnoError(env, errno, "epoll_ctl");
+    }
+    deliver_ = Napi::ThreadSafeFunction::New(env, callback, "exitWatch", 0, 1);
+    // Waiting for ends that may never come is no reason to keep the program alive.
+    deliver_.Unref(env);
+    thread_ = std::thread([this] { Run(); });
+  }
+
+  ~ExitWatcher() {
+    const uint64_t one = 1;
+    if (::write(stop_.get(), &one, sizeof(one)) == sizeof(one)) thread_.join();
+    else thread_.detach();
+    deliver_.Release();
+  }
+
+  ExitWatcher(const ExitWatcher&) = delete;
+  ExitWatcher& operator=(const ExitWatcher&) = delete;
+
+  void Add(Napi::Env env, int pidfd, double token) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    watched_.emplace(pidfd, Watched{UniqueFd(pidfd), token});
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.fd = pidfd;
+    if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, pidfd, &event) < 0) {
+      const int err = errno;
+      watched_.erase(pidfd);
+      throw ErrnoError(env, err, "epoll_ctl");
+    }
+  }
+
+ private:
+  struct Watched {
+    UniqueFd fd;
+    double token;
+  };
+
+  void Run() {
+    for (;;) {
+      epoll_event events[64];
+      const int count = ::epoll_wait(epoll_.get(), events, 64, -1);
+      if (count < 0 && errno != EINTR) return;
+      for (int i = 0; i < count; ++i) {
+        if (events[i].data.fd == stop_.get()) return;
+        Take(events[i].data.fd);
+      }
+    }
+  }
+
+  void Take(int pidfd) {
+    auto exit = std::make_unique<Exit>(Exit{0, -1, -1, UniqueFd()});
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      const auto found = watched_.find(pidfd);
+      if (found == watched_.end()) return;
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, pidfd, nullptr);
+      *exit = Reap(pidfd, found->second.token);
+      exit->pidfd = std::move(found->second.fd);
+      watched_.erase(found);
+    }
+    Exit* handed = exit.release();
+    const napi_status status = deliver_.NonBlockingCall(
+        handed, [](Napi::Env env, Napi::Function callback, Exit* ended) {
+          const std::unique_ptr<Exit> owned(ended);
+          if (env == nullptr) return;
+          const char* name = owned->signal > 0 ? ::sigabbrev_np(owned->signal) : nullptr;
+          callback.Call({Napi::Number::New(env, owned->token),
+                         owned->code >= 0 ? Napi::Value(Napi::Number::New(env, owned->code)) : env.Null(),
+                         name != nullptr ? Napi::Value(Napi::String::New(env, std::string("SIG") + name))
+                                         : env.Null()});
+        });
+    if (status != napi_ok) delete handed;
+  }
+
+  UniqueFd epoll_;
+  UniqueFd stop_;
+  std::mutex mutex_;
+  std::map<int, Watched> watched_;
+  Napi::ThreadSafeFunction deliver_;
+  std::thread thread_;
+};
+
+/** Per instance of the addon, so per JavaScript thread. */
+struct InstanceData {
+  std::unique_ptr<ExitWatcher> watcher;
+};
+
+InstanceData& DataOf(Napi::Env env) {
+  auto* data = env.GetInstanceData<InstanceData>();
+  if (data == nullptr) {
+    data = new InstanceData();
+    env.SetInstanceData(data);
+    // A hook runs while the thread-safe function can still be released; the instance data's own
+    // destructor would come later.
+    env.AddCleanupHook([](InstanceData* instance) { instance->watcher.reset(); }, data);
+  }
+  return *data;
+}
+
+}  // namespace
+
+Napi::Value ExitWatchStart(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsFunction()) {
+    throw UsageError(env, "exitWatchStart(callback: (token, code, signal) => void)");
+  }
+  InstanceData& data = DataOf(env);
+  if (data.watcher != nullptr) throw UsageError(env, "exitWatchStart() once until exitWatchStop()");
+  data.watcher = std::make_unique<ExitWatcher>(env, info[0].As<Napi::Function>());
+  return env.Undefined();
+}
+
+Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 2 || !info[0].IsNumber() || !info[1].IsNumber()) {
+    throw UsageError(env, "exitWatchAdd(pidfd: number, token: number)");
+  }
+  InstanceData& data = DataOf(env);
+  if (data.watcher == nullptr) throw UsageError(env, "exitWatchStart() before exitWatchAdd()");
+  data.watcher->Add(env, info[0].As<Napi::Number>().Int32Value(),
+                    info[1].As<Napi::Number>().DoubleValue());
+  return env.Undefined();
+}
+
+Napi::Value ExitWatchStop(const Napi::CallbackInfo& info) {
+  DataOf(info.Env()).watcher.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace volant

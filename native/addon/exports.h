@@ -1,0 +1,24 @@
+// addon: every export, one function each. What they promise is written where JavaScript sees them, in
+// src/workers/native.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace volant {
+
+Napi::Value TapAttach(const Napi::CallbackInfo& info);
+Napi::Value TapsDelete(const Napi::CallbackInfo& info);
+Napi::Value LinkNames(const Napi::CallbackInfo& info);
+Napi::Value BridgeEnsure(const Napi::CallbackInfo& info);
+Napi::Value BridgeDelete(const Napi::CallbackInfo& info);
+Napi::Value Launch(const Napi::CallbackInfo& info);
+Napi::Value PidfdOpen(const Napi::CallbackInfo& info);
+Napi::Value PidfdSignal(const Napi::CallbackInfo& info);
+Napi::Value CloseFd(const Napi::CallbackInfo& info);
+Napi::Value TscKhz(const Napi::CallbackInfo& info);
+Napi::Value LockFile(const Napi::CallbackInfo& info);
+Napi::Value ExitWatchStart(const Napi::CallbackInfo& info);
+Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info);
+Napi::Value ExitWatchStop(const Napi::CallbackInfo& info);
+
+}  // namespace volant

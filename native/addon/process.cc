@@ -1,0 +1,251 @@
+// addon: launching a process in constant time, however large this one is, and pidfds.
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "errno_error.h"
+#include "exports.h"
+#include "unique_fd.h"
+
+namespace volant {
+
+namespace {
+
+/** Where the child got to; told to the parent through the memory they share until exec. */
+enum class Step : int { kNone, kSession, kDirectory, kStdio, kExec };
+
+constexpr const char* kStepNames[] = {"clone", "setsid", "chdir", "open(stdio)", "execve"};
+
+struct ChildPlan {
+  const char* file;
+  char* const* argv;
+  char* const* envp;
+  const char* cwd;
+  int null_fd;
+  int log_fd;
+  int cgroup_fd;
+  // Written by the child.
+  int cgroup_errno;
+  int err;
+  Step step;
+};
+
+[[noreturn]] void Fail(ChildPlan* plan, Step step) {
+  plan->err = errno;
+  plan->step = step;
+  ::_exit(127);
+}
+
+/**
+ * Runs in the child, on its own stack but in the parent's memory, while the parent's thread waits.
+ * Only async-signal-safe calls, and nothing of the parent's memory is changed but *plan.
+ */
+int RunChild(void* argument) {
+  auto* plan = static_cast<ChildPlan*>(argument);
+  for (int signal = 1; signal < NSIG; ++signal) {
+    struct sigaction action {};
+    if (::sigaction(signal, nullptr, &action) != 0) continue;
+    if (action.sa_handler == SIG_DFL) continue;
+    // A handler of the parent's would run on the parent's data.
+    action.sa_handler = SIG_DFL;
+    action.sa_flags = 0;
+    ::sigaction(signal, &action, nullptr);
+  }
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  // Own session: signals to the daemon's terminal or process group do not reach it.
+  if (::setsid() < 0) Fail(plan, Step::kSession);
+  if (::chdir(plan->cwd) < 0) Fail(plan, Step::kDirectory);
+  if (plan->cgroup_fd >= 0 && ::write(plan->cgroup_fd, "0", 1) < 0) plan->cgroup_errno = errno;
+  if (::dup2(plan->null_fd, 0) < 0 || ::dup2(plan->log_fd, 1) < 0 || ::dup2(plan->log_fd, 2) < 0) {
+    Fail(plan, Step::kStdio);
+  }
+  // Every other descriptor of the daemon (store, sockets, locks) stays with the daemon.
+  if (::syscall(SYS_close_range, 3U, ~0U, 0U) < 0) {
+    for (int fd = 3; fd < 65536; ++fd) ::close(fd);
+  }
+  ::execve(plan->file, plan->argv, plan->envp);
+  Fail(plan, Step::kExec);
+}
+
+/** A stack for the child with a guard page below it; unmapped at the end of the scope. */
+class ChildStack {
+ public:
+  ChildStack()
+      : base_(::mmap(nullptr, kSize + kGuard, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)) {
+    if (base_ != MAP_FAILED) ::mprotect(base_, kGuard, PROT_NONE);
+  }
+  ~ChildStack() {
+    if (base_ != MAP_FAILED) ::munmap(base_, kSize + kGuard);
+  }
+  ChildStack(const ChildStack&) = delete;
+  ChildStack& operator=(const ChildStack&) = delete;
+  [[nodiscard]] bool valid() const { return base_ != MAP_FAILED; }
+  [[nodiscard]] void* top() const { return static_cast<char*>(base_) + kSize + kGuard; }
+
+ private:
+  static constexpr size_t kSize = 64 * 1024;
+  static constexpr size_t kGuard = 4096;
+  void* base_;
+};
+
+/** Blocks every signal on this thread for the length of a scope. */
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
+std::vector<std::string> StringsOf(const Napi::Value& value, std::string_view usage) {
+  if (!value.IsArray()) throw UsageError(value.Env(), usage);
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const Napi::Value item = array.Get(i);
+    if (!item.IsString()) throw UsageError(value.Env(), usage);
+    strings.push_back(item.As<Napi::String>());
+  }
+  return strings;
+}
+
+std::vector<char*> PointersTo(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (std::string& text : strings) pointers.push_back(text.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+/** Field 22 of /proc/<pid>/stat; -1 when it cannot be read. The name in field 2 may hold anything. */
+double StartTimeTicks(pid_t pid) {
+  char path[64];
+  std::snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+  UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return -1;
+  char text[1024];
+  const ssize_t length = ::read(file.get(), text, sizeof(text) - 1);
+  if (length <= 0) return -1;
+  text[length] = '\0';
+  const char* cursor = ::strrchr(text, ')');
+  if (cursor == nullptr) return -1;
+  // After the name come field 3 and on; field 22 is behind 20 spaces.
+  for (int spaces = 0; spaces < 20; ++spaces) {
+    cursor = ::strchr(cursor + 1, ' ');
+    if (cursor == nullptr) return -1;
+  }
+  return std::strtod(cursor + 1, nullptr);
+}
+
+UniqueFd OpenOrThrow(Napi::Env env, const std::string& path, int flags, mode_t mode = 0) {
+  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
+  if (!fd) throw ErrnoError(env, errno, "open", path);
+  return fd;
+}
+
+}  // namespace
+
+Napi::Value Launch(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr std::string_view usage =
+      "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null })";
+  if (info.Length() != 1 || !info[0].IsObject()) throw UsageError(env, usage);
+  const Napi::Object options = info[0].As<Napi::Object>();
+  const std::string file = RequireString(options, "file", usage);
+  const std::string cwd = RequireString(options, "cwd", usage);
+  const std::string log_path = RequireString(options, "logPath", usage);
+  std::vector<std::string> argv = StringsOf(options.Get("argv"), usage);
+  std::vector<std::string> environment = StringsOf(options.Get("env"), usage);
+  const Napi::Value cgroup = options.Get("cgroupProcsPath");
+
+  UniqueFd null_fd = OpenOrThrow(env, "/dev/null", O_RDONLY);
+  UniqueFd log_fd = OpenOrThrow(env, log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+  UniqueFd cgroup_fd;
+  int cgroup_errno = 0;
+  if (cgroup.IsString()) {
+    const std::string path = cgroup.As<Napi::String>();
+    cgroup_fd.reset(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!cgroup_fd) cgroup_errno = errno;
+  }
+  std::vector<char*> argv_pointers = PointersTo(argv);
+  std::vector<char*> env_pointers = PointersTo(environment);
+  ChildPlan plan{file.c_str(),   argv_pointers.data(), env_pointers.data(), cwd.c_str(),
+                 null_fd.get(),  log_fd.get(),         cgroup_fd.get(),     cgroup_errno,
+                 0,              Step::kNone};
+  ChildStack stack;
+  if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
+
+  int pidfd = -1;
+  pid_t pid;
+  int clone_errno;
+  {
+    BlockedSignals blocked;
+    // SAFETY: with CLONE_VFORK this thread sleeps until the child has exec'ed or ended, so stack and
+    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size.
+    pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    clone_errno = errno;
+  }
+  if (pid < 0) throw ErrnoError(env, clone_errno, "clone");
+  UniqueFd owned_pidfd(pidfd);
+  if (plan.step != Step::kNone) {
+    ::waitpid(pid, nullptr, 0);
+    throw ErrnoError(env, plan.err, kStepNames[static_cast<int>(plan.step)], file);
+  }
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, pid));
+  result.Set("startTimeTicks", Napi::Number::New(env, StartTimeTicks(pid)));
+  result.Set("cgroupErrno", Napi::Number::New(env, plan.cgroup_errno));
+  result.Set("pidfd", Napi::Number::New(env, owned_pidfd.release()));
+  return result;
+}
+
+Napi::Value PidfdOpen(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsNumber()) throw UsageError(env, "pidfdOpen(pid: number)");
+  const pid_t pid = info[0].As<Napi::Number>().Int32Value();
+  // pidfds are close-on-exec by themselves.
+  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (fd < 0) throw ErrnoError(env, errno, "pidfd_open", std::to_string(pid));
+  return Napi::Number::New(env, fd);
+}
+
+Napi::Value PidfdSignal(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 2 || !info[0].IsNumber() || !info[1].IsNumber()) {
+    throw UsageError(env, "pidfdSignal(pidfd: number, signal: number)");
+  }
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  const int signal = info[1].As<Napi::Number>().Int32Value();
+  if (::syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0) < 0) {
+    throw ErrnoError(env, errno, "pidfd_send_signal");
+  }
+  return env.Undefined();
+}
+
+Napi::Value CloseFd(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsNumber()) throw UsageError(env, "closeFd(fd: number)");
+  if (::close(info[0].As<Napi::Number>().Int32Value()) < 0) throw ErrnoError(env, errno, "close");
+  return env.Undefined();
+}
+
+}  // namespace volant

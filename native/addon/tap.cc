@@ -1,0 +1,57 @@
+// addon: taps. They are made persistent: the descriptor that made one closes with the call, the tap
+// stays until it is deleted.
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+
+#include "errno_error.h"
+#include "exports.h"
+#include "link.h"
+
+namespace volant {
+
+namespace {
+
+/** Makes the tap and a port of the bridge; throws at the first thing that fails. */
+void Attach(Napi::Env env, int tun, const std::string& name, const std::string& bridge) {
+  UniqueFd control = OpenControlSocket(env);
+  const unsigned index = ::if_nametoindex(name.c_str());
+  if (index == 0) throw ErrnoError(env, errno, "if_nametoindex", name);
+  ifreq request = RequestFor(bridge);
+  request.ifr_ifindex = static_cast<int>(index);
+  // SAFETY: control is open and owned here; request is a zeroed ifreq with the bridge's name.
+  if (::ioctl(control.get(), SIOCBRADDIF, &request) < 0) {
+    const int err = errno;
+    // EBUSY: it is a port already, which is what was asked for when the tap is an old one of ours.
+    if (err != EBUSY) throw ErrnoError(env, err, "ioctl(SIOCBRADDIF)", bridge);
+  }
+  BringUp(env, control.get(), name);
+  // SAFETY: tun is the open descriptor of this tap; the argument is a plain integer.
+  if (::ioctl(tun, TUNSETPERSIST, 1) < 0) throw ErrnoError(env, errno, "ioctl(TUNSETPERSIST)", name);
+}
+
+}  // namespace
+
+Napi::Value TapAttach(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr std::string_view usage = "tapAttach(name: string, bridge: string)";
+  if (info.Length() != 2) throw UsageError(env, usage);
+  const std::string name = RequireLinkName(info[0], usage);
+  const std::string bridge = RequireLinkName(info[1], usage);
+  UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (!tun) throw ErrnoError(env, errno, "open", "/dev/net/tun");
+  ifreq request = RequestFor(name);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  // SAFETY: tun is open and owned by this scope; request is a zeroed ifreq with a terminated name.
+  if (::ioctl(tun.get(), TUNSETIFF, &request) < 0) {
+    throw ErrnoError(env, errno, "ioctl(TUNSETIFF)", name);
+  }
+  // A new tap is not persistent yet: whatever throws from here on takes it away with its descriptor.
+  Attach(env, tun.get(), name, bridge);
+  return env.Undefined();
+}
+
+}  // namespace volant

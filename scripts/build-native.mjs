@@ -1,0 +1,115 @@
+// scripts: builds what is not TypeScript: the addon by cmake-js, the guest agent and the simulator by
+// musl-gcc. A target is skipped when nothing that it is made from has changed.
+
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Failure, findCommand, run, runMain } from './lib/command.mjs';
+import { PROJECT_ROOT } from './lib/paths.mjs';
+import { formatSeconds } from './lib/progress.mjs';
+import { digest, isFresh, remember } from './lib/stamp.mjs';
+
+/** The agent is in every guest's memory: it must stay small. */
+const AGENT_BYTES_MAX = 200 * 1024;
+
+/** musl's headers come first; the kernel's are only looked at for what musl does not have. */
+const KERNEL_HEADERS = [
+  '-idirafter',
+  '/usr/include',
+  '-idirafter',
+  '/usr/include/x86_64-linux-gnu',
+];
+
+const WARNINGS = ['-std=gnu11', '-Wall', '-Wextra', '-Werror'];
+
+const TARGETS = [
+  {
+    name: 'addon',
+    sources: ['native/addon', 'native/CMakeLists.txt', 'native/package.json'],
+    output: 'build/Release/volant_native.node',
+    build: buildAddon,
+  },
+  {
+    name: 'guest agent',
+    sources: ['native/guest'],
+    output: 'build/guest/agent',
+    build: (target) => compileStatic(target, ['-Os', '-s']).then(() => checkAgentSize(target)),
+  },
+  {
+    name: 'simulator',
+    sources: ['native/simulator'],
+    output: 'build/simulator/simulator',
+    build: (target) => compileStatic(target, ['-O2', '-s']),
+  },
+];
+
+/** Builds what has changed. `tell(line)` hears of each target. Returns the names of what was built. */
+export async function buildNative(tell = () => undefined) {
+  const built = [];
+  for (const target of TARGETS) {
+    const paths = target.sources.map((source) => join(PROJECT_ROOT, source));
+    const output = join(PROJECT_ROOT, target.output);
+    const stamp = `native-${target.name.replaceAll(' ', '-')}`;
+    const value = digest({ paths, texts: [process.versions.modules] });
+    if (isFresh(stamp, value, [output])) continue;
+    const startedMs = performance.now();
+    mkdirSync(dirname(output), { recursive: true });
+    await target.build({ ...target, output });
+    remember(stamp, value);
+    built.push(target.name);
+    tell(`${target.name} built (${formatSeconds((performance.now() - startedMs) / 1000)})`);
+  }
+  return built;
+}
+
+async function buildAddon() {
+  for (const command of ['cmake', 'g++']) requireCommand(command, command);
+  const tool = join(PROJECT_ROOT, 'node_modules/cmake-js/bin/cmake-js');
+  if (!existsSync(tool)) throw new Failure('The npm packages are missing: run `npm install` first');
+  // cmake-js takes Node's headers from a package; a user's npm setting would send it elsewhere.
+  const { npm_config_nodedir: _, ...environment } = process.env;
+  // A build directory of another checkout or another CMake cannot be taken over.
+  rmSync(join(PROJECT_ROOT, 'build/CMakeCache.txt'), { force: true });
+  const output = join(PROJECT_ROOT, 'build');
+  const directory = join(PROJECT_ROOT, 'native');
+  await run(process.execPath, [tool, 'compile', '-d', directory, '--out', output], {
+    cwd: PROJECT_ROOT,
+    env: environment,
+  });
+}
+
+async function compileStatic({ sources, output }, optimisation) {
+  requireCommand('musl-gcc', 'musl-tools');
+  const directory = join(PROJECT_ROOT, sources[0]);
+  const files = readdirSync(directory).filter((name) => name.endsWith('.c'));
+  const inputs = files.sort().map((name) => join(directory, name));
+  await run('musl-gcc', [
+    ...WARNINGS,
+    ...optimisation,
+    '-static',
+    ...KERNEL_HEADERS,
+    '-o',
+    output,
+    ...inputs,
+  ]);
+}
+
+function checkAgentSize({ output }) {
+  const { size } = statSync(output);
+  if (size < AGENT_BYTES_MAX) return;
+  throw new Failure(`The guest agent has ${size} bytes, more than ${AGENT_BYTES_MAX}`);
+}
+
+function requireCommand(command, packageName) {
+  if (findCommand(command) !== null) return;
+  throw new Failure(
+    `${command} is missing: install the package ${packageName}, or run \`npm run setup\``,
+  );
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await runMain(async () => {
+    const built = await buildNative((line) => process.stdout.write(`${line}\n`));
+    if (built.length === 0) process.stdout.write('native parts are up to date\n');
+  });
+}

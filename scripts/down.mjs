@@ -1,0 +1,84 @@
+// scripts: ends the daemon (npm run down); VMs run on and the next daemon takes them up again. With
+// --all everything goes: VMs, kernel objects, state and what the set-up put into the home directory.
+
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Failure, run, runMain } from './lib/command.mjs';
+import { ENTRY, findDaemon, stopDaemon } from './lib/daemon.mjs';
+import { homeDirectory } from './lib/paths.mjs';
+import { alreadyThere, createProgress } from './lib/progress.mjs';
+
+const USAGE = `Use: npm run down             ends the daemon, VMs run on
+     npm run down -- --all    ends the daemon and removes all VMs and all that was set up`;
+
+/** What the set-up and the daemon put into the home directory. */
+const OURS = [
+  'images/hello.cpio',
+  'kernel/vmlinux',
+  'kernel/bzImage',
+  'logs',
+  'run',
+  'state',
+  'volantd.lock',
+];
+
+async function endDaemon(home, tell) {
+  const daemon = findDaemon(home);
+  if (daemon === null) return alreadyThere('does not run');
+  tell(`ending pid ${daemon.pid}`);
+  await stopDaemon(home, daemon);
+  return `ended, pid ${daemon.pid}`;
+}
+
+async function tearDown(home, tell) {
+  if (!existsSync(home)) return alreadyThere(`${home} does not exist`);
+  if (!existsSync(ENTRY)) {
+    throw new Failure(
+      'The compiled daemon is missing, and it is needed to remove VMs and networks: run `npm run setup`, then this again.',
+    );
+  }
+  tell('removing VMs, networks and state');
+  const { VOLANT_LOG_FILE: _, ...environment } = process.env;
+  await run(process.execPath, [ENTRY, '--teardown'], {
+    env: { ...environment, VOLANT_HOME: home },
+  });
+  return 'VMs, networks and state are gone';
+}
+
+function emptyHome(home) {
+  if (!existsSync(home)) return alreadyThere(`${home} does not exist`);
+  const removed = OURS.filter((path) => existsSync(join(home, path)));
+  for (const path of removed) rmSync(join(home, path), { recursive: true });
+  for (const directory of ['images', 'kernel', '.']) removeIfEmpty(join(home, directory));
+  const kept = existsSync(home) ? filesBelow(home) : [];
+  const first = removed.length === 0 ? 'nothing of ours' : `removed ${removed.join(', ')}`;
+  return kept.length === 0 ? first : `${first}; kept your own ${kept.join(', ')}`;
+}
+
+function removeIfEmpty(directory) {
+  if (existsSync(directory) && readdirSync(directory).length === 0) rmdirSync(directory);
+}
+
+function filesBelow(directory) {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(directory, join(entry.path, entry.name)))
+    .sort();
+}
+
+await runMain(async () => {
+  const args = process.argv.slice(2);
+  if (args.some((argument) => argument !== '--all')) throw new Failure(USAGE);
+  const home = homeDirectory();
+  const log = createProgress();
+  log.heading('Volant');
+  await log.step('daemon', (tell) => endDaemon(home, tell));
+  if (!args.includes('--all')) {
+    log.line(
+      `VMs run on. \`npm run up\` takes them up again; \`npm run down -- --all\` removes them.`,
+    );
+    return;
+  }
+  await log.step('host', (tell) => tearDown(home, tell));
+  await log.step('home', () => emptyHome(home));
+});

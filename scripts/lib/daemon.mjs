@@ -1,0 +1,182 @@
+// scripts: finds, starts and stops the daemon, and talks to its API. The daemon that belongs to a home
+// is the process that holds <home>/volantd.lock open: a number in a file alone proves nothing.
+
+import { spawn } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from './command.mjs';
+import { listenAddress, PROJECT_ROOT } from './paths.mjs';
+
+export const ENTRY = join(PROJECT_ROOT, 'dist/main.js');
+const LOOK_EVERY_MS = 50;
+const START_TIMEOUT_MS = 30_000;
+/** The daemon gives requests 20 s to finish and its own end as much again. */
+const STOP_TIMEOUT_MS = 60_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+const LOG_LINES_SHOWN = 15;
+
+export function daemonFiles(home) {
+  return {
+    lock: join(home, 'volantd.lock'),
+    log: process.env.VOLANT_LOG_FILE || join(home, 'logs/volantd.log'),
+    startLog: join(home, 'logs/volantd-start.log'),
+  };
+}
+
+/** { pid, startedAtMs } of the running daemon of this home, or null. */
+export function findDaemon(home) {
+  const { lock } = daemonFiles(home);
+  if (!existsSync(lock)) return null;
+  const pid = Number.parseInt(readFileSync(lock, 'utf8'), 10);
+  if (!(pid > 0) || !holdsOpen(pid, realpathSync(lock))) return null;
+  return { pid, startedAtMs: statSync(lock).mtimeMs };
+}
+
+function holdsOpen(pid, file) {
+  const directory = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(directory).some((fd) => {
+      try {
+        return readlinkSync(join(directory, fd)) === file;
+      } catch (error) {
+        if (error.code !== 'ENOENT') throw error;
+        return false; // Closed since the directory was read.
+      }
+    });
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH' || error.code === 'EACCES') return false;
+    throw error;
+  }
+}
+
+/** Starts the daemon in the background and resolves with its pid when its API answers. */
+export async function startDaemon(home) {
+  const { log, startLog } = daemonFiles(home);
+  mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
+  const output = openSync(startLog, 'w', 0o600);
+  const child = spawn(process.execPath, [ENTRY], {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', output, output],
+    env: { ...process.env, VOLANT_HOME: home, VOLANT_LOG_FILE: log },
+  });
+  closeSync(output);
+  let ended = null;
+  child.once('error', (error) => {
+    ended = error.message;
+  });
+  child.once('exit', (status, signal) => {
+    ended = `it ended with ${signal ?? `status ${status}`}`;
+  });
+  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  while (ended === null && Date.now() < deadlineMs) {
+    if (await answers()) {
+      child.unref();
+      return child.pid;
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+  child.unref();
+  throw new Failure(
+    `The daemon did not start: ${ended ?? `no answer within ${START_TIMEOUT_MS / 1000} s`}.\n${lastLines(startLog, log)}`,
+  );
+}
+
+function lastLines(...files) {
+  const shown = files.filter((file) => existsSync(file) && statSync(file).size > 0);
+  return shown
+    .map((file) => {
+      const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-LOG_LINES_SHOWN);
+      return `${file}:\n  ${lines.join('\n  ')}`;
+    })
+    .join('\n');
+}
+
+/** True when the daemon says that it is healthy. */
+export async function answers() {
+  try {
+    const answer = await callApi('GET', '/healthz');
+    return answer.status === 200;
+  } catch (error) {
+    if (['ECONNREFUSED', 'ENOENT', 'ECONNRESET'].includes(error.code)) return false;
+    throw error;
+  }
+}
+
+/** Asks the daemon to end and waits until it has. VMs run on. */
+export async function stopDaemon(home, { pid }) {
+  process.kill(pid, 'SIGTERM');
+  const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+  while (findDaemon(home)?.pid === pid) {
+    if (Date.now() > deadlineMs) {
+      throw new Failure(
+        `The daemon (pid ${pid}) did not end within ${STOP_TIMEOUT_MS / 1000} s: look at ${daemonFiles(home).log}.`,
+      );
+    }
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+/** One request to the daemon's API: { status, body }, the body parsed where it is JSON. */
+export function callApi(method, path, body) {
+  const key = process.env.VOLANT_API_KEY;
+  const headers = {
+    ...(key ? { 'X-Volant-API-Key': key } : {}),
+    ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+  };
+  return callHttp({ ...apiTarget(), method, path, headers }, body && JSON.stringify(body));
+}
+
+function apiTarget() {
+  const address = listenAddress();
+  if (address?.host === '0.0.0.0') return { ...address, host: '127.0.0.1' };
+  if (address?.host === '::') return { ...address, host: '::1' };
+  return address;
+}
+
+/** The API's address for a person to type after curl. */
+export function curlTarget() {
+  const { socketPath, host, port } = apiTarget();
+  const key = process.env.VOLANT_API_KEY ? '-H "X-Volant-API-Key: $VOLANT_API_KEY" ' : '';
+  if (socketPath !== undefined) return `${key}--unix-socket ${socketPath} http://volant`;
+  return `${key}http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+export function callHttp(options, body, timeoutMs = REQUEST_TIMEOUT_MS) {
+  return new Promise((resolve, reject) => {
+    const call = request({ ...options, agent: false, timeout: timeoutMs }, (response) => {
+      const chunks = [];
+      response.on('data', (chunk) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        const isJson = response.headers['content-type']?.startsWith('application/json');
+        resolve({ status: response.statusCode, body: isJson && text ? JSON.parse(text) : text });
+      });
+    });
+    call.on('timeout', () => call.destroy(new Error(`no answer within ${timeoutMs} ms`)));
+    call.on('error', reject);
+    call.end(body);
+  });
+}
+
+/** The answer's body, or a Failure with what the API says went wrong. */
+export async function expectApi(method, path, body) {
+  const answer = await callApi(method, path, body);
+  if (answer.status < 300) return answer.body;
+  throw new Failure(
+    `${method} ${path} was answered with ${answer.status}: ${answer.body?.error ?? answer.body}`,
+  );
+}

@@ -1,0 +1,154 @@
+// scripts: Debian and Ubuntu packages. Tools are installed the usual way; a guest kernel and busybox
+// are only unpacked below build/, so that the host's own boot files and shell are never touched.
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure, findCommand, run } from './command.mjs';
+import { BUILD } from './paths.mjs';
+
+/** A package and the commands that tell that it is there; one of them is enough. */
+const TOOLS = [
+  { package: 'qemu-system-x86', commands: ['qemu-system-x86_64'] },
+  { package: 'musl-tools', commands: ['musl-gcc'] },
+  { package: 'g++', commands: ['g++'] },
+  { package: 'cmake', commands: ['cmake'] },
+  { package: 'ninja-build', commands: ['ninja', 'make'] },
+  { package: 'binutils', commands: ['strip'] },
+  { package: 'lz4', commands: ['lz4'] },
+  { package: 'zstd', commands: ['zstd'] },
+  { package: 'xz-utils', commands: ['xz'] },
+  { package: 'nftables', commands: ['nft'] },
+  { package: 'iproute2', commands: ['ip'] },
+];
+
+/** Kernel packages made for guests, best first; each distribution has one of them. */
+const KERNEL_PACKAGES = ['linux-image-cloud-amd64', 'linux-image-kvm', 'linux-image-virtual'];
+
+/** Names of the packages whose commands this host lacks. */
+export function missingTools() {
+  return TOOLS.filter(({ commands }) => commands.every((name) => findCommand(name) === null)).map(
+    (tool) => tool.package,
+  );
+}
+
+export function hasApt() {
+  return findCommand('apt-get') !== null && findCommand('dpkg-deb') !== null;
+}
+
+/** Throws a Failure with one sentence when packages cannot be installed here. */
+export function requireApt(packages) {
+  const list = packages.join(' ');
+  if (!hasApt()) {
+    throw new Failure(
+      `This is not a Debian or Ubuntu system: install what corresponds to these packages yourself, then run this again: ${list}.`,
+    );
+  }
+  if (process.getuid() !== 0) {
+    throw new Failure(
+      `Packages are missing and only root can install them: run \`sudo apt-get install ${list}\`, or run this as root.`,
+    );
+  }
+}
+
+let listsAreFresh = false;
+
+async function updateLists(packages) {
+  if (listsAreFresh) return;
+  try {
+    await apt('update');
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    throw new Failure(
+      `The package servers cannot be reached, and these packages are needed: ${packages.join(' ')}. Check the network and the proxy settings of apt (\`apt-get update\` must work).\n${error.message}`,
+    );
+  }
+  listsAreFresh = true;
+}
+
+export async function installPackages(packages) {
+  requireApt(packages);
+  await updateLists(packages);
+  await apt('install', '--yes', '--no-install-recommends', ...packages);
+}
+
+function apt(...args) {
+  const waitForOthers = ['-o', 'DPkg::Lock::Timeout=120'];
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
+  return run('apt-get', ['-q', ...waitForOthers, ...args], options);
+}
+
+/**
+ * A statically linked busybox: the host's, or one that was unpacked below build/. null when there is
+ * neither.
+ */
+export function findBusybox() {
+  const candidates = [findCommand('busybox'), join(BUILD.packages, 'busybox-static/bin/busybox')];
+  // Newer packages have merged /bin into /usr/bin.
+  candidates.push(join(BUILD.packages, 'busybox-static/usr/bin/busybox'));
+  return candidates.find((file) => file !== null && existsSync(file) && isStatic(file)) ?? null;
+}
+
+/** A dynamically linked ELF file names its loader in a PT_INTERP header (type 3). */
+function isStatic(file) {
+  const elf = readFileSync(file);
+  if (elf.toString('latin1', 0, 5) !== '\x7fELF\x02') return false;
+  const tableOffset = Number(elf.readBigUInt64LE(0x20));
+  for (let index = 0; index < elf.readUInt16LE(0x38); index += 1) {
+    if (elf.readUInt32LE(tableOffset + index * elf.readUInt16LE(0x36)) === 3) return false;
+  }
+  return true;
+}
+
+/** Unpacks busybox-static below build/packages. */
+export async function fetchBusybox() {
+  requireApt(['busybox-static']);
+  await updateLists(['busybox-static']);
+  await unpackPackage('busybox-static', join(BUILD.packages, 'busybox-static'));
+}
+
+/** The directory below which fetchKernel puts boot/ and lib/modules/. */
+export const KERNEL_ROOT = join(BUILD.packages, 'kernel');
+
+/** Unpacks a kernel made for guests below KERNEL_ROOT. */
+export async function fetchKernel() {
+  requireApt([KERNEL_PACKAGES[0]]);
+  await updateLists([KERNEL_PACKAGES[0]]);
+  for (const name of await kernelPackages()) await unpackPackage(name, KERNEL_ROOT);
+}
+
+/** The packages that a kernel meta-package stands for: the image and, on Ubuntu, its modules. */
+async function kernelPackages() {
+  for (const metaPackage of KERNEL_PACKAGES) {
+    const images = dependencies(metaPackage).filter((name) => name.startsWith('linux-image-'));
+    if (images.length === 0) continue;
+    const modules = dependencies(images[0]).filter((name) => name.startsWith('linux-modules-'));
+    return [images[0], ...modules];
+  }
+  throw new Failure(
+    `None of these kernel packages is available here: ${KERNEL_PACKAGES.join(', ')}. Install a kernel made for virtual machines yourself, then run this again.`,
+  );
+}
+
+/** What a package depends on; nothing when apt does not know it. */
+function dependencies(name) {
+  const result = spawnSync('apt-cache', ['depends', name], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
+  return [...result.stdout.matchAll(/^\s*\|?Depends: (\S+)$/gm)].map((match) => match[1]);
+}
+
+async function unpackPackage(name, directory) {
+  mkdirSync(BUILD.packages, { recursive: true });
+  const download = mkdtempSync(join(BUILD.packages, 'download-'));
+  try {
+    await run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', name], {
+      cwd: download,
+    });
+    const file = readdirSync(download).find((entry) => entry.endsWith('.deb'));
+    await run('dpkg-deb', ['-x', join(download, file), directory]);
+  } finally {
+    rmSync(download, { recursive: true, force: true });
+  }
+}

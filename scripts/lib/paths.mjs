@@ -1,0 +1,36 @@
+// scripts: where things are, and the few settings that the scripts share with the daemon. The
+// daemon's own reading of its settings stands in src/config.ts.
+
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The checkout. */
+export const PROJECT_ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
+
+/** What the scripts build; everything below it can be deleted and made again. */
+export const BUILD = {
+  addon: join(PROJECT_ROOT, 'build/Release/volant_native.node'),
+  agent: join(PROJECT_ROOT, 'build/guest/agent'),
+  images: join(PROJECT_ROOT, 'build/images'),
+  simulator: join(PROJECT_ROOT, 'build/simulator/simulator'),
+  /** Packages that are unpacked here instead of being installed. */
+  packages: join(PROJECT_ROOT, 'build/packages'),
+  stamps: join(PROJECT_ROOT, 'build/stamps'),
+};
+
+/** The daemon's home directory, read the way the daemon reads it. */
+export function homeDirectory(environment = process.env) {
+  const text = environment.VOLANT_HOME?.trim() || '~/.volant';
+  const home = environment.HOME ?? homedir();
+  return resolve(text === '~' || text.startsWith('~/') ? join(home, text.slice(1)) : text);
+}
+
+/** What VOLANT_API_LISTEN says: a unix socket's path, or host and port. null when it is not valid. */
+export function listenAddress(environment = process.env) {
+  const text = environment.VOLANT_API_LISTEN?.trim() || '127.0.0.1:7777';
+  if (text.startsWith('unix:')) return { socketPath: resolve(text.slice(5)) };
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[2]) > 65535) return null;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port: Number(match[2]) };
+}

@@ -1,0 +1,152 @@
+// scripts: looks at the host before anything on it is changed. Each thing in the way is one sentence
+// that ends with what to do about it; all of them are reported at once.
+
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { Failure } from './command.mjs';
+import { findDaemon } from './daemon.mjs';
+import { findBusybox, hasApt, missingTools } from './debian.mjs';
+import { listenAddress } from './paths.mjs';
+
+const NODE_MAJOR_MIN = 20;
+/** The HTTP server's binaries for Node 22 and newer were linked against this version. */
+const GLIBC_FOR_NEW_NODE = [2, 38];
+const NEW_NODE_MAJOR = 22;
+
+/** What must hold to build anything at all. */
+export function buildProblems(host = thisHost()) {
+  const problems = [];
+  if (host.platform !== 'linux' || host.arch !== 'x64') {
+    problems.push(
+      `Volant runs on x86-64 Linux, and this is ${host.platform}/${host.arch}: use such a machine or VM.`,
+    );
+  }
+  const nodeMajor = Number(host.nodeVersion.split('.')[0]);
+  if (nodeMajor < NODE_MAJOR_MIN) {
+    problems.push(`Node ${host.nodeVersion} is too old: install Node ${NODE_MAJOR_MIN}.`);
+  } else if (host.glibcVersion === null) {
+    problems.push(
+      'Volant needs a system with glibc (Debian, Ubuntu): musl systems are not supported.',
+    );
+  } else if (nodeMajor >= NEW_NODE_MAJOR && olderThan(host.glibcVersion, GLIBC_FOR_NEW_NODE)) {
+    problems.push(
+      `With glibc ${host.glibcVersion} the HTTP server cannot be loaded into Node ${host.nodeVersion}: use Node 20, or a system with glibc ${GLIBC_FOR_NEW_NODE.join('.')} or newer.`,
+    );
+  }
+  return problems;
+}
+
+/** What must hold to run the daemon with networks. */
+export async function runProblems(home, environment = process.env) {
+  const problems = [];
+  if (process.getuid() !== 0) {
+    problems.push('Networks and cgroups need root: run this with sudo or in a root shell.');
+  } else {
+    const tunProblem = tryTun();
+    if (tunProblem !== null) problems.push(tunProblem);
+  }
+  if (!canWriteBelow(home)) {
+    problems.push(`${home} cannot be written: set VOLANT_HOME to a directory that can.`);
+  }
+  const missing = missingTools();
+  if (!hasApt() && (missing.length > 0 || findBusybox() === null)) {
+    const list = [...missing, ...(findBusybox() === null ? ['busybox-static'] : [])].join(', ');
+    problems.push(
+      `This is not a Debian or Ubuntu system: install what corresponds to these packages yourself: ${list}.`,
+    );
+  }
+  const listenProblem = findDaemon(home) === null ? await tryListen(environment) : null;
+  if (listenProblem !== null) problems.push(listenProblem);
+  return problems;
+}
+
+/** Throws a Failure that lists the problems, if there are any. */
+export function requireNone(problems) {
+  if (problems.length === 0) return;
+  throw new Failure(problems.map((problem) => `  - ${problem}`).join('\n'));
+}
+
+function thisHost() {
+  const isNew = Number(process.versions.node.split('.')[0]) >= NEW_NODE_MAJOR;
+  return {
+    platform: process.platform,
+    arch: process.arch,
+    nodeVersion: process.versions.node,
+    // The report takes a while to make: only where the version matters.
+    glibcVersion: isNew ? (process.report.getReport().header.glibcVersionRuntime ?? null) : '2',
+  };
+}
+
+function olderThan(version, [major, minor]) {
+  const [ownMajor, ownMinor = 0] = version.split('.').map(Number);
+  return ownMajor < major || (ownMajor === major && ownMinor < minor);
+}
+
+function tryTun() {
+  try {
+    closeSync(openSync('/dev/net/tun', 'r+'));
+    return null;
+  } catch (error) {
+    const remedy = existsSync('/.dockerenv')
+      ? 'start the container with `--device /dev/net/tun --cap-add NET_ADMIN`'
+      : 'run `modprobe tun`, and in a container pass the device in';
+    return `/dev/net/tun cannot be opened (${error.code}), and guests get their network from it: ${remedy}.`;
+  }
+}
+
+function canWriteBelow(directory) {
+  let existing = directory;
+  while (!existsSync(existing)) existing = dirname(existing);
+  try {
+    accessSync(existing, constants.W_OK | constants.X_OK);
+    return true;
+  } catch (error) {
+    if (!['EACCES', 'EROFS', 'EPERM'].includes(error.code)) throw error;
+    return false;
+  }
+}
+
+async function tryListen(environment) {
+  const address = listenAddress(environment);
+  if (address === null) {
+    return `VOLANT_API_LISTEN is ${environment.VOLANT_API_LISTEN}: use host:port or unix:/path.`;
+  }
+  if (address.socketPath !== undefined) return trySocketDirectory(address.socketPath);
+  const code = await listenOnce(address);
+  if (code === null) return null;
+  const text = `${address.host}:${address.port}`;
+  return code === 'EADDRINUSE'
+    ? `${text} is in use by another program (\`ss -ltnp 'sport = :${address.port}'\` names it): stop that, or set VOLANT_API_LISTEN to another address.`
+    : `${text} cannot be listened on (${code}): set VOLANT_API_LISTEN to an address of this host.`;
+}
+
+function trySocketDirectory(socketPath) {
+  mkdirSync(dirname(socketPath), { recursive: true });
+  return canWriteBelow(dirname(socketPath))
+    ? null
+    : `${dirname(socketPath)} cannot be written: set VOLANT_API_LISTEN to another path.`;
+}
+
+function listenOnce(address) {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', (error) => resolve(error.code));
+    server.listen({ ...address, exclusive: true }, () => server.close(() => resolve(null)));
+  });
+}
+
+/** What the host is, for the first line of a start. */
+export function describeHost() {
+  const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const name = /^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? 'Linux';
+  return `${name}, Node ${process.versions.node}`;
+}

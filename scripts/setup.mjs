@@ -1,0 +1,198 @@
+// scripts: makes a checkout ready to run (npm run setup): packages, the native programs, the compiled
+// daemon, a guest kernel and the hello image. Each step is skipped when nothing has changed.
+
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { buildNative } from './build-native.mjs';
+import { Failure, findCommand, run, runMain } from './lib/command.mjs';
+import {
+  fetchBusybox,
+  fetchKernel,
+  findBusybox,
+  installPackages,
+  KERNEL_ROOT,
+  missingTools,
+} from './lib/debian.mjs';
+import { extractKernel, findKernel } from './lib/guest-kernel.mjs';
+import { packInitramfs } from './lib/initramfs.mjs';
+import { BUILD, homeDirectory, PROJECT_ROOT } from './lib/paths.mjs';
+import { buildProblems, requireNone } from './lib/preflight.mjs';
+import { alreadyThere, createProgress } from './lib/progress.mjs';
+import { digest, isFresh, remember } from './lib/stamp.mjs';
+
+/**
+ * Does what is missing of the whole set-up. `home` is the daemon's home directory; null leaves it
+ * alone (the tests have homes of their own). Throws a Failure with the remedy.
+ */
+export async function setup({ log, home }) {
+  requireNone(buildProblems());
+  await log.step('packages', installTools);
+  await log.step('npm', installNodeModules);
+  await log.step('native', buildPrograms);
+  await log.step('compile', compile);
+  await log.step('kernel', prepareKernel);
+  await log.step('image', packHello);
+  if (home !== null) await log.step('home', () => fillHome(home));
+}
+
+async function installTools(tell) {
+  const missing = missingTools();
+  if (missing.length > 0) {
+    tell(`installing ${missing.join(' ')}`);
+    await installPackages(missing);
+  }
+  const fetched = findBusybox() === null ? ['busybox-static'] : [];
+  if (fetched.length > 0) await fetchBusybox();
+  const all = [...missing, ...fetched];
+  return all.length === 0 ? alreadyThere('all there') : `installed ${all.join(' ')}`;
+}
+
+async function installNodeModules(tell) {
+  const lockFile = join(PROJECT_ROOT, 'package-lock.json');
+  const before = readFileSync(lockFile);
+  const value = digest({ paths: [lockFile], texts: [process.version] });
+  const outputs = ['node_modules/typescript', 'node_modules/piscina', 'node_modules/lmdb'];
+  const inProject = outputs.map((path) => join(PROJECT_ROOT, path));
+  if (isFresh('npm', value, inProject)) return alreadyThere('all there');
+  tell('npm install');
+  await run('npm', ['install', '--no-audit', '--no-fund'], { cwd: PROJECT_ROOT });
+  if (!readFileSync(lockFile).equals(before)) {
+    throw new Failure(
+      'npm changed package-lock.json: it does not fit package.json. Commit the new one, or restore it with `git checkout package-lock.json`.',
+    );
+  }
+  remember('npm', value);
+  return 'installed what package-lock.json lists';
+}
+
+async function buildPrograms(tell) {
+  tell('addon, guest agent, simulator');
+  const built = await buildNative();
+  return built.length === 0 ? alreadyThere('all there') : `built ${built.join(', ')}`;
+}
+
+const NO_THROW = { throwIfNoEntry: false };
+
+async function compile(tell) {
+  const inputs = ['src', 'tsconfig.json', 'package-lock.json'];
+  const value = digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
+  const dist = join(PROJECT_ROOT, 'dist');
+  if (isFresh('compile', value, [join(dist, 'main.js')])) return alreadyThere('all there');
+  tell('TypeScript');
+  // Into an empty directory: a file whose source is gone must not stay behind.
+  rmSync(dist, { recursive: true, force: true });
+  const compiler = join(PROJECT_ROOT, 'node_modules/.bin/tsc');
+  await run(compiler, ['-p', 'tsconfig.json'], { cwd: PROJECT_ROOT });
+  chmodSync(join(dist, 'main.js'), 0o755);
+  remember('compile', value);
+  return 'compiled the daemon into dist/';
+}
+
+/** The kernel that guests boot: the host's own when it fits, else a package that is only unpacked. */
+export async function guestKernel(tell = () => {}) {
+  const own = findKernel('/');
+  if (own?.madeForGuests) return own;
+  const unpacked = findKernel(KERNEL_ROOT);
+  if (unpacked !== null) return unpacked;
+  try {
+    tell('downloading a kernel made for guests');
+    await fetchKernel();
+  } catch (error) {
+    // The host's general kernel boots more slowly, but it boots.
+    if (!(error instanceof Failure) || own === null) throw error;
+    return own;
+  }
+  const kernel = findKernel(KERNEL_ROOT);
+  if (kernel === null) throw new Failure(`The kernel unpacked to ${KERNEL_ROOT} cannot be used.`);
+  return kernel;
+}
+
+async function prepareKernel(tell) {
+  const kernel = await guestKernel(tell);
+  const { size, mtimeMs } = statSync(kernel.bzImage);
+  const value = digest({ texts: [kernel.bzImage, String(size), String(mtimeMs)] });
+  const [vmlinux, bzImage] = [join(BUILD.images, 'vmlinux'), join(BUILD.images, 'bzImage')];
+  const output = existsSync(vmlinux) ? vmlinux : bzImage;
+  if (isFresh('kernel', value, [output])) return alreadyThere(`Linux ${kernel.version}`);
+  tell('unpacking');
+  mkdirSync(BUILD.images, { recursive: true });
+  const packed = readFileSync(kernel.bzImage);
+  const unpacked = extractKernel(packed);
+  writeInOneStep(unpacked === null ? bzImage : vmlinux, unpacked ?? packed);
+  rmSync(unpacked === null ? vmlinux : bzImage, { force: true });
+  remember('kernel', value);
+  return unpacked === null
+    ? `Linux ${kernel.version}, taken as it is`
+    : `Linux ${kernel.version}, unpacked`;
+}
+
+async function packHello() {
+  const overlay = join(PROJECT_ROOT, 'images/hello');
+  const output = join(BUILD.images, 'hello.cpio');
+  const kernel = await guestKernel();
+  const busybox = findBusybox();
+  const packers = ['initramfs', 'cpio', 'kernel-modules'].map((name) =>
+    join(PROJECT_ROOT, `scripts/lib/${name}.mjs`),
+  );
+  const value = digest({
+    paths: [overlay, BUILD.agent, busybox, ...packers],
+    texts: [kernel.version],
+  });
+  if (isFresh('hello', value, [output])) return alreadyThere('hello.cpio');
+  const { bytes } = await packInitramfs({
+    agent: BUILD.agent,
+    busybox,
+    kernelModulesDirectory: kernel.modulesDirectory,
+    overlays: [overlay],
+    output,
+  });
+  remember('hello', value);
+  return `packed hello.cpio, ${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
+function fillHome(home) {
+  const directories = { kernel: join(home, 'kernel'), images: join(home, 'images') };
+  for (const directory of [home, ...Object.values(directories)]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  const kernels = ['vmlinux', 'bzImage'].filter((name) => existsSync(join(BUILD.images, name)));
+  const copied = [
+    ...kernels.map((name) => copyIfChanged(name, directories.kernel)),
+    copyIfChanged('hello.cpio', directories.images),
+  ].filter((name) => name !== null);
+  return copied.length === 0 ? alreadyThere(home) : `copied ${copied.join(', ')} to ${home}`;
+}
+
+/** Returns the name when the file was copied, null when the same is there. */
+function copyIfChanged(name, directory) {
+  const [source, target] = [join(BUILD.images, name), join(directory, name)];
+  const [from, to] = [statSync(source), statSync(target, NO_THROW)];
+  if (to?.size === from.size && to.mtimeMs >= from.mtimeMs) return null;
+  // Running guests keep the file that they were started from.
+  copyFileSync(source, `${target}.new`);
+  renameSync(`${target}.new`, target);
+  return name;
+}
+
+function writeInOneStep(file, content) {
+  writeFileSync(`${file}.new`, content);
+  renameSync(`${file}.new`, file);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  await runMain(async () => {
+    if (findCommand('npm') === null) throw new Failure('npm is missing: install it with Node.');
+    await setup({ log: createProgress(), home: homeDirectory() });
+  });
+}

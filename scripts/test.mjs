@@ -1,0 +1,168 @@
+// scripts: runs all tests (npm test [-- FILTER] [--no-e2e]): sets up what is missing, checks the style
+// and the types, compiles, then runs the test files. The last line is "N passed, N failed, N skipped".
+
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+import { capture, Failure, findCommand, run, runMain } from './lib/command.mjs';
+import { PROJECT_ROOT } from './lib/paths.mjs';
+import { createProgress } from './lib/progress.mjs';
+import { setup } from './setup.mjs';
+
+const FILE_TIMEOUT_MS = 300_000;
+const OUTPUT = join(PROJECT_ROOT, '.build');
+const TESTS = join(OUTPUT, 'test');
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it is the escape of a terminal's colours
+const COLOURS = /\x1b\[\d+m/g;
+const COUNT = /^ℹ (pass|fail|cancelled|skipped) (\d+)$/;
+
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { 'no-e2e': { type: 'boolean', default: false } },
+    });
+    return { filters: positionals, withEndToEnd: !values['no-e2e'] };
+  } catch (error) {
+    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    throw new Failure(`${error.message}\nUse: npm test [-- FILTER...] [--no-e2e]`);
+  }
+}
+
+async function compile() {
+  // Into an empty directory: a test whose source is gone must not run.
+  rmSync(OUTPUT, { recursive: true, force: true });
+  await run(bin('tsc'), ['-p', 'tsconfig.test.json'], { cwd: PROJECT_ROOT });
+  return 'compiled the tests into .build/';
+}
+
+async function lint() {
+  await run(bin('biome'), ['check', '.'], { cwd: PROJECT_ROOT });
+  return 'biome has no complaint';
+}
+
+const bin = (name) => join(PROJECT_ROOT, 'node_modules/.bin', name);
+
+/** Test files by group. End-to-end tests make networks, so they get a network namespace. */
+function findTests(filters) {
+  const wanted = readdirSync(TESTS, { recursive: true })
+    .filter((path) => path.endsWith('.test.js'))
+    .filter((path) => filters.length === 0 || filters.some((text) => path.includes(text)))
+    .sort();
+  const isEndToEnd = (path) => path.startsWith('e2e/');
+  return {
+    unit: wanted.filter((path) => !isEndToEnd(path)).map((path) => join(TESTS, path)),
+    endToEnd: wanted.filter(isEndToEnd).map((path) => join(TESTS, path)),
+  };
+}
+
+/** Set by the first SIGINT or SIGTERM: what runs is ended, and nothing new is begun. */
+let interrupted = false;
+
+/** Runs test files and resolves with their counts. Whatever they leave in their process group is killed. */
+function runTests(files, { prefix = [], concurrency }) {
+  const [command, ...args] = [
+    ...prefix,
+    process.execPath,
+    '--test',
+    `--test-concurrency=${concurrency}`,
+    `--test-timeout=${FILE_TIMEOUT_MS}`,
+    '--test-reporter=spec',
+    ...files,
+  ];
+  const counts = { pass: 0, fail: 0, cancelled: 0, skipped: 0 };
+  const child = spawn(command, args, {
+    cwd: PROJECT_ROOT,
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}) },
+  });
+  const killGroup = () => killQuietly(-child.pid);
+  const onSignal = () => {
+    interrupted = true;
+    killGroup();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    process.stdout.write(`${line}\n`);
+    const match = COUNT.exec(line.replace(COLOURS, ''));
+    if (match !== null) counts[match[1]] += Number(match[2]);
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', killGroup);
+    child.once('close', (status) => {
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+      resolve({
+        passed: counts.pass,
+        // A file that could not even be loaded, and a runner that was killed, are failures too.
+        failed: Math.max(counts.fail + counts.cancelled, status === 0 ? 0 : 1),
+        skipped: counts.skipped,
+      });
+    });
+  });
+}
+
+function killQuietly(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
+  }
+}
+
+/** Runs the files inside a network namespace of their own, which is removed afterwards. */
+async function runInNamespace(files) {
+  const [ip, nsenter] = [findCommand('ip'), findCommand('nsenter')];
+  if (process.getuid() !== 0 || ip === null || nsenter === null) {
+    // Without a namespace the tests say themselves what they lack.
+    return runTests(files, { concurrency: 1 });
+  }
+  const name = `volant-test-${process.pid}`;
+  const netns = (...args) => spawnSync(ip, ['netns', ...args], { encoding: 'utf8' });
+  capture(ip, ['netns', 'add', name]);
+  try {
+    capture(ip, ['-n', name, 'link', 'set', 'lo', 'up']);
+    return await runTests(files, {
+      prefix: [nsenter, `--net=/run/netns/${name}`],
+      concurrency: 1,
+    });
+  } finally {
+    const leftOver = netns('pids', name).stdout.split('\n').filter(Boolean).map(Number);
+    for (const pid of leftOver) killQuietly(pid);
+    if (leftOver.length > 0) process.stderr.write(`killed left-over ${leftOver.join(' ')}\n`);
+    netns('delete', name);
+  }
+}
+
+async function testAll({ filters, withEndToEnd }) {
+  const { unit, endToEnd } = findTests(filters);
+  const groups = [
+    { title: 'tests', files: unit, start: (files) => runTests(files, { concurrency: 2 }) },
+    { title: 'end-to-end tests', files: withEndToEnd ? endToEnd : [], start: runInNamespace },
+  ];
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const { title, files, start } of groups.filter((group) => group.files.length > 0)) {
+    process.stdout.write(`\n${title}: ${files.length} files\n`);
+    if (interrupted) break;
+    const counts = await start(files);
+    for (const key of Object.keys(total)) total[key] += counts[key];
+  }
+  return total;
+}
+
+await runMain(async () => {
+  const options = readArguments();
+  const log = createProgress();
+  log.heading('Volant: tests');
+  await setup({ log, home: null });
+  await log.step('lint', lint);
+  await log.step('types', compile);
+  const total = await testAll(options);
+  const ran = total.passed + total.failed + total.skipped;
+  if (ran === 0) throw new Failure(`No test matches ${options.filters.join(', ')}.`);
+  if (total.failed > 0) process.exitCode = 1;
+  log.line(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+});

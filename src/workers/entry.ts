@@ -1,0 +1,46 @@
+// workers, worker side: the file that every thread of the pool runs. One named export for each job; a
+// job that throws becomes an Outcome here, nothing is thrown across the thread.
+
+import { type Outcome, success } from '../lib/outcome.ts';
+import * as cgroup from './jobs/cgroup.ts';
+import { faultOf } from './jobs/fault.ts';
+import * as hostFacts from './jobs/host-facts.ts';
+import * as inventory from './jobs/inventory.ts';
+import * as launching from './jobs/launch.ts';
+import * as media from './jobs/media.ts';
+import * as network from './jobs/network.ts';
+import * as probe from './jobs/probe.ts';
+import * as run from './jobs/run-directory.ts';
+import type { JobArgument, JobName, JobResult } from './protocol.ts';
+
+const jobs: { readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> } = {
+  ensureNetwork: network.ensureNetwork,
+  removeNetwork: network.removeNetwork,
+  attachTap: network.attachTap,
+  removeTaps: network.removeTaps,
+  createRunDirectory: run.createRunDirectory,
+  removeRunDirectory: run.removeRunDirectory,
+  launch: launching.launch,
+  openProcess: launching.openProcess,
+  removeCgroup: cgroup.removeCgroup,
+  inspectMedia: media.inspectMedia,
+  findKernel: media.findKernel,
+  readLogTail: run.readLogTail,
+  trimLogs: run.trimLogs,
+  takeInventory: inventory.takeInventory,
+  probeHypervisor: probe.probeHypervisor,
+  measureUsage: hostFacts.measureUsage,
+  readNameServers: hostFacts.readNameServers,
+};
+
+/** Runs one job. Never throws. */
+export function runJob<N extends JobName>(task: {
+  readonly name: N;
+  readonly argument: JobArgument<N>;
+}): Outcome<JobResult<N>> {
+  try {
+    return success(jobs[task.name](task.argument));
+  } catch (error) {
+    return faultOf(error, task.name);
+  }
+}

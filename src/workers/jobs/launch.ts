@@ -1,0 +1,77 @@
+// workers, job: launching a hypervisor, and finding again one that an earlier daemon launched.
+
+import { readFileSync } from 'node:fs';
+import { native } from '../native.ts';
+import type { JobArgument, LaunchedProcess } from '../protocol.ts';
+import { makeCgroup } from './cgroup.ts';
+import { errnoOf, JobFault } from './fault.ts';
+
+export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
+  const cgroup = makeCgroup(settings.hostTag, request.cgroupName);
+  const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
+  const reason = 'reason' in cgroup ? cgroup.reason : null;
+  return {
+    identity: { pid, startTimeTicks, bootId: bootId() },
+    pidfd,
+    withoutCgroup: reason ?? (cgroupErrno === 0 ? null : `errno ${cgroupErrno}`),
+  };
+}
+
+function launchProcess(
+  request: JobArgument<'launch'>['request'],
+  cgroup: ReturnType<typeof makeCgroup>,
+) {
+  try {
+    return native.launch({
+      file: request.executable,
+      argv: [request.executable, ...request.argv],
+      // Nothing of the daemon's environment, which may hold its API key.
+      env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LANG=C.UTF-8'],
+      cwd: request.workingDirectory,
+      logPath: request.logPath,
+      cgroupProcsPath: 'procs' in cgroup ? cgroup.procs : null,
+    });
+  } catch (error) {
+    const { code, syscall } = error as NodeJS.ErrnoException;
+    if (syscall === 'execve') {
+      const message = `The hypervisor ${request.executable} cannot be executed (${code})`;
+      throw new JobFault('HYPERVISOR_MISSING', message, error);
+    }
+    throw error;
+  }
+}
+
+/** A pidfd of exactly this process, or null. The order matters: what a pidfd means cannot change. */
+export function openProcess({ identity }: JobArgument<'openProcess'>): { pidfd: number | null } {
+  let pidfd: number;
+  try {
+    pidfd = native.pidfdOpen(identity.pid);
+  } catch (error) {
+    if (errnoOf(error) === 'ESRCH') return { pidfd: null };
+    throw error;
+  }
+  const same =
+    identity.bootId === bootId() && identity.startTimeTicks === startTimeOf(identity.pid);
+  if (same) return { pidfd };
+  native.closeFd(pidfd);
+  return { pidfd: null };
+}
+
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/** Field 22 of /proc/<pid>/stat (proc(5)); null when there is no such process or it is a zombie. */
+export function startTimeOf(pid: number): number | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT' || errno === 'ESRCH') return null;
+    throw error;
+  }
+  // The name in field 2 may hold anything, the closing bracket is the last one of the line.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' ? null : Number(fields[19]);
+}

@@ -1,0 +1,67 @@
+// workers, job: the files that a VM boots from, and whether they may be used.
+
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { sep } from 'node:path';
+import type { MediaFacts } from '../../engine/ports.ts';
+import type { JobArgument } from '../protocol.ts';
+import { errnoOf, JobFault } from './fault.ts';
+
+/**
+ * A file that a request named. Links are followed before the directories are compared: a link inside
+ * an allowed directory does not lead out of it. Paths in messages are the client's own words.
+ */
+export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): MediaFacts {
+  const realPath = resolved(path);
+  const allowed = settings.mediaDirectories.some((directory) => {
+    const real = realDirectory(directory);
+    return real !== null && realPath?.startsWith(real + sep);
+  });
+  // Outside the allowed directories nobody learns whether a file exists.
+  if (!allowed && (realPath !== null || !isBelow(path, settings.mediaDirectories))) {
+    const where = settings.mediaDirectories.join(', ');
+    throw new JobFault('MEDIA_NOT_ALLOWED', `${path} is not below ${where} (VOLANT_MEDIA_DIRS)`);
+  }
+  if (realPath === null) throw new JobFault('MEDIA_INVALID', `${path} does not exist`);
+  return factsOf(path, realPath);
+}
+
+/** The uncompressed kernel where there is one: it boots sooner. */
+export function findKernel({ settings }: JobArgument<'findKernel'>): MediaFacts {
+  for (const path of [settings.kernelVmlinux, settings.kernelBzImage]) {
+    const realPath = resolved(path);
+    if (realPath !== null) return factsOf(path, realPath);
+  }
+  const remedy = 'run `npm run setup`, or set VOLANT_KERNEL_VMLINUX';
+  throw new JobFault('KERNEL_MISSING', `There is no guest kernel: ${remedy}`);
+}
+
+function factsOf(path: string, realPath: string): MediaFacts {
+  const facts = statSync(realPath);
+  if (!facts.isFile()) throw new JobFault('MEDIA_INVALID', `${path} is not a file`);
+  if (facts.size === 0) throw new JobFault('MEDIA_INVALID', `${path} is empty`);
+  try {
+    accessSync(realPath, constants.R_OK);
+  } catch (error) {
+    throw new JobFault('MEDIA_INVALID', `${path} cannot be read`, error);
+  }
+  return { realPath, sizeBytes: facts.size };
+}
+
+function isBelow(path: string, directories: readonly string[]): boolean {
+  const plain = !path.split(sep).includes('..');
+  return plain && directories.some((directory) => path.startsWith(directory + sep));
+}
+
+function realDirectory(directory: string): string | null {
+  return resolved(directory);
+}
+
+function resolved(path: string): string | null {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    const errno = errnoOf(error) ?? '';
+    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG'].includes(errno)) return null;
+    throw error;
+  }
+}

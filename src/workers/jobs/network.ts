@@ -1,0 +1,100 @@
+// workers, job: the guests' network: bridge, forwarding and NAT; and the taps that are ports of it.
+
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { NetworkSpec } from '../../engine/ports.ts';
+import type { HostChanges } from '../../engine/records.ts';
+import { native } from '../native.ts';
+import type { JobArgument } from '../protocol.ts';
+import { errnoOf, JobFault } from './fault.ts';
+
+const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
+const NFT_TIMEOUT_MS = 10_000;
+
+/** Bridge, address, forwarding, NAT: whatever is missing of it. Tells what was changed beside our own. */
+export function ensureNetwork({ settings, spec }: JobArgument<'ensureNetwork'>): HostChanges {
+  const { created } = native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
+  const before = readFileSync(IP_FORWARD, 'utf8').trim();
+  if (before !== '1') writeFileSync(IP_FORWARD, '1\n');
+  nft(natRules(tableOf(settings.hostTag), spec));
+  return {
+    ...(created ? { bridgeCreated: true } : {}),
+    ...(before === '1' ? {} : { ipForwardBefore: before }),
+  };
+}
+
+/** The opposite, as far as we made it. A bridge that has become somebody else's too stays. */
+export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNetwork'>): null {
+  const table = tableOf(settings.hostTag);
+  // Adding first makes the deletion succeed whether it was there or not.
+  nft(`add table ip ${table}\ndelete table ip ${table}\n`);
+  if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
+  if (changes.ipForwardBefore !== undefined) {
+    writeFileSync(IP_FORWARD, `${changes.ipForwardBefore}\n`);
+  }
+  return null;
+}
+
+export function attachTap({ tapName, bridge }: JobArgument<'attachTap'>): null {
+  try {
+    native.tapAttach(tapName, bridge);
+    return null;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'EXFULL') {
+      const message = `Bridge ${bridge} has as many ports as Linux allows (1,023)`;
+      throw new JobFault('CAPACITY_EXHAUSTED', message, error);
+    }
+    if (errno === 'ENOENT' || errno === 'EACCES' || errno === 'EPERM') {
+      const remedy = 'load the tun module and run volantd as root';
+      throw new JobFault('HOST_PERMISSION', `Taps cannot be made: ${remedy}`, error);
+    }
+    throw error;
+  }
+}
+
+export function removeTaps({ tapNames }: JobArgument<'removeTaps'>): null {
+  native.tapsDelete(tapNames);
+  return null;
+}
+
+function tableOf(hostTag: string): string {
+  return `volant_${hostTag}`;
+}
+
+/** One transaction: the old rules count until the new ones do. */
+function natRules(table: string, { bridge, subnet }: NetworkSpec): string {
+  return `
+add table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${subnet} oifname != "${bridge}" masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "${bridge}" accept
+    oifname "${bridge}" ct state established,related accept
+  }
+}
+`;
+}
+
+function nft(rules: string): void {
+  try {
+    execFileSync('nft', ['-f', '-'], {
+      input: rules,
+      timeout: NFT_TIMEOUT_MS,
+      stdio: ['pipe', 'ignore', 'pipe'],
+      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
+    });
+  } catch (error) {
+    const remedy = errnoOf(error) === 'ENOENT' ? 'install the package nftables' : 'see the log';
+    throw new JobFault(
+      'HOST_OPERATION_FAILED',
+      `NAT for guests cannot be set up: ${remedy}`,
+      error,
+    );
+  }
+}

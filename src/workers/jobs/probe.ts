@@ -1,0 +1,139 @@
+// workers, job: which hypervisor there is, and whether KVM truly works. Some hosts answer every KVM
+// request and still hang any ordinary kernel, so a canary guest is booted once for each kernel.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LIMITS } from '../../config.ts';
+import type { HypervisorFacts } from '../../engine/ports.ts';
+import { native } from '../native.ts';
+import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
+import { JobFault } from './fault.ts';
+import { findKernel } from './media.ts';
+
+const QEMU = 'qemu-system-x86_64';
+const VERSION_TIMEOUT_MS = 10_000;
+const TSC_SAMPLE_MS = 100;
+const CANARY_MEMORY_MB = 128;
+
+type Verdicts = Readonly<Record<string, boolean>>;
+
+export function probeHypervisor({
+  settings,
+  kvmVerdicts,
+}: JobArgument<'probeHypervisor'>): JobResult<'probeHypervisor'> {
+  if (settings.hypervisor === 'simulator') return { facts: probeSimulator(), kvmVerdicts };
+  const executable = findQemu(settings);
+  const version = versionOf(executable);
+  const { works, reason, verdicts } = chooseAccelerator(settings, executable, version, kvmVerdicts);
+  const facts: HypervisorFacts = {
+    driver: 'qemu',
+    executable,
+    version,
+    accelerator: works ? 'kvm' : 'tcg',
+    reason,
+    tscKhz: native.tscKhz(TSC_SAMPLE_MS),
+  };
+  return { facts, kvmVerdicts: verdicts };
+}
+
+function probeSimulator(): HypervisorFacts {
+  const roots = ['../../../', '../../../../'].map((up) =>
+    fileURLToPath(new URL(up, import.meta.url)),
+  );
+  const candidates = roots.map((root) => join(root, 'build/simulator/simulator'));
+  const executable = candidates.find(isExecutable);
+  if (executable === undefined) {
+    throw new JobFault('HYPERVISOR_MISSING', 'The simulator is not built: run `npm run build`');
+  }
+  return {
+    driver: 'simulator',
+    executable,
+    version: versionOf(executable),
+    accelerator: 'none',
+    reason: 'The simulator boots no guests',
+    tscKhz: 0,
+  };
+}
+
+function findQemu({ hypervisor }: HostSettings): string {
+  if (typeof hypervisor === 'object') {
+    if (isExecutable(hypervisor.path)) return hypervisor.path;
+    const message = `${hypervisor.path} (VOLANT_HYPERVISOR) cannot be executed`;
+    throw new JobFault('HYPERVISOR_MISSING', message);
+  }
+  const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/bin', '/usr/bin'];
+  const found = directories.map((directory) => join(directory, QEMU)).find(isExecutable);
+  if (found !== undefined) return found;
+  const remedy = 'install the package qemu-system-x86, or run `npm run setup`';
+  throw new JobFault('HYPERVISOR_MISSING', `${QEMU} is not installed: ${remedy}`);
+}
+
+function versionOf(executable: string): string {
+  const output = execFileSync(executable, ['--version'], {
+    encoding: 'utf8',
+    timeout: VERSION_TIMEOUT_MS,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return /version (\S+)/.exec(output)?.[1] ?? 'unknown';
+}
+
+function chooseAccelerator(
+  settings: HostSettings,
+  executable: string,
+  version: string,
+  verdicts: Verdicts,
+): { works: boolean; reason: string; verdicts: Verdicts } {
+  const no = (reason: string) => ({ works: false, reason, verdicts });
+  if (settings.accelerator === 'tcg') return no('VOLANT_ACCELERATOR says tcg');
+  const openable = canOpenKvm();
+  if (settings.accelerator === 'kvm') {
+    if (openable) return { works: true, reason: 'VOLANT_ACCELERATOR says kvm', verdicts };
+    const remedy = 'load kvm-intel or kvm-amd, or set VOLANT_ACCELERATOR=auto';
+    throw new JobFault('HOST_PERMISSION', `/dev/kvm cannot be opened: ${remedy}`);
+  }
+  if (!/\b(svm|vmx)\b/.test(readFileSync('/proc/cpuinfo', 'utf8'))) {
+    return no('The CPU shows neither svm nor vmx, so KVM cannot run ordinary kernels');
+  }
+  if (!openable) return no('/dev/kvm cannot be opened');
+  const kernel = findKernel({ settings }).realPath;
+  const { size, mtimeMs } = statSync(kernel);
+  const key = [executable, version, kernel, size, Math.round(mtimeMs)].join(' ');
+  const works = verdicts[key] ?? bootsCanary(executable, kernel);
+  const reason = works ? 'A canary guest booted under KVM' : 'A canary guest hung under KVM';
+  return { works, reason, verdicts: { ...verdicts, [key]: works } };
+}
+
+/** A kernel without a root file system panics soon and, with panic=-1 and -no-reboot, QEMU ends. */
+function bootsCanary(executable: string, kernel: string): boolean {
+  const machine = ['-M', 'microvm,acpi=on', '-accel', 'kvm', '-cpu', 'host'];
+  const plain = ['-nodefaults', '-no-user-config', '-nographic', '-no-reboot', '-serial', 'stdio'];
+  const guest = ['-m', String(CANARY_MEMORY_MB), '-kernel', kernel];
+  const append = ['-append', 'console=ttyS0 reboot=t panic=-1'];
+  const { stdout } = spawnSync(executable, [...machine, ...plain, ...guest, ...append], {
+    encoding: 'latin1',
+    timeout: LIMITS.kvmCanaryTimeoutMs,
+    killSignal: 'SIGKILL',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return stdout.includes('Kernel panic');
+}
+
+function canOpenKvm(): boolean {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}

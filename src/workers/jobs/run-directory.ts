@@ -1,0 +1,83 @@
+// workers, job: the run directory of a VM and the logs in it.
+
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { LIMITS } from '../../config.ts';
+import { RUN_FILES } from '../../engine/ports.ts';
+import type { JobArgument } from '../protocol.ts';
+import { errnoOf } from './fault.ts';
+
+/** The end of a log that is looked at for its last lines. */
+const TAIL_BYTES_MAX = 8 * 1024;
+
+export function createRunDirectory({ settings, vmId }: JobArgument<'createRunDirectory'>): null {
+  const directory = join(settings.runtimeDirectory, String(vmId));
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return null;
+}
+
+export function removeRunDirectory({ settings, vmId }: JobArgument<'removeRunDirectory'>): null {
+  rmSync(join(settings.runtimeDirectory, String(vmId)), { recursive: true, force: true });
+  return null;
+}
+
+export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly string[] {
+  const text = withFile(path, 'r', (fd) => readEnd(fd, TAIL_BYTES_MAX).toString());
+  const lines = (text ?? '').split('\n').filter((line) => line.trim() !== '');
+  return lines.slice(-LIMITS.errorLogLinesMax);
+}
+
+/** Console and hypervisor logs that have grown too large keep their newest half. */
+export function trimLogs({ settings, vmIds }: JobArgument<'trimLogs'>): null {
+  for (const vmId of vmIds) {
+    for (const name of [RUN_FILES.consoleLog, RUN_FILES.hypervisorLog]) {
+      withFile(join(settings.runtimeDirectory, String(vmId), name), 'r+', trim);
+    }
+  }
+  return null;
+}
+
+/**
+ * In place: the hypervisor holds the file open and appends, so what it writes next follows what is
+ * kept. Bytes that it writes between the read and the cut are lost; that is some microseconds.
+ */
+function trim(fd: number): void {
+  if (fstatSync(fd).size <= LIMITS.logBytesMax) return;
+  const kept = readEnd(fd, LIMITS.logBytesMax / 2);
+  const firstLine = kept.indexOf('\n') + 1;
+  ftruncateSync(fd, 0);
+  writeSync(fd, kept.subarray(firstLine), 0, null, 0);
+}
+
+function readEnd(fd: number, bytesMax: number): Buffer {
+  const { size } = fstatSync(fd);
+  const buffer = Buffer.alloc(Math.min(size, bytesMax));
+  const length = readSync(fd, buffer, 0, buffer.length, size - buffer.length);
+  return buffer.subarray(0, length);
+}
+
+/** undefined when there is no such file. */
+function withFile<T>(path: string, flags: string, action: (fd: number) => T): T | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, flags);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return action(fd);
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,81 @@
+// workers: the only loader of the addon, and the only description of what it exports. Every function
+// is synchronous and may be called on any thread; those that can fail throw an error with `code`,
+// `errno`, `syscall` and `path`, like Node's own.
+
+import { createRequire } from 'node:module';
+
+interface LaunchOptions {
+  readonly file: string;
+  /** argv[0] included. */
+  readonly argv: readonly string[];
+  /** NAME=value. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  /** stdout and stderr are appended here; made with mode 0600. */
+  readonly logPath: string;
+  readonly cgroupProcsPath: string | null;
+}
+
+interface Launched {
+  readonly pid: number;
+  readonly startTimeTicks: number;
+  /** 0, or why the process is not in the cgroup. */
+  readonly cgroupErrno: number;
+  /** The caller owns it: exitWatchAdd takes it over, closeFd ends it. */
+  readonly pidfd: number;
+}
+
+export interface VolantNative {
+  /** Makes a persistent tap with a vnet header, a port of the bridge, up. Idempotent. Undo: tapsDelete. */
+  tapAttach(name: string, bridge: string): void;
+  /** Deletes all of them in one request to the kernel; absent ones are fine. All are gone afterwards. */
+  tapsDelete(names: readonly string[]): void;
+  /** Every interface of this network namespace. */
+  linkNames(): string[];
+  /** Makes the bridge when it is absent and gives it its address. */
+  bridgeEnsure(name: string, address: string, prefixLength: number): { readonly created: boolean };
+  /** Absent is fine. */
+  bridgeDelete(name: string): void;
+  /**
+   * clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) and exec: own session, no descriptor of ours but its
+   * log. An error of the exec is thrown here.
+   */
+  launch(options: LaunchOptions): Launched;
+  /** The caller owns the descriptor. */
+  pidfdOpen(pid: number): number;
+  pidfdSignal(pidfd: number, signal: number): void;
+  closeFd(fd: number): void;
+  /** The frequency of the host's time stamp counter, measured for so long. */
+  tscKhz(durationMs: number): number;
+  /** Takes the lock for the life of the process, or tells who has it. */
+  lockFile(path: string): { readonly fd: number } | { readonly heldBy: number | null };
+  /** Calls back for each process that ends. code and signal are null when nobody can tell. */
+  exitWatchStart(
+    callback: (token: number, code: number | null, signal: string | null) => void,
+  ): void;
+  /** Takes over the descriptor. */
+  exitWatchAdd(pidfd: number, token: number): void;
+  exitWatchStop(): void;
+}
+
+/** The compiled file as seen from dist/workers and from .build/src/workers. */
+const CANDIDATES = [
+  '../../build/Release/volant_native.node',
+  '../../../build/Release/volant_native.node',
+];
+
+export const native: VolantNative = load();
+
+function load(): VolantNative {
+  const require = createRequire(import.meta.url);
+  const reasons: string[] = [];
+  for (const candidate of CANDIDATES) {
+    try {
+      return require(candidate) as VolantNative;
+    } catch (error) {
+      reasons.push(error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error));
+    }
+  }
+  const why = `Node ${process.version}, ABI ${process.versions.modules}: ${reasons.join('; ')}`;
+  throw new Error(`The addon cannot be loaded; build it with \`npm run build\` (${why})`);
+}

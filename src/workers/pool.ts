@@ -1,0 +1,185 @@
+// workers, main-thread side: the HostPort. Every method is a job on a worker thread; here is only what
+// must be known across jobs: which runs are shared, which descriptors came back, what is cached.
+
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import { type Config, LIMITS } from '../config.ts';
+import type { HostPort, NetworkSpec } from '../engine/ports.ts';
+import type { HostChanges } from '../engine/records.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import { type Outcome, unwrap } from '../lib/outcome.ts';
+import { ExitWatcher } from './exit-watcher.ts';
+import type { CpuSample, HostSettings, JobArgument, JobName, JobResult } from './protocol.ts';
+import { TapRemovals } from './tap-removals.ts';
+
+type Run = <N extends JobName>(name: N, argument: JobArgument<N>) => Promise<JobResult<N>>;
+
+/** Starts the threads. */
+export function createHost(config: Config, log: Logger): HostPort {
+  const pool = new Piscina({
+    filename: fileURLToPath(new URL('./entry.js', import.meta.url)),
+    name: 'runJob',
+    // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
+    minThreads: LIMITS.workerThreads,
+    maxThreads: LIMITS.workerThreads,
+    maxQueue: LIMITS.jobsWaitingMax,
+    // Waiting on atomics would stop a thread's own event loop while it is idle.
+    atomics: 'disabled',
+    recordTiming: false,
+  });
+  pool.on('error', (error) => log.error({ err: error }, 'a worker thread failed'));
+  const run: Run = async (name, argument) => {
+    if (pool.queueSize >= LIMITS.jobsWaitingMax) {
+      throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
+    }
+    let outcome: Outcome<JobResult<typeof name>>;
+    try {
+      outcome = await pool.run({ name, argument });
+    } catch (error) {
+      throw new VolantError('INTERNAL', 'A worker thread failed', { cause: error });
+    }
+    return unwrap(outcome);
+  };
+  return new Host(config, log, run, () => pool.close());
+}
+
+class Host implements HostPort {
+  readonly #settings: HostSettings;
+  readonly #log: Logger;
+  readonly #run: Run;
+  readonly #closePool: () => Promise<void>;
+  readonly #exits = new ExitWatcher();
+  readonly #tapRemovals: TapRemovals;
+  #network: Promise<HostChanges> | undefined;
+  #networkSpec: NetworkSpec | undefined;
+  #cpu: CpuSample | null = null;
+  #toldAboutCgroups = false;
+
+  constructor(config: Config, log: Logger, run: Run, closePool: () => Promise<void>) {
+    const { hostTag, runtimeDirectory, mediaDirectories } = config;
+    const { kernelVmlinux, kernelBzImage, hypervisor, accelerator } = config;
+    this.#settings = {
+      hostTag,
+      runtimeDirectory,
+      mediaDirectories,
+      kernelVmlinux,
+      kernelBzImage,
+      hypervisor,
+      accelerator,
+    };
+    this.#log = log;
+    this.#run = run;
+    this.#closePool = closePool;
+    this.#tapRemovals = new TapRemovals(async (tapNames) => {
+      await run('removeTaps', { tapNames });
+    });
+  }
+
+  ensureNetwork(spec: NetworkSpec): Promise<HostChanges> {
+    this.#networkSpec = spec;
+    this.#network ??= this.#run('ensureNetwork', { settings: this.#settings, spec }).catch(
+      (error: unknown) => {
+        this.#network = undefined;
+        throw error;
+      },
+    );
+    return this.#network;
+  }
+
+  async removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
+    this.#network = undefined;
+    await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
+  }
+
+  async attachTap(tapName: string, bridge: string): Promise<void> {
+    try {
+      await this.#run('attachTap', { tapName, bridge });
+    } catch (error) {
+      // Somebody may have removed the bridge: once more with a new one, then it is told.
+      if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
+      this.#network = undefined;
+      await this.ensureNetwork(this.#networkSpec);
+      await this.#run('attachTap', { tapName, bridge });
+    }
+  }
+
+  removeTap(tapName: string): Promise<void> {
+    return this.#tapRemovals.remove(tapName);
+  }
+
+  async createRunDirectory(vmId: number): Promise<void> {
+    await this.#run('createRunDirectory', { settings: this.#settings, vmId });
+  }
+
+  async removeRunDirectory(vmId: number): Promise<void> {
+    await this.#run('removeRunDirectory', { settings: this.#settings, vmId });
+  }
+
+  async launch(request: Parameters<HostPort['launch']>[0]) {
+    const launched = await this.#run('launch', { settings: this.#settings, request });
+    if (launched.withoutCgroup !== null && !this.#toldAboutCgroups) {
+      this.#toldAboutCgroups = true;
+      this.#log.warn({ reason: launched.withoutCgroup }, 'hypervisors run without cgroups');
+    }
+    return this.#exits.watch(launched.identity, launched.pidfd);
+  }
+
+  async adopt(identity: Parameters<HostPort['adopt']>[0]) {
+    const { pidfd } = await this.#run('openProcess', { identity });
+    return pidfd === null ? null : this.#exits.watch(identity, pidfd);
+  }
+
+  async removeCgroup(cgroupName: string): Promise<void> {
+    await this.#run('removeCgroup', { settings: this.#settings, cgroupName });
+  }
+
+  async removeCgroupRoot(): Promise<void> {
+    await this.#run('removeCgroup', { settings: this.#settings, cgroupName: null });
+  }
+
+  inspectMedia(path: string) {
+    return this.#run('inspectMedia', { settings: this.#settings, path });
+  }
+
+  findKernel() {
+    return this.#run('findKernel', { settings: this.#settings });
+  }
+
+  readLogTail(path: string) {
+    return this.#run('readLogTail', { path });
+  }
+
+  async trimLogs(vmIds: readonly number[]): Promise<void> {
+    if (vmIds.length > 0) await this.#run('trimLogs', { settings: this.#settings, vmIds });
+  }
+
+  inventory() {
+    return this.#run('takeInventory', { settings: this.#settings });
+  }
+
+  probeHypervisor(kvmVerdicts: Readonly<Record<string, boolean>>) {
+    return this.#run('probeHypervisor', { settings: this.#settings, kvmVerdicts });
+  }
+
+  async usage() {
+    const { after, cpuPercent, memPercent } = await this.#run('measureUsage', {
+      before: this.#cpu,
+    });
+    this.#cpu = after;
+    return { cpuPercent, memPercent };
+  }
+
+  nameServers() {
+    return this.#run('readNameServers', {});
+  }
+
+  async close(): Promise<void> {
+    await this.#closePool();
+    this.#exits.close();
+  }
+}
+
+function isHostFailure(error: unknown): boolean {
+  return error instanceof VolantError && error.code === 'HOST_OPERATION_FAILED';
+}

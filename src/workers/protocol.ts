@@ -1,0 +1,67 @@
+// workers: what crosses the thread boundary. Each job has a name, one argument and a result, all plain
+// data; pool.ts and entry.ts both import this, so that neither can drift.
+
+import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
+import type {
+  HostInventory,
+  HypervisorFacts,
+  LaunchRequest,
+  MediaFacts,
+  NetworkSpec,
+} from '../engine/ports.ts';
+import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
+
+/** What a job must know of the daemon's settings. */
+export interface HostSettings {
+  readonly hostTag: string;
+  readonly runtimeDirectory: string;
+  readonly mediaDirectories: readonly string[];
+  readonly kernelVmlinux: string;
+  readonly kernelBzImage: string;
+  readonly hypervisor: HypervisorChoice;
+  readonly accelerator: AcceleratorChoice;
+}
+
+/** A pidfd comes with it: whoever gets this owns the descriptor. */
+export interface LaunchedProcess {
+  readonly identity: ProcessIdentity;
+  readonly pidfd: number;
+  /** Why it is not in a cgroup of its own; null when it is. */
+  readonly withoutCgroup: string | null;
+}
+
+export interface CpuSample {
+  readonly busy: number;
+  readonly total: number;
+}
+
+/** Name of a job -> [argument, result]. */
+export interface Jobs {
+  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
+  removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
+  attachTap: [{ tapName: string; bridge: string }, null];
+  removeTaps: [{ tapNames: readonly string[] }, null];
+  createRunDirectory: [{ settings: HostSettings; vmId: number }, null];
+  removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
+  launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
+  openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
+  removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
+  inspectMedia: [{ settings: HostSettings; path: string }, MediaFacts];
+  findKernel: [{ settings: HostSettings }, MediaFacts];
+  readLogTail: [{ path: string }, readonly string[]];
+  trimLogs: [{ settings: HostSettings; vmIds: readonly number[] }, null];
+  takeInventory: [{ settings: HostSettings }, HostInventory];
+  probeHypervisor: [
+    { settings: HostSettings; kvmVerdicts: Readonly<Record<string, boolean>> },
+    { facts: HypervisorFacts; kvmVerdicts: Readonly<Record<string, boolean>> },
+  ];
+  measureUsage: [
+    { before: CpuSample | null },
+    { after: CpuSample; cpuPercent: number; memPercent: number },
+  ];
+  readNameServers: [Record<string, never>, readonly string[]];
+}
+
+export type JobName = keyof Jobs;
+export type JobArgument<N extends JobName> = Jobs[N][0];
+export type JobResult<N extends JobName> = Jobs[N][1];
