@@ -1,0 +1,87 @@
+// http: who may use the API. API key, allow-list of client addresses, and what browsers are told.
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { Config } from '../config.ts';
+import { VolantError } from '../lib/errors.ts';
+import { contains, type Ipv4Network } from '../lib/ipv4.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
+
+export interface Access {
+  /** false: check() and corsHeaders() have nothing to do, and a route need not call them. */
+  readonly configured: boolean;
+  /** Throws ADDRESS_FORBIDDEN or UNAUTHORIZED. `keyInQuery` for streams that a browser opens itself. */
+  check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): void;
+  corsHeaders(origin: string): readonly (readonly [string, string])[];
+}
+
+const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
+const ALLOWED_HEADERS =
+  'Content-Type, Authorization, X-Requested-With, X-Volant-API-Key, Last-Event-ID, If-Match, Idempotency-Key';
+const EXPOSED_HEADERS = 'Content-Type, X-Total-Count, Retry-After, ETag';
+
+export function createAccess(
+  config: Pick<Config, 'apiKey' | 'allowedNetworks' | 'corsOrigins'>,
+): Access {
+  const key = config.apiKey === null ? null : digest(config.apiKey);
+  const { allowedNetworks, corsOrigins } = config;
+  return {
+    configured: key !== null || allowedNetworks.length > 0 || corsOrigins.length > 0,
+    check: (request, response, keyInQuery) => {
+      if (allowedNetworks.length > 0) checkAddress(response, allowedNetworks);
+      if (key !== null) checkKey(request, key, keyInQuery);
+    },
+    corsHeaders: (origin) => corsHeaders(corsOrigins, origin),
+  };
+}
+
+/** The socket's own peer, never a header. A peer on the unix socket has no address and is local. */
+function checkAddress(response: HttpResponse, allowed: readonly Ipv4Network[]): void {
+  const octets = new Uint8Array(response.getRemoteAddress());
+  if (octets.length === 0) return;
+  const address = ipv4Of(octets);
+  if (address !== null && allowed.some((network) => contains(network, address))) return;
+  throw new VolantError('ADDRESS_FORBIDDEN');
+}
+
+/** Four octets, or the last four of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2). */
+function ipv4Of(octets: Uint8Array): number | null {
+  const mapped =
+    octets.length === 16 &&
+    octets.subarray(0, 10).every((octet) => octet === 0) &&
+    octets[10] === 0xff &&
+    octets[11] === 0xff;
+  if (octets.length !== 4 && !mapped) return null;
+  const view = new DataView(octets.buffer, octets.byteOffset, octets.byteLength);
+  return view.getUint32(octets.length - 4);
+}
+
+function checkKey(request: HttpRequest, key: Buffer, keyInQuery: boolean): void {
+  const bearer = /^Bearer +(.+)$/i.exec(request.getHeader('authorization'))?.[1];
+  const query = keyInQuery ? request.getQuery('api_key') : undefined;
+  const given = request.getHeader('x-volant-api-key') || bearer || query || '';
+  // Digests are of one length, so the comparison takes the same time whatever was sent.
+  if (timingSafeEqual(digest(given), key)) return;
+  throw new VolantError('UNAUTHORIZED', undefined, { headers: { 'WWW-Authenticate': 'Bearer' } });
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}
+
+/** Credentials only for an origin that was named: browsers refuse them together with "*". */
+function corsHeaders(
+  origins: readonly string[],
+  origin: string,
+): readonly (readonly [string, string])[] {
+  if (origins.length === 0 || origin === '') return [];
+  const named = origins.includes(origin);
+  if (!named && !origins.includes('*')) return [['Vary', 'Origin']];
+  return [
+    ['Access-Control-Allow-Origin', named ? origin : '*'],
+    ...(named ? [['Access-Control-Allow-Credentials', 'true'] as const] : []),
+    ['Access-Control-Allow-Methods', ALLOWED_METHODS],
+    ['Access-Control-Allow-Headers', ALLOWED_HEADERS],
+    ['Access-Control-Expose-Headers', EXPOSED_HEADERS],
+    ['Vary', 'Origin'],
+  ];
+}

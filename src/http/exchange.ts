@@ -1,0 +1,93 @@
+// http: one request and its answer, behind a face that makes uWebSockets' rules impossible to break:
+// the request is only read while its handler runs, the response is not touched after the client has
+// gone, late writes are corked, and there is one answer.
+
+import type { OperationId } from '../schema/operations.ts';
+import { type Reply, type WriteOptions, writeReply } from './reply.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
+
+/** What a handler may read. Everything is copied before the first await. */
+export interface RequestHead {
+  readonly operation: OperationId | null;
+  readonly method: string;
+  readonly path: string;
+  /** Path parameters in their order, percent-decoded. */
+  readonly parameters: readonly string[];
+  readonly query: URLSearchParams;
+  readonly host: string;
+  readonly lastEventId: string;
+}
+
+export class Exchange {
+  readonly response: HttpResponse;
+  readonly #options: Omit<WriteOptions, 'closeConnection'>;
+  readonly #onEnd: () => void;
+  #state: 'open' | 'answered' | 'aborted' = 'open';
+  readonly #onAborted: (() => void)[] = [];
+
+  constructor(
+    response: HttpResponse,
+    options: Omit<WriteOptions, 'closeConnection'>,
+    onEnd: () => void,
+  ) {
+    this.response = response;
+    this.#options = options;
+    this.#onEnd = onEnd;
+    response.onAborted(() => {
+      this.#state = 'aborted';
+      for (const listener of this.#onAborted) listener();
+      this.#onEnd();
+    });
+  }
+
+  /** false once the client has gone or the answer was sent. */
+  get open(): boolean {
+    return this.#state === 'open';
+  }
+
+  onAborted(listener: () => void): void {
+    this.#onAborted.push(listener);
+  }
+
+  get extraHeaders(): WriteOptions['extraHeaders'] {
+    return this.#options.extraHeaders;
+  }
+
+  /** Sends the answer, unless the client has gone. */
+  reply(reply: Reply, closeConnection = false): void {
+    if (!this.open) return;
+    this.#state = 'answered';
+    const options: WriteOptions = { ...this.#options, closeConnection };
+    this.response.cork(() => writeReply(this.response, reply, options));
+    this.#onEnd();
+  }
+
+  /** For answers that go on: the writer has taken over, `release` tells that it is done. */
+  handOver(): () => void {
+    const end = this.#onEnd;
+    let ended = false;
+    return () => {
+      if (ended) return;
+      ended = true;
+      if (this.#state === 'open') {
+        this.#state = 'answered';
+        end();
+      }
+    };
+  }
+}
+
+/** Percent-decoded; a malformed text stays as it is and will match nothing. */
+export function decoded(text: string): string {
+  if (!text.includes('%')) return text;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** All query parameters. "+" is a space, malformed escapes stay as they are. */
+export function queryOf(request: HttpRequest): URLSearchParams {
+  return new URLSearchParams(request.getQuery() ?? '');
+}

@@ -1,0 +1,36 @@
+// http: what a handler is: from a checked request to an answer. Methods, paths, schemas and limits are
+// in schema/operations.ts; a handler calls the engine and nothing else.
+
+import type { Config } from '../config.ts';
+import type { Engine } from '../engine/engine-api.ts';
+import type { OperationId } from '../schema/operations.ts';
+import type { Exchange, RequestHead } from './exchange.ts';
+import type { Reply } from './reply.ts';
+import type { EventStreams } from './sse.ts';
+
+/** What handlers have in common. */
+export interface HandlerContext {
+  readonly engine: Engine;
+  readonly config: Config;
+  readonly streams: EventStreams;
+  /** Text of the OpenAPI document as it is found under a host. */
+  readonly openapi: (host: string) => string;
+}
+
+/** `body` has been checked against the operation's schema; undefined where it has none. */
+export type Handler = (
+  context: HandlerContext,
+  head: RequestHead,
+  body: unknown,
+) => Reply | Promise<Reply>;
+
+/** A handler that goes on writing: it owns the exchange from here on. */
+export type StreamHandler = (
+  context: HandlerContext,
+  head: RequestHead,
+  exchange: Exchange,
+) => void;
+
+export type Handlers = {
+  readonly [id in OperationId]: Handler | { readonly stream: StreamHandler };
+};

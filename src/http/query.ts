@@ -1,0 +1,58 @@
+// http: query parameters into values; PARAMETER_INVALID names every parameter that is wrong.
+
+import { VolantError } from '../lib/errors.ts';
+
+export class Query {
+  readonly #parameters: URLSearchParams;
+  readonly #problems: Record<string, string> = {};
+
+  constructor(parameters: URLSearchParams) {
+    this.#parameters = parameters;
+  }
+
+  text(name: string): string | undefined {
+    return this.#parameters.get(name) || undefined;
+  }
+
+  /** Repeated or separated by commas. */
+  list(name: string): readonly string[] {
+    return this.#parameters
+      .getAll(name)
+      .flatMap((value) => value.split(','))
+      .map((value) => value.trim())
+      .filter((value) => value !== '');
+  }
+
+  /** A whole number that is not negative. */
+  count(name: string): number | undefined {
+    const value = this.#parameters.get(name);
+    if (value === null) return undefined;
+    if (/^\d{1,15}$/.test(value)) return Number(value);
+    this.#problems[name] = 'must be a whole number, 0 or more';
+    return undefined;
+  }
+
+  choice<const T extends string>(name: string, choices: readonly T[], fallback: T): T {
+    const value = this.text(name)?.toLowerCase();
+    if (value === undefined) return fallback;
+    return this.#oneOf(name, value, choices) ?? fallback;
+  }
+
+  choices<const T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    return this.list(name).flatMap(
+      (value) => this.#oneOf(name, value.toLowerCase(), choices) ?? [],
+    );
+  }
+
+  /** Call after the last parameter was read. */
+  throwProblems(): void {
+    if (Object.keys(this.#problems).length === 0) return;
+    throw new VolantError('PARAMETER_INVALID', undefined, { details: this.#problems });
+  }
+
+  #oneOf<T extends string>(name: string, value: string, choices: readonly T[]): T | undefined {
+    const found = choices.find((choice) => choice === value);
+    if (found === undefined) this.#problems[name] = `must be one of ${choices.join(', ')}`;
+    return found;
+  }
+}

@@ -1,0 +1,57 @@
+// http, routes: VMs.
+
+import type { VmListQuery } from '../../engine/engine-api.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { type CreateVmRequest, VM_STATUSES } from '../../schema/vm.ts';
+import type { RequestHead } from '../exchange.ts';
+import type { Handlers } from '../handlers.ts';
+import { Query } from '../query.ts';
+import { empty, jsonText } from '../reply.ts';
+
+const SORT_KEYS = ['created_at', 'updated_at', 'name', 'status', 'runtime'] as const;
+
+export const vmRoutes = {
+  listVMs: ({ engine }, head) => {
+    const { body, total } = engine.vms.list(listQuery(head));
+    return { status: 200, body, headers: { 'X-Total-Count': String(total) } };
+  },
+  createVM: async ({ engine }, _head, body) =>
+    jsonText(201, await engine.vms.create(body as CreateVmRequest)),
+  getVMByName: ({ engine }, head) => {
+    const name = nameIn(head);
+    const body = engine.vms.get(name);
+    if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+    return jsonText(200, body);
+  },
+  destroyVM: async ({ engine }, head) => {
+    await engine.vms.destroy(nameIn(head));
+    return empty(204);
+  },
+  startVM: async ({ engine }, head) => jsonText(200, await engine.vms.start(nameIn(head))),
+  stopVM: async ({ engine }, head) => jsonText(200, await engine.vms.stop(nameIn(head))),
+  restartVM: async ({ engine }, head) => jsonText(200, await engine.vms.restart(nameIn(head))),
+} satisfies Partial<Handlers>;
+
+function nameIn(head: RequestHead): string {
+  return head.parameters[0] ?? '';
+}
+
+function listQuery(head: RequestHead): VmListQuery {
+  const query = new Query(head.query);
+  const limit = query.count('limit');
+  const runtime = query.text('runtime');
+  const plugin = query.text('plugin');
+  const text = query.text('q');
+  const list: VmListQuery = {
+    statuses: query.choices('status', VM_STATUSES),
+    sort: query.choice('sort', SORT_KEYS, 'created_at'),
+    descending: query.choice('order', ['asc', 'desc'], 'asc') === 'desc',
+    offset: query.count('offset') ?? 0,
+    ...(limit === undefined ? {} : { limit }),
+    ...(runtime === undefined ? {} : { runtime }),
+    ...(plugin === undefined ? {} : { plugin }),
+    ...(text === undefined ? {} : { text }),
+  };
+  query.throwProblems();
+  return list;
+}

@@ -1,0 +1,238 @@
+// http: Server-Sent Events. A reader is a cursor on the event log: the number of the last event it was
+// sent. When it cannot take more it is left alone and goes on from its cursor later, so nobody is
+// skipped in silence and no reader costs memory for what it has not read.
+
+import { LIMITS } from '../config.ts';
+import type { EventApi } from '../engine/engine-api.ts';
+import type { StoredEvent } from '../engine/records.ts';
+import { type Clock, toTimestamp } from '../lib/clock.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Exchange } from './exchange.ts';
+
+export interface EventFilter {
+  /** Empty means any. */
+  readonly names: readonly string[];
+  readonly types: readonly string[];
+}
+
+export interface StreamLimits {
+  readonly streamsMax: number;
+  readonly heartbeatMs: number;
+  readonly stallMs: number;
+  readonly batchMax: number;
+}
+
+interface Reader {
+  readonly exchange: Exchange;
+  readonly filter: EventFilter;
+  readonly release: () => void;
+  cursor: number;
+  /** When it stopped taking data; null while it takes. */
+  blockedSinceMs: number | null;
+  lastWriteMs: number;
+}
+
+/** Readers that are served before other work of the main thread gets its turn. */
+const READERS_PER_TURN = 200;
+
+/** How many rendered events are kept: the newest are sent to many readers. */
+const RENDERED_MAX = 1024;
+
+export class EventStreams {
+  readonly #events: EventApi;
+  readonly #clock: Clock;
+  readonly #limits: StreamLimits;
+  readonly #readers = new Set<Reader>();
+  readonly #rendered = new Map<number, string>();
+  readonly #unsubscribe: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #fanOut: Iterator<Reader> | null = null;
+  #again = false;
+
+  constructor(
+    events: EventApi,
+    clock: Clock,
+    limits: StreamLimits = {
+      streamsMax: LIMITS.eventStreamsMax,
+      heartbeatMs: LIMITS.eventHeartbeatMs,
+      stallMs: LIMITS.eventStallMs,
+      batchMax: LIMITS.eventBatchMax,
+    },
+  ) {
+    this.#events = events;
+    this.#clock = clock;
+    this.#limits = limits;
+    this.#unsubscribe = events.subscribe(() => this.#wake());
+    this.#timer = setInterval(() => this.#tick(), limits.heartbeatMs / 3).unref();
+  }
+
+  get size(): number {
+    return this.#readers.size;
+  }
+
+  /** Answers with a stream that begins after an event's number, or with what comes next. */
+  open(exchange: Exchange, filter: EventFilter, after: number | undefined): void {
+    if (this.#readers.size >= this.#limits.streamsMax) {
+      const why = `At most ${this.#limits.streamsMax} event streams may be open`;
+      throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
+    }
+    const { response } = exchange;
+    const nowMs = this.#clock.monotonicMs();
+    const reader: Reader = {
+      exchange,
+      filter,
+      release: exchange.handOver(),
+      cursor: after ?? this.#events.lastSequence(),
+      blockedSinceMs: null,
+      lastWriteMs: nowMs,
+    };
+    exchange.onAborted(() => this.#readers.delete(reader));
+    response.cork(() => {
+      response.writeStatus('200 OK');
+      response.writeHeader('Content-Type', 'text/event-stream');
+      response.writeHeader('Cache-Control', 'no-cache');
+      response.writeHeader('X-Accel-Buffering', 'no');
+      for (const [name, value] of exchange.extraHeaders) response.writeHeader(name, value);
+      // Sent at once, so that a client knows that it is connected before anything happens.
+      response.write(': connected\n\n');
+    });
+    this.#readers.add(reader);
+    this.#serve(reader);
+  }
+
+  /** Ends every stream; clients come back with the number of their last event. */
+  close(): void {
+    this.#unsubscribe();
+    clearInterval(this.#timer);
+    for (const reader of [...this.#readers]) this.#end(reader);
+  }
+
+  /** Serves all readers, some each turn. A call while a round is under way begins another after it. */
+  #wake(): void {
+    if (this.#fanOut !== null) {
+      this.#again = true;
+      return;
+    }
+    this.#fanOut = this.#readers.values();
+    this.#round();
+  }
+
+  #round(): void {
+    for (let served = 0; served < READERS_PER_TURN; served += 1) {
+      const next = this.#fanOut?.next();
+      if (next === undefined || next.done === true) {
+        this.#fanOut = null;
+        if (this.#again) {
+          this.#again = false;
+          this.#wake();
+        }
+        return;
+      }
+      if (next.value.blockedSinceMs === null) this.#serve(next.value);
+    }
+    setImmediate(() => this.#round());
+  }
+
+  /** Sends what comes after the reader's cursor until there is no more or it cannot take more. */
+  #serve(reader: Reader): void {
+    while (reader.exchange.open) {
+      this.#resyncIfGone(reader);
+      const batch = this.#events.after(reader.cursor, this.#limits.batchMax);
+      const last = batch.at(-1);
+      if (last === undefined) return;
+      const text = batch
+        .filter((event) => matches(event, reader.filter))
+        .map((event) => this.#render(event))
+        .join('');
+      reader.cursor = last.sequence;
+      if (text !== '' && !this.#write(reader, text)) return;
+    }
+  }
+
+  /** What a reader has not seen may be gone for good, or never have been: it is told, not guessed. */
+  #resyncIfGone(reader: Reader): void {
+    const oldest = this.#events.oldestSequence();
+    const newest = this.#events.lastSequence();
+    const before = reader.cursor;
+    if (before + 1 >= oldest && before <= newest) return;
+    reader.cursor = before > newest ? newest : oldest - 1;
+    const message =
+      before > newest
+        ? `There is no event ${before} yet; going on after ${newest}`
+        : `Events ${before + 1} to ${oldest - 1} are gone; going on with ${oldest}`;
+    const timestamp = toTimestamp(this.#clock.nowMs());
+    const body = { type: 'RESYNC', name: '', status: '', timestamp, message };
+    this.#write(reader, frame(reader.cursor, body));
+  }
+
+  /** false when the reader's socket is full: it is served again when it drains. */
+  #write(reader: Reader, text: string): boolean {
+    const { response } = reader.exchange;
+    let taken = true;
+    response.cork(() => {
+      taken = response.write(text);
+    });
+    reader.lastWriteMs = this.#clock.monotonicMs();
+    if (taken) return true;
+    if (reader.blockedSinceMs === null) this.#serveWhenWritable(reader);
+    reader.blockedSinceMs = reader.lastWriteMs;
+    return false;
+  }
+
+  #serveWhenWritable(reader: Reader): void {
+    reader.exchange.response.onWritable(() => {
+      reader.blockedSinceMs = null;
+      // The server only goes on draining what it has buffered when something is written in here.
+      this.#write(reader, ': more\n\n');
+      if (reader.blockedSinceMs === null) this.#serve(reader);
+      return true;
+    });
+  }
+
+  #tick(): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const reader of [...this.#readers]) {
+      const { blockedSinceMs, lastWriteMs } = reader;
+      if (blockedSinceMs !== null) {
+        if (nowMs - blockedSinceMs >= this.#limits.stallMs) this.#cutOff(reader);
+      } else if (nowMs - lastWriteMs >= this.#limits.heartbeatMs * (2 / 3)) {
+        this.#write(reader, ': heartbeat\n\n');
+      }
+    }
+  }
+
+  #end(reader: Reader): void {
+    this.#readers.delete(reader);
+    if (!reader.exchange.open) return;
+    const { response } = reader.exchange;
+    reader.release();
+    response.cork(() => response.end());
+  }
+
+  /** A reader that takes nothing would keep what the server has buffered for it. */
+  #cutOff(reader: Reader): void {
+    this.#readers.delete(reader);
+    if (reader.exchange.open) reader.exchange.response.close();
+  }
+
+  #render(event: StoredEvent): string {
+    const known = this.#rendered.get(event.sequence);
+    if (known !== undefined) return known;
+    const text = frame(event.sequence, event.body);
+    this.#rendered.set(event.sequence, text);
+    if (this.#rendered.size > RENDERED_MAX) {
+      const [oldest] = this.#rendered.keys();
+      if (oldest !== undefined) this.#rendered.delete(oldest);
+    }
+    return text;
+  }
+}
+
+function matches({ body }: StoredEvent, { names, types }: EventFilter): boolean {
+  const nameMatches = names.length === 0 || names.includes(body.name);
+  return nameMatches && (types.length === 0 || types.includes(body.type));
+}
+
+function frame(sequence: number, body: StoredEvent['body']): string {
+  return `id: ${sequence}\nevent: ${body.type}\ndata: ${JSON.stringify(body)}\n\n`;
+}

@@ -1,0 +1,141 @@
+// hypervisor: the channel to a guest's agent: a unix socket that the hypervisor joins to a
+// virtio-serial port, and many streams on it. It connects by itself, and again after it was lost.
+
+import { randomBytes } from 'node:crypto';
+import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Logger } from '../lib/log.ts';
+import { encodeGreeting, encodeHello, FRAME, FrameParser, NONCE_BYTES } from './agent-frames.ts';
+import { AgentStream, type StreamOwner } from './agent-stream.ts';
+
+const RECONNECT_MIN_MS = 200;
+const RECONNECT_MAX_MS = 5_000;
+
+/** A hello is repeated so often until the agent has answered: it may not be up yet. */
+const HELLO_EVERY_MS = 1_000;
+
+/** The agent serves at most so many streams at once. */
+const STREAMS_MAX = 32;
+
+export class AgentChannel implements StreamOwner {
+  readonly #path: string;
+  readonly #log: Logger;
+  readonly #streams = new Map<number, AgentStream>();
+  readonly #waiting = new Set<() => void>();
+  #socket: Socket | null = null;
+  #timer: NodeJS.Timeout | undefined;
+  #reconnectMs = RECONNECT_MIN_MS;
+  #nextStream = 1;
+  #inStep = false;
+  #closed = false;
+
+  constructor(path: string, log: Logger) {
+    this.#path = path;
+    this.#log = log;
+    this.#connect();
+  }
+
+  /** true while the agent answers. */
+  get connected(): boolean {
+    return this.#inStep;
+  }
+
+  /** Resolves when the agent answers, at once when it does. Rejects with the signal's reason. */
+  async ready(signal: AbortSignal): Promise<void> {
+    while (!this.#inStep) {
+      signal.throwIfAborted();
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waiting.delete(wake);
+          signal.removeEventListener('abort', wake);
+          resolve();
+        };
+        this.#waiting.add(wake);
+        signal.addEventListener('abort', wake, { once: true });
+      });
+      if (this.#closed) throw new Error('the channel to the agent is closed');
+    }
+  }
+
+  /** A new stream to the agent's HTTP server. Throws while the agent does not answer. */
+  open(): Duplex {
+    if (!this.#inStep) throw new Error('the agent does not answer');
+    if (this.#streams.size >= STREAMS_MAX) throw new Error('too many streams to the agent');
+    const number = this.#nextStream++;
+    const stream = new AgentStream(this, number);
+    this.#streams.set(number, stream);
+    return stream;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#socket?.destroy();
+    this.#wakeAll();
+  }
+
+  send(frame: Buffer): void {
+    this.#socket?.write(frame);
+  }
+
+  forget(stream: number): void {
+    this.#streams.delete(stream);
+  }
+
+  #connect(): void {
+    const nonce = randomBytes(NONCE_BYTES);
+    const parser = new FrameParser(nonce);
+    const socket = connect(this.#path);
+    this.#socket = socket;
+    socket.on('connect', () => {
+      socket.write(encodeGreeting(nonce));
+      this.#repeatHello(socket, nonce);
+    });
+    socket.on('data', (chunk: Buffer) => this.#take(socket, parser, chunk));
+    // Why it was lost does not matter: 'close' follows and it is tried again.
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#lost());
+  }
+
+  #repeatHello(socket: Socket, nonce: Buffer): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (this.#inStep) return;
+      socket.write(encodeHello(nonce));
+      this.#repeatHello(socket, nonce);
+    }, HELLO_EVERY_MS).unref();
+  }
+
+  #take(socket: Socket, parser: FrameParser, chunk: Buffer): void {
+    const frames = parser.push(chunk);
+    if (frames === null) {
+      this.#log.warn({ path: this.#path }, 'the agent does not speak our protocol');
+      socket.destroy();
+      return;
+    }
+    if (parser.inStep && !this.#inStep) {
+      this.#inStep = true;
+      this.#reconnectMs = RECONNECT_MIN_MS;
+      this.#wakeAll();
+    }
+    for (const { type, stream, payload } of frames) {
+      if (type !== FRAME.helloAck) this.#streams.get(stream)?.receive(type, payload);
+    }
+  }
+
+  #lost(): void {
+    this.#inStep = false;
+    this.#socket = null;
+    clearTimeout(this.#timer);
+    for (const stream of [...this.#streams.values()]) {
+      stream.destroy(new Error('the channel to the agent was lost'));
+    }
+    if (this.#closed) return;
+    this.#timer = setTimeout(() => this.#connect(), this.#reconnectMs).unref();
+    this.#reconnectMs = Math.min(this.#reconnectMs * 2, RECONNECT_MAX_MS);
+  }
+
+  #wakeAll(): void {
+    for (const wake of [...this.#waiting]) wake();
+  }
+}

@@ -1,0 +1,99 @@
+// hypervisor: what the daemon asks a guest's agent, in HTTP over streams of the agent's channel.
+
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { AgentConnection } from '../engine/ports.ts';
+import type { Logger } from '../lib/log.ts';
+import { AgentChannel } from './agent-channel.ts';
+
+/** One request to the agent itself; requests to a workload have bounds of their own. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** An answer of the agent's is a few lines of JSON. */
+const ANSWER_BYTES_MAX = 64 * 1024;
+
+interface AgentRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+}
+
+export interface AgentAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** Begins to connect at once. The socket need not be there yet. */
+export function createAgentConnection(socketPath: string, log: Logger): AgentConnection {
+  const channel = new AgentChannel(socketPath, log);
+  return {
+    get connected() {
+      return channel.connected;
+    },
+    ready: (signal) => channel.ready(signal),
+    sendManifest: async (manifestJson, signal) => {
+      const request = { method: 'PUT', path: '/agent/manifest', body: manifestJson };
+      const { status, body } = await askUntilAnswered(channel, request, signal);
+      // 409: an earlier daemon has sent it already.
+      if (status !== 204 && status !== 409)
+        throw new Error(`the agent answered ${status}: ${body}`);
+    },
+    powerOff: async (signal) => {
+      const request = { method: 'POST', path: '/agent/poweroff' };
+      const { status, body } = await askUntilAnswered(channel, request, signal);
+      if (status !== 202) throw new Error(`the agent answered ${status}: ${body}`);
+    },
+    close: () => channel.close(),
+  };
+}
+
+/** Asks again after the channel was lost; both requests may be repeated without harm. */
+async function askUntilAnswered(
+  channel: AgentChannel,
+  request: AgentRequest,
+  signal: AbortSignal,
+): Promise<AgentAnswer> {
+  for (;;) {
+    await channel.ready(signal);
+    try {
+      return await ask(channel, request, signal);
+    } catch (error) {
+      if (signal.aborted || channel.connected) throw error;
+    }
+  }
+}
+
+/** One request on a stream of its own. Rejects when the channel is lost, the time is over or the signal aborts. */
+export function ask(
+  channel: AgentChannel,
+  { method, path, body }: AgentRequest,
+  signal: AbortSignal,
+): Promise<AgentAnswer> {
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest({
+      method,
+      path,
+      createConnection: () => channel.open(),
+      headers: { Host: 'agent', 'Content-Length': Buffer.byteLength(body ?? '') },
+      signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
+    });
+    outgoing.on('error', reject);
+    outgoing.on('response', (answer) => {
+      collect(answer).then(
+        (text) => resolve({ status: answer.statusCode ?? 0, body: text }),
+        reject,
+      );
+    });
+    outgoing.end(body);
+  });
+}
+
+async function collect(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > ANSWER_BYTES_MAX) throw new Error('the answer of the agent is too long');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}

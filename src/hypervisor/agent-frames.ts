@@ -1,0 +1,109 @@
+// hypervisor: the frames of the channel to a guest's agent, as bytes. native/guest/README.md describes
+// the protocol; native/guest/mux.c is the other side.
+
+/** Types of frames. */
+export const FRAME = {
+  nop: 0,
+  hello: 1,
+  helloAck: 2,
+  open: 3,
+  data: 4,
+  window: 5,
+  end: 6,
+  reset: 7,
+} as const;
+
+export const HEADER_BYTES = 8;
+export const PAYLOAD_BYTES_MAX = 4096;
+export const NONCE_BYTES = 16;
+
+/** Bytes that one side may send on a stream before the other has made room. */
+export const WINDOW_BYTES = 64 * 1024;
+
+const MAGIC = Buffer.from('VOLANT01');
+
+export interface Frame {
+  readonly type: number;
+  readonly stream: number;
+  readonly payload: Buffer;
+}
+
+/** Type, a reserved byte, length and stream number, little-endian; then the payload. */
+export function encodeFrame(type: number, stream: number, payload?: Uint8Array): Buffer {
+  const length = payload?.length ?? 0;
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + length);
+  frame.writeUInt8(type, 0);
+  frame.writeUInt8(0, 1);
+  frame.writeUInt16LE(length, 2);
+  frame.writeUInt32LE(stream, 4);
+  if (payload !== undefined) frame.set(payload, HEADER_BYTES);
+  return frame;
+}
+
+/**
+ * What the host sends first on a connection. The zero bytes bring an agent back into step that was in
+ * the middle of a frame of an earlier daemon: they fill up that frame, the rest are frames of their own.
+ */
+export function encodeGreeting(nonce: Buffer): Buffer {
+  const padding = Buffer.alloc(HEADER_BYTES + PAYLOAD_BYTES_MAX);
+  return Buffer.concat([padding, encodeHello(nonce)]);
+}
+
+export function encodeHello(nonce: Buffer): Buffer {
+  return encodeFrame(FRAME.hello, 0, Buffer.concat([MAGIC, nonce]));
+}
+
+export function encodeWindow(stream: number, bytes: number): Buffer {
+  const payload = Buffer.allocUnsafe(4);
+  payload.writeUInt32LE(bytes);
+  return encodeFrame(FRAME.window, stream, payload);
+}
+
+/** Cuts what arrives into frames. Until the answer to our hello was seen, everything else is skipped. */
+export class FrameParser {
+  readonly #acknowledgement: Buffer;
+  #buffer: Buffer = Buffer.alloc(0);
+  #inStep = false;
+
+  constructor(nonce: Buffer) {
+    this.#acknowledgement = encodeFrame(FRAME.helloAck, 0, nonce);
+  }
+
+  get inStep(): boolean {
+    return this.#inStep;
+  }
+
+  /** The complete frames; null when what arrives is not our protocol. */
+  push(chunk: Buffer): readonly Frame[] | null {
+    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
+    if (!this.#inStep && !this.#findAcknowledgement()) return [];
+    const frames: Frame[] = [];
+    let offset = 0;
+    while (this.#buffer.length - offset >= HEADER_BYTES) {
+      const length = this.#buffer.readUInt16LE(offset + 2);
+      if (length > PAYLOAD_BYTES_MAX) return null;
+      const end = offset + HEADER_BYTES + length;
+      if (this.#buffer.length < end) break;
+      frames.push({
+        type: this.#buffer.readUInt8(offset),
+        stream: this.#buffer.readUInt32LE(offset + 4),
+        payload: this.#buffer.subarray(offset + HEADER_BYTES, end),
+      });
+      offset = end;
+    }
+    this.#buffer = this.#buffer.subarray(offset);
+    return frames;
+  }
+
+  #findAcknowledgement(): boolean {
+    const at = this.#buffer.indexOf(this.#acknowledgement);
+    if (at >= 0) {
+      this.#buffer = this.#buffer.subarray(at + this.#acknowledgement.length);
+      this.#inStep = true;
+      return true;
+    }
+    // Only its own beginning may still become the acknowledgement.
+    this.#buffer = this.#buffer.subarray(-this.#acknowledgement.length);
+    return false;
+  }
+}

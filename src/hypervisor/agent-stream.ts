@@ -1,0 +1,101 @@
+// hypervisor: one stream of the channel to an agent: to its user a Duplex like a TCP connection.
+
+import { Duplex } from 'node:stream';
+import {
+  encodeFrame,
+  encodeWindow,
+  FRAME,
+  PAYLOAD_BYTES_MAX,
+  WINDOW_BYTES,
+} from './agent-frames.ts';
+
+export interface StreamOwner {
+  send(frame: Buffer): void;
+  forget(stream: number): void;
+}
+
+export class AgentStream extends Duplex {
+  readonly #owner: StreamOwner;
+  readonly #number: number;
+  /** What we may still send. */
+  #credit = WINDOW_BYTES;
+  /** What was read by our user and not yet told to the agent. */
+  #uncredited = 0;
+  #unsent: { rest: Buffer; done: (error?: Error | null) => void } | null = null;
+  #endedByUs = false;
+  #endedByAgent = false;
+
+  constructor(owner: StreamOwner, number: number) {
+    super({ allowHalfOpen: true });
+    this.#owner = owner;
+    this.#number = number;
+    owner.send(encodeFrame(FRAME.open, number));
+  }
+
+  /** A frame of the agent's for this stream. */
+  receive(type: number, payload: Buffer): void {
+    if (type === FRAME.data) {
+      // The parser's buffer is ours to keep: it is never written to again.
+      this.#uncredited += payload.length;
+      if (this.push(payload)) this.#giveCredit();
+    } else if (type === FRAME.window && payload.length === 4) {
+      this.#credit += payload.readUInt32LE(0);
+      this.#sendUnsent();
+    } else if (type === FRAME.end) {
+      this.#endedByAgent = true;
+      this.push(null);
+    } else if (type === FRAME.reset) {
+      this.#endedByAgent = true;
+      this.#endedByUs = true;
+      this.destroy(new Error('the agent reset the stream'));
+    }
+  }
+
+  override _read(): void {
+    this.#giveCredit();
+  }
+
+  override _write(
+    chunk: Buffer,
+    _encoding: BufferEncoding,
+    done: (error?: Error | null) => void,
+  ): void {
+    this.#unsent = { rest: chunk, done };
+    this.#sendUnsent();
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#endedByUs = true;
+    this.#owner.send(encodeFrame(FRAME.end, this.#number));
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    if (!this.#endedByUs || !this.#endedByAgent) {
+      this.#owner.send(encodeFrame(FRAME.reset, this.#number));
+    }
+    this.#owner.forget(this.#number);
+    done(error);
+  }
+
+  #sendUnsent(): void {
+    const unsent = this.#unsent;
+    if (unsent === null) return;
+    while (unsent.rest.length > 0 && this.#credit > 0) {
+      const length = Math.min(unsent.rest.length, this.#credit, PAYLOAD_BYTES_MAX);
+      this.#owner.send(encodeFrame(FRAME.data, this.#number, unsent.rest.subarray(0, length)));
+      this.#credit -= length;
+      unsent.rest = unsent.rest.subarray(length);
+    }
+    if (unsent.rest.length > 0) return;
+    this.#unsent = null;
+    unsent.done();
+  }
+
+  #giveCredit(): void {
+    // In larger steps: a frame for each read would double the traffic.
+    if (this.#uncredited < WINDOW_BYTES / 4) return;
+    this.#owner.send(encodeWindow(this.#number, this.#uncredited));
+    this.#uncredited = 0;
+  }
+}

@@ -1,0 +1,23 @@
+// hypervisor: the HypervisorPort: which driver says a launch in which words, and how it is talked to.
+
+import type { HypervisorPort } from '../engine/ports.ts';
+import { RUN_FILES } from '../engine/ports.ts';
+import type { Logger } from '../lib/log.ts';
+import { createAgentConnection } from './agent-client.ts';
+import { qemuCommand } from './qemu.ts';
+import { connectQmp } from './qmp.ts';
+import { simulatorCommand } from './simulator.ts';
+
+export function createHypervisor(log: Logger): HypervisorPort {
+  return {
+    command: (spec, facts) =>
+      facts.driver === 'simulator' ? simulatorCommand(spec, facts) : qemuCommand(spec, facts),
+    // The simulator speaks the few words of QMP that are used here.
+    connect: (_driver, runDirectory, signal) =>
+      connectQmp(`${runDirectory}/${RUN_FILES.control}`, signal),
+    agent: (driver, runDirectory) =>
+      driver === 'simulator'
+        ? null
+        : createAgentConnection(`${runDirectory}/${RUN_FILES.agent}`, log),
+  };
+}

@@ -1,0 +1,67 @@
+// docs: what the reference pages list must be exactly what the program has, both ways.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { LIMITS, loadConfig } from '../../src/config.ts';
+import { ERRORS } from '../../src/lib/errors.ts';
+import { OPERATIONS } from '../../src/schema/operations.ts';
+import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+
+const page = (name: string) => readFileSync(`${PROJECT_ROOT}docs/${name}`, 'utf8');
+
+/** First and second column of every table row whose first column is a name in backticks. */
+function rows(text: string, name: RegExp): [string, string][] {
+  return [...text.matchAll(/^\| `([^`]+)` \| ([^|]*?) \|/gm)]
+    .map((match): [string, string] => [match[1] ?? '', match[2] ?? ''])
+    .filter(([first]) => name.test(first));
+}
+
+test('docs/configuration.md lists exactly the variables that the daemon reads', () => {
+  const read = new Set<string>();
+  const environment = new Proxy<Record<string, string>>(
+    {},
+    {
+      get: (_, name) => {
+        read.add(String(name));
+        return undefined;
+      },
+    },
+  );
+  loadConfig(environment);
+  const listed = rows(page('configuration.md'), /^VOLANT_/).map(([name]) => name);
+  assert.deepEqual(listed.toSorted(), [...read].toSorted());
+});
+
+test('docs/limits.md lists every limit with its value', () => {
+  const listed = rows(page('limits.md'), /^[a-z][A-Za-z]+$/).map(([name, value]) => [
+    name,
+    Number(value),
+  ]);
+  assert.equal(new Set(listed.map(([name]) => name)).size, listed.length, 'one row for each');
+  assert.deepEqual(Object.fromEntries(listed), { ...LIMITS });
+});
+
+test('docs/errors.md lists every code with its status', () => {
+  const listed = rows(page('errors.md'), /^[A-Z_]+$/).map(([name, value]) => [name, Number(value)]);
+  const defined = Object.entries(ERRORS).map(([code, { status }]) => [code, status]);
+  assert.deepEqual(listed.toSorted(), defined.toSorted());
+});
+
+test('the guides use only paths that the API has', () => {
+  const known = Object.values(OPERATIONS).map(
+    ({ path }) => new RegExp(`^${path.replace(/\{\w+\}/g, '[^/]+')}$`),
+  );
+  for (const name of ['api.md', 'quick-start.md', 'plugins.md', 'operations.md', '../README.md']) {
+    const used = [
+      ...page(name).matchAll(/(?:\$API|:7777|GET |POST |DELETE )(\/api\/[^\s"'`)?]*)/g),
+    ];
+    assert.ok(used.length > 0, `${name} uses the API`);
+    for (const [, path = ''] of used) {
+      assert.ok(
+        known.some((pattern) => pattern.test(path)),
+        `${name}: ${path} is no path of the API`,
+      );
+    }
+  }
+});

@@ -1,0 +1,190 @@
+// tidy: the rules of the house that no linter knows: who may import whom, what every file has, and
+// that the documentation hangs together.
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { test } from 'node:test';
+import { PROJECT_ROOT } from './helpers/capabilities.ts';
+
+/** What each room may import, besides itself, node: and packages that are not listed below. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  schema: ['lib', 'config'],
+  config: ['lib'],
+  engine: ['schema', 'lib', 'config'],
+  store: ['lib', 'config'],
+  hypervisor: ['lib', 'config'],
+  workers: ['lib', 'config'],
+  http: ['schema', 'lib', 'config'],
+  main: ['engine', 'store', 'hypervisor', 'workers', 'http', 'schema', 'lib', 'config'],
+};
+
+/** What a room may import of another one's files only; `types` allows nothing but `import type`. */
+const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' | 'values'>>>> = {
+  store: { 'engine/ports.ts': 'types', 'engine/records.ts': 'types' },
+  hypervisor: { 'engine/ports.ts': 'values', 'engine/records.ts': 'types' },
+  workers: { 'engine/ports.ts': 'values', 'engine/records.ts': 'types' },
+  http: { 'engine/engine-api.ts': 'types', 'engine/records.ts': 'types' },
+};
+
+/** Values that may cross a wall of types. */
+const SHARED_VALUES = ['RUN_FILES'];
+
+const ONLY_IMPORTER: Readonly<Record<string, string>> = {
+  'uWebSockets.js': 'http/uws.ts',
+  lmdb: 'store/env.ts',
+  piscina: 'workers/pool.ts',
+};
+
+const LINES_MAX = 400;
+const SKIPPED = new Set(['node_modules', 'build', 'dist', '.build', '.git', 'results']);
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+    if (SKIPPED.has(entry.name)) return [];
+    const path = join(directory, entry.name);
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+const ROOT = resolve(PROJECT_ROOT);
+const FILES = filesBelow(ROOT).map((path) => relative(ROOT, path));
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
+const sources = FILES.filter((path) => /^src\/.*\.ts$/.test(path));
+const code = FILES.filter((path) => /\.(ts|mjs|c|h|cc)$/.test(path));
+const pages = FILES.filter((path) => path.endsWith('.md'));
+
+/** A room is a directory of src, or config.ts or main.ts. */
+function roomOf(path: string): string {
+  const [first = ''] = path.split('/');
+  return first.replace(/\.ts$/, '');
+}
+
+interface Import {
+  readonly from: string;
+  readonly typeOnly: boolean;
+  readonly names: readonly string[];
+}
+
+/** Comments and texts that look like imports do not begin a line with the word. */
+function importsOf(text: string): Import[] {
+  const statements = text.matchAll(/^(?:import|export)\s+(type\s+)?([^'";]*?)from\s+'([^']+)'/gm);
+  return [...statements].map(([, type, clause = '', from = '']) => {
+    const names = (/\{([^}]*)\}/.exec(clause)?.[1] ?? clause)
+      .split(',')
+      .map((name) => name.trim())
+      .filter((name) => name !== '');
+    const values = names.filter((name) => !name.startsWith('type '));
+    return { from, typeOnly: type !== undefined || values.length === 0, names: values };
+  });
+}
+
+test('data goes one way: each room imports only what it may', () => {
+  const broken: string[] = [];
+  for (const path of sources) {
+    const inSource = path.slice('src/'.length);
+    const room = roomOf(inSource);
+    const allowed = MAY_IMPORT[room];
+    assert.ok(allowed, `${path} is in a room that the walls do not know`);
+    for (const { from, typeOnly, names } of importsOf(read(path))) {
+      if (!from.startsWith('.')) continue;
+      const target = relative('src', join(dirname(path), from));
+      const targetRoom = roomOf(target);
+      if (targetRoom === room || allowed.includes(targetRoom)) continue;
+      const rule = MAY_IMPORT_FILES[room]?.[target];
+      const shared = rule === 'values' && names.every((name) => SHARED_VALUES.includes(name));
+      if (rule !== undefined && (typeOnly || shared)) continue;
+      broken.push(`${path} imports ${names.join(', ')} from ${target}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
+
+test('lib, schema and config import types of nobody above them', () => {
+  assert.deepEqual(MAY_IMPORT['lib'], []);
+  for (const path of sources.filter((file) => /^src\/(lib|schema)\//.test(file))) {
+    for (const { from } of importsOf(read(path))) {
+      assert.doesNotMatch(from, /\/(engine|store|hypervisor|workers|http)\//, path);
+    }
+  }
+});
+
+test('each sharp library has one importer', () => {
+  for (const path of sources) {
+    for (const { from } of importsOf(read(path))) {
+      const importer = ONLY_IMPORTER[from];
+      if (importer !== undefined) assert.equal(path, `src/${importer}`, `imports ${from}`);
+    }
+  }
+});
+
+test('the addon is loaded in one file', () => {
+  const loaders = sources.filter((path) => read(path).includes('volant_native'));
+  assert.deepEqual(loaders, ['src/workers/native.ts']);
+});
+
+test('settings come from the environment through config only', () => {
+  for (const path of sources.filter((file) => file !== 'src/main.ts')) {
+    assert.doesNotMatch(read(path), /process\.env[.[]['"]?(VOLANT|HOME|USER)/, path);
+  }
+});
+
+test('every file of code begins with what it is', () => {
+  const headless = code.filter((path) => {
+    const [first = '', second = ''] = read(path).split('\n');
+    const line = first.startsWith('#!') ? second : first;
+    return !/^(\/\/|\/\*) ?\S+.*/.test(line);
+  });
+  assert.deepEqual(headless, []);
+});
+
+test('no file is too long to be read at once', () => {
+  const long = code
+    .map((path) => `${path}: ${read(path).split('\n').length - 1}`)
+    .filter((entry) => Number(entry.split(': ')[1]) > LINES_MAX);
+  assert.deepEqual(long, []);
+});
+
+test('nothing is left to be done later, and only main ends the process', () => {
+  // Put together here so that this file does not find itself.
+  const leftOver = new RegExp(
+    `\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'].join('|')})\\b`,
+  );
+  for (const path of [...code, ...pages]) assert.doesNotMatch(read(path), leftOver, path);
+  for (const path of sources) {
+    assert.doesNotMatch(read(path), /\bconsole\.\w+\(/, path);
+    if (path !== 'src/main.ts') assert.doesNotMatch(read(path), /\bprocess\.exit\(/, path);
+  }
+});
+
+test('each page has one title, and its links lead somewhere', () => {
+  assert.ok(pages.length > 10);
+  for (const path of pages) {
+    const text = read(path).replace(/^```[\s\S]*?^```/gm, '');
+    assert.equal([...text.matchAll(/^# \S/gm)].length, 1, `${path} has one title`);
+    for (const [, link = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^[a-z]+:/.test(link)) continue;
+      const [file = '', anchor] = link.split('#');
+      const target = file === '' ? path : join(dirname(path), file);
+      assert.ok(existsSync(join(ROOT, target)), `${path} links to ${link}`);
+      if (anchor !== undefined) {
+        assert.ok(anchorsOf(read(target)).includes(anchor), `${path} links to ${link}`);
+      }
+    }
+  }
+});
+
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+test('the version is the same everywhere', () => {
+  const { version } = JSON.parse(read('package.json'));
+  assert.match(read('src/lib/version.ts'), new RegExp(`'${version.replaceAll('.', '\\.')}'`));
+});
