@@ -20,7 +20,7 @@ const KERNEL_HEADERS = [
   '/usr/include/x86_64-linux-gnu',
 ];
 
-const WARNINGS = ['-std=gnu11', '-Wall', '-Wextra', '-Werror'];
+const LANGUAGE = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
 
 const TARGETS = [
   {
@@ -84,7 +84,7 @@ async function compileStatic({ sources, output }, optimisation) {
   const files = readdirSync(directory).filter((name) => name.endsWith('.c'));
   const inputs = files.sort().map((name) => join(directory, name));
   await run('musl-gcc', [
-    ...WARNINGS,
+    ...LANGUAGE,
     ...optimisation,
     '-static',
     ...KERNEL_HEADERS,

@@ -101,15 +101,6 @@ test('data goes one way: each room imports only what it may', () => {
   assert.deepEqual(broken, []);
 });
 
-test('lib, schema and config import types of nobody above them', () => {
-  assert.deepEqual(MAY_IMPORT['lib'], []);
-  for (const path of sources.filter((file) => /^src\/(lib|schema)\//.test(file))) {
-    for (const { from } of importsOf(read(path))) {
-      assert.doesNotMatch(from, /\/(engine|store|hypervisor|workers|http)\//, path);
-    }
-  }
-});
-
 test('each sharp library has one importer', () => {
   for (const path of sources) {
     for (const { from } of importsOf(read(path))) {

@@ -20,6 +20,7 @@ const TOOLS = [
   { package: 'xz-utils', commands: ['xz'] },
   { package: 'nftables', commands: ['nft'] },
   { package: 'iproute2', commands: ['ip'] },
+  { package: 'curl', commands: ['curl'] },
 ];
 
 /** Kernel packages made for guests, best first; each distribution has one of them. */

@@ -1,7 +1,7 @@
 // http: the only importer of uWebSockets.js. The package is CommonJS without named exports that the
 // loader could see, so they are taken from its default.
 
-import uWS, { type us_listen_socket } from 'uWebSockets.js';
+import uWS from 'uWebSockets.js';
 
 // What the binary can do and the package's types leave out.
 declare module 'uWebSockets.js' {

@@ -1,7 +1,7 @@
 // hypervisor: the command line of the simulator, a pretend hypervisor for load tests: a real process
 // with a real tap and real sockets, but no guest.
 
-import type { HypervisorFacts, LaunchSpec } from '../engine/ports.ts';
+import { type HypervisorFacts, type LaunchSpec, RUN_FILES } from '../engine/ports.ts';
 
 export function simulatorCommand(
   spec: LaunchSpec,
@@ -9,9 +9,9 @@ export function simulatorCommand(
 ): { executable: string; argv: readonly string[] } {
   const network = spec.network === null ? [] : ['--tap', spec.network.tapName];
   const argv = ['--run-directory', spec.runDirectory, '--name', spec.name, ...network];
-  // Recovery knows a hypervisor by more than one mention of its run directory.
+  // Recovery knows a hypervisor by more than one mention of its run directory, as QEMU has them.
   return {
     executable: facts.executable,
-    argv: [...argv, '--log', `${spec.runDirectory}/console.log`],
+    argv: [...argv, '--pid-file', `${spec.runDirectory}/${RUN_FILES.pidFile}`],
   };
 }

@@ -148,7 +148,6 @@ test('modules come after what they need, and what is built in is left out', asyn
   const { modules: _, ...rest } = request(directory, []);
   const { modules } = await packInitramfs({ ...rest, kernelModulesDirectory: modulesDirectory });
   const place = (name: string) => modules.indexOf(name);
-  assert.ok(place('virtio_net') >= 0 || !modules.includes('failover'));
   for (const [needed, needing] of [
     ['virtio_ring', 'virtio'],
     ['virtio', 'virtio_mmio'],
@@ -170,17 +169,17 @@ test('a module that the kernel does not have is named', async (t) => {
 });
 
 function listOf({ busybox, output }: PackRequest): string {
-  const options = { input: readFileSync(output), stdio: ['pipe', 'pipe', 'ignore'] } as const;
-  return execFileSync(busybox, ['cpio', '-tv'], { ...options, encoding: 'utf8' });
+  return readArchive(busybox, output, '-tv');
 }
 
-function contentOf(packed: PackRequest, path: string): string {
-  const options = {
-    input: readFileSync(packed.output),
+function contentOf({ busybox, output }: PackRequest, path: string): string {
+  return readArchive(busybox, output, '-i', '--to-stdout', path);
+}
+
+function readArchive(busybox: string, archive: string, ...args: string[]): string {
+  return execFileSync(busybox, ['cpio', ...args], {
+    input: readFileSync(archive),
     stdio: ['pipe', 'pipe', 'ignore'],
-  } as const;
-  return execFileSync(packed.busybox, ['cpio', '-i', '--to-stdout', path], {
-    ...options,
     encoding: 'utf8',
   });
 }

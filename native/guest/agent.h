@@ -1,0 +1,150 @@
+// guest: what the parts of the agent share. The agent is PID 1 of a guest: one process, one thread, one
+// event loop; everything it keeps has a bound.
+#ifndef VOLANT_AGENT_H
+#define VOLANT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define AGENT_VERSION "0.1.0"
+#define AGENT_PORT_NAME "volant.agent"
+#define HTTP_PORT 8080
+
+// ---- loop.c: one epoll, timers, nothing else
+
+typedef void (*fd_callback)(void *context, uint32_t events);
+typedef void (*timer_callback)(void *context);
+
+struct source {
+  int fd;
+  uint32_t events;
+  fd_callback callback;
+  void *context;
+};
+
+void loop_init(void);
+// Watches source->fd; the caller keeps the source alive until loop_remove.
+void loop_add(struct source *source, int fd, uint32_t events, fd_callback callback, void *context);
+void loop_change(struct source *source, uint32_t events);
+// Safe from within a callback: what is already reported for a removed source is not delivered.
+void loop_remove(struct source *source);
+// Calls back once after delay_ms; a second call for the same callback and context replaces the first.
+void loop_timer(int delay_ms, timer_callback callback, void *context);
+void loop_cancel(timer_callback callback, void *context);
+void loop_run(void) __attribute__((noreturn));
+int64_t now_ms(void);
+
+// ---- util.c
+
+// To the console, with the agent's name in front. For what a person at the console should know.
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// The whole file into a buffer of the caller's, closed with a NUL. Bytes read, or -1.
+ssize_t read_file(const char *path, char *buffer, size_t size);
+bool write_file(const char *path, const char *text);
+void set_nonblocking(int fd);
+// RFC 3339 in UTC with milliseconds.
+void format_time(char *buffer, size_t size);
+// Appends JSON string content (without the quotes) to a bounded buffer; returns the new length.
+size_t json_escape(char *buffer, size_t size, size_t length, const char *text, size_t text_length);
+
+// ---- cmdline.c: /proc/cmdline
+
+void cmdline_load(void);
+// Parses a text instead; for tests.
+void cmdline_parse(const char *text);
+// The value of the first `key=value`, or NULL. Lives as long as the program.
+const char *cmdline_value(const char *key);
+
+// ---- codec.c: the form of volant.manifest
+
+// base64url without padding. Length of the result in a new buffer, or -1 when it is malformed.
+ssize_t base64url_decode(const char *text, unsigned char **result);
+// gzip (RFC 1952, RFC 1951). Length of the result, closed with a NUL, or -1. At most max bytes.
+ssize_t gunzip(const unsigned char *data, size_t length, size_t max, char **result);
+
+// ---- json.c
+
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+
+struct json {
+  enum json_type type;
+  double number;  // JSON_NUMBER, JSON_BOOL (0 or 1)
+  char *string;   // JSON_STRING, UTF-8
+  char *name;     // when a member of an object
+  struct json *child;
+  struct json *next;
+};
+
+// NULL when the text is not JSON, too deep or too large.
+struct json *json_parse(const char *text);
+void json_free(struct json *value);
+const struct json *json_member(const struct json *object, const char *name);
+const char *json_text(const struct json *object, const char *name, const char *fallback);
+
+// ---- logring.c: the newest lines of the workload
+
+struct log_line {
+  uint64_t number;
+  const char *stream;
+  char time[32];
+  uint16_t length;
+  char text[];
+};
+
+void log_append(const char *stream, const char *text, size_t length);
+// The first line whose number is at least `number`, or NULL. Valid until the next append.
+const struct log_line *log_from(uint64_t number);
+// The number that the next line will get.
+uint64_t log_next(void);
+// The number from which `count` lines are left.
+uint64_t log_tail(uint64_t count);
+
+// ---- workload.c
+
+// Takes over a manifest. false when there is one already; a malformed one is a failed workload.
+bool workload_set_manifest(const char *json_text);
+void workload_fail(const char *why);
+void workload_wait_for_manifest(void);
+void workload_child_ended(pid_t pid, int status);
+// SIGTERM to its group; calls back when it has ended or the time is over, SIGKILL then.
+void workload_stop(int timeout_ms, timer_callback done);
+// JSON object that describes it. Returns the length.
+size_t workload_describe(char *buffer, size_t size);
+// Host and port of base_url; false when there is none.
+bool workload_address(const char **host, uint16_t *port, const char **prefix);
+
+// ---- http.c
+
+void http_listen(void);
+// Serves one connection. A trusted one came over the channel and may use /agent/*.
+void http_serve(int fd, bool trusted);
+// Wakes the readers of the log stream.
+void http_log_grew(void);
+
+// ---- channel.c: streams over the virtio-serial port
+
+void channel_open(void);
+
+// ---- network.c
+
+void network_setup(void);
+// Dotted quad of the address, empty without one.
+const char *network_address(void);
+
+// ---- power.c
+
+// Stops the workload, syncs and powers off.
+void power_off(void);
+void power_watch_button(void);
+
+// ---- boot.c
+
+void boot_mount(void);
+void boot_load_modules(void);
+// The console without blocking: queued when it is slow. false when the queue is full.
+bool console_write(const char *text, size_t length);
+bool console_has_room(void);
+
+#endif

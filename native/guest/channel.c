@@ -1,0 +1,323 @@
+// guest: streams over a virtio-serial port. README.md in this folder describes the frames. Each stream
+// is a socket pair: one end here, the other with the HTTP server, which cannot tell it from TCP.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define HEADER_BYTES 8
+#define PAYLOAD_BYTES_MAX 4096
+#define NONCE_BYTES 16
+#define WINDOW_BYTES 65536
+#define STREAMS_MAX 32
+#define OUT_BYTES (4 * WINDOW_BYTES)
+#define FIND_EVERY_MS 50
+// A lost wake-up would leave the channel deaf; a look now and then costs nothing.
+#define LOOK_EVERY_MS 2000
+
+enum frame { NOP, HELLO, HELLO_ACK, OPEN, DATA, WINDOW, END, RESET };
+
+static const char magic[] = "VOLANT01";
+
+struct stream {
+  bool used;
+  uint32_t number;
+  struct source source;
+  uint32_t credit;      // what we may still send
+  uint32_t uncredited;  // what we have passed on and not yet told the host
+  bool host_ended, ours_ended;
+  size_t start, end;  // what the HTTP server has not taken yet
+  char pending[WINDOW_BYTES];
+};
+
+static struct source port;
+static int port_fd = -1;
+static struct stream *streams[STREAMS_MAX];
+static unsigned char in[HEADER_BYTES + PAYLOAD_BYTES_MAX];
+static size_t in_length;
+static unsigned char out[OUT_BYTES];
+static size_t out_length;
+static bool in_step;
+static unsigned char session[NONCE_BYTES];
+
+static void on_stream(void *context, uint32_t events);
+
+// ---- sending
+
+static void flush(void) {
+  while (out_length > 0) {
+    ssize_t count = write(port_fd, out, out_length);
+    if (count <= 0) return;
+    out_length -= (size_t)count;
+    memmove(out, out + count, out_length);
+  }
+}
+
+static bool out_has_room(void) {
+  return sizeof out - out_length >= HEADER_BYTES + PAYLOAD_BYTES_MAX + 1024;
+}
+
+static void send_frame(enum frame type, uint32_t number, const void *payload, size_t length) {
+  if (sizeof out - out_length < HEADER_BYTES + length) return;
+  unsigned char *to = out + out_length;
+  to[0] = (unsigned char)type;
+  to[1] = 0;
+  to[2] = (unsigned char)length;
+  to[3] = (unsigned char)(length >> 8);
+  for (int i = 0; i < 4; i++) to[4 + i] = (unsigned char)(number >> (8 * i));
+  if (length > 0) memcpy(to + HEADER_BYTES, payload, length);
+  out_length += HEADER_BYTES + length;
+  flush();
+}
+
+static void send_window(struct stream *stream, uint32_t bytes) {
+  unsigned char payload[4];
+  for (int i = 0; i < 4; i++) payload[i] = (unsigned char)(bytes >> (8 * i));
+  send_frame(WINDOW, stream->number, payload, sizeof payload);
+}
+
+// ---- streams
+
+static void forget(struct stream *stream) {
+  for (int i = 0; i < STREAMS_MAX; i++) {
+    if (streams[i] != stream) continue;
+    streams[i] = NULL;
+    loop_remove(&stream->source);
+    close(stream->source.fd);
+    free(stream);
+    return;
+  }
+}
+
+static void forget_all(void) {
+  for (int i = 0; i < STREAMS_MAX; i++) {
+    if (streams[i] != NULL) forget(streams[i]);
+  }
+}
+
+static struct stream *find(uint32_t number) {
+  for (int i = 0; i < STREAMS_MAX; i++) {
+    if (streams[i] != NULL && streams[i]->number == number) return streams[i];
+  }
+  return NULL;
+}
+
+static void open_stream(uint32_t number) {
+  int pair[2];
+  for (int i = 0; i < STREAMS_MAX; i++) {
+    if (streams[i] != NULL) continue;
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+      free(stream);
+      break;
+    }
+    stream->number = number;
+    stream->credit = WINDOW_BYTES;
+    streams[i] = stream;
+    set_nonblocking(pair[0]);
+    loop_add(&stream->source, pair[0], EPOLLIN, on_stream, stream);
+    http_serve(pair[1], true);
+    return;
+  }
+  send_frame(RESET, number, NULL, 0);
+}
+
+static void watch(struct stream *stream) {
+  bool reads = !stream->ours_ended && stream->credit > 0 && out_has_room();
+  loop_change(&stream->source, (reads ? EPOLLIN : 0) | (stream->start < stream->end ? EPOLLOUT : 0));
+}
+
+// From the HTTP server to the host.
+static bool send_up(struct stream *stream) {
+  char text[PAYLOAD_BYTES_MAX];
+  while (!stream->ours_ended && stream->credit > 0 && out_has_room()) {
+    size_t most = stream->credit < sizeof text ? stream->credit : sizeof text;
+    ssize_t count = read(stream->source.fd, text, most);
+    if (count < 0) return errno == EAGAIN;
+    if (count == 0) {
+      stream->ours_ended = true;
+      send_frame(END, stream->number, NULL, 0);
+      return true;
+    }
+    stream->credit -= (uint32_t)count;
+    send_frame(DATA, stream->number, text, (size_t)count);
+  }
+  return true;
+}
+
+// From the host to the HTTP server.
+static bool send_down(struct stream *stream) {
+  while (stream->start < stream->end) {
+    ssize_t count = send(stream->source.fd, stream->pending + stream->start,
+                         stream->end - stream->start, MSG_NOSIGNAL);
+    if (count < 0) return errno == EAGAIN;
+    stream->start += (size_t)count;
+    stream->uncredited += (uint32_t)count;
+  }
+  stream->start = stream->end = 0;
+  if (stream->uncredited >= WINDOW_BYTES / 4) {
+    send_window(stream, stream->uncredited);
+    stream->uncredited = 0;
+  }
+  if (stream->host_ended) shutdown(stream->source.fd, SHUT_WR);
+  return true;
+}
+
+static void move(struct stream *stream) {
+  if (!send_down(stream) || !send_up(stream)) {
+    send_frame(RESET, stream->number, NULL, 0);
+    forget(stream);
+  } else if (stream->ours_ended) {
+    // The answer is complete; what the host still sends is of no use to anybody.
+    forget(stream);
+  } else {
+    watch(stream);
+  }
+}
+
+static void on_stream(void *context, uint32_t events) {
+  (void)events;
+  move(context);
+}
+
+static void take_data(struct stream *stream, const unsigned char *payload, size_t length) {
+  if (stream->start > 0) {
+    stream->end -= stream->start;
+    memmove(stream->pending, stream->pending + stream->start, stream->end);
+    stream->start = 0;
+  }
+  // More than the window: the host does not keep to the protocol.
+  if (length > sizeof stream->pending - stream->end) {
+    send_frame(RESET, stream->number, NULL, 0);
+    forget(stream);
+    return;
+  }
+  memcpy(stream->pending + stream->end, payload, length);
+  stream->end += length;
+  move(stream);
+}
+
+// ---- receiving
+
+static void take_hello(const unsigned char *payload, size_t length) {
+  if (length != sizeof magic - 1 + NONCE_BYTES || memcmp(payload, magic, sizeof magic - 1) != 0) return;
+  const unsigned char *nonce = payload + sizeof magic - 1;
+  // The same one again is the host's repetition; a new one is a new daemon.
+  if (!in_step || memcmp(session, nonce, NONCE_BYTES) != 0) {
+    forget_all();
+    out_length = 0;
+    memcpy(session, nonce, NONCE_BYTES);
+    in_step = true;
+  }
+  send_frame(HELLO_ACK, 0, nonce, NONCE_BYTES);
+}
+
+static void take_frame(enum frame type, uint32_t number, const unsigned char *payload, size_t length) {
+  if (type == HELLO) return take_hello(payload, length);
+  if (!in_step) return;
+  struct stream *stream = find(number);
+  if (type == OPEN && stream == NULL) return open_stream(number);
+  if (stream == NULL) return;
+  if (type == DATA) {
+    take_data(stream, payload, length);
+  } else if (type == WINDOW && length == 4) {
+    stream->credit += payload[0] | (uint32_t)payload[1] << 8 | (uint32_t)payload[2] << 16 |
+                      (uint32_t)payload[3] << 24;
+    move(stream);
+  } else if (type == END) {
+    stream->host_ended = true;
+    move(stream);
+  } else if (type == RESET) {
+    forget(stream);
+  }
+}
+
+// Takes one frame off the front of `in`. false when it is not complete.
+static bool take_next(void) {
+  if (in_length == 0) return false;
+  size_t used = 1;
+  if (in[0] != NOP) {
+    if (in_length < HEADER_BYTES) return false;
+    size_t length = in[2] | (size_t)in[3] << 8;
+    if (length <= PAYLOAD_BYTES_MAX && in[0] <= RESET) {
+      used = HEADER_BYTES + length;
+      if (in_length < used) return false;
+      uint32_t number = in[4] | (uint32_t)in[5] << 8 | (uint32_t)in[6] << 16 | (uint32_t)in[7] << 24;
+      take_frame((enum frame)in[0], number, in + HEADER_BYTES, length);
+    }
+    // Else no frame of ours: skipped byte by byte until the zeros before a hello.
+  }
+  in_length -= used;
+  memmove(in, in + used, in_length);
+  return true;
+}
+
+static void reset(void) {
+  in_length = 0;
+  out_length = 0;
+  in_step = false;
+  forget_all();
+}
+
+static void on_port(void *context, uint32_t events) {
+  (void)context;
+  (void)events;
+  for (;;) {
+    ssize_t count = read(port_fd, in + in_length, sizeof in - in_length);
+    // 0: no host is connected.
+    if (count == 0 && (in_step || in_length > 0)) reset();
+    if (count <= 0) break;
+    in_length += (size_t)count;
+    while (take_next()) continue;
+  }
+  flush();
+  for (int i = 0; i < STREAMS_MAX; i++) {
+    if (streams[i] != NULL) move(streams[i]);
+  }
+}
+
+static void look(void *context) {
+  on_port(context, 0);
+  loop_timer(LOOK_EVERY_MS, look, NULL);
+}
+
+static int open_port(void) {
+  DIR *directory = opendir("/sys/class/virtio-ports");
+  int fd = -1;
+  struct dirent *entry;
+  while (directory != NULL && fd < 0 && (entry = readdir(directory)) != NULL) {
+    char path[300], name[64];
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%.200s/name", entry->d_name);
+    if (entry->d_name[0] == '.' || read_file(path, name, sizeof name) < 0) continue;
+    name[strcspn(name, "\n")] = '\0';
+    if (strcmp(name, AGENT_PORT_NAME) != 0) continue;
+    snprintf(path, sizeof path, "/dev/%.200s", entry->d_name);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  if (directory != NULL) closedir(directory);
+  return fd;
+}
+
+static void try_open(void *context) {
+  (void)context;
+  port_fd = open_port();
+  if (port_fd < 0) {
+    // Ports appear some time after their driver was loaded.
+    loop_timer(FIND_EVERY_MS, try_open, NULL);
+    return;
+  }
+  // Edge-triggered: a port without a host reports a hang-up for as long as it lasts.
+  loop_add(&port, port_fd, EPOLLIN | EPOLLOUT | EPOLLET, on_port, NULL);
+  look(NULL);
+}
+
+void channel_open(void) {
+  try_open(NULL);
+}

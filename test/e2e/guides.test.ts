@@ -1,0 +1,58 @@
+// e2e: the commands of the guides, run exactly as they are printed, one page after the other. A block
+// that begins with "sh run" is meant to be pasted, and is run here.
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { createPrivateHost } from './private-host.ts';
+
+function commandsOf(page: string): string {
+  const text = readFileSync(`${PROJECT_ROOT}${page}`, 'utf8');
+  const blocks = [...text.matchAll(/^```sh run\n([\s\S]*?)^```$/gm)].map((match) => match[1]);
+  assert.ok(blocks.length > 0, `${page} has commands`);
+  return blocks.join('\n');
+}
+
+test('every command of the guides works when pasted', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const host = createPrivateHost(t);
+  const up = await host.script('up.mjs');
+  assert.equal(up.status, 0, up.output);
+  const paste = (page: string, ...flags: string[]) =>
+    host.run('bash', ...flags, '-uc', commandsOf(page));
+
+  await t.test('quick start', async () => {
+    const { status, output } = await paste('docs/quick-start.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /"hypervisor":/);
+    assert.match(output, /Hello from inside a microVM/);
+  });
+
+  await t.test('the tour of the first page', async () => {
+    const { output } = await paste('README.md');
+    assert.match(output, /"name": "tour"/, 'the guest says its name');
+    assert.match(output, /^event: VM_CREATED$/m);
+    assert.match(output, /"status":"stopped"/);
+    assert.doesNotMatch(output, /"code":/, 'no command is answered with an error');
+  });
+
+  await t.test('the page of the API', async () => {
+    const { output } = await paste('docs/api.md');
+    assert.match(output, /x-total-count: 2/i);
+    assert.match(output, /^event: VM_DELETED$/m);
+    assert.doesNotMatch(output, /"code":/, 'no command is answered with an error');
+  });
+
+  await t.test('the plugin guide', async () => {
+    const { status, output } = await paste('docs/plugins.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /Good morning from morning/);
+    assert.match(output, /PLUGIN_DISABLED/);
+    assert.equal(existsSync('/tmp/greeter'), false, 'the guide cleans up');
+  });
+
+  const down = await host.script('down.mjs', '--all');
+  assert.equal(down.status, 0, down.output);
+  assert.equal(existsSync(host.home), false, 'the home is gone');
+});

@@ -1,0 +1,71 @@
+// test helpers: a network namespace and a home directory of its own for a whole daemon, driven by the
+// same scripts that users run. Nothing of it is left afterwards.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+
+const COMMAND_TIMEOUT_MS = 120_000;
+
+export interface CommandResult {
+  readonly status: number | null;
+  /** Standard output and standard error, as they came. */
+  readonly output: string;
+}
+
+export interface PrivateHost {
+  readonly home: string;
+  /** Runs a command inside the namespace, in the checkout. */
+  run(command: string, ...args: string[]): Promise<CommandResult>;
+  /** Runs a script of scripts/. */
+  script(name: string, ...args: string[]): Promise<CommandResult>;
+  /** Pids of everything that runs inside the namespace. */
+  processes(): number[];
+}
+
+let count = 0;
+
+export function createPrivateHost(t: TestContext): PrivateHost {
+  const namespace = `volant-e2e-${process.pid}-${count++}`;
+  const home = mkdtempSync(join(tmpdir(), 'volant-home-'));
+  const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' });
+  const processes = () => ip('netns', 'pids', namespace).split('\n').filter(Boolean).map(Number);
+  ip('netns', 'add', namespace);
+  t.after(() => {
+    for (const pid of processes()) process.kill(pid, 'SIGKILL');
+    ip('netns', 'delete', namespace);
+    rmSync(home, { recursive: true, force: true });
+  });
+  ip('-n', namespace, 'link', 'set', 'lo', 'up');
+
+  const run = (command: string, ...args: string[]) =>
+    new Promise<CommandResult>((resolve, reject) => {
+      const child = spawn('nsenter', [`--net=/run/netns/${namespace}`, command, ...args], {
+        cwd: PROJECT_ROOT,
+        env: environmentFor(home),
+        timeout: COMMAND_TIMEOUT_MS,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      let output = '';
+      child.stdout.on('data', (chunk) => {
+        output += chunk;
+      });
+      child.stderr.on('data', (chunk) => {
+        output += chunk;
+      });
+      child.once('error', reject);
+      child.once('close', (status) => resolve({ status, output }));
+    });
+  const script = (name: string, ...args: string[]) =>
+    run(process.execPath, join(PROJECT_ROOT, 'scripts', name), ...args);
+  return { home, run, script, processes };
+}
+
+/** The settings of whoever runs the tests must not reach the daemon. */
+function environmentFor(home: string): NodeJS.ProcessEnv {
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('VOLANT_'));
+  return { ...Object.fromEntries(own), VOLANT_HOME: home };
+}
