@@ -62,7 +62,18 @@ async function untilItAnswers(pid) {
   }
 }
 
+/** The API answers while the daemon still looks at what an earlier one left; that comes to an end first. */
+async function untilRecovered() {
+  const deadlineMs = Date.now() + API_TIMEOUT_MS;
+  while ((await expectApi('GET', '/api/v1/system/info')).recovery === null) {
+    if (Date.now() > deadlineMs) throw new Failure('The daemon does not finish its recovery.');
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
 async function ensureVm(tell) {
+  tell('waiting for the recovery');
+  await untilRecovered();
   const path = `/api/v1/vms/${VM_NAME}`;
   const { status, body: vm } = await callApi('GET', path);
   if (status === 404) {

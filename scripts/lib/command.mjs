@@ -65,6 +65,11 @@ function failureOf(file, args, how, output) {
 
 /** Runs the main function of a script; a Failure is printed as it is, anything else with its stack. */
 export async function runMain(main) {
+  // A reader that has seen enough (`| head`) is no fault.
+  process.stdout.on('error', (error) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
   try {
     await main();
   } catch (error) {

@@ -1,0 +1,187 @@
+// test helpers: a real volantd on a home of its own, in the network namespace that the test file runs
+// in. Whatever it leaves in the kernel is removed by its own teardown, and a test can look before.
+
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Vm } from '../../src/schema/vm.ts';
+import { IMAGES, PROJECT_ROOT } from '../helpers/capabilities.ts';
+
+const START_TIMEOUT_MS = 20_000;
+const GUEST_TIMEOUT_MS = 60_000;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // biome-ignore lint/suspicious/noExplicitAny: what an answer holds is what the test is about
+  readonly body: any;
+}
+
+export interface Daemon {
+  readonly home: string;
+  readonly url: string;
+  pid(): number;
+  /** What it has logged since it was started last. */
+  log(): string;
+  call(method: string, path: string, body?: unknown): Promise<Answer>;
+  createVm(name: string, more?: object): Promise<Vm>;
+  getVm(name: string): Promise<Vm>;
+  /** Waits until a VM has one of these statuses. */
+  waitFor(name: string, ...statuses: string[]): Promise<Vm>;
+  /** kill -9, then a new daemon on the same home. */
+  killAndRestart(): Promise<void>;
+  /** SIGTERM; resolves with the exit status. */
+  terminate(): Promise<number | null>;
+  start(): Promise<void>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+  /** Links of this daemon's guests. */
+  taps(): readonly string[];
+  runDirectories(): readonly string[];
+}
+
+let nextPort = 17_000 + (process.pid % 1000) * 10;
+
+/** Starts a daemon; at the end of the test it is torn down and its home is removed. */
+export async function startDaemon(
+  t: TestContext,
+  settings: Record<string, string> = {},
+): Promise<Daemon> {
+  const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
+  mkdirSync(join(home, 'images'), { recursive: true });
+  symlinkSync(join(IMAGES, 'hello.cpio'), join(home, 'images', 'hello.cpio'));
+  const port = nextPort++;
+  const url = `http://127.0.0.1:${port}`;
+  const own = Object.entries(process.env).filter(([name]) => !name.startsWith('VOLANT_'));
+  const env: NodeJS.ProcessEnv = {
+    ...Object.fromEntries(own),
+    VOLANT_HOME: home,
+    VOLANT_API_LISTEN: `127.0.0.1:${port}`,
+    VOLANT_KERNEL_VMLINUX: join(IMAGES, 'vmlinux'),
+    VOLANT_MEDIA_DIRS: IMAGES,
+    ...settings,
+  };
+  let child: ChildProcess | undefined;
+  let log = '';
+
+  const start = async () => {
+    log = '';
+    const started = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/main.js')], { env });
+    child = started;
+    for (const stream of [started.stdout, started.stderr]) {
+      stream.on('data', (chunk) => {
+        log += chunk;
+      });
+    }
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (!log.includes('recovery done')) {
+      if (started.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`volantd did not start:\n${log}`);
+      }
+      await pause(10);
+    }
+  };
+  const kill = async (signal: NodeJS.Signals) => {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill(signal);
+    await ended;
+  };
+  t.after(async () => {
+    await kill('SIGKILL');
+    execFileSync(process.execPath, [join(PROJECT_ROOT, 'dist/main.js'), '--teardown'], { env });
+    rmSync(home, { recursive: true, force: true });
+  });
+  const call = async (method: string, path: string, body?: unknown): Promise<Answer> => {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const response = await fetch(url + path, {
+      method,
+      ...(body === undefined
+        ? {}
+        : { body: text, headers: { 'Content-Type': 'application/json' } }),
+    });
+    const answer = await response.text();
+    const isJson = response.headers.get('content-type')?.startsWith('application/json');
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: answer,
+      body: isJson && answer !== '' ? JSON.parse(answer) : undefined,
+    };
+  };
+  const getVm = async (name: string): Promise<Vm> =>
+    (await call('GET', `/api/v1/vms/${name}`)).body;
+  await start();
+  return {
+    home,
+    url,
+    pid: () => child?.pid ?? 0,
+    log: () => log,
+    call,
+    getVm,
+    createVm: async (name, more = {}) => {
+      const answer = await call('POST', '/api/v1/vms', { name, plugin: 'hello', ...more });
+      if (answer.status !== 201)
+        throw new Error(`create answered ${answer.status}: ${answer.text}`);
+      return answer.body;
+    },
+    waitFor: async (name, ...statuses) => {
+      const deadline = Date.now() + GUEST_TIMEOUT_MS;
+      for (;;) {
+        const vm = await getVm(name);
+        if (statuses.includes(vm.status)) return vm;
+        if (Date.now() > deadline) throw new Error(`${name} is ${vm.status}, not ${statuses}`);
+        await pause(20);
+      }
+    },
+    killAndRestart: async () => {
+      await kill('SIGKILL');
+      await start();
+    },
+    terminate: async () => {
+      await kill('SIGTERM');
+      return child?.exitCode ?? null;
+    },
+    start,
+    kill,
+    taps: () =>
+      execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' })
+        .split('\n')
+        .flatMap((line) => /^\d+: (vt[0-9a-f]{4}-[^:@]+)/.exec(line)?.[1] ?? []),
+    runDirectories: () => readdirSync(join(home, 'run')),
+  };
+}
+
+/** Asks a guest again and again until it answers 200. */
+export async function askGuest(address: string, path: string): Promise<string> {
+  const deadline = Date.now() + GUEST_TIMEOUT_MS;
+  let last: unknown;
+  while (Date.now() < deadline) {
+    try {
+      const signal = AbortSignal.timeout(3_000);
+      const response = await fetch(`http://${address}:8080${path}`, { signal });
+      const text = await response.text();
+      if (response.ok) return text;
+      last = `${response.status} ${text}`;
+    } catch (error) {
+      last = error;
+    }
+    await pause(50);
+  }
+  throw new Error(`guest ${address} does not answer ${path}: ${last}`);
+}
+
+/** true while a process of this pid runs; one that has ended and waits for its parent does not. */
+export function isAlive(pid: number | undefined): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) !== 'Z';
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+// test helpers: an image whose workload tells everything about its guest, made with the command that
+// users make theirs with.
+
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+import type { Daemon } from './daemon.ts';
+
+/** Each path is a command; its output is the answer. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  cmdline: 'cat /proc/cmdline',
+  mac: 'cat /sys/class/net/eth0/address',
+  address: "ip -o -4 addr show eth0 | awk '{print $4}'",
+  links: 'ls /sys/class/net',
+  hostname: 'hostname',
+  processors: 'nproc',
+  memory: "awk '/MemTotal/{print int($2/1024)}' /proc/meminfo",
+  resolv: 'cat /etc/resolv.conf',
+  environment: 'env',
+  console: 'echo to-the-console >/dev/console; echo done',
+  poweroff: '(sleep 0.2; kill -USR2 1) >/dev/null 2>&1 & echo bye',
+  panic: '(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
+  orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
+};
+
+/** Makes the image and installs it as plugin `probe`. */
+export async function installProbe(daemon: Daemon, more: object = {}): Promise<void> {
+  const overlay = join(daemon.home, 'overlay');
+  const directory = join(overlay, 'srv/cgi-bin');
+  mkdirSync(directory, { recursive: true });
+  for (const [name, command] of Object.entries(COMMANDS)) {
+    const script = `#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n${command}\n`;
+    writeFileSync(join(directory, name), script);
+    chmodSync(join(directory, name), 0o755);
+  }
+  const image = join(daemon.home, 'images/probe.cpio');
+  const tool = join(PROJECT_ROOT, 'scripts/image.mjs');
+  execFileSync(process.execPath, [tool, overlay, '--output', image], { stdio: 'pipe' });
+  const answer = await daemon.call('POST', '/api/v1/plugins', {
+    schema_version: '1.0',
+    name: 'probe',
+    version: '1',
+    runtime: 'probe',
+    resources: { cpu_cores: 1, memory_mb: 128 },
+    initramfs: { url: `file://${image}` },
+    workload: {
+      type: 'http',
+      base_url: 'http://127.0.0.1:8000',
+      entrypoint: [
+        '/bin/sh',
+        '-c',
+        'echo workload-started; exec httpd -f -p 127.0.0.1:8000 -h /srv',
+      ],
+    },
+    health_check: { endpoint: '/cgi-bin/hostname', timeout_ms: 10_000 },
+    ...more,
+  });
+  if (answer.status !== 201) throw new Error(answer.text);
+}
