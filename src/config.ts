@@ -17,8 +17,6 @@ export const LIMITS = {
   bodyTimeoutMs: 20_000,
   /** Most requests whose body or answer is still under way. */
   requestsInFlightMax: 4096,
-  /** Most rows of one list page; also the default. */
-  listLimitMax: 100_000,
   /** Most VMs of one daemon. */
   vmsMax: 100_000,
   /** Operations (create, start, stop, delete) that run at once; the rest wait in line. */

@@ -19,7 +19,12 @@ export interface RouterParts {
   readonly access: Access;
   readonly log: Logger;
   /** Told when a request has come and when it is over; false refuses new ones. */
-  readonly traffic: { begin(): void; end(): void; readonly accepting: boolean };
+  readonly traffic: {
+    begin(): void;
+    end(): void;
+    readonly size: number;
+    readonly accepting: boolean;
+  };
 }
 
 /** An operation with everything that its requests need, worked out once. */
@@ -73,8 +78,7 @@ function handle(
 ): void {
   const exchange = openExchange(parts, response, request, withoutBody);
   try {
-    if (!parts.traffic.accepting)
-      throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
+    admit(parts.traffic);
     const streams = 'stream' in route.handler;
     if (route.id !== 'getHealth') parts.access.check(request, response, streams);
     const head = readHead(route, request, withoutBody);
@@ -94,6 +98,15 @@ function handle(
     else exchange.reply(reply);
   } catch (error) {
     fail(parts, route.id, exchange, error);
+  }
+}
+
+function admit(traffic: RouterParts['traffic']): void {
+  if (!traffic.accepting) {
+    throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
+  }
+  if (traffic.size > LIMITS.requestsInFlightMax) {
+    throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
   }
 }
 

@@ -95,13 +95,17 @@ export class FakeStore implements StorePort {
   #apply(write: Write): void {
     switch (write.table) {
       case 'vms':
-        return put(this.vms, write.key, write.value);
+        put(this.vms, write.key, write.value);
+        break;
       case 'configs':
-        return put(this.stored, write.key.join('/'), write.value);
+        put(this.stored, write.key.join('/'), write.value);
+        break;
       case 'addresses':
-        return put(this.addresses, write.key, write.value);
+        put(this.addresses, write.key, write.value);
+        break;
       case 'plugins':
-        return put(this.plugins, write.key, write.value);
+        put(this.plugins, write.key, write.value);
+        break;
       case 'meta':
         if (write.key === 'lastVmId') this.lastVmId = write.value;
         else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};

@@ -1,0 +1,130 @@
+// What the engine relies on in a control connection, against the simulator, against a real QEMU, and
+// against sockets that behave badly.
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, type TestContext, test } from 'node:test';
+import { connectQmp } from '../../src/hypervisor/qmp.ts';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+
+function temporary(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-qmp-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+function started(t: TestContext, command: string, args: readonly string[]): ChildProcess {
+  const child = spawn(command, args, { stdio: 'ignore' });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+const soon = () => AbortSignal.timeout(10_000);
+
+function simulator(t: TestContext, directory: string, ...more: string[]): ChildProcess {
+  const binary = join(PROJECT_ROOT, 'build/simulator/simulator');
+  return started(t, binary, ['--run-directory', directory, '--name', 'sim', ...more]);
+}
+
+/** A socket on which every client gets what `greet` writes. */
+async function badSocket(t: TestContext, greet: (client: Socket) => void): Promise<string> {
+  const path = join(temporary(t), 'control.sock');
+  const clients = new Set<Socket>();
+  const server = createServer((client) => {
+    clients.add(client);
+    client.on('error', () => undefined);
+    greet(client);
+  }).listen(path);
+  await once(server, 'listening');
+  t.after(() => {
+    for (const client of clients) client.destroy();
+    server.close();
+  });
+  return path;
+}
+
+suite('control connection', () => {
+  test('waits for a socket that is not there yet, and hears how the guest ended', async (t) => {
+    const directory = temporary(t);
+    const connecting = connectQmp(join(directory, 'control.sock'), soon());
+    const child = simulator(t, directory);
+    const control = await connecting;
+    assert.equal(await control.status(), 'running');
+    assert.equal(control.guestEnd, undefined);
+    await control.powerButton();
+    await Promise.all([once(child, 'exit'), control.ended]);
+    assert.equal(control.guestEnd, 'power-off');
+    assert.equal(existsSync(join(directory, 'hypervisor.pid')), false, 'an orderly end');
+  });
+
+  test('serves one client after the other', async (t) => {
+    const directory = temporary(t);
+    simulator(t, directory);
+    for (let round = 0; round < 3; round += 1) {
+      const control = await connectQmp(join(directory, 'control.sock'), soon());
+      assert.equal(await control.status(), 'running');
+      control.close();
+      await control.ended;
+    }
+  });
+
+  test('tells a kill by its silence', async (t) => {
+    const directory = temporary(t);
+    const child = simulator(t, directory);
+    const control = await connectQmp(join(directory, 'control.sock'), soon());
+    child.kill('SIGKILL');
+    await control.ended;
+    assert.equal(control.guestEnd, undefined);
+    assert.equal(existsSync(join(directory, 'hypervisor.pid')), true, 'no orderly end');
+    await assert.rejects(control.status());
+  });
+
+  test('works with a real QEMU', async (t) => {
+    if (!requireCapability(t, 'qemu')) return;
+    const directory = temporary(t);
+    const path = join(directory, 'control.sock');
+    const machine = [
+      '-M',
+      'microvm',
+      '-nodefaults',
+      '-no-user-config',
+      '-nographic',
+      '-m',
+      '8',
+      '-S',
+    ];
+    const monitor = [
+      '-chardev',
+      `socket,id=c,path=${path},server=on,wait=off`,
+      '-mon',
+      'chardev=c,mode=control',
+    ];
+    const child = started(t, 'qemu-system-x86_64', [...machine, ...monitor]);
+    const control = await connectQmp(path, soon());
+    assert.equal(await control.status(), 'prelaunch');
+    child.kill('SIGTERM');
+    await control.ended;
+    assert.equal(control.guestEnd, 'host-request');
+  });
+
+  test('gives up on a mute socket when it is told to', async (t) => {
+    const path = await badSocket(t, () => undefined);
+    await assert.rejects(connectQmp(path, AbortSignal.timeout(100)));
+  });
+
+  for (const [what, bytes] of [
+    ['garbage', 'HTTP/1.1 400 Bad Request\r\n\r\n'],
+    ['a line without end', 'x'.repeat(1024 * 1024)],
+    ['JSON that is no object', '17\n'],
+  ] as const) {
+    test(`refuses ${what}`, async (t) => {
+      const path = await badSocket(t, (client) => void client.write(bytes));
+      await assert.rejects(connectQmp(path, soon()), { code: 'HYPERVISOR_TIMEOUT' });
+    });
+  }
+});

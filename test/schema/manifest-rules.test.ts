@@ -1,0 +1,140 @@
+// What a plugin's author relies on: what is taken, in which form it is kept, what is refused and how.
+
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { checkConfig, checkKernelCmdline } from '../../src/schema/config-rules.ts';
+import type { Manifest, ManifestInput } from '../../src/schema/manifest.ts';
+import { normaliseManifest } from '../../src/schema/manifest-rules.ts';
+
+const BOUNDS = { cpuCoresMax: 8, memoryMbMin: 32, memoryMbMax: 4096 };
+
+const GOOD: ManifestInput = {
+  schema_version: '1.0',
+  name: 'web',
+  version: '1',
+  resources: { cpu_cores: 1, memory_mb: 64 },
+  initramfs: { url: '/images/web.cpio' },
+  workload: { type: 'HTTP', base_url: 'http://127.0.0.1:80', entrypoint: ['/bin/web', ' -v '] },
+};
+
+function accepted(input: ManifestInput): Manifest {
+  const result = normaliseManifest(input, BOUNDS);
+  assert.ok('manifest' in result, JSON.stringify(result));
+  return result.manifest;
+}
+
+function problemsOf(change: ManifestInput): string[] {
+  const result = normaliseManifest({ ...GOOD, ...change }, BOUNDS);
+  return 'problems' in result ? Object.keys(result.problems) : [];
+}
+
+suite('manifest rules', () => {
+  test('fill in what may be left out and leave the user’s own words alone', () => {
+    const manifest = accepted({
+      ...GOOD,
+      workload: { ...GOOD.workload, env: { SPACED: '  x  ' } },
+      network: { mode: ' Bridged ' },
+    });
+    assert.equal(manifest.runtime, 'web');
+    assert.equal(manifest.enabled, true);
+    assert.equal(manifest.workload.type, 'http');
+    assert.deepEqual(manifest.workload.entrypoint, ['/bin/web', ' -v ']);
+    assert.deepEqual(manifest.workload.env, { SPACED: '  x  ' });
+    assert.equal(manifest.network?.mode, 'bridged');
+    assert.equal(manifest.labels['volant.plugin'], 'web');
+    assert.deepEqual(manifest.health_check, { endpoint: '', timeout_ms: 0 });
+    assert.deepEqual(manifest.rootfs, { url: '', format: 'raw' });
+  });
+
+  test('a normal form is its own normal form', () => {
+    const once = accepted(GOOD);
+    assert.deepEqual(accepted(once as ManifestInput), once);
+  });
+
+  test('enabled is what the manifest says, when it says something', () => {
+    assert.equal(accepted({ ...GOOD, enabled: false }).enabled, false);
+  });
+
+  test('every problem is named at once', () => {
+    const result = normaliseManifest({}, BOUNDS);
+    assert.ok('problems' in result);
+    const wanted = [
+      'initramfs.url',
+      'name',
+      'resources.cpu_cores',
+      'resources.memory_mb',
+      'version',
+    ];
+    for (const path of wanted) assert.ok(path in result.problems, path);
+  });
+
+  const refused: [string, ManifestInput, string][] = [
+    ['a name that is no host name', { name: 'Web Server' }, 'name'],
+    ['too many CPUs', { resources: { cpu_cores: 9, memory_mb: 64 } }, 'resources.cpu_cores'],
+    ['too little memory', { resources: { cpu_cores: 1, memory_mb: 16 } }, 'resources.memory_mb'],
+    ['a relative image', { initramfs: { url: 'web.cpio' } }, 'initramfs.url'],
+    ['a short checksum', { initramfs: { url: '/x', checksum: 'abc' } }, 'initramfs.checksum'],
+    [
+      'another hash',
+      { initramfs: { url: '/x', checksum: `md5:${'0'.repeat(32)}` } },
+      'initramfs.checksum',
+    ],
+    ['a file system as format', { rootfs: { url: '/x', format: 'ext4' } }, 'rootfs.format'],
+    ['a network without mode', { network: {} }, 'network.mode'],
+    ['an unknown mode', { network: { mode: 'wifi' } }, 'network.mode'],
+    ['a subnet alone', { network: { mode: 'bridged', subnet: '10.0.0.0/8' } }, 'network.gateway'],
+    [
+      'a workload that is no HTTP',
+      { workload: { ...GOOD.workload, type: 'tcp' } },
+      'workload.type',
+    ],
+    ['no entrypoint', { workload: { ...GOOD.workload, entrypoint: [] } }, 'workload.entrypoint'],
+    [
+      'a blank entrypoint',
+      { workload: { ...GOOD.workload, entrypoint: [' '] } },
+      'workload.entrypoint',
+    ],
+    ['a disk without source', { disks: [{ name: 'data' }] }, 'disks[0].source'],
+    ['an action without path', { actions: { go: { method: 'POST' } } }, 'actions.go.path'],
+  ];
+  for (const [what, change, path] of refused) {
+    test(`refuse ${what}`, () =>
+      assert.ok(problemsOf(change).includes(path), `${problemsOf(change)}`));
+  }
+
+  test('take both forms of a checksum', () => {
+    const hex = 'a'.repeat(64);
+    for (const checksum of [hex, `sha256:${hex}`]) {
+      assert.deepEqual(problemsOf({ initramfs: { url: '/x', checksum } }), []);
+    }
+  });
+});
+
+suite('config rules', () => {
+  test('kernel arguments are one line of ours and theirs apart', () => {
+    for (const text of ['', 'a=b c', 'quiet  splash']) assert.equal(checkKernelCmdline(text), null);
+    for (const text of ['a\nb', 'a\0', 'x="y z"', 'volant.boot=rootfs', 'a volant.x', 'ä']) {
+      assert.notEqual(checkKernelCmdline(text), null, JSON.stringify(text));
+    }
+  });
+
+  test('every wrong field of a config is named', () => {
+    const problems = checkConfig({
+      kernel_override: 'vmlinux',
+      expose: [
+        { port: 0, host_port: 80 },
+        { port: 1, host_port: 70000, protocol: 'sctp' },
+      ],
+      devices: { pci_passthrough: ['0000:01:00.0', '../../x'] },
+      network: { mode: 'nope' },
+    });
+    assert.deepEqual(Object.keys(problems).sort(), [
+      'devices.pci_passthrough[1]',
+      'expose[0].port',
+      'expose[1].host_port',
+      'expose[1].protocol',
+      'kernel_override',
+      'network.mode',
+    ]);
+  });
+});
