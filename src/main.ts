@@ -56,6 +56,7 @@ function build(config: Config): Daemon {
 
 async function serve(daemon: Daemon): Promise<void> {
   const { config, log, control } = daemon;
+  await control.prepare();
   const openapi = buildOpenApi({ version: VERSION });
   const server = await startHttpServer({ engine: control.engine, config, log, openapi });
   const { listen } = config;

@@ -1,7 +1,7 @@
 // engine: the parts of the engine, joined. http sees the Engine; main.ts besides has the engine's life:
 // recover at the start, shut down at the end, tear down when the host is to be left clean.
 
-import { dirname } from 'node:path';
+import { join } from 'node:path';
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
@@ -32,7 +32,9 @@ export interface EngineParts {
 /** The engine with its life, for main.ts. */
 export interface EngineControl {
   readonly engine: Engine;
-  /** Makes records and host agree; installs the built-in plugins at the very first start. */
+  /** Before anything is served: installs the built-in plugins at the very first start. */
+  prepare(): Promise<void>;
+  /** Makes records and host agree, while the API answers already. */
   recover(): Promise<void>;
   /** Ends what was begun, begins nothing new, and lets go of the hypervisors, which run on. */
   shutdown(): Promise<void>;
@@ -74,11 +76,14 @@ export function createEngine(parts: EngineParts): EngineControl {
   const system = new System({ config, host, hostFacts, state });
   const trimmer = trimLogs(host, lifecycle, log);
 
-  const recoverAll = async () => {
-    if (snapshot.lastSequence === 0 && snapshot.plugins.length === 0) {
-      const images = config.mediaDirectories.at(-1) ?? dirname(config.kernelVmlinux);
-      for (const manifest of builtinPlugins(images)) await plugins.install(manifest);
+  const prepare = async () => {
+    if (snapshot.builtinsInstalled) return;
+    for (const manifest of builtinPlugins(join(config.home, 'images'))) {
+      await plugins.install(manifest);
     }
+    await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
+  };
+  const recoverAll = async () => {
     const { hostTag } = config;
     const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
     system.recovery = await recover(recovery);
@@ -98,6 +103,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       events,
       system,
     },
+    prepare,
     recover: recoverAll,
     shutdown: async () => {
       clearInterval(trimmer);

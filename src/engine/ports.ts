@@ -28,6 +28,7 @@ export type Write =
   | { readonly table: 'plugins'; readonly key: string; readonly value: PluginRecord | null }
   | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
+  | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
   | {
       readonly table: 'meta';
       readonly key: 'kvmVerdicts';
@@ -41,6 +42,8 @@ export interface Snapshot {
   readonly plugins: readonly PluginRecord[];
   readonly lastVmId: number;
   readonly lastSequence: number;
+  /** true once the built-in plugins were installed: one that was removed does not come back. */
+  readonly builtinsInstalled: boolean;
   readonly hostChanges: HostChanges;
   readonly kvmVerdicts: Readonly<Record<string, boolean>>;
 }

@@ -34,6 +34,7 @@ export class Exchange {
     this.#options = options;
     this.#onEnd = onEnd;
     response.onAborted(() => {
+      if (this.#state !== 'open') return;
       this.#state = 'aborted';
       for (const listener of this.#onAborted) listener();
       this.#onEnd();

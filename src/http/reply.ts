@@ -71,8 +71,12 @@ export function writeReply(response: HttpResponse, reply: Reply, options: WriteO
   for (const [name, value] of options.extraHeaders) response.writeHeader(name, value);
   if (options.closeConnection) response.writeHeader('Connection', 'close');
   if (options.withoutBody || reply.status === 204) {
-    const length = reply.status === 204 ? undefined : Buffer.byteLength(reply.body ?? '');
-    response.endWithoutBody(length, options.closeConnection);
+    // The length goes by hand: given one, endWithoutBody waits for a body for ever, and given
+    // undefined it announces 2^63 bytes.
+    if (reply.status !== 204) {
+      response.writeHeader('Content-Length', String(Buffer.byteLength(reply.body ?? '')));
+    }
+    response.endWithoutBody();
     return;
   }
   response.end(reply.body ?? '', options.closeConnection);

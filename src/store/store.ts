@@ -74,6 +74,7 @@ export class Store implements StorePort {
       plugins: [...plugins.range({})].map(({ value }) => value),
       lastVmId: ids.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
       lastSequence: this.#lastSequence,
+      builtinsInstalled: meta.get('builtinsInstalled') === true,
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},
       kvmVerdicts: (meta.get('kvmVerdicts') as Record<string, boolean> | undefined) ?? {},
     };

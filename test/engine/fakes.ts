@@ -46,6 +46,7 @@ export class FakeStore implements StorePort {
   readonly plugins = new Map<string, PluginRecord>();
   readonly events: StoredEvent[] = [];
   lastVmId = 0;
+  builtinsInstalled = false;
   hostChanges: HostChanges = {};
   kvmVerdicts: Record<string, boolean> = {};
   /** Throws to make a commit fail. */
@@ -59,6 +60,7 @@ export class FakeStore implements StorePort {
       plugins: [...this.plugins.values()],
       lastVmId: this.lastVmId,
       lastSequence: this.events.length,
+      builtinsInstalled: this.builtinsInstalled,
       hostChanges: this.hostChanges,
       kvmVerdicts: this.kvmVerdicts,
     };
@@ -108,6 +110,7 @@ export class FakeStore implements StorePort {
         break;
       case 'meta':
         if (write.key === 'lastVmId') this.lastVmId = write.value;
+        else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
         else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
         else this.kvmVerdicts = write.value;
     }
@@ -342,6 +345,7 @@ export async function engineOn(world: World): Promise<EngineControl> {
     clock: { nowMs: () => nowMs++, monotonicMs: () => nowMs },
     log: silentLog,
   });
+  await control.prepare();
   await control.recover();
   return control;
 }

@@ -1,0 +1,94 @@
+// bench: from POST until a real guest answers HTTP on its own address, against the very same QEMU
+// command run by hand, with a tap made by hand.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
+import { type BenchDaemon, startDaemon } from '../lib/daemon.ts';
+import { type Row, row } from '../lib/row.ts';
+import { median } from '../lib/statistics.ts';
+
+const GUEST_TIMEOUT_MS = 60_000;
+const POLL_MS = 10;
+
+interface Launched {
+  readonly seconds: number;
+  /** The hypervisor's arguments as the kernel has them. */
+  readonly argv: readonly string[];
+}
+
+export async function benchFirstAnswer(quick: boolean): Promise<Row[]> {
+  const rounds = quick ? 3 : 9;
+  const daemon = await startDaemon({ VOLANT_LOG_LEVEL: 'warn' });
+  try {
+    const ours: number[] = [];
+    const bound: number[] = [];
+    await byDaemon(daemon, 'warm');
+    for (let round = 0; round < rounds; round += 1) {
+      const { seconds, argv } = await byDaemon(daemon, `boot-${round}`);
+      ours.push(seconds);
+      bound.push(await byHand(argv));
+    }
+    const boundIs = 'the same QEMU command by hand';
+    return [
+      row('create to first guest answer', 's', median(ours), median(bound), boundIs, {
+        atMost: 1.05,
+      }),
+    ];
+  } finally {
+    await daemon.stop();
+  }
+}
+
+async function byDaemon(daemon: BenchDaemon, name: string): Promise<Launched> {
+  const startedMs = performance.now();
+  const { status, text } = await daemon.call('POST', '/api/v1/vms', { name, plugin: 'hello' });
+  if (status !== 201) throw new Error(`create answered ${status}: ${text}`);
+  const vm = JSON.parse(text);
+  await untilAnswered(vm.ip_address);
+  const seconds = (performance.now() - startedMs) / 1000;
+  const argv = readFileSync(`/proc/${vm.pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  await daemon.call('DELETE', `/api/v1/vms/${name}`);
+  return { seconds, argv };
+}
+
+/** The clock starts when a person would press return: directory and tap are made by then. */
+async function byHand(argv: readonly string[]): Promise<number> {
+  const line = argv.join(' ');
+  const directory = /-pidfile (\S+)\/hypervisor\.pid/.exec(line)?.[1] ?? '';
+  const tap = /ifname=([^,]+)/.exec(line)?.[1] ?? '';
+  const address = /ip=([\d.]+):/.exec(line)?.[1] ?? '';
+  const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'ignore' });
+  mkdirSync(directory, { recursive: true });
+  ip('tuntap', 'add', 'dev', tap, 'mode', 'tap', 'vnet_hdr');
+  ip('link', 'set', tap, 'master', 'vbr0', 'up');
+  const startedMs = performance.now();
+  const child = spawn(argv[0] ?? '', argv.slice(1), { stdio: 'ignore' });
+  const exited = once(child, 'exit');
+  try {
+    await untilAnswered(address);
+    return (performance.now() - startedMs) / 1000;
+  } finally {
+    child.kill('SIGKILL');
+    await exited;
+    ip('link', 'delete', tap);
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function untilAnswered(address: string): Promise<void> {
+  const deadline = Date.now() + GUEST_TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    try {
+      const signal = AbortSignal.timeout(500);
+      const response = await fetch(`http://${address}:8080/healthz`, { signal });
+      await response.text();
+      if (response.ok) return;
+    } catch {
+      // Not up yet: the guest's address does not answer before its agent does.
+    }
+    await pause(POLL_MS);
+  }
+  throw new Error(`guest ${address} did not answer`);
+}
