@@ -72,7 +72,14 @@ async function measureDaemon(daemon: BenchDaemon, count: number, prefix: string)
 
 function compileLoop(): string {
   const program = join(tmpdir(), `volant-spawn-loop-${process.pid}`);
-  execFileSync('gcc', ['-O2', '-Wall', '-Wno-format-truncation', '-o', program, join(ROOT, 'bench/spawn-loop.c')]);
+  execFileSync('gcc', [
+    '-O2',
+    '-Wall',
+    '-Wno-format-truncation',
+    '-o',
+    program,
+    join(ROOT, 'bench/spawn-loop.c'),
+  ]);
   return program;
 }
 

@@ -13,12 +13,20 @@ interface Entry {
   readonly body: string;
 }
 
+/** A JSON array as text, and how many VMs matched before paging. */
+interface VmList {
+  readonly body: string;
+  readonly total: number;
+}
+
 export class ReadModel {
   readonly #runtimeDirectory: string;
   readonly #byName = new Map<string, Entry>();
   readonly #byId = new Map<number, Entry>();
   /** Ascending by id, which is the order of creation. */
   #ordered: Entry[] = [];
+  /** The last list that was asked for: dashboards ask for the same one again and again. */
+  #lastList: { readonly key: string; readonly list: VmList } | null = null;
 
   constructor(runtimeDirectory: string, records: readonly VmRecord[]) {
     this.#runtimeDirectory = runtimeDirectory;
@@ -30,6 +38,7 @@ export class ReadModel {
   }
 
   put(record: VmRecord): void {
+    this.#lastList = null;
     const entry: Entry = { record, body: bodyOf(record, this.#runtimeDirectory) };
     this.#byName.set(record.name, entry);
     const known = this.#byId.has(record.id);
@@ -41,6 +50,7 @@ export class ReadModel {
   remove(vmId: number): void {
     const entry = this.#byId.get(vmId);
     if (entry === undefined) return;
+    this.#lastList = null;
     this.#byId.delete(vmId);
     this.#byName.delete(entry.record.name);
     this.#ordered.splice(this.#indexOf(vmId), 1);
@@ -62,11 +72,16 @@ export class ReadModel {
     return this.#ordered.map((entry) => entry.record);
   }
 
-  list(query: VmListQuery): { readonly body: string; readonly total: number } {
+  list(query: VmListQuery): VmList {
+    const key = JSON.stringify(query);
+    if (this.#lastList?.key === key) return this.#lastList.list;
     const matching = this.#matching(query);
     const end = query.limit === undefined ? undefined : query.offset + query.limit;
     const page = matching.slice(query.offset, end);
-    return { body: `[${page.map((entry) => entry.body).join(',')}]`, total: matching.length };
+    const body = `[${page.map((entry) => entry.body).join(',')}]`;
+    const list = { body, total: matching.length };
+    this.#lastList = { key, list };
+    return list;
   }
 
   #matching(query: VmListQuery): readonly Entry[] {

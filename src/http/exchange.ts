@@ -2,18 +2,15 @@
 // the request is only read while its handler runs, the response is not touched after the client has
 // gone, late writes are corked, and there is one answer.
 
-import type { OperationId } from '../schema/operations.ts';
 import { type Reply, type WriteOptions, writeReply } from './reply.ts';
-import type { HttpRequest, HttpResponse } from './uws.ts';
+import type { HttpResponse } from './uws.ts';
 
-/** What a handler may read. Everything is copied before the first await. */
+/** What a handler may read of its request. Copied before the first await; empty where the operation has no use for it. */
 export interface RequestHead {
-  readonly operation: OperationId | null;
-  readonly method: string;
-  readonly path: string;
   /** Path parameters in their order, percent-decoded. */
   readonly parameters: readonly string[];
-  readonly query: URLSearchParams;
+  /** Without the "?". */
+  readonly query: string;
   readonly host: string;
   readonly lastEventId: string;
 }
@@ -86,9 +83,4 @@ export function decoded(text: string): string {
   } catch {
     return text;
   }
-}
-
-/** All query parameters. "+" is a space, malformed escapes stay as they are. */
-export function queryOf(request: HttpRequest): URLSearchParams {
-  return new URLSearchParams(request.getQuery() ?? '');
 }

@@ -6,8 +6,9 @@ export class Query {
   readonly #parameters: URLSearchParams;
   readonly #problems: Record<string, string> = {};
 
-  constructor(parameters: URLSearchParams) {
-    this.#parameters = parameters;
+  /** The part of a URL behind "?". */
+  constructor(text: string) {
+    this.#parameters = new URLSearchParams(text);
   }
 
   text(name: string): string | undefined {

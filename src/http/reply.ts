@@ -62,7 +62,10 @@ export interface WriteOptions {
 
 /** Writes a whole answer. Must be called inside cork, or before the first await of a handler. */
 export function writeReply(response: HttpResponse, reply: Reply, options: WriteOptions): void {
-  response.writeStatus(`${reply.status} ${REASONS[reply.status] ?? 'Unknown'}`);
+  // 200 is what the server writes by itself.
+  if (reply.status !== 200) {
+    response.writeStatus(`${reply.status} ${REASONS[reply.status] ?? 'Unknown'}`);
+  }
   if (reply.body !== undefined) {
     response.writeHeader('Content-Type', reply.contentType ?? JSON_TYPE);
   }

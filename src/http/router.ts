@@ -8,9 +8,9 @@ import { OPERATIONS, type Operation, type OperationId } from '../schema/operatio
 import { compileValidator } from '../schema/validate.ts';
 import type { Access } from './access.ts';
 import { parseJson, readBody } from './body.ts';
-import { decoded, Exchange, queryOf, type RequestHead } from './exchange.ts';
+import { decoded, Exchange, type RequestHead } from './exchange.ts';
 import type { Handler, HandlerContext, Handlers, StreamHandler } from './handlers.ts';
-import { errorReply, type Reply } from './reply.ts';
+import { errorReply, type Reply, type WriteOptions, writeReply } from './reply.ts';
 import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
 
 export interface RouterParts {
@@ -26,6 +26,8 @@ export interface RouterParts {
     readonly accepting: boolean;
   };
 }
+
+const NO_HEADERS: WriteOptions['extraHeaders'] = [];
 
 /** An operation with everything that its requests need, worked out once. */
 interface Route {
@@ -68,7 +70,10 @@ function makeRoute(id: OperationId, handlers: Handlers): Route {
   };
 }
 
-/** Everything that reads `request` or attaches to `response` happens before the first await. */
+/**
+ * Everything that reads `request` or attaches to `response` happens before the first await. What is
+ * answered at once needs no more than this function: reads cost little beyond what the server does.
+ */
 function handle(
   parts: RouterParts,
   route: Route,
@@ -76,28 +81,41 @@ function handle(
   request: HttpRequest,
   withoutBody: boolean,
 ): void {
-  const exchange = openExchange(parts, response, request, withoutBody);
+  const extraHeaders = extraHeadersFor(parts.access, request);
+  const { handler } = route;
+  let answer: Reply | Promise<Reply>;
   try {
     admit(parts.traffic);
-    const streams = 'stream' in route.handler;
-    if (route.id !== 'getHealth') parts.access.check(request, response, streams);
-    const head = readHead(route, request, withoutBody);
-    if ('stream' in route.handler) {
-      if (withoutBody) exchange.reply({ status: 200, body: '', contentType: 'text/event-stream' });
-      else route.handler.stream(parts.context, head, exchange);
-      return;
+    const isStream = 'stream' in handler;
+    if (parts.access.configured && route.id !== 'getHealth') {
+      parts.access.check(request, response, isStream);
     }
-    const { handler } = route;
-    if (route.check !== null && route.operation.request !== undefined) {
-      const body = readBody(response, route.operation.request.bytesMax, LIMITS.bodyTimeoutMs);
+    const head = readHead(route, request, withoutBody);
+    if ('stream' in handler) {
+      answer = { status: 200, body: '', contentType: 'text/event-stream' };
+      if (!withoutBody) {
+        const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+        stream(parts, route, exchange, () => handler.stream(parts.context, head, exchange));
+        return;
+      }
+    } else if (route.operation.request !== undefined) {
+      const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+      const { bytesMax } = route.operation.request;
+      const body = readBody(response, bytesMax, LIMITS.bodyTimeoutMs);
       void answerLate(parts, route, exchange, body, (value) => handler(parts.context, head, value));
       return;
+    } else {
+      answer = handler(parts.context, head, undefined);
     }
-    const reply = handler(parts.context, head, undefined);
-    if (reply instanceof Promise) void settle(parts, route, exchange, reply);
-    else exchange.reply(reply);
   } catch (error) {
-    fail(parts, route.id, exchange, error);
+    const { reply, closes } = failure(parts.log, route.id, error);
+    writeReply(response, reply, { extraHeaders, withoutBody, closeConnection: closes });
+    return;
+  }
+  if (answer instanceof Promise) {
+    void settle(parts, route, openExchange(parts, response, extraHeaders, withoutBody), answer);
+  } else {
+    writeReply(response, answer, { extraHeaders, withoutBody, closeConnection: false });
   }
 }
 
@@ -141,13 +159,27 @@ async function settle(
   }
 }
 
+function stream(parts: RouterParts, route: Route, exchange: Exchange, begin: () => void): void {
+  try {
+    begin();
+  } catch (error) {
+    fail(parts, route.id, exchange, error);
+  }
+}
+
 function fail(parts: RouterParts, id: string, exchange: Exchange, thrown: unknown): void {
+  const { reply, closes } = failure(parts.log, id, thrown);
+  exchange.reply(reply, closes);
+}
+
+/** The answer to what was thrown, told to the log as loudly as it deserves. */
+function failure(log: Logger, id: string, thrown: unknown): { reply: Reply; closes: boolean } {
   const { error, ...reply } = errorReply(thrown);
   const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
-  parts.log[level]({ operation: id, code: error.code, err: error }, 'request failed');
+  log[level]({ operation: id, code: error.code, err: error }, 'request failed');
   // What is left of an oversized or stuck body would be taken for the next request.
   const closes = error.status === 413 || error.status === 408 || error.code === 'SHUTTING_DOWN';
-  exchange.reply(reply, closes);
+  return { reply, closes };
 }
 
 function fallBack(
@@ -164,18 +196,19 @@ function fallBack(
     handle(parts, readable, response, request, true);
     return;
   }
-  const exchange = openExchange(parts, response, request, method === 'HEAD');
+  const extraHeaders = extraHeadersFor(parts.access, request);
+  const options = { extraHeaders, withoutBody: method === 'HEAD', closeConnection: false };
   const allowed = allowedMethods(matching);
+  if (method === 'OPTIONS') {
+    writeReply(response, { status: 204, headers: { Allow: allowed || 'OPTIONS' } }, options);
+    return;
+  }
   try {
-    if (method === 'OPTIONS') {
-      exchange.reply({ status: 204, headers: { Allow: allowed || 'OPTIONS' } });
-      return;
-    }
-    parts.access.check(request, response, false);
+    if (parts.access.configured) parts.access.check(request, response, false);
     if (matching.length === 0) throw new VolantError('ROUTE_NOT_FOUND');
     throw new VolantError('METHOD_NOT_ALLOWED', undefined, { headers: { Allow: allowed } });
   } catch (error) {
-    fail(parts, 'none', exchange, error);
+    writeReply(response, failure(parts.log, 'none', error).reply, options);
   }
 }
 
@@ -186,36 +219,39 @@ function allowedMethods(routes: readonly Route[]): string {
   return [...methods, 'OPTIONS'].join(', ');
 }
 
+function extraHeadersFor(access: Access, request: HttpRequest): WriteOptions['extraHeaders'] {
+  return access.configured ? access.corsHeaders(request.getHeader('origin')) : NO_HEADERS;
+}
+
+/** For an answer that comes late: from here on the response must know when its client goes. */
 function openExchange(
-  parts: RouterParts,
+  { traffic }: RouterParts,
   response: HttpResponse,
-  request: HttpRequest,
+  extraHeaders: WriteOptions['extraHeaders'],
   withoutBody: boolean,
 ): Exchange {
-  const { access, traffic } = parts;
-  const extraHeaders = access.configured ? access.corsHeaders(request.getHeader('origin')) : [];
   traffic.begin();
   return new Exchange(response, { extraHeaders, withoutBody }, () => traffic.end());
 }
 
+/** Copies what the operation may want to know; the request is gone when the handler returns. */
 function readHead(route: Route, request: HttpRequest, matched: boolean): RequestHead {
-  const path = request.getUrl();
+  const { query } = route.operation;
   return {
-    operation: route.id,
-    method: route.operation.method,
-    path,
-    parameters: matched ? parametersIn(route, path) : parametersOf(route, request),
-    query: queryOf(request),
-    host: request.getHeader('host'),
-    lastEventId: request.getHeader('last-event-id'),
+    parameters: matched ? parametersIn(route, request.getUrl()) : parametersOf(route, request),
+    query: query === undefined ? '' : (request.getQuery() ?? ''),
+    host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
+    lastEventId: 'stream' in route.handler ? request.getHeader('last-event-id') : '',
   };
 }
 
 /** By index: this server's binary does not know parameters by name. */
 function parametersOf(route: Route, request: HttpRequest): readonly string[] {
-  return Array.from({ length: route.parameterCount }, (_, index) =>
-    decoded(request.getParameter(index) ?? ''),
-  );
+  const parameters: string[] = [];
+  for (let index = 0; index < route.parameterCount; index += 1) {
+    parameters.push(decoded(request.getParameter(index) ?? ''));
+  }
+  return parameters;
 }
 
 function parametersIn(route: Route, path: string): readonly string[] {

@@ -6,7 +6,7 @@ import { Query } from '../query.ts';
 const streamEvents: StreamHandler = ({ streams }, head, exchange) => {
   const query = new Query(head.query);
   // A reader that comes back says what it saw last; that counts more than where it first began.
-  const resumed = new Query(new URLSearchParams({ 'Last-Event-ID': head.lastEventId }));
+  const resumed = new Query(`Last-Event-ID=${encodeURIComponent(head.lastEventId)}`);
   const after = head.lastEventId === '' ? query.count('after') : resumed.count('Last-Event-ID');
   const filter = { names: query.list('name'), types: query.list('type') };
   query.throwProblems();
