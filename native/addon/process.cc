@@ -1,5 +1,6 @@
 // addon: launching a process in constant time, however large this one is, and pidfds.
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -22,18 +23,18 @@ namespace volant {
 namespace {
 
 /** Where the child got to; told to the parent through the memory they share until exec. */
-enum class Step : int { kNone, kSession, kDirectory, kStdio, kExec };
+enum class Step : int { kNone, kDescriptors, kSession, kDirectory, kStdio, kExec };
 
-constexpr const char* kStepNames[] = {"clone", "setsid", "chdir", "open(stdio)", "execve"};
+constexpr const char* kStepNames[] = {"clone", "close_range", "setsid", "chdir", "open(stdio)", "execve"};
 
 struct ChildPlan {
   const char* file;
   char* const* argv;
   char* const* envp;
   const char* cwd;
-  int null_fd;
-  int log_fd;
-  int cgroup_fd;
+  const char* log_path;
+  // nullptr when there is no cgroup.
+  const char* cgroup_path;
   // Written by the child.
   int cgroup_errno;
   int err;
@@ -46,12 +47,28 @@ struct ChildPlan {
   ::_exit(127);
 }
 
+void OpenAs(int fd, const char* path, int flags, ChildPlan* plan) {
+  const int opened = ::open(path, flags | O_CLOEXEC, 0600);
+  if (opened < 0 || ::dup2(opened, fd) < 0) Fail(plan, Step::kStdio);
+}
+
+/** Joins the cgroup; a VM runs without one too, so that a failure is only told. */
+void JoinCgroup(ChildPlan* plan) {
+  const int fd = ::open(plan->cgroup_path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || ::write(fd, "0", 1) < 0) plan->cgroup_errno = errno;
+}
+
 /**
  * Runs in the child, on its own stack but in the parent's memory, while the parent's thread waits.
  * Only async-signal-safe calls, and nothing of the parent's memory is changed but *plan.
  */
 int RunChild(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
+  // Up to here the table of descriptors is the parent's own. This leaves it for one that holds stdio
+  // only: what the daemon has open (store, sockets, locks) stays with the daemon, and a descriptor that
+  // another thread closes at this moment is really closed. A copy of the whole table would keep a tap
+  // attached that another thread has just let go, and its own hypervisor would find it busy.
+  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_UNSHARE) < 0) Fail(plan, Step::kDescriptors);
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
@@ -67,14 +84,10 @@ int RunChild(void* argument) {
   // Own session: signals to the daemon's terminal or process group do not reach it.
   if (::setsid() < 0) Fail(plan, Step::kSession);
   if (::chdir(plan->cwd) < 0) Fail(plan, Step::kDirectory);
-  if (plan->cgroup_fd >= 0 && ::write(plan->cgroup_fd, "0", 1) < 0) plan->cgroup_errno = errno;
-  if (::dup2(plan->null_fd, 0) < 0 || ::dup2(plan->log_fd, 1) < 0 || ::dup2(plan->log_fd, 2) < 0) {
-    Fail(plan, Step::kStdio);
-  }
-  // Every other descriptor of the daemon (store, sockets, locks) stays with the daemon.
-  if (::syscall(SYS_close_range, 3U, ~0U, 0U) < 0) {
-    for (int fd = 3; fd < 65536; ++fd) ::close(fd);
-  }
+  if (plan->cgroup_path != nullptr) JoinCgroup(plan);
+  OpenAs(0, "/dev/null", O_RDONLY, plan);
+  OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND, plan);
+  if (::dup2(1, 2) < 0) Fail(plan, Step::kStdio);
   ::execve(plan->file, plan->argv, plan->envp);
   Fail(plan, Step::kExec);
 }
@@ -156,12 +169,6 @@ double StartTimeTicks(pid_t pid) {
   return std::strtod(cursor + 1, nullptr);
 }
 
-UniqueFd OpenOrThrow(Napi::Env env, const std::string& path, int flags, mode_t mode = 0) {
-  UniqueFd fd(::open(path.c_str(), flags | O_CLOEXEC, mode));
-  if (!fd) throw ErrnoError(env, errno, "open", path);
-  return fd;
-}
-
 }  // namespace
 
 Napi::Value Launch(const Napi::CallbackInfo& info) {
@@ -177,20 +184,14 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   std::vector<std::string> environment = StringsOf(options.Get("env"), usage);
   const Napi::Value cgroup = options.Get("cgroupProcsPath");
 
-  UniqueFd null_fd = OpenOrThrow(env, "/dev/null", O_RDONLY);
-  UniqueFd log_fd = OpenOrThrow(env, log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-  UniqueFd cgroup_fd;
-  int cgroup_errno = 0;
-  if (cgroup.IsString()) {
-    const std::string path = cgroup.As<Napi::String>();
-    cgroup_fd.reset(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-    if (!cgroup_fd) cgroup_errno = errno;
-  }
+  const std::string cgroup_path = cgroup.IsString() ? cgroup.As<Napi::String>().Utf8Value() : "";
   std::vector<char*> argv_pointers = PointersTo(argv);
   std::vector<char*> env_pointers = PointersTo(environment);
-  ChildPlan plan{file.c_str(),   argv_pointers.data(), env_pointers.data(), cwd.c_str(),
-                 null_fd.get(),  log_fd.get(),         cgroup_fd.get(),     cgroup_errno,
-                 0,              Step::kNone};
+  ChildPlan plan{file.c_str(),     argv_pointers.data(),
+                 env_pointers.data(), cwd.c_str(),
+                 log_path.c_str(), cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
+                 0,                0,
+                 Step::kNone};
   ChildStack stack;
   if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
 
@@ -200,8 +201,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   {
     BlockedSignals blocked;
     // SAFETY: with CLONE_VFORK this thread sleeps until the child has exec'ed or ended, so stack and
-    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size.
-    pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &plan, &pidfd);
+    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size, CLONE_FILES
+    // independent of how much is open.
+    pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                  &plan, &pidfd);
     clone_errno = errno;
   }
   if (pid < 0) throw ErrnoError(env, clone_errno, "clone");

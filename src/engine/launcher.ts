@@ -194,11 +194,7 @@ export class Launcher {
   async release(record: VmRecord, vm: RunningVm | undefined): Promise<void> {
     vm?.control?.close();
     vm?.agent?.close();
-    const { tapName } = record.leases;
-    await Promise.all([
-      tapName === null ? undefined : this.#host.removeTap(tapName),
-      this.#host.removeCgroup(cgroupNameOf(record.id)),
-    ]);
+    await this.#releaseHost(record);
   }
 
   /** Removes what outlives a stop: logs and sockets. */
@@ -215,22 +211,15 @@ export class Launcher {
     const host = this.#host;
     return [
       {
-        name: 'run directory',
-        run: ({ record }) => host.createRunDirectory(record.id),
-        undo: ({ record }) => host.removeRunDirectory(record.id),
-      },
-      {
-        name: 'tap',
+        name: 'network',
         run: async ({ record: { leases } }) => {
-          if (leases.tapName === null) return;
-          await this.#hostFacts.ensureNetwork();
-          await host.attachTap(leases.tapName, this.#config.bridge);
+          if (leases.tapName !== null) await this.#hostFacts.ensureNetwork();
         },
-        undo: async ({ record: { leases } }) => {
-          if (leases.tapName !== null) await host.removeTap(leases.tapName);
-        },
+        // The bridge is everybody's: it stays.
+        undo: async () => undefined,
       },
       {
+        // One job for all that the process needs: a turn of a worker thread costs more than each of them.
         name: 'process',
         run: async (context) => {
           context.process = await this.#launchProcess(context);
@@ -241,7 +230,8 @@ export class Launcher {
             const exit = await within(process.exited, LIMITS.stopKillMs);
             if (exit === undefined) throw new VolantError('STOP_FAILED');
           }
-          await host.removeCgroup(cgroupNameOf(record.id));
+          await this.#releaseHost(record);
+          await host.removeRunDirectory(record.id);
         },
       },
       {
@@ -256,13 +246,22 @@ export class Launcher {
     ];
   }
 
+  async #releaseHost({ id, leases }: VmRecord): Promise<void> {
+    await Promise.all([
+      leases.tapName === null ? undefined : this.#host.removeTap(leases.tapName),
+      this.#host.removeCgroup(cgroupNameOf(id)),
+    ]);
+  }
+
   #launchProcess({ record, resolved, facts }: LaunchContext): Promise<WatchedProcess> {
     const { executable, argv } = this.#hypervisor.command(resolved.spec, facts);
     const workingDirectory = this.runDirectory(record.id);
+    const { tapName } = record.leases;
     return this.#host.launch({
       executable,
       argv,
       workingDirectory,
+      tap: tapName === null ? null : { name: tapName, bridge: this.#config.bridge },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroupName: cgroupNameOf(record.id),
     });

@@ -90,7 +90,10 @@ export interface LaunchRequest {
   readonly executable: string;
   /** Without argv[0]. */
   readonly argv: readonly string[];
+  /** The run directory: made empty, 0700; an old one is removed first. */
   readonly workingDirectory: string;
+  /** Made persistent, a port of the bridge, and up. null for a VM without a network card. */
+  readonly tap: { readonly name: string; readonly bridge: string } | null;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
@@ -141,13 +144,13 @@ export interface HostPort {
   ensureNetwork(spec: NetworkSpec): Promise<HostChanges>;
   /** Removes the NAT rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
-  /** Creates a persistent tap, makes it a port of the bridge and brings it up. Idempotent. */
-  attachTap(tapName: string, bridge: string): Promise<void>;
   /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
   removeTap(tapName: string): Promise<void>;
-  /** Creates an empty run directory, 0700. An old one of this id is removed first. */
-  createRunDirectory(vmId: number): Promise<void>;
   removeRunDirectory(vmId: number): Promise<void>;
+  /**
+   * Makes run directory, tap, cgroup and process, in this order. When one fails those before it stay:
+   * removeRunDirectory, removeTap and removeCgroup take them back.
+   */
   launch(request: LaunchRequest): Promise<WatchedProcess>;
   /** Watches a process that another daemon launched. null when it is gone or not the same any more. */
   adopt(identity: ProcessIdentity): Promise<WatchedProcess | null>;

@@ -16,9 +16,7 @@ import type { JobArgument, JobName, JobResult } from './protocol.ts';
 const jobs: { readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> } = {
   ensureNetwork: network.ensureNetwork,
   removeNetwork: network.removeNetwork,
-  attachTap: network.attachTap,
   removeTaps: network.removeTaps,
-  createRunDirectory: run.createRunDirectory,
   removeRunDirectory: run.removeRunDirectory,
   launch: launching.launch,
   openProcess: launching.openProcess,

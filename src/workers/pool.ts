@@ -4,7 +4,7 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
-import type { HostPort, NetworkSpec } from '../engine/ports.ts';
+import type { HostPort, LaunchRequest, MediaFacts, NetworkSpec } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -51,6 +51,7 @@ class Host implements HostPort {
   readonly #closePool: () => Promise<void>;
   readonly #exits = new ExitWatcher();
   readonly #tapRemovals: TapRemovals;
+  readonly #looks = new Map<string, Promise<MediaFacts>>();
   #network: Promise<HostChanges> | undefined;
   #networkSpec: NetworkSpec | undefined;
   #cpu: CpuSample | null = null;
@@ -92,37 +93,34 @@ class Host implements HostPort {
     await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
   }
 
-  async attachTap(tapName: string, bridge: string): Promise<void> {
-    try {
-      await this.#run('attachTap', { tapName, bridge });
-    } catch (error) {
-      // Somebody may have removed the bridge: once more with a new one, then it is told.
-      if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
-      this.#network = undefined;
-      await this.ensureNetwork(this.#networkSpec);
-      await this.#run('attachTap', { tapName, bridge });
-    }
-  }
-
   removeTap(tapName: string): Promise<void> {
     return this.#tapRemovals.remove(tapName);
-  }
-
-  async createRunDirectory(vmId: number): Promise<void> {
-    await this.#run('createRunDirectory', { settings: this.#settings, vmId });
   }
 
   async removeRunDirectory(vmId: number): Promise<void> {
     await this.#run('removeRunDirectory', { settings: this.#settings, vmId });
   }
 
-  async launch(request: Parameters<HostPort['launch']>[0]) {
-    const launched = await this.#run('launch', { settings: this.#settings, request });
+  async launch(request: LaunchRequest) {
+    const launched = await this.#launch(request);
     if (launched.withoutCgroup !== null && !this.#toldAboutCgroups) {
       this.#toldAboutCgroups = true;
       this.#log.warn({ reason: launched.withoutCgroup }, 'hypervisors run without cgroups');
     }
     return this.#exits.watch(launched.identity, launched.pidfd);
+  }
+
+  async #launch(request: LaunchRequest) {
+    const argument = { settings: this.#settings, request };
+    try {
+      return await this.#run('launch', argument);
+    } catch (error) {
+      // Somebody may have removed the bridge: once more with a new one, then it is told.
+      if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
+      this.#network = undefined;
+      await this.ensureNetwork(this.#networkSpec);
+      return this.#run('launch', argument);
+    }
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {
@@ -139,11 +137,20 @@ class Host implements HostPort {
   }
 
   inspectMedia(path: string) {
-    return this.#run('inspectMedia', { settings: this.#settings, path });
+    return this.#shared(path, () => this.#run('inspectMedia', { settings: this.#settings, path }));
   }
 
   findKernel() {
-    return this.#run('findKernel', { settings: this.#settings });
+    return this.#shared('', () => this.#run('findKernel', { settings: this.#settings }));
+  }
+
+  /** Many VMs of one image are looked up at once: whoever asks while a look is under way shares it. */
+  #shared(path: string, look: () => Promise<MediaFacts>): Promise<MediaFacts> {
+    const underWay = this.#looks.get(path);
+    if (underWay !== undefined) return underWay;
+    const found = look().finally(() => this.#looks.delete(path));
+    this.#looks.set(path, found);
+    return found;
   }
 
   readLogTail(path: string) {

@@ -39,9 +39,7 @@ export interface CpuSample {
 export interface Jobs {
   ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
-  attachTap: [{ tapName: string; bridge: string }, null];
   removeTaps: [{ tapNames: readonly string[] }, null];
-  createRunDirectory: [{ settings: HostSettings; vmId: number }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
   launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];

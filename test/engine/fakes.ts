@@ -170,19 +170,9 @@ export class FakeHost implements HostPort {
     this.network = false;
   }
 
-  async attachTap(tapName: string): Promise<void> {
-    this.#fail('attachTap');
-    this.taps.add(tapName);
-  }
-
   async removeTap(tapName: string): Promise<void> {
     this.#fail('removeTap');
     this.taps.delete(tapName);
-  }
-
-  async createRunDirectory(vmId: number): Promise<void> {
-    this.#fail('createRunDirectory');
-    this.runDirectories.add(vmId);
   }
 
   async removeRunDirectory(vmId: number): Promise<void> {
@@ -190,9 +180,14 @@ export class FakeHost implements HostPort {
   }
 
   async launch(request: LaunchRequest): Promise<WatchedProcess> {
+    // In the order of the real one: what fails leaves what was made before it.
+    this.#fail('run directory');
+    this.runDirectories.add(Number(request.workingDirectory.split('/').at(-1)));
+    this.#fail('tap');
+    if (request.tap !== null) this.taps.add(request.tap.name);
+    this.cgroups.add(request.cgroupName);
     this.#fail('launch');
     this.launches.push(request);
-    this.cgroups.add(request.cgroupName);
     const process = new FakeProcess(this.#nextPid++);
     this.processes.set(process.identity.pid, process);
     void process.exited.then(() => this.processes.delete(process.identity.pid));

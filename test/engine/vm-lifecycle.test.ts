@@ -44,7 +44,7 @@ suite('create', () => {
     assert.equal(world.host.processes.size, 1);
   });
 
-  for (const step of ['createRunDirectory', 'ensureNetwork', 'attachTap', 'launch']) {
+  for (const step of ['ensureNetwork', 'run directory', 'tap', 'launch']) {
     test(`leaves nothing and tells the error when ${step} fails`, async () => {
       const world = newWorld();
       const { engine } = await engineOn(world);

@@ -5,8 +5,12 @@ import { native } from '../native.ts';
 import type { JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import { attachTap } from './network.ts';
+import { makeRunDirectory } from './run-directory.ts';
 
 export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
+  makeRunDirectory(request.workingDirectory);
+  if (request.tap !== null) attachTap(request.tap);
   const cgroup = makeCgroup(settings.hostTag, request.cgroupName);
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
   const reason = 'reason' in cgroup ? cgroup.reason : null;

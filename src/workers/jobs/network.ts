@@ -2,7 +2,7 @@
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { NetworkSpec } from '../../engine/ports.ts';
+import type { LaunchRequest, NetworkSpec } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { JobArgument } from '../protocol.ts';
@@ -35,10 +35,10 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
   return null;
 }
 
-export function attachTap({ tapName, bridge }: JobArgument<'attachTap'>): null {
+/** Idempotent: a tap that is a port of the bridge already stays as it is. */
+export function attachTap({ name, bridge }: NonNullable<LaunchRequest['tap']>): void {
   try {
-    native.tapAttach(tapName, bridge);
-    return null;
+    native.tapAttach(name, bridge);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'EXFULL') {

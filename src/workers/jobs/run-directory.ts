@@ -19,11 +19,10 @@ import { errnoOf } from './fault.ts';
 /** The end of a log that is looked at for its last lines. */
 const TAIL_BYTES_MAX = 8 * 1024;
 
-export function createRunDirectory({ settings, vmId }: JobArgument<'createRunDirectory'>): null {
-  const directory = join(settings.runtimeDirectory, String(vmId));
+/** An empty directory, whatever stood there before. */
+export function makeRunDirectory(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return null;
 }
 
 export function removeRunDirectory({ settings, vmId }: JobArgument<'removeRunDirectory'>): null {
