@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { LIMITS, loadConfig } from '../../src/config.ts';
 import { ERRORS } from '../../src/lib/errors.ts';
+import { VERSION } from '../../src/lib/version.ts';
+import { buildOpenApi } from '../../src/schema/openapi.ts';
 import { OPERATIONS } from '../../src/schema/operations.ts';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
@@ -46,6 +48,11 @@ test('docs/errors.md lists every code with its status', () => {
   const listed = rows(page('errors.md'), /^[A-Z_]+$/).map(([name, value]) => [name, Number(value)]);
   const defined = Object.entries(ERRORS).map(([code, { status }]) => [code, status]);
   assert.deepEqual(listed.toSorted(), defined.toSorted());
+});
+
+test('docs/openapi.json is what the daemon gives out; `npm run openapi` writes it anew', () => {
+  const generated = JSON.parse(JSON.stringify(buildOpenApi({ version: VERSION })));
+  assert.deepEqual(JSON.parse(page('openapi.json')), generated);
 });
 
 test('the guides use only paths that the API has', () => {
