@@ -66,6 +66,41 @@ export const LIMITS = {
   errorLogLinesMax: 8,
   /** x86 Linux cuts the command line here, the closing NUL included (COMMAND_LINE_SIZE). */
   kernelCmdlineBytesMax: 2048,
+  /** Versions of one VM's config that are kept. */
+  configVersionsMax: 100,
+  /** Health of a VM is asked for so often: at first, while it is not ready, and when it is. */
+  readinessPauseMinMs: 50,
+  readinessPauseWaitingMs: 1_000,
+  readinessPauseMaxMs: 5_000,
+  /** One question about health. */
+  readinessTimeoutMs: 2_000,
+  /** Deployments, and replicas of one. */
+  deploymentsMax: 1_000,
+  replicasMax: 10_000,
+  /** A replica's name is the deployment's, "-" and its index, and must be a name itself. */
+  deploymentNameCharactersMax: 57,
+  /** Creates and deletes of one deployment that run at once. */
+  replicaOperationsMax: 16,
+  /** Deployments are looked at so often even when nothing happens. */
+  reconcileTickMs: 10_000,
+  /** A replica that crashes again is replaced after a pause that doubles from the first to the second. */
+  replicaBackoffMinMs: 500,
+  replicaBackoffMaxMs: 60_000,
+  /** Crashes count for so long. */
+  crashWindowMs: 600_000,
+  /** A roll-out whose new replicas are not ready after this is said to be stalled. */
+  rolloutStallMs: 120_000,
+  /** A request about a deployment is answered after this with the counts as they are. */
+  deploymentAnswerMs: 25_000,
+  /** A client that asks to wait and does not say how long. */
+  waitTimeoutMs: 60_000,
+  /** Longest wait that a client may ask for. */
+  waitTimeoutMaxMs: 600_000,
+  /** Answers kept for requests with an Idempotency-Key, for so long, at most so many and so large. */
+  idempotencyKeepMs: 86_400_000,
+  idempotencyKeysMax: 10_000,
+  idempotencyKeyCharactersMax: 200,
+  idempotencyAnswerBytesMax: 65_536,
   /** From SIGTERM until requests that still run are abandoned. */
   drainTimeoutMs: 20_000,
   /** Largest vCPU count and memory that a VM may ask for. */

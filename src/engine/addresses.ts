@@ -70,10 +70,11 @@ export class AddressPool {
     this.#firstStep = Math.min(this.#firstStep, this.#stepOf(value));
   }
 
-  /** Takes back a lease that was never written down and never used: it need not rest. */
-  cancel(address: string): void {
+  /** Takes back a lease of this VM that was never written down and never used: it need not rest. */
+  cancel(address: string, vmId: number): void {
     const value = parseIpv4(address);
-    if (value === null || !this.#holders.delete(value)) return;
+    if (value === null || this.#holders.get(value) !== vmId) return;
+    this.#holders.delete(value);
     this.#firstStep = Math.min(this.#firstStep, this.#stepOf(value));
   }
 

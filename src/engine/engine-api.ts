@@ -1,7 +1,14 @@
 // engine: what the engine offers to http, as types. http sees this and nothing behind it.
 
+import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
+import type {
+  CreateDeploymentRequest,
+  Deployment,
+  PatchDeploymentRequest,
+} from '../schema/deployment.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
 import type { HypervisorFacts } from './ports.ts';
 import type { StoredEvent } from './records.ts';
 
@@ -21,17 +28,64 @@ export interface VmListQuery {
   readonly offset: number;
 }
 
+/** Until when an operation is waited for; `ready` is the health check of the manifest. */
+export type WaitFor = 'accepted' | 'running' | 'ready';
+
+export interface WaitOptions {
+  readonly wait: WaitFor;
+  /** WAIT_TIMEOUT after this; the operation itself goes on. */
+  readonly timeoutMs: number;
+}
+
+/** What an operation would do, without doing it. */
+export interface DryRun {
+  readonly dry_run: true;
+  readonly actions: readonly { readonly action: string; readonly subject: string }[];
+  /** The resolved config, where one was made. */
+  readonly config?: VmConfig;
+  readonly [fact: string]: unknown;
+}
+
 export interface VmApi {
-  /** Resolves when the VM runs. Rejects with the error of the step that failed; then nothing is left of it. */
-  create(request: CreateVmRequest): Promise<VmBody>;
+  /**
+   * Resolves when the VM is as far as the options say, else when it runs. Rejects with the error of
+   * the step that failed; then nothing is left of it.
+   */
+  create(request: CreateVmRequest, options?: WaitOptions): Promise<VmBody>;
+  /** What create would lease and launch, or its error. */
+  planCreate(request: CreateVmRequest): Promise<DryRun>;
   /** undefined when there is no such VM. Costs one map look-up. */
   get(name: string): VmBody | undefined;
   /** A JSON array as text, and how many VMs matched before paging. */
   list(query: VmListQuery): { readonly body: string; readonly total: number };
-  start(name: string): Promise<VmBody>;
+  start(name: string, options?: WaitOptions): Promise<VmBody>;
   stop(name: string): Promise<VmBody>;
-  restart(name: string): Promise<VmBody>;
+  restart(name: string, options?: WaitOptions): Promise<VmBody>;
   destroy(name: string): Promise<void>;
+}
+
+export interface ConfigApi {
+  /** The newest version. VM_NOT_FOUND. */
+  get(vmName: string): ConfigEnvelope;
+  /** Newest first. No limit is all that are kept. VM_NOT_FOUND. */
+  history(vmName: string, limit?: number): ConfigHistory;
+  /** One new version. VERSION_MISMATCH unless the newest is the expected one, BODY_INVALID, VM_NOT_FOUND. */
+  patch(vmName: string, patch: ConfigPatch, expectedVersion?: number): Promise<ConfigEnvelope>;
+  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun;
+}
+
+export interface DeploymentApi {
+  /** By name. */
+  list(): readonly Deployment[];
+  /** DEPLOYMENT_NOT_FOUND. */
+  get(name: string): Deployment;
+  /** Resolves when the replicas are there, at the latest after the bound, with the true counts. */
+  create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment>;
+  patch(name: string, request: PatchDeploymentRequest, options?: WaitOptions): Promise<Deployment>;
+  planCreate(request: CreateDeploymentRequest): DryRun;
+  planPatch(name: string, request: PatchDeploymentRequest): DryRun;
+  /** Resolves when nothing of it is left. DELETE_INCOMPLETE when something is; it may be tried again. */
+  remove(name: string): Promise<void>;
 }
 
 export interface PluginApi {
@@ -41,6 +95,25 @@ export interface PluginApi {
   install(manifest: ManifestInput): Promise<void>;
   remove(name: string): Promise<void>;
   setEnabled(name: string, enabled: boolean): Promise<void>;
+}
+
+/** An answer that is kept for a request that comes again. */
+export interface KeptAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+export interface IdempotencyApi {
+  /**
+   * Carries out the first request of a key and keeps its answer, over restarts; later ones get the same
+   * answer, one at the same time waits for it. `again` is true when an earlier daemon had begun it and
+   * did not live to answer. IDEMPOTENCY_MISMATCH when the fingerprint is another one.
+   */
+  run(
+    key: string,
+    fingerprint: string,
+    carryOut: (again: boolean) => Promise<KeptAnswer>,
+  ): Promise<KeptAnswer>;
 }
 
 /** The event log as readers see it. A reader keeps the number of the last event it was sent, nothing more. */
@@ -90,7 +163,10 @@ export interface SystemInfo {
 
 export interface Engine {
   readonly vms: VmApi;
+  readonly configs: ConfigApi;
+  readonly deployments: DeploymentApi;
   readonly plugins: PluginApi;
+  readonly idempotency: IdempotencyApi;
   readonly events: EventApi;
   readonly system: SystemApi;
 }

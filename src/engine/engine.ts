@@ -5,20 +5,27 @@ import { join } from 'node:path';
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
+import type { CreateVmRequest } from '../schema/vm.ts';
 import { AddressPool } from './addresses.ts';
+import { Admission } from './admission.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
+import { Configs } from './configs.ts';
+import { Deployments } from './deployments/deployments.ts';
 import type { Engine } from './engine-api.ts';
 import { EventLog } from './events.ts';
 import { HostFacts } from './host-facts.ts';
+import { Idempotency } from './idempotency.ts';
 import { Launcher } from './launcher.ts';
 import { Operations } from './operations.ts';
 import { Plugins } from './plugins.ts';
-import type { HostPort, HypervisorPort, StorePort } from './ports.ts';
+import type { HostPort, HypervisorPort, Snapshot, StorePort } from './ports.ts';
 import { ReadModel } from './read-model.ts';
+import { Readiness } from './readiness.ts';
 import { recover } from './recovery.ts';
 import { State } from './state.ts';
 import { System } from './system.ts';
 import { VmLifecycle } from './vm-lifecycle.ts';
+import { VmService } from './vm-service.ts';
 
 export interface EngineParts {
   readonly config: Config;
@@ -43,36 +50,11 @@ export interface EngineControl {
 }
 
 export function createEngine(parts: EngineParts): EngineControl {
-  const { config, store, host, hypervisor, clock, log } = parts;
-  const snapshot = store.load();
-  const events = new EventLog(store, snapshot.lastSequence, LIMITS.eventRingMax);
-  const state = new State(store, new ReadModel(config.runtimeDirectory, snapshot.vms), events);
-  const operations = new Operations({
-    runningMax: LIMITS.operationsRunningMax,
-    waitingMax: LIMITS.operationsWaitingMax,
-    perVmMax: LIMITS.operationsPerVmMax,
-  });
-  const { kvmVerdicts, hostChanges, lastVmId } = snapshot;
-  const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
-  const launcher = new Launcher({ config, host, hypervisor, hostFacts, log });
-  const plugins = new Plugins(state, clock, snapshot.plugins);
-  const addresses = new AddressPool(
-    config.subnet,
-    config.hostIp,
-    LIMITS.addressQuarantineMs,
-    snapshot.addresses,
-  );
-  const lifecycle = new VmLifecycle({
-    config,
-    state,
-    launcher,
-    operations,
-    addresses,
-    clock,
-    log,
-    lastVmId,
-    manifestFor: (request) => plugins.manifestFor(request),
-  });
+  const { config, host, clock, log } = parts;
+  const snapshot = parts.store.load();
+  const joined = joinParts(parts, snapshot);
+  const { state, operations, hostFacts, launcher, plugins, lifecycle } = joined;
+  const { readiness, deployments } = joined;
   const system = new System({ config, host, hostFacts, state });
   const trimmer = trimLogs(host, lifecycle, log);
 
@@ -83,40 +65,96 @@ export function createEngine(parts: EngineParts): EngineControl {
     }
     await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
   };
-  const recoverAll = async () => {
+  const recoverVms = async () => {
     const { hostTag } = config;
     const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
     system.recovery = await recover(recovery);
   };
   return {
     engine: {
-      vms: {
-        create: (request) => lifecycle.create(request),
-        get: (name) => state.vms.body(name),
-        list: (query) => state.vms.list(query),
-        start: (name) => lifecycle.start(name),
-        stop: (name) => lifecycle.stop(name),
-        restart: (name) => lifecycle.restart(name),
-        destroy: (name) => lifecycle.destroy(name),
-      },
+      vms: new VmService({ ...joined, log }),
+      configs: new Configs({ ...joined, clock }),
+      deployments,
       plugins,
-      events,
+      idempotency: new Idempotency(state, clock, snapshot.answers),
+      events: state.events,
       system,
     },
     prepare,
-    recover: recoverAll,
+    recover: async () => {
+      await recoverVms();
+      deployments.start();
+    },
     shutdown: async () => {
       clearInterval(trimmer);
+      deployments.stop();
+      readiness.close();
       await operations.close();
       lifecycle.disconnect();
     },
     teardown: async () => {
-      await recoverAll();
+      await recoverVms();
+      await deployments.forgetAll();
       await Promise.all(state.vms.records().map(({ name }) => lifecycle.destroy(name)));
       await hostFacts.removeNetwork();
       await host.removeCgroupRoot();
     },
   };
+}
+
+/** The parts, each given what it works with. */
+function joinParts(parts: EngineParts, snapshot: Snapshot) {
+  const { config, store, host, hypervisor, clock, log } = parts;
+  const { kvmVerdicts, hostChanges, lastVmId } = snapshot;
+  const events = new EventLog(store, snapshot.lastSequence, LIMITS.eventRingMax);
+  const state = new State(store, new ReadModel(config.runtimeDirectory, snapshot.vms), events);
+  const operations = new Operations({
+    runningMax: LIMITS.operationsRunningMax,
+    waitingMax: LIMITS.operationsWaitingMax,
+    perVmMax: LIMITS.operationsPerVmMax,
+  });
+  const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
+  const launcher = new Launcher({ config, host, hypervisor, hostFacts, log });
+  const plugins = new Plugins(state, clock, snapshot.plugins);
+  const { subnet, hostIp } = config;
+  const resting = LIMITS.addressQuarantineMs;
+  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
+  const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
+  const known = { config, state, launcher, addresses, clock, log };
+  const admission = new Admission({ ...known, lastVmId, manifestFor });
+  const lifecycle = new VmLifecycle({ ...known, admission, operations });
+  const readiness = new Readiness({
+    agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent,
+    hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
+    log,
+  });
+  events.subscribe((stored) => {
+    for (const { body } of stored) {
+      const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;
+      if (record !== undefined) readiness.changed(record.id);
+    }
+  });
+  const replicas = { state, lifecycle, admission, plugins, readiness, clock, log };
+  const deployments = new Deployments(replicas, snapshot.deployments);
+  return {
+    state,
+    operations,
+    hostFacts,
+    launcher,
+    plugins,
+    addresses,
+    admission,
+    lifecycle,
+    readiness,
+    deployments,
+  };
+}
+
+function hasHealthCheck(state: State, vmId: number): boolean {
+  const record = state.find(vmId);
+  if (record === undefined) return false;
+  const stored = state.store.config(vmId, record.launchedConfigVersion);
+  return Boolean(stored?.config.manifest.health_check.endpoint);
 }
 
 /** Looks at the logs of running VMs again and again, one round at a time. */

@@ -6,6 +6,36 @@ import type { EventApi } from './engine-api.ts';
 import type { StorePort } from './ports.ts';
 import type { EventBody, StoredEvent, VmRecord } from './records.ts';
 
+/** Changes that are not a VM's; streams of VM events leave them out. */
+export type OtherEventType =
+  | 'CONFIG_CHANGED'
+  | 'PLUGIN_INSTALLED'
+  | 'PLUGIN_ENABLED'
+  | 'PLUGIN_DISABLED'
+  | 'PLUGIN_REMOVED'
+  | 'DEPLOYMENT_CREATED'
+  | 'DEPLOYMENT_SCALED'
+  | 'DEPLOYMENT_UPDATED'
+  | 'DEPLOYMENT_AVAILABLE'
+  | 'DEPLOYMENT_DEGRADED'
+  | 'DEPLOYMENT_DELETING'
+  | 'DEPLOYMENT_DELETED';
+
+/** The event of a change that is not a VM's. `status` is a word for the new state. */
+export function otherEvent(
+  type: OtherEventType,
+  subject: { readonly name: string; readonly status: string; readonly deployment?: string },
+  atMs: number,
+  message?: string,
+): EventBody {
+  return {
+    type,
+    ...subject,
+    timestamp: toTimestamp(atMs),
+    ...(message === undefined ? {} : { message }),
+  };
+}
+
 export type VmEventType =
   | 'VM_CREATED'
   | 'VM_STARTING'
@@ -27,6 +57,7 @@ export function vmEvent(type: VmEventType, record: VmRecord, message?: string): 
     ...(record.process === null ? {} : { pid: record.process.pid }),
     timestamp: toTimestamp(record.updatedAtMs),
     ...(message === undefined ? {} : { message }),
+    ...(record.replica === undefined ? {} : { deployment: record.replica.deployment }),
   };
 }
 

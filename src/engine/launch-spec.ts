@@ -33,7 +33,7 @@ export interface ResolutionDefaults {
  * what this version does not have.
  */
 export function resolveConfig(
-  request: CreateVmRequest,
+  request: Omit<CreateVmRequest, 'name'>,
   manifest: Manifest,
   defaults: ResolutionDefaults,
 ): VmConfig {

@@ -8,6 +8,7 @@ import type { Manifest, ManifestInput } from '../schema/manifest.ts';
 import { normaliseManifest } from '../schema/manifest-rules.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { PluginApi } from './engine-api.ts';
+import { type OtherEventType, otherEvent } from './events.ts';
 import type { PluginRecord } from './records.ts';
 import type { State } from './state.ts';
 
@@ -33,22 +34,21 @@ export class Plugins implements PluginApi {
   /** Installs or replaces. VMs keep the manifest that they were created with. BODY_INVALID. */
   async install(input: ManifestInput): Promise<void> {
     const manifest = checkedManifest(input, '');
-    await this.#put({
-      manifest,
-      enabled: manifest.enabled,
-      installedAtMs: this.#clock.nowMs(),
-    });
+    const record = { manifest, enabled: manifest.enabled, installedAtMs: this.#clock.nowMs() };
+    await this.#put(record, 'PLUGIN_INSTALLED', `Version ${manifest.version}`);
   }
 
   async remove(name: string): Promise<void> {
     this.#require(name);
-    await this.#state.commit([{ table: 'plugins', key: name, value: null }], []);
+    const gone = otherEvent('PLUGIN_REMOVED', { name, status: 'removed' }, this.#clock.nowMs());
+    await this.#state.commit([{ table: 'plugins', key: name, value: null }], [gone]);
     this.#byName.delete(name);
   }
 
   async setEnabled(name: string, enabled: boolean): Promise<void> {
     const record = this.#require(name);
-    await this.#put({ ...record, enabled, manifest: { ...record.manifest, enabled } });
+    const changed = { ...record, enabled, manifest: { ...record.manifest, enabled } };
+    await this.#put(changed, enabled ? 'PLUGIN_ENABLED' : 'PLUGIN_DISABLED');
   }
 
   /**
@@ -74,9 +74,11 @@ export class Plugins implements PluginApi {
     return given.manifest ? checkedManifest(given.manifest, 'config.manifest.') : record.manifest;
   }
 
-  async #put(record: PluginRecord): Promise<void> {
+  async #put(record: PluginRecord, type: OtherEventType, message?: string): Promise<void> {
     const { name } = record.manifest;
-    await this.#state.commit([{ table: 'plugins', key: name, value: record }], []);
+    const subject = { name, status: record.enabled ? 'enabled' : 'disabled' };
+    const event = otherEvent(type, subject, this.#clock.nowMs(), message);
+    await this.#state.commit([{ table: 'plugins', key: name, value: record }], [event]);
     this.#byName.set(name, record);
   }
 
@@ -87,7 +89,8 @@ export class Plugins implements PluginApi {
   }
 }
 
-function checkedManifest(input: ManifestInput, prefix: string): Manifest {
+/** The manifest as it is stored. BODY_INVALID names every field that breaks a rule, below the prefix. */
+export function checkedManifest(input: ManifestInput, prefix: string): Manifest {
   const result = normaliseManifest(input, LIMITS);
   if ('manifest' in result) return result.manifest;
   throw new VolantError('BODY_INVALID', 'The manifest is not valid', {
@@ -104,7 +107,7 @@ function checkRequest(request: CreateVmRequest): void {
     throw new VolantError('BODY_INVALID', undefined, { details });
 }
 
-function prefixed(problems: Readonly<Record<string, string>>, prefix: string) {
+export function prefixed(problems: Readonly<Record<string, string>>, prefix: string) {
   return Object.fromEntries(
     Object.entries(problems).map(([path, problem]) => [`${prefix}${path}`, problem]),
   );

@@ -4,7 +4,9 @@
 import type {
   Accelerator,
   AddressLease,
+  AnswerRecord,
   ConfigRecord,
+  DeploymentRecord,
   DriverName,
   EventBody,
   HostChanges,
@@ -26,6 +28,12 @@ export type Write =
     }
   | { readonly table: 'addresses'; readonly key: string; readonly value: AddressLease | null }
   | { readonly table: 'plugins'; readonly key: string; readonly value: PluginRecord | null }
+  | {
+      readonly table: 'deployments';
+      readonly key: string;
+      readonly value: DeploymentRecord | null;
+    }
+  | { readonly table: 'answers'; readonly key: string; readonly value: AnswerRecord | null }
   | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
@@ -40,6 +48,8 @@ export interface Snapshot {
   readonly vms: readonly VmRecord[];
   readonly addresses: readonly (readonly [address: string, lease: AddressLease])[];
   readonly plugins: readonly PluginRecord[];
+  readonly deployments: readonly DeploymentRecord[];
+  readonly answers: readonly (readonly [key: string, answer: AnswerRecord])[];
   readonly lastVmId: number;
   readonly lastSequence: number;
   /** true once the built-in plugins were installed: one that was removed does not come back. */
@@ -232,6 +242,13 @@ export interface ControlConnection {
   close(): void;
 }
 
+/** A guest's workload, as its agent sees it. */
+export interface WorkloadHealth {
+  readonly state: string;
+  /** null where the manifest has no health check. */
+  readonly healthy: boolean | null;
+}
+
 /** The channel to the agent in a guest; connects by itself and again after it was lost. */
 export interface AgentConnection {
   /** true while the agent answers: after the first HELLO_ACK and until the connection is lost. */
@@ -240,6 +257,8 @@ export interface AgentConnection {
   ready(signal: AbortSignal): Promise<void>;
   /** Gives the agent the manifest that did not fit on the command line. */
   sendManifest(manifestJson: string, signal: AbortSignal): Promise<void>;
+  /** What the agent says of its workload. Rejects when it does not answer in time. */
+  health(signal: AbortSignal): Promise<WorkloadHealth>;
   /** Asks for an orderly power-off; resolves when the agent has accepted. */
   powerOff(signal: AbortSignal): Promise<void>;
   close(): void;

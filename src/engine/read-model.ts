@@ -23,6 +23,7 @@ export class ReadModel {
   readonly #runtimeDirectory: string;
   readonly #byName = new Map<string, Entry>();
   readonly #byId = new Map<number, Entry>();
+  readonly #replicas = new Map<string, Set<number>>();
   /** Ascending by id, which is the order of creation. */
   #ordered: Entry[] = [];
   /** The last list that was asked for: dashboards ask for the same one again and again. */
@@ -42,6 +43,11 @@ export class ReadModel {
     const entry: Entry = { record, body: bodyOf(record, this.#runtimeDirectory) };
     this.#byName.set(record.name, entry);
     const known = this.#byId.has(record.id);
+    if (!known && record.replica !== undefined) {
+      const { deployment } = record.replica;
+      const ids = this.#replicas.get(deployment) ?? new Set();
+      this.#replicas.set(deployment, ids.add(record.id));
+    }
     this.#byId.set(record.id, entry);
     if (known) this.#ordered[this.#indexOf(record.id)] = entry;
     else this.#ordered.push(entry);
@@ -53,6 +59,12 @@ export class ReadModel {
     this.#lastList = null;
     this.#byId.delete(vmId);
     this.#byName.delete(entry.record.name);
+    const { replica } = entry.record;
+    if (replica !== undefined) {
+      const ids = this.#replicas.get(replica.deployment);
+      ids?.delete(vmId);
+      if (ids?.size === 0) this.#replicas.delete(replica.deployment);
+    }
     this.#ordered.splice(this.#indexOf(vmId), 1);
   }
 
@@ -66,6 +78,12 @@ export class ReadModel {
 
   record(vmId: number): VmRecord | undefined {
     return this.#byId.get(vmId)?.record;
+  }
+
+  /** The VMs of a deployment, in the order of their creation. */
+  replicasOf(deployment: string): readonly VmRecord[] {
+    const ids = this.#replicas.get(deployment) ?? [];
+    return [...ids].flatMap((id) => this.#byId.get(id)?.record ?? []);
   }
 
   records(): readonly VmRecord[] {

@@ -42,6 +42,8 @@ export interface VmRecord {
   readonly leases: VmLeases;
   /** The newest config; a start uses it. */
   readonly configVersion: number;
+  /** The config of the last launch. */
+  readonly launchedConfigVersion: number;
   /** True until the VM has run for the first time: a create that is cut off is undone, not kept. */
   readonly neverRan: boolean;
   readonly driver: DriverName;
@@ -49,6 +51,39 @@ export interface VmRecord {
   readonly process: ProcessIdentity | null;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
+  /** Absent for a VM that belongs to no deployment. */
+  readonly replica?: ReplicaOf;
+}
+
+/** What a VM is to its deployment. */
+export interface ReplicaOf {
+  readonly deployment: string;
+  /** From 1; the VM's name ends in it. */
+  readonly index: number;
+  /** The deployment's revision that it was made from. */
+  readonly revision: number;
+}
+
+export interface DeploymentRecord {
+  readonly name: string;
+  readonly status: 'active' | 'deleting';
+  readonly desiredReplicas: number;
+  readonly maxUnavailable: number;
+  /** Complete, manifest included: what happens to the plugin later does not matter. */
+  readonly config: VmConfig;
+  /** Counts changes of the config, from 1. */
+  readonly revision: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+/** What was answered to a request that carried an Idempotency-Key. */
+export interface AnswerRecord {
+  /** SHA-256 of method, path and body: the same key means the same request. */
+  readonly fingerprint: string;
+  /** null while the first request of this key is under way. */
+  readonly answer: { readonly status: number; readonly body: string } | null;
+  readonly createdAtMs: number;
 }
 
 export interface ConfigRecord {
@@ -80,6 +115,8 @@ export interface EventBody {
   readonly pid?: number;
   readonly timestamp: string;
   readonly message?: string;
+  /** The deployment that a VM belongs to. */
+  readonly deployment?: string;
 }
 
 export interface StoredEvent {

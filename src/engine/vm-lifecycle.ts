@@ -2,19 +2,15 @@
 // itself. Each operation is: intent on disk, work in the world, result on disk. How the work is done
 // is launcher's business.
 
-import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
-import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import type { VmBody } from './engine-api.ts';
+import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
 import { type VmEventType, vmEvent } from './events.ts';
-import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
-import { networkModeOf, type ResolvedLaunch, resolveConfig } from './launch-spec.ts';
+import type { ResolvedLaunch } from './launch-spec.ts';
 import type { Launcher, LaunchPreparation, RunningVm } from './launcher.ts';
 import type { Operations } from './operations.ts';
 import type { ProcessExit, Write } from './ports.ts';
@@ -27,63 +23,41 @@ import { moveTo, stateConflict } from './vm-state.ts';
 const CONTROL_END_MS = 1_000;
 
 export interface LifecycleParts {
-  readonly config: Config;
   readonly state: State;
   readonly launcher: Launcher;
+  readonly admission: Admission;
   readonly operations: Operations;
   readonly addresses: AddressPool;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly lastVmId: number;
-  /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
-  readonly manifestFor: (request: CreateVmRequest) => Manifest;
 }
 
-/** A VM that has its name and its leases, but nothing in the world or on disk yet. */
-interface Draft {
-  readonly record: VmRecord;
-  readonly config: VmConfig;
-  readonly resolved: ResolvedLaunch;
-  readonly preparation: LaunchPreparation;
+/** A create on its way. */
+export interface Creation {
+  /** Resolves when the intent is on disk: name, address and record are the VM's. Never rejects. */
+  readonly accepted: Promise<void>;
+  /** It runs. Rejects with the error of the step that failed; then nothing is left of it. */
+  readonly running: Promise<void>;
 }
 
 export class VmLifecycle {
   readonly #parts: LifecycleParts;
   readonly #running = new Map<number, RunningVm>();
-  /** Names of creates whose record is not on disk yet. */
-  readonly #reserved = new Set<string>();
-  #lastVmId: number;
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts;
-    this.#lastVmId = parts.lastVmId;
   }
 
-  async create(request: CreateVmRequest): Promise<VmBody> {
-    const { config: settings, state, operations } = this.#parts;
-    this.#refuseTakenName(request.name);
-    const config = resolveConfig(request, this.#parts.manifestFor(request), {
-      apiHost: settings.advertise.host,
-      apiPort: settings.advertise.port,
-      cpuCoresMax: LIMITS.cpuCoresMax,
-      memoryMbMin: LIMITS.memoryMbMin,
-      memoryMbMax: LIMITS.memoryMbMax,
+  create(request: CreateVmRequest, origin?: ReplicaOrigin): Creation {
+    let accept: () => void = () => undefined;
+    const accepted = new Promise<void>((resolve) => {
+      accept = resolve;
     });
-    const preparation = await this.#parts.launcher.prepare(config);
-    const draft = this.#reserve(request.name, config, preparation);
-    try {
-      await operations.run(draft.record.id, () => this.#createReserved(draft));
-    } catch (error) {
-      // Whatever never reached the disk has no record whose removal would free the address.
-      if (state.find(draft.record.id) === undefined) this.#cancelAddress(draft.record);
-      throw error;
-    } finally {
-      this.#reserved.delete(request.name);
-    }
-    return this.#bodyOf(request.name);
+    const running = this.#create(request, origin, () => accept());
+    return { accepted, running };
   }
 
-  async start(name: string): Promise<VmBody> {
+  async start(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
     this.#requireStatus(name, status, ['stopped', 'crashed'], 'cannot be started');
     await this.#parts.operations.run(id, async () => {
@@ -91,23 +65,21 @@ export class VmLifecycle {
       this.#requireStatus(name, record.status, ['stopped', 'crashed'], 'cannot be started');
       await this.#startStopped(record);
     });
-    return this.#bodyOf(name);
   }
 
   /** Idempotent: a stopped VM stays as it is, without an event. */
-  async stop(name: string): Promise<VmBody> {
+  async stop(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
-    if (status === 'stopped') return this.#bodyOf(name);
+    if (status === 'stopped') return;
     await this.#parts.operations.run(id, async () => {
       const record = this.#current(id, name);
       if (record.status === 'stopped') return;
       if (record.status === 'crashed') await this.#move(record, 'stopped', 'VM_STOPPED');
       else await this.#stopRunning(record);
     });
-    return this.#bodyOf(name);
   }
 
-  async restart(name: string): Promise<VmBody> {
+  async restart(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
     const allowed: VmStatus[] = ['running', 'stopped', 'crashed'];
     this.#requireStatus(name, status, allowed, 'cannot be restarted');
@@ -117,13 +89,28 @@ export class VmLifecycle {
       const stopped = record.status === 'running' ? await this.#stopRunning(record) : record;
       await this.#startStopped(stopped);
     });
-    return this.#bodyOf(name);
   }
 
   /** Works in every status; a second one answers VM_NOT_FOUND. */
   async destroy(name: string): Promise<void> {
     const { id } = this.#parts.state.require(name);
     await this.#parts.operations.run(id, () => this.#destroy(this.#current(id, name)));
+  }
+
+  async #create(
+    request: CreateVmRequest,
+    origin: ReplicaOrigin | undefined,
+    accept: () => void,
+  ): Promise<void> {
+    const { admission, operations, launcher } = this.#parts;
+    const { config, replica } = admission.resolve(request, origin);
+    const preparation = await launcher.prepare(config);
+    const draft = admission.reserve(request.name, config, preparation, replica);
+    try {
+      await operations.run(draft.record.id, () => this.#createReserved(draft, accept));
+    } finally {
+      admission.settle(draft);
+    }
   }
 
   /** Takes over what recovery found alive. */
@@ -169,59 +156,20 @@ export class VmLifecycle {
     this.#running.clear();
   }
 
+  /** undefined while none runs. */
+  runningVm(vmId: number): RunningVm | undefined {
+    return this.#running.get(vmId);
+  }
+
   runningIds(): readonly number[] {
     return [...this.#running.keys()];
   }
 
-  #reserve(name: string, config: VmConfig, preparation: LaunchPreparation): Draft {
-    const { state, addresses, clock, launcher } = this.#parts;
-    const { hostTag } = this.#parts.config;
-    // From here to the end nothing waits: two creates of one name cannot both pass.
-    this.#refuseTakenName(name);
-    if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
-      throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
-    }
-    const id = this.#lastVmId + 1;
-    const bridged = networkModeOf(config) === 'bridged';
-    const nowMs = clock.nowMs();
-    const leases = {
-      ipAddress: bridged ? addresses.lease(id, nowMs) : null,
-      macAddress: macAddressOf(hostTag, id),
-      tapName: bridged ? tapNameOf(hostTag, id) : null,
-      vsockCid: vsockCidOf(id),
-    };
-    const record: VmRecord = {
-      id,
-      name,
-      status: 'starting',
-      plugin: config.plugin,
-      runtime: config.runtime,
-      cpuCores: config.resources.cpu_cores,
-      memoryMb: config.resources.memory_mb,
-      kernelCmdline: '',
-      networkMode: networkModeOf(config),
-      leases,
-      configVersion: 1,
-      neverRan: true,
-      driver: preparation.facts.driver,
-      process: null,
-      createdAtMs: nowMs,
-      updatedAtMs: nowMs,
-    };
-    try {
-      const resolved = launcher.resolve(record, config, preparation);
-      this.#reserved.add(name);
-      this.#lastVmId = id;
-      const { kernelCmdline } = resolved;
-      return { record: { ...record, kernelCmdline }, config, resolved, preparation };
-    } catch (error) {
-      this.#cancelAddress(record);
-      throw error;
-    }
-  }
-
-  async #createReserved({ record, config, resolved, preparation }: Draft): Promise<void> {
-    const { state } = this.#parts;
+  async #createReserved(
+    { record, config, resolved, preparation }: Draft,
+    accept: () => void,
+  ): Promise<void> {
+    const { state, admission } = this.#parts;
     const { ipAddress } = record.leases;
     const updatedAtMs = record.createdAtMs;
     const writes: Write[] = [
@@ -232,13 +180,14 @@ export class VmLifecycle {
         value: { vmId: record.id, version: 1, config, updatedAtMs },
       },
       // The highest id given so far, not this one: creates may reach the disk in another order.
-      { table: 'meta', key: 'lastVmId', value: this.#lastVmId },
+      { table: 'meta', key: 'lastVmId', value: admission.lastVmId },
     ];
     if (ipAddress !== null) {
       const lease = { vmId: record.id, releasedAtMs: null };
       writes.push({ table: 'addresses', key: ipAddress, value: lease });
     }
     await state.commit(writes, [vmEvent('VM_CREATED', record)]);
+    accept();
     try {
       await this.#launch(record, resolved, preparation);
     } catch (error) {
@@ -278,6 +227,7 @@ export class VmLifecycle {
     const resolved = launcher.resolve(record, config, preparation);
     const starting = this.#changed(record, 'starting', {
       kernelCmdline: resolved.kernelCmdline,
+      launchedConfigVersion: record.configVersion,
       runtime: config.runtime,
       cpuCores: config.resources.cpu_cores,
       memoryMb: config.resources.memory_mb,
@@ -376,21 +326,6 @@ export class VmLifecycle {
 
   #requireStatus(name: string, status: VmStatus, allowed: VmStatus[], why: string): void {
     if (!allowed.includes(status)) throw stateConflict(name, status, why);
-  }
-
-  #refuseTakenName(name: string): void {
-    if (!this.#reserved.has(name) && this.#parts.state.vms.body(name) === undefined) return;
-    throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
-  }
-
-  #cancelAddress(record: VmRecord): void {
-    if (record.leases.ipAddress !== null) this.#parts.addresses.cancel(record.leases.ipAddress);
-  }
-
-  #bodyOf(name: string): VmBody {
-    const body = this.#parts.state.vms.body(name);
-    if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
-    return body;
   }
 }
 

@@ -12,7 +12,10 @@ export interface RequestHead {
   /** Without the "?". */
   readonly query: string;
   readonly host: string;
-  readonly lastEventId: string;
+  /** Of a POST; empty where the client sends none. */
+  readonly idempotencyKey: string;
+  /** The headers that the operation declares; empty where the client sends none. */
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 export class Exchange {

@@ -25,12 +25,21 @@ export class Query {
   }
 
   /** A whole number that is not negative. */
-  count(name: string): number | undefined {
+  count(name: string, max?: number): number | undefined {
     const value = this.#parameters.get(name);
     if (value === null) return undefined;
-    if (/^\d{1,15}$/.test(value)) return Number(value);
-    this.#problems[name] = 'must be a whole number, 0 or more';
+    const count = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+    if (count <= (max ?? Number.MAX_SAFE_INTEGER)) return count;
+    this.#problems[name] =
+      max === undefined
+        ? 'must be a whole number, 0 or more'
+        : `must be a whole number, 0 to ${max}`;
     return undefined;
+  }
+
+  /** true, false, or absent, which is false. */
+  flag(name: string): boolean {
+    return this.choice(name, ['true', 'false'], 'false') === 'true';
   }
 
   choice<const T extends string>(name: string, choices: readonly T[], fallback: T): T {

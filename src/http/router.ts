@@ -10,6 +10,7 @@ import type { Access } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { decoded, Exchange, type RequestHead } from './exchange.ts';
 import type { Handler, HandlerContext, Handlers, StreamHandler } from './handlers.ts';
+import { answerOnce } from './idempotent.ts';
 import { errorReply, type Reply, type WriteOptions, writeReply } from './reply.ts';
 import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
 
@@ -28,6 +29,15 @@ export interface RouterParts {
 }
 
 const NO_HEADERS: WriteOptions['extraHeaders'] = [];
+const NO_NAMES: RequestHead['headers'] = {};
+
+/** A request whose route was found by us rather than by the server. */
+interface Found {
+  readonly path: string;
+  readonly query: string;
+  /** HEAD. */
+  readonly withoutBody: boolean;
+}
 
 /** An operation with everything that its requests need, worked out once. */
 interface Route {
@@ -51,7 +61,7 @@ export function bindRoutes(app: TemplatedApp, parts: RouterParts): void {
   for (const route of routes) {
     const pattern = route.operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
     register[route.operation.method].call(app, pattern, (response, request) =>
-      handle(parts, route, response, request, false),
+      handle(parts, route, response, request, null),
     );
   }
   app.any('/*', (response, request) => fallBack(parts, routes, response, request));
@@ -79,8 +89,9 @@ function handle(
   route: Route,
   response: HttpResponse,
   request: HttpRequest,
-  withoutBody: boolean,
+  found: Found | null,
 ): void {
+  const withoutBody = found?.withoutBody ?? false;
   const extraHeaders = extraHeadersFor(parts.access, request);
   const { handler } = route;
   let answer: Reply | Promise<Reply>;
@@ -90,7 +101,7 @@ function handle(
     if (parts.access.configured && route.id !== 'getHealth') {
       parts.access.check(request, response, isStream);
     }
-    const head = readHead(route, request, withoutBody);
+    const head = readHead(route, request, found);
     if ('stream' in handler) {
       answer = { status: 200, body: '', contentType: 'text/event-stream' };
       if (!withoutBody) {
@@ -102,10 +113,14 @@ function handle(
       const exchange = openExchange(parts, response, extraHeaders, withoutBody);
       const { bytesMax } = route.operation.request;
       const body = readBody(response, bytesMax, LIMITS.bodyTimeoutMs);
-      void answerLate(parts, route, exchange, body, (value) => handler(parts.context, head, value));
+      const received = { head, body };
+      void answerLate(parts, route, exchange, received, (value) =>
+        handler(parts.context, head, value),
+      );
       return;
     } else {
-      answer = handler(parts.context, head, undefined);
+      const act = () => handler(parts.context, head, undefined);
+      answer = head.idempotencyKey === '' ? act() : once(parts, route, head, '', undefined, act);
     }
   } catch (error) {
     const { reply, closes } = failure(parts.log, route.id, error);
@@ -132,18 +147,42 @@ async function answerLate(
   parts: RouterParts,
   route: Route,
   exchange: Exchange,
-  body: Promise<Buffer>,
+  { head, body }: { readonly head: RequestHead; readonly body: Promise<Buffer> },
   answer: (value: unknown) => Reply | Promise<Reply>,
 ): Promise<void> {
   try {
-    const value = parseJson(await body);
+    const raw = await body;
+    const value = parseJson(raw);
     const problems = route.check?.(value) ?? null;
     if (problems !== null) throw new VolantError('BODY_INVALID', undefined, { details: problems });
     // The client may have gone while it sent; what it asked for was then never complete.
-    if (exchange.open) exchange.reply(await answer(value));
+    if (!exchange.open) return;
+    const act = () => answer(value);
+    const keyed = head.idempotencyKey !== '';
+    const reply = keyed ? once(parts, route, head, raw.toString(), value, act) : act();
+    exchange.reply(await reply);
   } catch (error) {
     fail(parts, route.id, exchange, error);
   }
+}
+
+function once(
+  parts: RouterParts,
+  route: Route,
+  head: RequestHead,
+  rawBody: string,
+  body: unknown,
+  act: () => Reply | Promise<Reply>,
+): Promise<Reply> {
+  const target = `${head.parameters.join('/')}?${head.query}`;
+  const request = {
+    key: head.idempotencyKey,
+    operationId: route.id,
+    target,
+    rawBody,
+    body,
+  };
+  return answerOnce(parts.context.engine, request, async () => act());
 }
 
 async function settle(
@@ -193,9 +232,11 @@ function fallBack(
   const matching = routes.filter((route) => route.matcher.test(path));
   const readable = matching.find((route) => route.operation.method === 'GET');
   if (method === 'HEAD' && readable !== undefined) {
-    handle(parts, readable, response, request, true);
+    const query = request.getQuery() ?? '';
+    handle(parts, readable, response, request, { path, query, withoutBody: true });
     return;
   }
+  if (method === 'GET' && handleEscaped(parts, routes, response, request, path)) return;
   const extraHeaders = extraHeadersFor(parts.access, request);
   const options = { extraHeaders, withoutBody: method === 'HEAD', closeConnection: false };
   const allowed = allowedMethods(matching);
@@ -210,6 +251,24 @@ function fallBack(
   } catch (error) {
     writeReply(response, failure(parts.log, 'none', error).reply, options);
   }
+}
+
+/** Some clients escape the "?" of their query, so that it comes as a part of the path. false: it is not so. */
+function handleEscaped(
+  parts: RouterParts,
+  routes: readonly Route[],
+  response: HttpResponse,
+  request: HttpRequest,
+  escaped: string,
+): boolean {
+  const [, path = '', query = ''] = /^(.*?)%3[Ff](.*)$/.exec(escaped) ?? [];
+  const route = routes.find(
+    ({ operation, matcher }) =>
+      operation.method === 'GET' && operation.query !== undefined && matcher.test(path),
+  );
+  if (route === undefined) return false;
+  handle(parts, route, response, request, { path, query, withoutBody: false });
+  return true;
 }
 
 function allowedMethods(routes: readonly Route[]): string {
@@ -235,14 +294,19 @@ function openExchange(
 }
 
 /** Copies what the operation may want to know; the request is gone when the handler returns. */
-function readHead(route: Route, request: HttpRequest, matched: boolean): RequestHead {
-  const { query } = route.operation;
+function readHead(route: Route, request: HttpRequest, found: Found | null): RequestHead {
+  const { query, headers, method } = route.operation;
   return {
-    parameters: matched ? parametersIn(route, request.getUrl()) : parametersOf(route, request),
-    query: query === undefined ? '' : (request.getQuery() ?? ''),
+    parameters: found === null ? parametersOf(route, request) : parametersIn(route, found.path),
+    query: query === undefined ? '' : (found?.query ?? request.getQuery() ?? ''),
     host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
-    lastEventId: 'stream' in route.handler ? request.getHeader('last-event-id') : '',
+    idempotencyKey: method === 'POST' ? request.getHeader('idempotency-key') : '',
+    headers: headers === undefined ? NO_NAMES : headersOf(request, headers),
   };
+}
+
+function headersOf(request: HttpRequest, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, request.getHeader(name)]));
 }
 
 /** By index: this server's binary does not know parameters by name. */

@@ -9,6 +9,8 @@ import type { Logger } from '../lib/log.ts';
 import { createAccess } from './access.ts';
 import type { Handlers } from './handlers.ts';
 import { bindRoutes } from './router.ts';
+import { configRoutes } from './routes/configs.ts';
+import { deploymentRoutes } from './routes/deployments.ts';
 import { eventRoutes } from './routes/events.ts';
 import { pluginRoutes } from './routes/plugins.ts';
 import { systemRoutes } from './routes/system.ts';
@@ -42,7 +44,14 @@ export interface HttpServerParts {
   readonly streamLimits?: StreamLimits;
 }
 
-const handlers: Handlers = { ...vmRoutes, ...pluginRoutes, ...systemRoutes, ...eventRoutes };
+const handlers: Handlers = {
+  ...vmRoutes,
+  ...configRoutes,
+  ...deploymentRoutes,
+  ...pluginRoutes,
+  ...systemRoutes,
+  ...eventRoutes,
+};
 
 /** Resolves when it listens. Rejects with a sentence for a person when the address is taken. */
 export async function startHttpServer(parts: HttpServerParts): Promise<HttpServer> {

@@ -13,6 +13,9 @@ export interface EventFilter {
   /** Empty means any. */
   readonly names: readonly string[];
   readonly types: readonly string[];
+  readonly deployments: readonly string[];
+  /** Only what happens to VMs, as on the contract's stream. */
+  readonly vmsOnly: boolean;
 }
 
 export interface StreamLimits {
@@ -228,9 +231,15 @@ export class EventStreams {
   }
 }
 
-function matches({ body }: StoredEvent, { names, types }: EventFilter): boolean {
-  const nameMatches = names.length === 0 || names.includes(body.name);
-  return nameMatches && (types.length === 0 || types.includes(body.type));
+function matches({ body }: StoredEvent, filter: EventFilter): boolean {
+  if (filter.vmsOnly && !body.type.startsWith('VM_')) return false;
+  const has = (wanted: readonly string[], value: string | undefined) =>
+    wanted.length === 0 || (value !== undefined && wanted.includes(value));
+  return (
+    has(filter.names, body.name) &&
+    has(filter.types, body.type) &&
+    has(filter.deployments, body.deployment)
+  );
 }
 
 function frame(sequence: number, body: StoredEvent['body']): string {

@@ -1,7 +1,7 @@
 // hypervisor: what the daemon asks a guest's agent, in HTTP over streams of the agent's channel.
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
-import type { AgentConnection } from '../engine/ports.ts';
+import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { AgentChannel } from './agent-channel.ts';
 
@@ -37,6 +37,11 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
       if (status !== 204 && status !== 409)
         throw new Error(`the agent answered ${status}: ${body}`);
     },
+    health: async (signal) => {
+      const { status, body } = await ask(channel, { method: 'GET', path: '/healthz' }, signal);
+      if (status !== 200) throw new Error(`the agent answered ${status}: ${body}`);
+      return workloadIn(body);
+    },
     powerOff: async (signal) => {
       const request = { method: 'POST', path: '/agent/poweroff' };
       const { status, body } = await askUntilAnswered(channel, request, signal);
@@ -44,6 +49,11 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
     },
     close: () => channel.close(),
   };
+}
+
+function workloadIn(body: string): WorkloadHealth {
+  const { workload } = JSON.parse(body) as { workload?: Partial<WorkloadHealth> };
+  return { state: workload?.state ?? 'unknown', healthy: workload?.healthy ?? null };
 }
 
 /** Asks again after the channel was lost; both requests may be repeated without harm. */

@@ -15,6 +15,7 @@ export const EventSchema = Type.Object(
     pid: Type.Optional(Type.Integer({ format: 'int64' })),
     timestamp: Type.String({ format: 'date-time' }),
     message: Type.Optional(Type.String()),
+    deployment: Type.Optional(Type.String({ description: 'The deployment that it concerns' })),
   },
   { description: 'A change of state' },
 );

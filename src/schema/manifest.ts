@@ -111,7 +111,7 @@ export type ManifestInput = Static<typeof ManifestSchema>;
 export type Workload = {
   readonly type: 'http';
   readonly base_url: string;
-  readonly entrypoint: readonly string[];
+  readonly entrypoint: string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly workdir?: string;
 };

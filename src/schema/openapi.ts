@@ -1,5 +1,8 @@
 // schema: the OpenAPI 3.0.3 document, generated from the table of operations. Pure.
 
+import { ConfigEnvelopeSchema, ConfigPatchSchema } from './config-patch.ts';
+import { ConditionSchema, CreateDeploymentSchema, DeploymentSchema } from './deployment.ts';
+import { DryRunSchema } from './dry-run.ts';
 import { ErrorSchema } from './error.ts';
 import { EventSchema } from './event.ts';
 import {
@@ -29,7 +32,13 @@ const COMPONENTS = {
   CloudInit: CloudInitSchema,
   CloudInitDoc: CloudInitDocSchema,
   Config: VmConfigSchema,
+  Condition: ConditionSchema,
+  ConfigEnvelope: ConfigEnvelopeSchema,
+  ConfigPatch: ConfigPatchSchema,
+  CreateDeployment: CreateDeploymentSchema,
   CreateVM: CreateVmSchema,
+  Deployment: DeploymentSchema,
+  DryRun: DryRunSchema,
   DeviceConfig: DeviceConfigSchema,
   Disk: DiskSchema,
   Error: ErrorSchema,
@@ -90,6 +99,7 @@ function describeOperation(operationId: string, operation: Operation): Json {
       description: parameter.description,
       schema: convert(parameter.schema),
     })),
+    ...headersOf(operation).map((name) => ({ in: 'header', name, schema: { type: 'string' } })),
   ];
   const body = request && {
     required: true,
@@ -112,6 +122,17 @@ function describeOperation(operationId: string, operation: Operation): Json {
       default: { description: '' },
     },
   };
+}
+
+/** Clients that may come twice with one request say so by the first of these. */
+function headersOf({ method, headers = [] }: Operation): readonly string[] {
+  return [...(method === 'POST' ? ['Idempotency-Key'] : []), ...headers.map(canonical)];
+}
+
+/** last-event-id -> Last-Event-ID, mcp-name -> Mcp-Name */
+function canonical(header: string): string {
+  const words = header.split('-').map((word) => word.charAt(0).toUpperCase() + word.slice(1));
+  return words.join('-').replace(/-Id$/, '-ID');
 }
 
 function describeAnswer(answer: OperationAnswer): Json {

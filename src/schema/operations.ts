@@ -3,6 +3,9 @@
 
 import { type TSchema, Type } from 'typebox';
 import { LIMITS } from '../config.ts';
+import { ConfigEnvelopeSchema, ConfigHistorySchema, ConfigPatchSchema } from './config-patch.ts';
+import { CreateDeploymentSchema, DeploymentSchema, PatchDeploymentSchema } from './deployment.ts';
+import { DryRunSchema } from './dry-run.ts';
 import { ErrorSchema } from './error.ts';
 import { ManifestSchema } from './manifest.ts';
 import { PluginEnabledSchema, PluginListSchema } from './plugin.ts';
@@ -30,6 +33,8 @@ export interface Operation {
   readonly summary: string;
   readonly description?: string;
   readonly query?: readonly QueryParameter[];
+  /** Request headers that the operation looks at, in lower case. */
+  readonly headers?: readonly string[];
   readonly request?: { readonly schema: TSchema; readonly bytesMax: number };
   readonly answers: Readonly<Record<number, OperationAnswer>>;
 }
@@ -39,7 +44,9 @@ const ERROR_TEXTS = {
   401: 'API key missing or wrong',
   403: 'Client address not allowed',
   404: 'Not found',
+  408: 'What was waited for has not happened yet; it goes on',
   409: 'Conflict',
+  412: 'The config has another version than expected',
   413: 'Body too large',
   500: 'Internal error',
   503: 'Too much at once, or shutting down; try again later',
@@ -51,6 +58,41 @@ function errors(...statuses: (keyof typeof ERROR_TEXTS)[]): Record<number, Opera
     all.map((status) => [status, { description: ERROR_TEXTS[status], schema: ErrorSchema }]),
   );
 }
+
+const WAIT: readonly QueryParameter[] = [
+  {
+    name: 'wait',
+    description: 'accepted (on disk), running, or ready (its health check passes)',
+    schema: Type.String(),
+  },
+  {
+    name: 'timeout',
+    description: 'Longest wait in milliseconds; 408 after it, while the operation goes on',
+    schema: Type.Integer({ minimum: 0, maximum: LIMITS.waitTimeoutMaxMs }),
+  },
+];
+
+const DRY_RUN: QueryParameter = {
+  name: 'dry_run',
+  description: 'true tells what would be done or refused, and does nothing',
+  schema: Type.Boolean(),
+};
+
+const STREAM_QUERY: readonly QueryParameter[] = [
+  {
+    name: 'after',
+    description: 'Replay what came after the event of this number',
+    schema: Type.Integer({ minimum: 0 }),
+  },
+  { name: 'name', description: 'Only events of these names', schema: Type.String() },
+  { name: 'type', description: 'Only events of these types', schema: Type.String() },
+  { name: 'deployment', description: 'Only events of these deployments', schema: Type.String() },
+];
+
+const eventStream = {
+  200: { description: 'Event stream (text/event-stream)', contentType: 'text/event-stream' },
+  ...errors(400, 503),
+};
 
 const vmAnswer = (description: string): OperationAnswer => ({ description, schema: VmSchema });
 
@@ -102,19 +144,19 @@ export const OPERATIONS = {
     summary: 'Stream VM lifecycle events',
     description:
       'Server-Sent Events. The id of an event is its number; numbers are dense and go on over restarts. Last-Event-ID or ?after= resumes.',
-    query: [
-      {
-        name: 'after',
-        description: 'Replay what came after the event of this number',
-        schema: Type.Integer({ minimum: 0 }),
-      },
-      { name: 'name', description: 'Only events of these VMs', schema: Type.String() },
-      { name: 'type', description: 'Only events of these types', schema: Type.String() },
-    ],
-    answers: {
-      200: { description: 'Event stream (text/event-stream)', contentType: 'text/event-stream' },
-      ...errors(400, 503),
-    },
+    query: STREAM_QUERY,
+    headers: ['last-event-id'],
+    answers: eventStream,
+  },
+  streamEvents: {
+    method: 'GET',
+    path: '/api/v1/events',
+    tags: ['events'],
+    summary: 'Stream all events',
+    description: 'VMs, deployments, plugins and configs; otherwise as streamVMEvents.',
+    query: STREAM_QUERY,
+    headers: ['last-event-id'],
+    answers: eventStream,
   },
   listVMs: {
     method: 'GET',
@@ -163,8 +205,14 @@ export const OPERATIONS = {
     tags: ['vm'],
     summary: 'Create VM',
     description: 'Answers when the hypervisor runs and its control socket answered.',
-    request: { schema: CreateVmSchema, bytesMax: LIMITS.bodyBytesMax },
-    answers: { 201: vmAnswer('VM created'), ...errors(400, 404, 409, 413, 500, 503) },
+    query: [...WAIT, DRY_RUN],
+    request: { schema: CreateVmSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'What would be done (dry_run=true)', schema: DryRunSchema },
+      201: vmAnswer('VM created'),
+      202: vmAnswer('VM accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 413, 500, 503),
+    },
   },
   getVMByName: {
     method: 'GET',
@@ -185,7 +233,12 @@ export const OPERATIONS = {
     path: '/api/v1/vms/{name}/start',
     tags: ['vm'],
     summary: 'Start a stopped VM',
-    answers: { 200: vmAnswer('VM started'), ...errors(404, 409, 500, 503) },
+    query: WAIT,
+    answers: {
+      200: vmAnswer('VM started'),
+      202: vmAnswer('Start accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 500, 503),
+    },
   },
   stopVM: {
     method: 'POST',
@@ -200,7 +253,110 @@ export const OPERATIONS = {
     path: '/api/v1/vms/{name}/restart',
     tags: ['vm'],
     summary: 'Restart a VM',
-    answers: { 200: vmAnswer('VM restarted'), ...errors(404, 409, 500, 503) },
+    query: WAIT,
+    answers: {
+      200: vmAnswer('VM restarted'),
+      202: vmAnswer('Restart accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 500, 503),
+    },
+  },
+  getVMConfig: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}/config',
+    tags: ['vm', 'config'],
+    summary: 'Get VM configuration',
+    answers: {
+      200: { description: 'VM configuration', schema: ConfigEnvelopeSchema },
+      ...errors(404, 500),
+    },
+  },
+  updateVMConfig: {
+    method: 'PATCH',
+    path: '/api/v1/vms/{name}/config',
+    tags: ['vm', 'config'],
+    summary: 'Update VM configuration',
+    description:
+      'One new version, which the next start uses. With If-Match (or expected_version) only on that version.',
+    query: [DRY_RUN],
+    headers: ['if-match'],
+    request: { schema: ConfigPatchSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'Configuration updated', schema: ConfigEnvelopeSchema },
+      ...errors(400, 404, 409, 412, 413, 500, 503),
+    },
+  },
+  getVMConfigHistory: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}/config/history',
+    tags: ['vm', 'config'],
+    summary: 'Get VM configuration history',
+    description: 'Newest first, the current version included.',
+    query: [
+      {
+        name: 'limit',
+        description: '0 or absent: all that are kept',
+        schema: Type.Integer({ minimum: 0 }),
+      },
+    ],
+    answers: {
+      200: { description: 'Configuration history', schema: ConfigHistorySchema },
+      ...errors(400, 404, 500),
+    },
+  },
+  listDeployments: {
+    method: 'GET',
+    path: '/api/v1/deployments',
+    tags: ['deployment'],
+    summary: 'List deployments',
+    answers: {
+      200: { description: 'Array of deployments', schema: Type.Array(DeploymentSchema) },
+      ...errors(500),
+    },
+  },
+  createDeployment: {
+    method: 'POST',
+    path: '/api/v1/deployments',
+    tags: ['deployment'],
+    summary: 'Create deployment',
+    description: 'Answers when the replicas are ready, at the latest after 25 s, with the counts.',
+    query: [...WAIT, DRY_RUN],
+    request: { schema: CreateDeploymentSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'What would be done (dry_run=true)', schema: DryRunSchema },
+      201: { description: 'Deployment created', schema: DeploymentSchema },
+      ...errors(400, 404, 408, 409, 413, 500, 503),
+    },
+  },
+  getDeployment: {
+    method: 'GET',
+    path: '/api/v1/deployments/{name}',
+    tags: ['deployment'],
+    summary: 'Get deployment',
+    answers: {
+      200: { description: 'Deployment details', schema: DeploymentSchema },
+      ...errors(404, 500),
+    },
+  },
+  scaleDeployment: {
+    method: 'PATCH',
+    path: '/api/v1/deployments/{name}',
+    tags: ['deployment'],
+    summary: 'Scale deployment',
+    description:
+      'Another number of replicas, or another config, which replaces them one after the other.',
+    query: [...WAIT, DRY_RUN],
+    request: { schema: PatchDeploymentSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'Deployment scaled', schema: DeploymentSchema },
+      ...errors(400, 404, 408, 409, 413, 500, 503),
+    },
+  },
+  deleteDeployment: {
+    method: 'DELETE',
+    path: '/api/v1/deployments/{name}',
+    tags: ['deployment'],
+    summary: 'Delete deployment',
+    answers: { 204: { description: 'Deleted' }, ...errors(404, 500, 503) },
   },
   listPlugins: {
     method: 'GET',

@@ -65,13 +65,15 @@ export class Store implements StorePort {
   }
 
   load(): Snapshot {
-    const { vms, addresses, plugins, meta } = this.#tables;
+    const { vms, addresses, plugins, deployments, answers, meta } = this.#tables;
     const ids = [...vms.range({})].map(({ value }) => value);
     const lastGiven = (meta.get('lastVmId') as number | undefined) ?? 0;
     return {
       vms: ids,
       addresses: [...addresses.range({})].map(({ key, value }) => [key, value] as const),
       plugins: [...plugins.range({})].map(({ value }) => value),
+      deployments: [...deployments.range({})].map(({ value }) => value),
+      answers: [...answers.range({})].map(({ key, value }) => [key, value] as const),
       lastVmId: ids.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,

@@ -4,6 +4,8 @@
 //   configs    [vm id, version]        -> ConfigRecord
 //   addresses  dotted quad             -> AddressLease
 //   plugins    name                    -> PluginRecord
+//   deployments  name                  -> DeploymentRecord
+//   answers    idempotency key         -> AnswerRecord
 //   events     number                  -> EventBody
 //   meta       name of a fact          -> the fact
 //
@@ -12,7 +14,9 @@
 
 import type {
   AddressLease,
+  AnswerRecord,
   ConfigRecord,
+  DeploymentRecord,
   EventBody,
   PluginRecord,
   VmRecord,
@@ -27,6 +31,8 @@ export interface Tables {
   readonly configs: Table<[number, number], ConfigRecord>;
   readonly addresses: Table<string, AddressLease>;
   readonly plugins: Table<string, PluginRecord>;
+  readonly deployments: Table<string, DeploymentRecord>;
+  readonly answers: Table<string, AnswerRecord>;
   readonly events: Table<number, EventBody>;
   readonly meta: Table<string, unknown>;
 }
@@ -37,6 +43,8 @@ export function openTables(env: Env): Tables {
     configs: env.table('configs'),
     addresses: env.table('addresses'),
     plugins: env.table('plugins'),
+    deployments: env.table('deployments'),
+    answers: env.table('answers'),
     events: env.table('events'),
     meta: env.table('meta'),
   };

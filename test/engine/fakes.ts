@@ -19,7 +19,9 @@ import type {
 } from '../../src/engine/ports.ts';
 import type {
   AddressLease,
+  AnswerRecord,
   ConfigRecord,
+  DeploymentRecord,
   EventBody,
   HostChanges,
   PluginRecord,
@@ -45,6 +47,8 @@ export class FakeStore implements StorePort {
   readonly addresses = new Map<string, AddressLease>();
   readonly plugins = new Map<string, PluginRecord>();
   readonly events: StoredEvent[] = [];
+  readonly deployments = new Map<string, DeploymentRecord>();
+  readonly answers = new Map<string, AnswerRecord>();
   lastVmId = 0;
   builtinsInstalled = false;
   hostChanges: HostChanges = {};
@@ -58,6 +62,8 @@ export class FakeStore implements StorePort {
       vms: [...this.vms.values()],
       addresses: [...this.addresses],
       plugins: [...this.plugins.values()],
+      deployments: [...this.deployments.values()],
+      answers: [...this.answers],
       lastVmId: this.lastVmId,
       lastSequence: this.events.length,
       builtinsInstalled: this.builtinsInstalled,
@@ -107,6 +113,12 @@ export class FakeStore implements StorePort {
         break;
       case 'plugins':
         put(this.plugins, write.key, write.value);
+        break;
+      case 'deployments':
+        put(this.deployments, write.key, write.value);
+        break;
+      case 'answers':
+        put(this.answers, write.key, write.value);
         break;
       case 'meta':
         if (write.key === 'lastVmId') this.lastVmId = write.value;
@@ -275,6 +287,8 @@ export class FakeHypervisor implements HypervisorPort {
   guestEnd: GuestEnd | undefined = 'power-off';
   powerButtonWorks = true;
   readonly manifests: string[] = [];
+  /** What every agent says of its workload. */
+  healthy = true;
 
   constructor(host: FakeHost) {
     this.#host = host;
@@ -307,6 +321,7 @@ export class FakeHypervisor implements HypervisorPort {
       sendManifest: async (manifest) => {
         this.manifests.push(manifest);
       },
+      health: async () => ({ state: 'running', healthy: this.healthy }),
       powerOff: async () => undefined,
       close: () => undefined,
     };

@@ -10,7 +10,8 @@ const code = (wanted: string) => (error: unknown) =>
   error instanceof VolantError && error.code === wanted;
 
 function typesOf({ store }: World): string[] {
-  return store.events.map(({ body }) => body.type);
+  const types = store.events.map(({ body }) => body.type);
+  return types.filter((type) => type.startsWith('VM_'));
 }
 
 suite('create', () => {

@@ -21,19 +21,11 @@ const ours: Json = JSON.parse(JSON.stringify(buildOpenApi({ version: 'test' })))
 const MISSING = [
   'bindVFIODevices',
   'checkVFIOIOMMUGroups',
-  'createDeployment',
-  'deleteDeployment',
-  'getDeployment',
   'getVFIODeviceInfo',
   'getVFIOGroupPaths',
-  'getVMConfig',
-  'getVMConfigHistory',
   'getVMOpenAPI',
-  'listDeployments',
   'postMCPCommand',
-  'scaleDeployment',
   'unbindVFIODevices',
-  'updateVMConfig',
   'validateVFIODevices',
 ];
 

@@ -1,12 +1,13 @@
 // http, routes: VMs.
 
-import type { VmListQuery } from '../../engine/engine-api.ts';
+import type { VmListQuery, WaitOptions } from '../../engine/engine-api.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { type CreateVmRequest, VM_STATUSES } from '../../schema/vm.ts';
 import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
-import { empty, jsonText } from '../reply.ts';
+import { empty, json, jsonText } from '../reply.ts';
+import { waitOptionsIn } from '../wait-options.ts';
 
 const SORT_KEYS = ['created_at', 'updated_at', 'name', 'status', 'runtime'] as const;
 
@@ -15,8 +16,16 @@ export const vmRoutes = {
     const { body, total } = engine.vms.list(listQuery(head));
     return { status: 200, body, headers: { 'X-Total-Count': String(total) } };
   },
-  createVM: async ({ engine }, _head, body) =>
-    jsonText(201, await engine.vms.create(body as CreateVmRequest)),
+  createVM: async ({ engine }, head, body) => {
+    const request = body as CreateVmRequest;
+    const query = new Query(head.query);
+    const options = waitOptionsIn(query, 'running');
+    const isDryRun = query.flag('dry_run');
+    query.throwProblems();
+    if (isDryRun) return json(200, await engine.vms.planCreate(request));
+    const vm = await engine.vms.create(request, options);
+    return jsonText(options?.wait === 'accepted' ? 202 : 201, vm);
+  },
   getVMByName: ({ engine }, head) => {
     const name = nameIn(head);
     const body = engine.vms.get(name);
@@ -27,13 +36,31 @@ export const vmRoutes = {
     await engine.vms.destroy(nameIn(head));
     return empty(204);
   },
-  startVM: async ({ engine }, head) => jsonText(200, await engine.vms.start(nameIn(head))),
+  startVM: async ({ engine }, head) => {
+    const options = waitOptionsOf(head);
+    return jsonText(answerStatus(options), await engine.vms.start(nameIn(head), options));
+  },
   stopVM: async ({ engine }, head) => jsonText(200, await engine.vms.stop(nameIn(head))),
-  restartVM: async ({ engine }, head) => jsonText(200, await engine.vms.restart(nameIn(head))),
+  restartVM: async ({ engine }, head) => {
+    const options = waitOptionsOf(head);
+    return jsonText(answerStatus(options), await engine.vms.restart(nameIn(head), options));
+  },
 } satisfies Partial<Handlers>;
 
 function nameIn(head: RequestHead): string {
   return head.parameters[0] ?? '';
+}
+
+function waitOptionsOf(head: RequestHead): WaitOptions | undefined {
+  const query = new Query(head.query);
+  const options = waitOptionsIn(query, 'running');
+  query.throwProblems();
+  return options;
+}
+
+/** Accepted is not done. */
+function answerStatus(options: WaitOptions | undefined): number {
+  return options?.wait === 'accepted' ? 202 : 200;
 }
 
 function listQuery(head: RequestHead): VmListQuery {

@@ -1,0 +1,153 @@
+// engine: what a new VM gets before anything is made: its config, its id, its name and its leases. All
+// of it is in memory; writing it down is vm-lifecycle's business.
+
+import { type Config, LIMITS } from '../config.ts';
+import type { Clock } from '../lib/clock.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Manifest } from '../schema/manifest.ts';
+import type { CreateVmRequest } from '../schema/vm.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
+import type { AddressPool } from './addresses.ts';
+import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
+import { networkModeOf, type ResolvedLaunch, resolveConfig } from './launch-spec.ts';
+import type { Launcher, LaunchPreparation } from './launcher.ts';
+import type { ReplicaOf, VmLeases, VmRecord } from './records.ts';
+import type { State } from './state.ts';
+
+/** A VM that has its name and its leases, but nothing in the world or on disk yet. */
+export interface Draft {
+  readonly record: VmRecord;
+  readonly config: VmConfig;
+  readonly resolved: ResolvedLaunch;
+  readonly preparation: LaunchPreparation;
+}
+
+/** A create that a deployment asks for: its manifest was settled when the deployment was made. */
+export interface ReplicaOrigin {
+  readonly replica: ReplicaOf;
+  readonly manifest: Manifest;
+}
+
+export interface AdmissionParts {
+  readonly config: Config;
+  readonly state: State;
+  readonly launcher: Launcher;
+  readonly addresses: AddressPool;
+  readonly clock: Clock;
+  readonly lastVmId: number;
+  /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
+  readonly manifestFor: (request: CreateVmRequest) => Manifest;
+}
+
+export class Admission {
+  readonly #parts: AdmissionParts;
+  /** Names of creates whose record is not on disk yet. */
+  readonly #reserved = new Set<string>();
+  #lastVmId: number;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+    this.#lastVmId = parts.lastVmId;
+  }
+
+  /** The highest id that was given so far. */
+  get lastVmId(): number {
+    return this.#lastVmId;
+  }
+
+  /** VM_NAME_TAKEN, or what is wrong with the request. */
+  resolve(
+    request: CreateVmRequest,
+    origin?: ReplicaOrigin,
+  ): { readonly config: VmConfig; readonly replica: ReplicaOf | undefined } {
+    this.#refuseTakenName(request.name);
+    const manifest = origin?.manifest ?? this.#parts.manifestFor(request);
+    return { config: this.configOf(request, manifest), replica: origin?.replica };
+  }
+
+  /** The complete config of a request. BODY_INVALID, FEATURE_UNAVAILABLE. */
+  configOf(request: Omit<CreateVmRequest, 'name'>, manifest: Manifest): VmConfig {
+    const { advertise } = this.#parts.config;
+    return resolveConfig(request, manifest, {
+      apiHost: advertise.host,
+      apiPort: advertise.port,
+      cpuCoresMax: LIMITS.cpuCoresMax,
+      memoryMbMin: LIMITS.memoryMbMin,
+      memoryMbMax: LIMITS.memoryMbMax,
+    });
+  }
+
+  /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */
+  reserve(
+    name: string,
+    config: VmConfig,
+    preparation: LaunchPreparation,
+    replica: ReplicaOf | undefined,
+  ): Draft {
+    const { state, addresses, clock, launcher } = this.#parts;
+    // From here to the end nothing waits: two creates of one name cannot both pass.
+    this.#refuseTakenName(name);
+    if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
+      throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
+    }
+    const id = this.#lastVmId + 1;
+    const nowMs = clock.nowMs();
+    const leases = this.leasesFor(id, config, nowMs);
+    const record: VmRecord = {
+      id,
+      name,
+      status: 'starting',
+      plugin: config.plugin,
+      runtime: config.runtime,
+      cpuCores: config.resources.cpu_cores,
+      memoryMb: config.resources.memory_mb,
+      kernelCmdline: '',
+      networkMode: networkModeOf(config),
+      leases,
+      configVersion: 1,
+      launchedConfigVersion: 1,
+      neverRan: true,
+      driver: preparation.facts.driver,
+      process: null,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+      ...(replica === undefined ? {} : { replica }),
+    };
+    try {
+      const resolved = launcher.resolve(record, config, preparation);
+      this.#reserved.add(name);
+      this.#lastVmId = id;
+      const { kernelCmdline } = resolved;
+      return { record: { ...record, kernelCmdline }, config, resolved, preparation };
+    } catch (error) {
+      if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
+      throw error;
+    }
+  }
+
+  /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED. */
+  leasesFor(id: number, config: VmConfig, nowMs: number): VmLeases {
+    const { addresses } = this.#parts;
+    const { hostTag } = this.#parts.config;
+    const bridged = networkModeOf(config) === 'bridged';
+    return {
+      ipAddress: bridged ? addresses.lease(id, nowMs) : null,
+      macAddress: macAddressOf(hostTag, id),
+      tapName: bridged ? tapNameOf(hostTag, id) : null,
+      vsockCid: vsockCidOf(id),
+    };
+  }
+
+  /** What never reached the disk has no record whose removal would free its address. */
+  settle({ record }: Draft): void {
+    this.#reserved.delete(record.name);
+    const { ipAddress } = record.leases;
+    if (ipAddress === null || this.#parts.state.find(record.id) !== undefined) return;
+    this.#parts.addresses.cancel(ipAddress, record.id);
+  }
+
+  #refuseTakenName(name: string): void {
+    if (!this.#reserved.has(name) && this.#parts.state.vms.body(name) === undefined) return;
+    throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
+  }
+}

@@ -1,0 +1,222 @@
+// engine: the versions of a VM's config: showing them, and making a new one. A change is for the next
+// launch; what a running guest has is not touched.
+
+import { LIMITS } from '../config.ts';
+import { type Clock, toTimestamp } from '../lib/clock.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
+import { checkConfig } from '../schema/config-rules.ts';
+import type { VmStatus } from '../schema/vm.ts';
+import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
+import type { AddressPool } from './addresses.ts';
+import type { Admission } from './admission.ts';
+import { mergeConfig } from './config-merge.ts';
+import type { ConfigApi, DryRun } from './engine-api.ts';
+import { otherEvent } from './events.ts';
+import { networkModeOf } from './launch-spec.ts';
+import type { Operations } from './operations.ts';
+import { checkedManifest } from './plugins.ts';
+import type { Write } from './ports.ts';
+import type { ConfigRecord, VmRecord } from './records.ts';
+import { putVm, type State } from './state.ts';
+import { stateConflict } from './vm-state.ts';
+
+/** Versions of one VM share the upper bits, so that an id is unique among all VMs. */
+const VERSIONS_PER_VM = 2 ** 20;
+
+/** Resolution names fields of a request; in a config they stand elsewhere. */
+const FIELD_OF: Readonly<Record<string, string>> = {
+  cpu_cores: 'resources.cpu_cores',
+  memory_mb: 'resources.memory_mb',
+  api_host: 'api.host',
+  api_port: 'api.port',
+};
+
+const IDLE: readonly VmStatus[] = ['stopped', 'crashed'];
+
+export interface ConfigsParts {
+  readonly state: State;
+  readonly admission: Admission;
+  readonly addresses: AddressPool;
+  readonly operations: Operations;
+  readonly clock: Clock;
+}
+
+export class Configs implements ConfigApi {
+  readonly #parts: ConfigsParts;
+
+  constructor(parts: ConfigsParts) {
+    this.#parts = parts;
+  }
+
+  get(vmName: string): ConfigEnvelope {
+    const record = this.#parts.state.require(vmName);
+    return envelopeOf(record, this.#stored(record));
+  }
+
+  history(vmName: string, limit?: number): ConfigHistory {
+    const { state } = this.#parts;
+    const { id } = state.require(vmName);
+    const count = Math.min(limit || LIMITS.configVersionsMax, LIMITS.configVersionsMax);
+    return state.store.configs(id, count).map(({ version, updatedAtMs, config }) => ({
+      id: id * VERSIONS_PER_VM + version,
+      version,
+      updated_at: toTimestamp(updatedAtMs),
+      config,
+    }));
+  }
+
+  async patch(
+    vmName: string,
+    patch: ConfigPatch,
+    expectedVersion?: number,
+  ): Promise<ConfigEnvelope> {
+    const { state, operations } = this.#parts;
+    const { id } = state.require(vmName);
+    return operations.run(id, async () => {
+      // The record as it is when the change's turn has come: one change is one version.
+      const record = state.require(vmName);
+      const config = this.#changed(record, patch, expectedVersion);
+      return this.#commit(record, config);
+    });
+  }
+
+  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun {
+    const record = this.#parts.state.require(vmName);
+    const config = this.#changed(record, patch, expectedVersion);
+    const version = record.configVersion + 1;
+    return {
+      dry_run: true,
+      actions: [{ action: 'config.write', subject: `${vmName} version ${version}` }],
+      version,
+      pending_restart: !IDLE.includes(record.status),
+      config,
+    };
+  }
+
+  /** The new config. VERSION_MISMATCH, BODY_INVALID, FEATURE_UNAVAILABLE, VM_STATE_CONFLICT. */
+  #changed(record: VmRecord, patch: ConfigPatch, expectedVersion: number | undefined): VmConfig {
+    const expected = expectedVersion ?? patch.expected_version;
+    if (expected !== undefined && expected !== record.configVersion) {
+      const why = `The config of ${record.name} has version ${record.configVersion}, not ${expected}`;
+      const details = { version: String(record.configVersion) };
+      throw new VolantError('VERSION_MISMATCH', why, { details });
+    }
+    const merged = mergeConfig(this.#stored(record).config, patch);
+    const config = this.#resolve(merged, patch);
+    if (networkModeOf(config) !== record.networkMode && !IDLE.includes(record.status)) {
+      const why = 'must be stopped before its network mode changes';
+      throw stateConflict(record.name, record.status, why);
+    }
+    return config;
+  }
+
+  #resolve(merged: VmConfigInput, patch: ConfigPatch): VmConfig {
+    const details: Record<string, string> = { ...checkConfig(merged) };
+    if (patch.runtime === '') details['runtime'] = 'must not be empty';
+    if (Object.keys(details).length > 0) {
+      throw new VolantError('BODY_INVALID', undefined, { details });
+    }
+    if (!merged.manifest) throw new VolantError('INTERNAL', 'A stored config has no manifest');
+    // What is stored was checked when it came.
+    const manifest = patch.manifest
+      ? checkedManifest(patch.manifest, 'manifest.')
+      : (merged.manifest as VmConfig['manifest']);
+    try {
+      return this.#parts.admission.configOf({ config: merged }, manifest);
+    } catch (error) {
+      throw withConfigFields(error);
+    }
+  }
+
+  async #commit(record: VmRecord, config: VmConfig): Promise<ConfigEnvelope> {
+    const { state, clock, addresses } = this.#parts;
+    const nowMs = clock.nowMs();
+    const version = record.configVersion + 1;
+    const stored: ConfigRecord = { vmId: record.id, version, config, updatedAtMs: nowMs };
+    const leases = this.#leasesAfter(record, config, nowMs);
+    const changed: VmRecord = {
+      ...record,
+      ...(IDLE.includes(record.status) ? nextLaunch(config) : {}),
+      leases: leases.after,
+      networkMode: networkModeOf(config),
+      configVersion: version,
+      updatedAtMs: nowMs,
+    };
+    const writes: Write[] = [
+      putVm(changed),
+      { table: 'configs', key: [record.id, version], value: stored },
+      ...leases.writes,
+    ];
+    const forgotten = version - LIMITS.configVersionsMax;
+    if (forgotten > 0) {
+      writes.push({ table: 'configs', key: [record.id, forgotten], value: null });
+    }
+    const { name, status, replica } = record;
+    const subject = replica === undefined ? {} : { deployment: replica.deployment };
+    const event = otherEvent(
+      'CONFIG_CHANGED',
+      { name, status, ...subject },
+      nowMs,
+      `Version ${version}`,
+    );
+    try {
+      await state.commit(writes, [event]);
+    } catch (error) {
+      if (leases.leased !== null) addresses.cancel(leases.leased, record.id);
+      throw error;
+    }
+    if (leases.released !== null) addresses.release(leases.released, nowMs);
+    return envelopeOf(changed, stored);
+  }
+
+  /** A change of the network mode gives the address back, or leases one. */
+  #leasesAfter(record: VmRecord, config: VmConfig, nowMs: number) {
+    const before = record.leases;
+    if (networkModeOf(config) === record.networkMode) {
+      return { after: before, writes: [], leased: null, released: null };
+    }
+    const after = this.#parts.admission.leasesFor(record.id, config, nowMs);
+    const writes: Write[] = [];
+    if (before.ipAddress !== null) {
+      const value = { vmId: null, releasedAtMs: nowMs };
+      writes.push({ table: 'addresses', key: before.ipAddress, value });
+    }
+    if (after.ipAddress !== null) {
+      const value = { vmId: record.id, releasedAtMs: null };
+      writes.push({ table: 'addresses', key: after.ipAddress, value });
+    }
+    return { after, writes, leased: after.ipAddress, released: before.ipAddress };
+  }
+
+  #stored(record: VmRecord): ConfigRecord {
+    const stored = this.#parts.state.store.config(record.id, record.configVersion);
+    if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
+    return stored;
+  }
+}
+
+/** What the API shows of a VM that does not run is what its next launch will have. */
+function nextLaunch({ runtime, resources }: VmConfig): Partial<VmRecord> {
+  return { runtime, cpuCores: resources.cpu_cores, memoryMb: resources.memory_mb };
+}
+
+function envelopeOf(record: VmRecord, stored: ConfigRecord): ConfigEnvelope {
+  const { version, updatedAtMs, config } = stored;
+  return {
+    version,
+    updated_at: toTimestamp(updatedAtMs),
+    config,
+    pending_restart:
+      !IDLE.includes(record.status) && record.launchedConfigVersion !== record.configVersion,
+  };
+}
+
+function withConfigFields(error: unknown): unknown {
+  if (!(error instanceof VolantError) || error.details === undefined) return error;
+  const renamed = Object.entries(error.details).map(([field, problem]) => [
+    FIELD_OF[field] ?? field,
+    problem,
+  ]);
+  return new VolantError(error.code, error.message, { details: Object.fromEntries(renamed) });
+}

@@ -1,0 +1,79 @@
+// engine, deployments: what is said of a deployment beside its numbers: is it on its way, does it serve,
+// what is wrong. Pure.
+
+import { toTimestamp } from '../../lib/clock.ts';
+import type { Condition } from '../../schema/deployment.ts';
+
+export interface Situation {
+  readonly deleting: boolean;
+  readonly desired: number;
+  readonly maxUnavailable: number;
+  readonly existing: number;
+  readonly ready: number;
+  readonly updated: number;
+  /** Crashes in the window, over all replicas. */
+  readonly crashes: number;
+  /** Why the last create failed; null when the last one did not. */
+  readonly createFailure: string | null;
+  /** A roll-out goes on and nothing has become ready for too long. */
+  readonly stalled: boolean;
+}
+
+type State = Omit<Condition, 'since'>;
+
+/** The three conditions; `since` is kept where status and reason are as before. */
+export function conditionsOf(
+  situation: Situation,
+  before: readonly Condition[],
+  nowMs: number,
+): readonly Condition[] {
+  return [progressing(situation), available(situation), degraded(situation)].map((state) => {
+    const old = before.find((condition) => condition.type === state.type);
+    const same = old?.status === state.status && old.reason === state.reason;
+    return { ...state, since: same ? old.since : toTimestamp(nowMs) };
+  });
+}
+
+function progressing(situation: Situation): State {
+  const { deleting, desired, existing, ready, updated } = situation;
+  const say = (status: boolean, reason: string, message: string): State => ({
+    type: 'Progressing',
+    status,
+    reason,
+    message,
+  });
+  if (deleting) return say(true, 'Deleting', `${existing} replicas are left`);
+  if (existing !== desired) return say(true, 'Scaling', `${existing} of ${desired} replicas exist`);
+  if (updated < existing) {
+    return say(true, 'RollingOut', `${updated} of ${existing} replicas have the newest config`);
+  }
+  if (ready < desired) return say(true, 'Starting', `${ready} of ${desired} replicas are ready`);
+  return say(false, 'Complete', 'All replicas are there and ready');
+}
+
+function available({ deleting, desired, maxUnavailable, ready }: Situation): State {
+  const needed = desired === 0 ? 0 : Math.max(1, desired - maxUnavailable);
+  const status = !deleting && ready >= needed;
+  return {
+    type: 'Available',
+    status,
+    reason: status ? 'EnoughReady' : 'TooFewReady',
+    message: `${ready} replicas are ready, ${needed} are needed`,
+  };
+}
+
+function degraded(situation: Situation): State {
+  const { crashes, createFailure, stalled } = situation;
+  const say = (status: boolean, reason: string, message: string): State => ({
+    type: 'Degraded',
+    status,
+    reason,
+    message,
+  });
+  if (createFailure !== null) return say(true, 'CreateFailed', createFailure);
+  if (stalled) {
+    return say(true, 'RolloutStalled', 'New replicas do not become ready; the old ones are kept');
+  }
+  if (crashes > 0) return say(true, 'ReplicasCrash', 'Replicas have crashed lately');
+  return say(false, 'Healthy', 'No replica has failed lately');
+}

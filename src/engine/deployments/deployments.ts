@@ -1,0 +1,406 @@
+// engine, deployments: deployments as the API offers them: what a client asks for is written down, a
+// reconciler makes it true, and the answer waits for that with a bound.
+
+import { LIMITS } from '../../config.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type {
+  CreateDeploymentRequest,
+  Deployment,
+  PatchDeploymentRequest,
+} from '../../schema/deployment.ts';
+import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
+import type { Admission } from '../admission.ts';
+import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
+import { type OtherEventType, otherEvent } from '../events.ts';
+import { type Plugins, prefixed } from '../plugins.ts';
+import type { Readiness } from '../readiness.ts';
+import type { DeploymentRecord } from '../records.ts';
+import type { State } from '../state.ts';
+import type { VmLifecycle } from '../vm-lifecycle.ts';
+import { Reconciler, replicaName } from './reconciler.ts';
+import { boundsOf, planOf, viewOf } from './view.ts';
+
+export interface DeploymentsParts {
+  readonly state: State;
+  readonly lifecycle: VmLifecycle;
+  readonly admission: Admission;
+  readonly plugins: Plugins;
+  readonly readiness: Readiness;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+interface Entry {
+  record: DeploymentRecord;
+  readonly reconciler: Reconciler;
+  /** Called after each look of the reconciler. */
+  readonly waiters: Set<() => void>;
+  /** Changes of one deployment are written one after the other. */
+  writing: Promise<unknown>;
+  available: boolean;
+  degraded: boolean;
+}
+
+export class Deployments implements DeploymentApi {
+  readonly #parts: DeploymentsParts;
+  readonly #entries = new Map<string, Entry>();
+  #ticker: NodeJS.Timeout | undefined;
+
+  constructor(parts: DeploymentsParts, records: readonly DeploymentRecord[]) {
+    this.#parts = parts;
+    for (const record of records) this.#add(record);
+  }
+
+  /** Begins to look after the deployments: after recovery, when the VMs are known to be what they are. */
+  start(): void {
+    const { state, readiness } = this.#parts;
+    state.events.subscribe((events) => {
+      for (const name of new Set(events.map(({ body }) => body.deployment))) {
+        if (name !== undefined) this.#entries.get(name)?.reconciler.poke();
+      }
+    });
+    readiness.subscribe((vmId) => {
+      const name = state.find(vmId)?.replica?.deployment;
+      if (name !== undefined) this.#entries.get(name)?.reconciler.poke();
+    });
+    const tick = () => {
+      for (const { reconciler } of this.#entries.values()) reconciler.tick();
+    };
+    this.#ticker = setInterval(tick, LIMITS.reconcileTickMs).unref();
+    tick();
+  }
+
+  stop(): void {
+    clearInterval(this.#ticker);
+    for (const { reconciler } of this.#entries.values()) reconciler.close();
+  }
+
+  list(): readonly Deployment[] {
+    const names = [...this.#entries.keys()].sort();
+    return names.map((name) => this.get(name));
+  }
+
+  get(name: string): Deployment {
+    return viewOf(this.#require(name));
+  }
+
+  async create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment> {
+    const record = this.#draft(request);
+    const entry = this.#add(record);
+    try {
+      await this.#write(entry, record, 'DEPLOYMENT_CREATED');
+    } catch (error) {
+      this.#remove(record.name);
+      throw error;
+    }
+    entry.reconciler.poke();
+    return this.#answer(entry, options);
+  }
+
+  async patch(
+    name: string,
+    request: PatchDeploymentRequest,
+    options?: WaitOptions,
+  ): Promise<Deployment> {
+    const entry = this.#require(name);
+    const changed = await inTurn(entry, async () => {
+      const record = this.#patched(entry.record, request);
+      const rolls = record.revision !== entry.record.revision;
+      await this.#write(entry, record, rolls ? 'DEPLOYMENT_UPDATED' : 'DEPLOYMENT_SCALED');
+      return record;
+    });
+    entry.reconciler.retry();
+    return this.#answer(entry, options, changed.desiredReplicas);
+  }
+
+  planCreate(request: CreateDeploymentRequest): DryRun {
+    const record = this.#draft(request);
+    const names = this.#freeNames(record.name, record.desiredReplicas);
+    return planOf(
+      names.map((subject) => ({ action: 'create.vm', subject })),
+      record,
+    );
+  }
+
+  planPatch(name: string, request: PatchDeploymentRequest): DryRun {
+    const { record, reconciler } = this.#require(name);
+    const changed = this.#patched(record, request);
+    const members = reconciler.members();
+    const missing = Math.max(0, changed.desiredReplicas - members.length);
+    const surplus = Math.max(0, members.length - changed.desiredReplicas);
+    const byIndex = [...members].sort((a, b) => (b.replica?.index ?? 0) - (a.replica?.index ?? 0));
+    const rolls = changed.revision !== record.revision;
+    return planOf(
+      [
+        ...this.#freeNames(name, missing).map((subject) => ({ action: 'create.vm', subject })),
+        ...byIndex.slice(0, surplus).map((vm) => ({ action: 'delete.vm', subject: vm.name })),
+        ...(rolls
+          ? byIndex.slice(surplus).map((vm) => ({ action: 'replace.vm', subject: vm.name }))
+          : []),
+      ],
+      changed,
+    );
+  }
+
+  async remove(name: string): Promise<void> {
+    const entry = this.#require(name);
+    await inTurn(entry, async () => {
+      const record: DeploymentRecord = {
+        ...entry.record,
+        status: 'deleting',
+        updatedAtMs: this.#parts.clock.nowMs(),
+      };
+      await this.#write(entry, record, 'DEPLOYMENT_DELETING');
+    });
+    entry.reconciler.retry();
+    const isOver = () =>
+      !this.#entries.has(name) ||
+      (entry.reconciler.deleteFailures.size > 0 && entry.reconciler.idle);
+    await this.#until(entry, isOver, LIMITS.deploymentAnswerMs);
+    if (!this.#entries.has(name)) return;
+    const left = entry.reconciler.members().map((record) => record.name);
+    const reasons = Object.fromEntries(
+      left.map((vm) => [vm, entry.reconciler.deleteFailures.get(vm) ?? 'is still being deleted']),
+    );
+    const why = `${left.length} replicas of deployment ${name} are left; it goes on`;
+    throw new VolantError('DELETE_INCOMPLETE', why, { details: reasons });
+  }
+
+  /** Forgets every deployment, so that nobody brings its VMs back. */
+  async forgetAll(): Promise<void> {
+    this.stop();
+    const writes = [...this.#entries.keys()].map(
+      (key) => ({ table: 'deployments', key, value: null }) as const,
+    );
+    this.#entries.clear();
+    await this.#parts.state.commit(writes, []);
+  }
+
+  #draft(request: CreateDeploymentRequest): DeploymentRecord {
+    const { name, replicas = 0 } = request;
+    const details: Record<string, string> = { ...boundsOf(request) };
+    if (name.length > LIMITS.deploymentNameCharactersMax) {
+      details['name'] = `must have at most ${LIMITS.deploymentNameCharactersMax} characters`;
+    }
+    if (Object.keys(details).length > 0) {
+      throw new VolantError('BODY_INVALID', undefined, { details });
+    }
+    if (this.#entries.has(name)) {
+      throw new VolantError('DEPLOYMENT_NAME_TAKEN', `A deployment named ${name} exists`);
+    }
+    if (this.#entries.size >= LIMITS.deploymentsMax) {
+      const why = `This daemon keeps at most ${LIMITS.deploymentsMax} deployments`;
+      throw new VolantError('CAPACITY_EXHAUSTED', why);
+    }
+    const nowMs = this.#parts.clock.nowMs();
+    return {
+      name,
+      status: 'active',
+      desiredReplicas: replicas,
+      maxUnavailable: request.max_unavailable ?? 1,
+      config: this.#resolve(request.config),
+      revision: 1,
+      createdAtMs: nowMs,
+      updatedAtMs: nowMs,
+    };
+  }
+
+  #patched(record: DeploymentRecord, request: PatchDeploymentRequest): DeploymentRecord {
+    if (record.status === 'deleting') {
+      const why = `Deployment ${record.name} is being deleted`;
+      throw new VolantError('DEPLOYMENT_DELETING', why);
+    }
+    const { replicas, config, max_unavailable } = request;
+    const details = { ...boundsOf(request) };
+    if (replicas === undefined && !config && max_unavailable === undefined) {
+      details['replicas'] = 'is required, or config, or max_unavailable';
+    }
+    if (Object.keys(details).length > 0) {
+      throw new VolantError('BODY_INVALID', undefined, { details });
+    }
+    return {
+      ...record,
+      desiredReplicas: replicas ?? record.desiredReplicas,
+      maxUnavailable: max_unavailable ?? record.maxUnavailable,
+      ...(config ? { config: this.#resolve(config), revision: record.revision + 1 } : {}),
+      updatedAtMs: this.#parts.clock.nowMs(),
+    };
+  }
+
+  /** What every replica is made from, settled once. */
+  #resolve(config: VmConfigInput): VmConfig {
+    const { plugins, admission } = this.#parts;
+    const manifest = plugins.manifestFor({ name: 'replica', config });
+    try {
+      return admission.configOf({ config }, manifest);
+    } catch (error) {
+      if (!(error instanceof VolantError) || error.details === undefined) throw error;
+      const details = prefixed(error.details, 'config.');
+      throw new VolantError(error.code, error.message, { details });
+    }
+  }
+
+  #freeNames(deployment: string, count: number): readonly string[] {
+    const names: string[] = [];
+    for (let index = 1; names.length < count; index += 1) {
+      const name = replicaName(deployment, index);
+      if (this.#parts.state.vms.body(name) === undefined) names.push(name);
+    }
+    return names;
+  }
+
+  #add(record: DeploymentRecord): Entry {
+    const { state, lifecycle, readiness, clock, log } = this.#parts;
+    const entry: Entry = {
+      record,
+      waiters: new Set(),
+      writing: Promise.resolve(),
+      available: false,
+      degraded: false,
+      reconciler: new Reconciler({
+        state,
+        lifecycle,
+        readiness,
+        clock,
+        log: log.child({ deployment: record.name }),
+        record: () => (this.#entries.has(record.name) ? entry.record : undefined),
+        onChange: () => this.#onChange(entry),
+      }),
+    };
+    this.#entries.set(record.name, entry);
+    return entry;
+  }
+
+  #remove(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry === undefined) return;
+    entry.reconciler.close();
+    this.#entries.delete(name);
+    for (const waiter of entry.waiters) waiter();
+  }
+
+  async #write(entry: Entry, record: DeploymentRecord, type: OtherEventType): Promise<void> {
+    const { name, status, desiredReplicas, revision, updatedAtMs } = record;
+    const message = `${desiredReplicas} replicas, revision ${revision}`;
+    const subject = { name, status, deployment: name };
+    const event = otherEvent(type, subject, updatedAtMs, message);
+    await this.#parts.state.commit([{ table: 'deployments', key: name, value: record }], [event]);
+    entry.record = record;
+  }
+
+  #onChange(entry: Entry): void {
+    this.#tell(entry);
+    const { record, reconciler } = entry;
+    const gone = record.status === 'deleting' && reconciler.members().length === 0;
+    if (gone && reconciler.idle) void this.#forget(entry);
+    for (const waiter of entry.waiters) waiter();
+  }
+
+  /** Events for what has begun or ended to be true; commits that fail are told by the next look. */
+  #tell(entry: Entry): void {
+    const { record, reconciler } = entry;
+    const holds = (type: string) =>
+      reconciler.conditions.find((condition) => condition.type === type);
+    const available = holds('Available')?.status === true && reconciler.ready() > 0;
+    const degraded = holds('Degraded')?.status === true;
+    const events = [
+      ...(available && !entry.available ? (['DEPLOYMENT_AVAILABLE'] as const) : []),
+      ...(degraded && !entry.degraded ? (['DEPLOYMENT_DEGRADED'] as const) : []),
+    ];
+    entry.available = available;
+    entry.degraded = degraded;
+    if (events.length === 0) return;
+    const { name, status } = record;
+    const subject = { name, status, deployment: name };
+    const message = `${reconciler.ready()} of ${record.desiredReplicas} replicas are ready`;
+    const bodies = events.map((type) =>
+      otherEvent(
+        type,
+        subject,
+        this.#parts.clock.nowMs(),
+        type === 'DEPLOYMENT_DEGRADED' ? holds('Degraded')?.message : message,
+      ),
+    );
+    this.#parts.state.commit([], bodies).catch((error: unknown) => {
+      this.#parts.log.warn({ deployment: name, err: error }, 'an event could not be written');
+    });
+  }
+
+  async #forget(entry: Entry): Promise<void> {
+    const { name } = entry.record;
+    const subject = { name, status: 'deleted', deployment: name };
+    const event = otherEvent('DEPLOYMENT_DELETED', subject, this.#parts.clock.nowMs());
+    try {
+      await this.#parts.state.commit([{ table: 'deployments', key: name, value: null }], [event]);
+      if (this.#entries.get(name) === entry) this.#remove(name);
+    } catch (error) {
+      this.#parts.log.warn({ deployment: name, err: error }, 'a deployment could not be forgotten');
+    }
+  }
+
+  /** The true counts, when everything is as asked for or nothing more happens soon, or the time is over. */
+  async #answer(entry: Entry, options?: WaitOptions, asked?: number): Promise<Deployment> {
+    if (options?.wait === 'accepted') return viewOf(entry);
+    const goal = options?.wait ?? 'ready';
+    const isReached = () => {
+      const { record, reconciler } = entry;
+      // Somebody else has asked for another number meanwhile: this one will not come any more.
+      if (asked !== undefined && record.desiredReplicas !== asked) return true;
+      const members = reconciler.members();
+      const there = members.filter(({ status }) => status === 'running').length;
+      const updated = members.every(({ replica }) => replica?.revision === record.revision);
+      const count = goal === 'ready' ? reconciler.ready() : there;
+      return (
+        members.length === record.desiredReplicas && count === record.desiredReplicas && updated
+      );
+    };
+    const isOver = () => isReached() || (options === undefined && isStuck(entry));
+    const timeoutMs = options?.timeoutMs ?? LIMITS.deploymentAnswerMs;
+    const reached = await this.#until(entry, isOver, timeoutMs);
+    if (!reached && options !== undefined) {
+      const { name } = entry.record;
+      const why = `Deployment ${name} is not ${goal} after ${timeoutMs} ms; it goes on`;
+      throw new VolantError('WAIT_TIMEOUT', why);
+    }
+    return viewOf(entry);
+  }
+
+  /** false when the time was over before. */
+  #until(entry: Entry, isOver: () => boolean, timeoutMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (reached: boolean) => {
+        clearTimeout(timer);
+        entry.waiters.delete(look);
+        resolve(reached);
+      };
+      const look = () => {
+        if (isOver() || !this.#entries.has(entry.record.name)) end(true);
+      };
+      const timer = setTimeout(end, timeoutMs, false);
+      entry.waiters.add(look);
+      look();
+    });
+  }
+
+  #require(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) return entry;
+    throw new VolantError('DEPLOYMENT_NOT_FOUND', `There is no deployment named ${name}`);
+  }
+}
+
+/** Nothing is under way, and what failed waits for its time. */
+function isStuck({ reconciler }: Entry): boolean {
+  const failed = reconciler.conditions.some(
+    ({ type, status, reason }) => type === 'Degraded' && status && reason === 'CreateFailed',
+  );
+  return failed && reconciler.idle;
+}
+
+async function inTurn<T>(entry: Entry, write: () => Promise<T>): Promise<T> {
+  const turn = entry.writing.then(write);
+  entry.writing = turn.catch(() => undefined);
+  return turn;
+}

@@ -1,0 +1,271 @@
+// engine, deployments: makes what there is what there shall be. One reconciler for each deployment: it
+// looks, begins what the plan says, and looks again when something has changed. What to do is plan.ts's
+// business, how a VM is made and deleted the lifecycle's.
+
+import { LIMITS } from '../../config.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Condition } from '../../schema/deployment.ts';
+import type { ReplicaOrigin } from '../admission.ts';
+import type { Readiness } from '../readiness.ts';
+import type { DeploymentRecord, VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
+import type { VmLifecycle } from '../vm-lifecycle.ts';
+import { Backoff } from './backoff.ts';
+import { conditionsOf } from './conditions.ts';
+import { type Action, type Member, planDeployment } from './plan.ts';
+
+export interface ReconcilerParts {
+  readonly state: State;
+  readonly lifecycle: VmLifecycle;
+  readonly readiness: Readiness;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The record as it is now; undefined when the deployment is gone. */
+  readonly record: () => DeploymentRecord | undefined;
+  /** Called after each look. */
+  readonly onChange: () => void;
+}
+
+/** A create failure concerns the deployment, not one index: the next index would fail the same way. */
+const ANY_INDEX = 0;
+
+export class Reconciler {
+  readonly #parts: ReconcilerParts;
+  readonly #backoff = new Backoff<number>({
+    minMs: LIMITS.replicaBackoffMinMs,
+    maxMs: LIMITS.replicaBackoffMaxMs,
+    windowMs: LIMITS.crashWindowMs,
+  });
+  /** Indices with a create, a replacement or a delete under way, and which. */
+  readonly #busy = new Map<number, Action['kind']>();
+  readonly #watches = new Map<number, () => void>();
+  /** Crashes that were counted already: VM id -> when the record said so. */
+  readonly #counted = new Map<number, number>();
+  #timer: NodeJS.Timeout | undefined;
+  #scheduled = false;
+  #closed = false;
+  #createFailure: string | null = null;
+  readonly #deleteFailures = new Map<string, string>();
+  #lastProgressMs: number;
+  #lastReady = -1;
+  #conditions: readonly Condition[] = [];
+
+  constructor(parts: ReconcilerParts) {
+    this.#parts = parts;
+    this.#lastProgressMs = parts.clock.monotonicMs();
+  }
+
+  get conditions(): readonly Condition[] {
+    return this.#conditions;
+  }
+
+  /** Names of replicas whose delete failed, with the reason. */
+  get deleteFailures(): ReadonlyMap<string, string> {
+    return this.#deleteFailures;
+  }
+
+  /** true when nothing is under way, though something may wait for its time. */
+  get idle(): boolean {
+    return this.#busy.size === 0 && !this.#scheduled;
+  }
+
+  /** Looks soon. Many calls in one turn are one look. */
+  poke(): void {
+    if (this.#scheduled || this.#closed) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (!this.#closed) this.#look();
+    });
+  }
+
+  /** Another try of what failed, without its pause: a client asks for it. */
+  retry(): void {
+    this.#backoff.forget(ANY_INDEX);
+    this.#createFailure = null;
+    this.#deleteFailures.clear();
+    this.#lastProgressMs = this.#parts.clock.monotonicMs();
+    this.poke();
+  }
+
+  /** The slow look: what could not be deleted is tried again. */
+  tick(): void {
+    this.#deleteFailures.clear();
+    this.poke();
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const release of this.#watches.values()) release();
+    this.#watches.clear();
+  }
+
+  members(): readonly VmRecord[] {
+    const name = this.#parts.record()?.name;
+    return name === undefined ? [] : this.#parts.state.vms.replicasOf(name);
+  }
+
+  ready(): number {
+    return this.members().filter((record) => this.#isReady(record)).length;
+  }
+
+  #look(): void {
+    const record = this.#parts.record();
+    if (record === undefined) return;
+    const nowMs = this.#parts.clock.monotonicMs();
+    const replicas = this.members();
+    this.#watchMembers(replicas);
+    for (const replica of replicas) this.#countCrash(replica, nowMs);
+    const members = replicas.map((replica) => this.#memberOf(replica));
+    const room = LIMITS.replicaOperationsMax - this.#busy.size;
+    const plan = planDeployment({
+      desired: record.status === 'deleting' ? 0 : record.desiredReplicas,
+      revision: record.revision,
+      maxUnavailable: record.maxUnavailable,
+      members,
+      creating: new Set(
+        [...this.#busy].filter(([, kind]) => kind !== 'delete').map(([index]) => index),
+      ),
+      isTaken: (index) => this.#isTaken(record.name, index),
+      dueAtMs: (index) =>
+        Math.max(this.#backoff.dueAtMs(index, nowMs), this.#backoff.dueAtMs(ANY_INDEX, nowMs)),
+      nowMs,
+      room,
+    });
+    for (const action of plan.actions) void this.#carryOut(record, action);
+    this.#wakeAt(plan.wakeAtMs, nowMs);
+    this.#describe(record, members, nowMs);
+    this.#parts.onChange();
+  }
+
+  async #carryOut(record: DeploymentRecord, action: Action): Promise<void> {
+    const index = action.kind === 'create' ? action.index : action.member.index;
+    this.#busy.set(index, action.kind);
+    try {
+      if (action.kind !== 'create') await this.#delete(action.member);
+      if (action.kind !== 'delete') await this.#create(record, index);
+    } finally {
+      this.#busy.delete(index);
+      this.poke();
+    }
+  }
+
+  async #delete({ name, vmId }: Member): Promise<void> {
+    try {
+      await this.#parts.lifecycle.destroy(name);
+      this.#counted.delete(vmId);
+    } catch (error) {
+      // Somebody else was quicker: then it is gone as it should be.
+      if (error instanceof VolantError && error.code === 'VM_NOT_FOUND') return;
+      this.#deleteFailures.set(name, error instanceof Error ? error.message : String(error));
+      this.#parts.log.error({ vm: name, err: error }, 'a replica could not be deleted');
+    }
+  }
+
+  async #create(before: DeploymentRecord, index: number): Promise<void> {
+    // A replacement may find, when the old one is gone, that it is not wanted any more.
+    const record = this.#parts.record();
+    if (record?.status !== 'active') return;
+    if (this.members().length >= record.desiredReplicas) return;
+    const { config, revision } = record;
+    const name = replicaName(record.name, index);
+    const origin: ReplicaOrigin = {
+      replica: { deployment: record.name, index, revision },
+      manifest: config.manifest,
+    };
+    try {
+      await this.#parts.lifecycle.create({ name, config }, origin).running;
+      this.#createFailure = null;
+    } catch (error) {
+      const nowMs = this.#parts.clock.monotonicMs();
+      if (error instanceof VolantError && error.code === 'VM_NAME_TAKEN') {
+        // A stranger is taking the name; when its record is there this index is skipped.
+        this.#backoff.failed(index, nowMs);
+        return;
+      }
+      this.#backoff.failed(ANY_INDEX, nowMs);
+      this.#createFailure = error instanceof Error ? error.message : String(error);
+      const log = { deployment: before.name, vm: name, err: error };
+      this.#parts.log.warn(log, 'a replica could not be created');
+    }
+  }
+
+  #memberOf(record: VmRecord): Member {
+    const index = record.replica?.index ?? 0;
+    const busy = this.#busy.get(index);
+    const failed = this.#deleteFailures.has(record.name);
+    const leaving = busy === 'delete' || busy === 'replace' || failed;
+    const ended = record.status === 'crashed' || record.status === 'stopped';
+    return {
+      vmId: record.id,
+      name: record.name,
+      index,
+      revision: record.replica?.revision ?? 0,
+      phase: leaving ? 'leaving' : ended ? 'ended' : 'alive',
+      ready: this.#isReady(record),
+    };
+  }
+
+  #isReady(record: VmRecord): boolean {
+    return record.status === 'running' && this.#parts.readiness.isReady(record.id);
+  }
+
+  /** Only replicas that have run are looked after by their health. */
+  #watchMembers(replicas: readonly VmRecord[]): void {
+    const ids = new Set(replicas.map(({ id }) => id));
+    for (const [id, release] of this.#watches) {
+      if (ids.has(id)) continue;
+      release();
+      this.#watches.delete(id);
+    }
+    for (const id of ids) {
+      if (!this.#watches.has(id)) this.#watches.set(id, this.#parts.readiness.watch(id));
+    }
+  }
+
+  #countCrash(record: VmRecord, nowMs: number): void {
+    if (record.status !== 'crashed' || this.#counted.get(record.id) === record.updatedAtMs) return;
+    this.#counted.set(record.id, record.updatedAtMs);
+    this.#backoff.failed(record.replica?.index ?? 0, nowMs);
+  }
+
+  #isTaken(deployment: string, index: number): boolean {
+    const owner = this.#parts.state.vms.recordByName(replicaName(deployment, index));
+    return owner !== undefined && owner.replica?.deployment !== deployment;
+  }
+
+  #wakeAt(atMs: number | null, nowMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (atMs === null) return;
+    this.#timer = setTimeout(() => this.poke(), Math.max(1, atMs - nowMs)).unref();
+  }
+
+  #describe(record: DeploymentRecord, members: readonly Member[], nowMs: number): void {
+    const ready = members.filter((member) => member.ready).length;
+    const updated = members.filter(({ revision }) => revision === record.revision).length;
+    const rolling = updated < members.length || ready < record.desiredReplicas;
+    if (ready !== this.#lastReady || !rolling) this.#lastProgressMs = nowMs;
+    this.#lastReady = ready;
+    const crashes = members.reduce((sum, { index }) => sum + this.#backoff.count(index, nowMs), 0);
+    const situation = {
+      deleting: record.status === 'deleting',
+      desired: record.desiredReplicas,
+      maxUnavailable: record.maxUnavailable,
+      existing: members.length,
+      ready,
+      updated,
+      crashes,
+      createFailure: this.#createFailure,
+      stalled: rolling && nowMs - this.#lastProgressMs >= LIMITS.rolloutStallMs,
+    };
+    this.#conditions = conditionsOf(situation, this.#conditions, this.#parts.clock.nowMs());
+  }
+}
+
+export function replicaName(deployment: string, index: number): string {
+  return `${deployment}-${index}`;
+}

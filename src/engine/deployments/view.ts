@@ -1,0 +1,58 @@
+// engine, deployments: what the API shows of a deployment. No decisions are made here.
+
+import { LIMITS } from '../../config.ts';
+import { toTimestamp } from '../../lib/clock.ts';
+import type { Deployment } from '../../schema/deployment.ts';
+import type { DryRun } from '../engine-api.ts';
+import type { DeploymentRecord } from '../records.ts';
+import type { Reconciler } from './reconciler.ts';
+
+/** What is out of bounds in a request. */
+export function boundsOf(request: {
+  readonly replicas?: number;
+  readonly max_unavailable?: number;
+}): Record<string, string> {
+  const details: Record<string, string> = {};
+  for (const field of ['replicas', 'max_unavailable'] as const) {
+    if ((request[field] ?? 0) > LIMITS.replicasMax) {
+      details[field] = `must be at most ${LIMITS.replicasMax}`;
+    }
+  }
+  return details;
+}
+
+/** A dry run's answer. */
+export function planOf(actions: DryRun['actions'], record: DeploymentRecord): DryRun {
+  return {
+    dry_run: true,
+    actions,
+    desired_replicas: record.desiredReplicas,
+    revision: record.revision,
+    config: record.config,
+  };
+}
+
+/** A deployment with its true counts. */
+export function viewOf({
+  record,
+  reconciler,
+}: {
+  readonly record: DeploymentRecord;
+  readonly reconciler: Reconciler;
+}): Deployment {
+  const members = reconciler.members();
+  return {
+    name: record.name,
+    status: record.status,
+    desired_replicas: record.desiredReplicas,
+    ready_replicas: reconciler.ready(),
+    updated_replicas: members.filter(({ replica }) => replica?.revision === record.revision).length,
+    replicas: members.map((member) => member.name),
+    revision: record.revision,
+    max_unavailable: record.maxUnavailable,
+    conditions: [...reconciler.conditions],
+    config: record.config,
+    created_at: toTimestamp(record.createdAtMs),
+    updated_at: toTimestamp(record.updatedAtMs),
+  };
+}

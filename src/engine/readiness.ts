@@ -1,0 +1,118 @@
+// engine: which VMs are ready: their health check passes; where the manifest has none, they run. Agents
+// are asked only about VMs that somebody is interested in, often at first and seldom later.
+
+import { LIMITS } from '../config.ts';
+import type { Logger } from '../lib/log.ts';
+import type { AgentConnection } from './ports.ts';
+
+export interface ReadinessParts {
+  /** The agent of a VM that runs; undefined when it does not run, null where there is no agent. */
+  readonly agentOf: (vmId: number) => AgentConnection | null | undefined;
+  readonly hasHealthCheck: (vmId: number) => boolean;
+  readonly log: Logger;
+}
+
+interface Watch {
+  interested: number;
+  ready: boolean;
+  pauseMs: number;
+  ended: boolean;
+  /** Raised when the VM changes: an answer that was asked for before counts no more. */
+  epoch: number;
+  timer: NodeJS.Timeout | undefined;
+}
+
+export class Readiness {
+  readonly #parts: ReadinessParts;
+  readonly #watches = new Map<number, Watch>();
+  readonly #listeners = new Set<(vmId: number) => void>();
+
+  constructor(parts: ReadinessParts) {
+    this.#parts = parts;
+  }
+
+  /** Asks about a VM until the returned function is called. */
+  watch(vmId: number): () => void {
+    let watch = this.#watches.get(vmId);
+    if (watch === undefined) {
+      watch = {
+        interested: 0,
+        ready: false,
+        pauseMs: LIMITS.readinessPauseMinMs,
+        ended: false,
+        epoch: 0,
+        timer: undefined,
+      };
+      this.#watches.set(vmId, watch);
+      void this.#ask(vmId, watch);
+    }
+    watch.interested += 1;
+    const watched = watch;
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      watched.interested -= 1;
+      if (watched.interested === 0) this.#end(vmId, watched);
+    };
+  }
+
+  /** As it was when it was asked last. false for a VM that nobody watches. */
+  isReady(vmId: number): boolean {
+    return this.#watches.get(vmId)?.ready ?? false;
+  }
+
+  /** The VM's status has changed: what was known counts no more. */
+  changed(vmId: number): void {
+    const watch = this.#watches.get(vmId);
+    if (watch === undefined) return;
+    clearTimeout(watch.timer);
+    watch.epoch += 1;
+    watch.ready = false;
+    watch.pauseMs = LIMITS.readinessPauseMinMs;
+    void this.#ask(vmId, watch);
+  }
+
+  /** Calls back when a watched VM has become ready, or is so no more. Returns the undo. */
+  subscribe(listener: (vmId: number) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    for (const [vmId, watch] of this.#watches) this.#end(vmId, watch);
+  }
+
+  async #ask(vmId: number, watch: Watch): Promise<void> {
+    const { epoch } = watch;
+    const ready = await this.#find(vmId);
+    if (watch.ended || watch.epoch !== epoch) return;
+    const changed = ready !== watch.ready;
+    watch.ready = ready;
+    watch.pauseMs = ready
+      ? LIMITS.readinessPauseMaxMs
+      : Math.min(watch.pauseMs * 2, LIMITS.readinessPauseWaitingMs);
+    watch.timer = setTimeout(() => void this.#ask(vmId, watch), watch.pauseMs).unref();
+    if (changed) for (const listener of this.#listeners) listener(vmId);
+  }
+
+  async #find(vmId: number): Promise<boolean> {
+    const agent = this.#parts.agentOf(vmId);
+    if (agent === undefined) return false;
+    if (agent === null || !this.#parts.hasHealthCheck(vmId)) return true;
+    if (!agent.connected) return false;
+    try {
+      const { healthy } = await agent.health(AbortSignal.timeout(LIMITS.readinessTimeoutMs));
+      return healthy === true;
+    } catch (error) {
+      this.#parts.log.debug({ id: vmId, err: error }, 'an agent did not tell its health');
+      return false;
+    }
+  }
+
+  #end(vmId: number, watch: Watch): void {
+    clearTimeout(watch.timer);
+    watch.ended = true;
+    this.#watches.delete(vmId);
+  }
+}

@@ -1,0 +1,160 @@
+// engine: VMs as the API offers them: the lifecycle's operations, and how far a client waits for them.
+
+import { within } from '../lib/deadline.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { CreateVmRequest } from '../schema/vm.ts';
+import type { Admission } from './admission.ts';
+import type { DryRun, VmApi, VmBody, VmListQuery, WaitOptions } from './engine-api.ts';
+import type { Launcher } from './launcher.ts';
+import type { Readiness } from './readiness.ts';
+import type { State } from './state.ts';
+import type { Creation, VmLifecycle } from './vm-lifecycle.ts';
+
+export interface VmServiceParts {
+  readonly state: State;
+  readonly lifecycle: VmLifecycle;
+  readonly admission: Admission;
+  readonly launcher: Launcher;
+  readonly readiness: Readiness;
+  readonly log: Logger;
+}
+
+export class VmService implements VmApi {
+  readonly #parts: VmServiceParts;
+
+  constructor(parts: VmServiceParts) {
+    this.#parts = parts;
+  }
+
+  async create(request: CreateVmRequest, options?: WaitOptions): Promise<VmBody> {
+    await this.#waitFor(request.name, this.#parts.lifecycle.create(request), options);
+    return this.#bodyOf(request.name);
+  }
+
+  async planCreate(request: CreateVmRequest): Promise<DryRun> {
+    const { admission, launcher, state } = this.#parts;
+    const { config } = admission.resolve(request);
+    const preparation = await launcher.prepare(config);
+    // Leased and given back in one turn: nobody sees it.
+    const draft = admission.reserve(request.name, config, preparation, undefined);
+    admission.settle(draft);
+    const { record } = draft;
+    const { ipAddress, macAddress, tapName } = record.leases;
+    const actions = [
+      ...(ipAddress === null ? [] : [{ action: 'lease.address', subject: ipAddress }]),
+      ...(tapName === null ? [] : [{ action: 'create.tap', subject: tapName }]),
+      { action: 'launch.hypervisor', subject: `${preparation.facts.driver} for ${record.name}` },
+    ];
+    return {
+      dry_run: true,
+      actions,
+      ip_address: ipAddress ?? '',
+      mac_address: macAddress,
+      kernel: preparation.kernelPath,
+      kernel_cmdline: record.kernelCmdline,
+      vm_count_after: state.vms.size + 1,
+      config,
+    };
+  }
+
+  get(name: string): VmBody | undefined {
+    return this.#parts.state.vms.body(name);
+  }
+
+  list(query: VmListQuery): { readonly body: string; readonly total: number } {
+    return this.#parts.state.vms.list(query);
+  }
+
+  start(name: string, options?: WaitOptions): Promise<VmBody> {
+    return this.#run(name, this.#parts.lifecycle.start(name), options);
+  }
+
+  async stop(name: string): Promise<VmBody> {
+    await this.#parts.lifecycle.stop(name);
+    return this.#bodyOf(name);
+  }
+
+  restart(name: string, options?: WaitOptions): Promise<VmBody> {
+    return this.#run(name, this.#parts.lifecycle.restart(name), options);
+  }
+
+  destroy(name: string): Promise<void> {
+    return this.#parts.lifecycle.destroy(name);
+  }
+
+  async #run(name: string, running: Promise<void>, options?: WaitOptions): Promise<VmBody> {
+    // By then it is known whether it can begin at all.
+    const accepted = new Promise<void>((resolve) => setImmediate(resolve));
+    await this.#waitFor(name, { accepted, running }, options);
+    return this.#bodyOf(name);
+  }
+
+  async #waitFor(name: string, operation: Creation, options?: WaitOptions): Promise<void> {
+    if (options === undefined) return operation.running;
+    const { wait, timeoutMs } = options;
+    await Promise.race([operation.accepted, operation.running]);
+    if (wait === 'accepted') {
+      this.#detach(name, operation.running);
+      return;
+    }
+    const reached = wait === 'ready' ? this.#untilReady(name, operation.running) : null;
+    const goal = reached?.promise ?? operation.running;
+    // null: not reached in time.
+    const result = await within(
+      goal.then(() => true),
+      timeoutMs,
+    ).finally(() => reached?.release());
+    if (result !== undefined) return;
+    this.#detach(name, goal);
+    const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on`;
+    throw new VolantError('WAIT_TIMEOUT', why);
+  }
+
+  /** Resolves when the VM is ready; rejects when it is gone or has ended before. */
+  #untilReady(
+    name: string,
+    running: Promise<void>,
+  ): { readonly promise: Promise<void>; readonly release: () => void } {
+    const { state, readiness } = this.#parts;
+    const { id } = state.require(name);
+    const releases: (() => void)[] = [];
+    let over = false;
+    const promise = running.then(
+      () =>
+        new Promise<void>((resolve, reject) => {
+          if (over) return;
+          const look = () => {
+            const record = state.find(id);
+            if (record?.status !== 'running') {
+              const status = record?.status ?? 'deleted';
+              const why = `VM ${name} is ${status} before it was ready`;
+              reject(new VolantError('VM_STATE_CONFLICT', why));
+            } else if (readiness.isReady(id)) resolve();
+          };
+          releases.push(readiness.subscribe((vmId) => vmId === id && look()));
+          releases.push(state.events.subscribe(look));
+          releases.push(readiness.watch(id));
+          look();
+        }),
+    );
+    const release = () => {
+      over = true;
+      for (const undo of releases.splice(0)) undo();
+    };
+    return { promise, release };
+  }
+
+  /** Nobody waits any more; the event log tells how it ended, and so does our own. */
+  #detach(name: string, operation: Promise<void>): void {
+    operation.catch((error: unknown) => {
+      this.#parts.log.warn({ vm: name, err: error }, 'an operation that nobody waits for failed');
+    });
+  }
+
+  #bodyOf(name: string): VmBody {
+    const body = this.#parts.state.vms.body(name);
+    if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+    return body;
+  }
+}

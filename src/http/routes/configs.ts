@@ -1,0 +1,46 @@
+// http, routes: the config of a VM and its versions.
+
+import { VolantError } from '../../lib/errors.ts';
+import type { ConfigEnvelope, ConfigPatch } from '../../schema/config-patch.ts';
+import type { RequestHead } from '../exchange.ts';
+import type { Handlers } from '../handlers.ts';
+import { Query } from '../query.ts';
+import { json, type Reply } from '../reply.ts';
+
+export const configRoutes = {
+  getVMConfig: ({ engine }, head) => envelope(engine.configs.get(nameIn(head))),
+  updateVMConfig: async ({ engine }, head, body) => {
+    const query = new Query(head.query);
+    const isDryRun = query.flag('dry_run');
+    query.throwProblems();
+    const patch = body as ConfigPatch;
+    const expected = versionIn(head.headers['if-match'] ?? '');
+    if (isDryRun) return json(200, engine.configs.planPatch(nameIn(head), patch, expected));
+    return envelope(await engine.configs.patch(nameIn(head), patch, expected));
+  },
+  getVMConfigHistory: ({ engine }, head) => {
+    const query = new Query(head.query);
+    const limit = query.count('limit');
+    query.throwProblems();
+    return json(200, engine.configs.history(nameIn(head), limit));
+  },
+} satisfies Partial<Handlers>;
+
+function nameIn(head: RequestHead): string {
+  return head.parameters[0] ?? '';
+}
+
+/** The version is the entity tag (RFC 9110, 8.8.3). */
+function envelope(config: ConfigEnvelope): Reply {
+  return { ...json(200, config), headers: { ETag: `"${config.version}"` } };
+}
+
+/** undefined without a condition, and for "*", which every config meets. */
+function versionIn(ifMatch: string): number | undefined {
+  const text = ifMatch.trim();
+  if (text === '' || text === '*') return undefined;
+  const version = /^(?:W\/)?"?(\d{1,15})"?$/.exec(text)?.[1];
+  if (version !== undefined) return Number(version);
+  const details = { 'If-Match': 'must be the version of the config, such as "3"' };
+  throw new VolantError('PARAMETER_INVALID', undefined, { details });
+}
