@@ -68,6 +68,8 @@ export const LIMITS = {
   kernelCmdlineBytesMax: 2048,
   /** Versions of one VM's config that are kept. */
   configVersionsMax: 100,
+  /** Config changes that may wait for one VM: many clients may try for one version. */
+  configPatchesPerVmMax: 256,
   /** Health of a VM is asked for so often: at first, while it is not ready, and when it is. */
   readinessPauseMinMs: 50,
   readinessPauseWaitingMs: 1_000,

@@ -73,12 +73,13 @@ export class Configs implements ConfigApi {
   ): Promise<ConfigEnvelope> {
     const { state, operations } = this.#parts;
     const { id } = state.require(vmName);
-    return operations.run(id, async () => {
+    const change = async () => {
       // The record as it is when the change's turn has come: one change is one version.
       const record = state.require(vmName);
       const config = this.#changed(record, patch, expectedVersion);
       return this.#commit(record, config);
-    });
+    };
+    return operations.run(id, change, LIMITS.configPatchesPerVmMax);
   }
 
   planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun {

@@ -80,12 +80,6 @@ function checkBounds(config: VmConfig, manifest: Manifest, bounds: ResolutionDef
   if (config.runtime !== manifest.runtime) {
     details['runtime'] = `plugin ${manifest.name} has runtime ${manifest.runtime}`;
   }
-  if (!/^\d{1,5}$/.test(config.api.port) || Number(config.api.port) > 65535) {
-    details['api_port'] = 'must be a port number';
-  }
-  if (!/^[A-Za-z0-9.:-]{1,253}$/.test(config.api.host)) {
-    details['api_host'] = 'must be a host name or an address';
-  }
   if (Object.keys(details).length > 0)
     throw new VolantError('BODY_INVALID', undefined, { details });
 }

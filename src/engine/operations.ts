@@ -31,12 +31,16 @@ export class Operations {
    * Runs an operation that a client asked for, after those before it on the same VM. OVERLOADED and
    * VM_STATE_CONFLICT tell that a line is full, SHUTTING_DOWN that nothing new is begun.
    */
-  run<T>(vmId: number, operation: () => Promise<T>): Promise<T> {
+  run<T>(
+    vmId: number,
+    operation: () => Promise<T>,
+    perVmMax: number = this.#limits.perVmMax,
+  ): Promise<T> {
     if (this.#closed) return Promise.reject(new VolantError('SHUTTING_DOWN'));
     if (this.#waiting.length >= this.#limits.waitingMax) {
       return Promise.reject(new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 2 }));
     }
-    if ((this.#lines.get(vmId)?.length ?? 0) >= this.#limits.perVmMax) {
+    if ((this.#lines.get(vmId)?.length ?? 0) >= perVmMax) {
       const why = 'Too many operations wait for this VM';
       return Promise.reject(new VolantError('VM_STATE_CONFLICT', why, { retryAfterSeconds: 2 }));
     }

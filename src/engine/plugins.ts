@@ -3,7 +3,12 @@
 import { LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
-import { checkConfig, checkKernelCmdline } from '../schema/config-rules.ts';
+import {
+  checkApi,
+  checkConfig,
+  checkKernelCmdline,
+  checkResources,
+} from '../schema/config-rules.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
 import { normaliseManifest } from '../schema/manifest-rules.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
@@ -99,12 +104,16 @@ export function checkedManifest(input: ManifestInput, prefix: string): Manifest 
 }
 
 function checkRequest(request: CreateVmRequest): void {
-  const details: Record<string, string> = {};
+  const details: Record<string, string> = {
+    ...checkResources(request, ''),
+    ...checkApi(request.api_host, request.api_port, ['api_host', 'api_port']),
+  };
   const cmdline = checkKernelCmdline(request.kernel_cmdline ?? '');
   if (cmdline !== null) details['kernel_cmdline'] = cmdline;
   if (request.config) Object.assign(details, prefixed(checkConfig(request.config), 'config.'));
-  if (Object.keys(details).length > 0)
+  if (Object.keys(details).length > 0) {
     throw new VolantError('BODY_INVALID', undefined, { details });
+  }
 }
 
 export function prefixed(problems: Readonly<Record<string, string>>, prefix: string) {

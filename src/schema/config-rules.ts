@@ -1,6 +1,7 @@
 // schema: what a VM's config must obey beyond its shape. Pure. The manifest in a config has its own
 // rules, in manifest-rules.ts.
 
+import { LIMITS } from '../config.ts';
 import { checkCloudInit, checkImage, checkNetwork } from './manifest-rules.ts';
 import type { Problems } from './validate.ts';
 import type { VmConfigInput } from './vm-config.ts';
@@ -22,9 +23,44 @@ export function checkConfig(input: VmConfigInput): Problems {
   checkNetwork(input.network, 'network', problems);
   checkCloudInit(input.cloud_init, 'cloud_init', problems, false);
   checkExpose(input, problems);
+  const { resources, api } = input;
+  Object.assign(problems, checkResources(resources ?? {}, 'resources.'));
+  Object.assign(problems, checkApi(api?.host, api?.port, ['api.host', 'api.port']));
   for (const [index, address] of (input.devices?.pci_passthrough ?? []).entries()) {
     if (PCI_ADDRESS.test(address)) continue;
     problems[`devices.pci_passthrough[${index}]`] = 'must look like 0000:01:00.0';
+  }
+  return problems;
+}
+
+/** What was given at all: 0 means not set. */
+export function checkResources(
+  { cpu_cores, memory_mb }: { readonly cpu_cores?: number; readonly memory_mb?: number },
+  prefix: string,
+): Record<string, string> {
+  const problems: Record<string, string> = {};
+  if ((cpu_cores ?? 0) > LIMITS.cpuCoresMax) {
+    problems[`${prefix}cpu_cores`] = `must be at most ${LIMITS.cpuCoresMax}`;
+  }
+  const { memoryMbMin, memoryMbMax } = LIMITS;
+  if (memory_mb && (memory_mb < memoryMbMin || memory_mb > memoryMbMax)) {
+    problems[`${prefix}memory_mb`] = `must be ${memoryMbMin} to ${memoryMbMax}`;
+  }
+  return problems;
+}
+
+/** The endpoint that the guest is told; empty texts mean not set. */
+export function checkApi(
+  host: string | undefined,
+  port: string | undefined,
+  [hostField, portField]: readonly [string, string],
+): Record<string, string> {
+  const problems: Record<string, string> = {};
+  if (host && !/^[A-Za-z0-9.:-]{1,253}$/.test(host)) {
+    problems[hostField] = 'must be a host name or an address';
+  }
+  if (port && (!/^\d{1,5}$/.test(port) || Number(port) > 65535)) {
+    problems[portField] = 'must be a port number';
   }
   return problems;
 }

@@ -31,8 +31,12 @@ export class Backoff<Key> {
     return last + Math.min(maxMs, minMs * 2 ** (recent.length - 1));
   }
 
-  count(key: Key, nowMs: number): number {
-    return this.#recent(key, nowMs).length;
+  /** Failures in the window, over all keys. */
+  total(nowMs: number): number {
+    return [...this.#failures.keys()].reduce(
+      (sum, key) => sum + this.#recent(key, nowMs).length,
+      0,
+    );
   }
 
   forget(key: Key): void {

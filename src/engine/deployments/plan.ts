@@ -6,8 +6,8 @@ export interface Member {
   readonly name: string;
   readonly index: number;
   readonly revision: number;
-  /** alive: starts, runs or stops by our doing. ended: crashed or stopped. leaving: being deleted. */
-  readonly phase: 'alive' | 'ended' | 'leaving';
+  /** ended: crashed or stopped. busy: something is being done at its index already. */
+  readonly phase: 'alive' | 'ended' | 'busy';
   readonly ready: boolean;
 }
 
@@ -16,7 +16,7 @@ export interface PlanInput {
   readonly revision: number;
   readonly maxUnavailable: number;
   readonly members: readonly Member[];
-  /** Indices whose create or replacement is under way. */
+  /** Indices whose create or replacement is under way: there will be a replica. */
   readonly creating: ReadonlySet<number>;
   /** true when a VM that is not ours has the name of this index. */
   readonly isTaken: (index: number) => boolean;
@@ -47,7 +47,7 @@ export interface Plan {
  */
 export function planDeployment(input: PlanInput): Plan {
   const { desired, nowMs } = input;
-  const staying = input.members.filter((member) => member.phase !== 'leaving');
+  const staying = input.members.filter((member) => member.phase !== 'busy');
   const count = staying.length + input.creating.size;
   const surplus = victims(staying, Math.max(0, count - desired));
   const kept = staying.filter((member) => !surplus.includes(member));

@@ -195,16 +195,14 @@ export class Reconciler {
 
   #memberOf(record: VmRecord): Member {
     const index = record.replica?.index ?? 0;
-    const busy = this.#busy.get(index);
-    const failed = this.#deleteFailures.has(record.name);
-    const leaving = busy === 'delete' || busy === 'replace' || failed;
+    const busy = this.#busy.has(index) || this.#deleteFailures.has(record.name);
     const ended = record.status === 'crashed' || record.status === 'stopped';
     return {
       vmId: record.id,
       name: record.name,
       index,
       revision: record.replica?.revision ?? 0,
-      phase: leaving ? 'leaving' : ended ? 'ended' : 'alive',
+      phase: busy ? 'busy' : ended ? 'ended' : 'alive',
       ready: this.#isReady(record),
     };
   }
@@ -250,7 +248,6 @@ export class Reconciler {
     const rolling = updated < members.length || ready < record.desiredReplicas;
     if (ready !== this.#lastReady || !rolling) this.#lastProgressMs = nowMs;
     this.#lastReady = ready;
-    const crashes = members.reduce((sum, { index }) => sum + this.#backoff.count(index, nowMs), 0);
     const situation = {
       deleting: record.status === 'deleting',
       desired: record.desiredReplicas,
@@ -258,7 +255,7 @@ export class Reconciler {
       existing: members.length,
       ready,
       updated,
-      crashes,
+      crashes: this.#backoff.total(nowMs),
       createFailure: this.#createFailure,
       stalled: rolling && nowMs - this.#lastProgressMs >= LIMITS.rolloutStallMs,
     };
