@@ -352,7 +352,7 @@ export async function engineOn(world: World): Promise<EngineControl> {
   const control = createEngine({
     ...world,
     config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test' }),
-    clock: { nowMs: () => nowMs++, monotonicMs: () => nowMs },
+    clock: { nowMs: () => nowMs++, monotonicMs: () => performance.now() },
     log: silentLog,
   });
   await control.prepare();

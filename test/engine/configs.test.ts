@@ -1,0 +1,160 @@
+// What a client relies on when it changes a config: one change is one version, nothing is lost between
+// two clients, and what is wrong is named.
+
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
+import { mergeConfig } from '../../src/engine/config-merge.ts';
+import type { EngineControl } from '../../src/engine/engine.ts';
+import type { VolantError } from '../../src/lib/errors.ts';
+import type { VmConfig } from '../../src/schema/vm-config.ts';
+import { engineOn, newWorld, type World } from './fakes.ts';
+
+async function withVm(): Promise<{ world: World; engine: EngineControl['engine'] }> {
+  const world = newWorld();
+  const { engine } = await engineOn(world);
+  await engine.vms.create({ name: 'a', plugin: 'hello' });
+  return { world, engine };
+}
+
+suite('a change', () => {
+  test('makes the next version, which a running VM takes at its next start', async () => {
+    const { engine, world } = await withVm();
+    const changed = await engine.configs.patch('a', { resources: { memory_mb: 256 } });
+    assert.equal(changed.version, 2);
+    assert.equal(changed.pending_restart, true);
+    assert.equal(JSON.parse(engine.vms.get('a') ?? '').memory_mb, 128, 'the guest has what it had');
+    await engine.vms.restart('a');
+    assert.equal(JSON.parse(engine.vms.get('a') ?? '').memory_mb, 256);
+    assert.equal(engine.configs.get('a').pending_restart, false);
+    const types = world.store.events.map(({ body }) => body.type);
+    assert.equal(types.filter((type) => type === 'CONFIG_CHANGED').length, 1);
+  });
+
+  test('of 50 changes of one version one is made, the others are refused', async () => {
+    const { engine } = await withVm();
+    const results = await Promise.allSettled(
+      Array.from({ length: 50 }, (_, index) =>
+        engine.configs.patch('a', { metadata: { index } }, 1),
+      ),
+    );
+    const codes = results.map((result) =>
+      result.status === 'fulfilled' ? 'made' : (result.reason as VolantError).code,
+    );
+    assert.equal(codes.filter((code) => code === 'made').length, 1);
+    assert.equal(codes.filter((code) => code === 'VERSION_MISMATCH').length, 49);
+    assert.equal(engine.configs.get('a').version, 2);
+  });
+
+  test('without a condition every one of 50 is a version', async () => {
+    const { engine } = await withVm();
+    await Promise.all(
+      Array.from({ length: 50 }, (_, index) => engine.configs.patch('a', { metadata: { index } })),
+    );
+    assert.equal(engine.configs.get('a').version, 51);
+    const versions = engine.configs.history('a').map(({ version }) => version);
+    assert.deepEqual(
+      versions.toSorted((a, b) => a - b),
+      Array.from({ length: 51 }, (_, index) => index + 1),
+    );
+  });
+
+  test('names every field that is wrong and changes nothing', async () => {
+    const { engine } = await withVm();
+    await assert.rejects(
+      engine.configs.patch('a', {
+        resources: { cpu_cores: LIMITS.cpuCoresMax + 1, memory_mb: 1 },
+        kernel_cmdline: 'volant.boot=rootfs',
+        expose: [{ port: 0, host_port: 80 }],
+        api: { port: 'many' },
+      }),
+      (error: VolantError) => {
+        assert.equal(error.code, 'BODY_INVALID');
+        assert.deepEqual(Object.keys(error.details ?? {}).toSorted(), [
+          'api.port',
+          'expose[0].port',
+          'kernel_cmdline',
+          'resources.cpu_cores',
+          'resources.memory_mb',
+        ]);
+        return true;
+      },
+    );
+    assert.equal(engine.configs.get('a').version, 1);
+  });
+
+  test('keeps only so many versions', async () => {
+    const { engine, world } = await withVm();
+    for (let count = 0; count < LIMITS.configVersionsMax + 5; count += 1) {
+      await engine.configs.patch('a', { metadata: { count } });
+    }
+    assert.equal(world.store.stored.size, LIMITS.configVersionsMax);
+    await engine.vms.destroy('a');
+    assert.equal(world.store.stored.size, 0);
+  });
+});
+
+suite('the network mode', () => {
+  test('of a running VM cannot change', async () => {
+    const { engine } = await withVm();
+    await assert.rejects(engine.configs.patch('a', { network: { mode: 'vsock' } }), {
+      code: 'VM_STATE_CONFLICT',
+    });
+  });
+
+  test('of a stopped VM changes with its leases', async () => {
+    const { engine, world } = await withVm();
+    await engine.vms.stop('a');
+    await engine.configs.patch('a', { network: { mode: 'vsock' } });
+    assert.equal(JSON.parse(engine.vms.get('a') ?? '').ip_address, '');
+    const held = [...world.store.addresses.values()].filter(({ vmId }) => vmId !== null);
+    assert.equal(held.length, 0);
+    await engine.configs.patch('a', { network: null });
+    await engine.vms.start('a');
+    const { ip_address } = JSON.parse(engine.vms.get('a') ?? '');
+    assert.notEqual(ip_address, '');
+    assert.equal(world.store.addresses.get(ip_address)?.vmId, 1);
+    assert.equal(world.host.taps.size, 1);
+  });
+});
+
+suite('merging', () => {
+  const current = {
+    plugin: 'hello',
+    runtime: 'hello',
+    kernel_cmdline: 'quiet',
+    resources: { cpu_cores: 2, memory_mb: 512 },
+    api: { host: 'h', port: '1' },
+    metadata: { a: 1, b: 2 },
+    expose: [{ port: 80, host_port: 8080 }],
+    manifest: { name: 'hello' },
+  } as unknown as VmConfig;
+
+  test('absent keeps, null removes what may be absent', () => {
+    const merged = mergeConfig(current, { metadata: null, expose: null, kernel_cmdline: null });
+    assert.equal('metadata' in merged, false);
+    assert.equal('expose' in merged, false);
+    assert.equal(merged.kernel_cmdline, 'quiet');
+    assert.deepEqual(mergeConfig(current, {}), current);
+  });
+
+  test('resources and api are merged by member, where 0 and "" keep', () => {
+    const merged = mergeConfig(current, {
+      resources: { cpu_cores: 0, memory_mb: 1024 },
+      api: { host: '', port: '2' },
+    });
+    assert.deepEqual(merged.resources, { cpu_cores: 2, memory_mb: 1024 });
+    assert.deepEqual(merged.api, { host: 'h', port: '2' });
+  });
+
+  test('objects are replaced as a whole, the empty text clears, the plugin stays', () => {
+    const merged = mergeConfig(current, {
+      metadata: { c: 3 },
+      kernel_cmdline: '',
+      plugin: 'other',
+    });
+    assert.deepEqual(merged.metadata, { c: 3 });
+    assert.equal(merged.kernel_cmdline, '');
+    assert.equal(merged.plugin, 'hello');
+  });
+});

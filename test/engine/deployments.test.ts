@@ -1,0 +1,227 @@
+// Deployments on a pretend host: what clients are promised about the number of replicas, whatever ends,
+// fails or restarts.
+
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { EngineControl } from '../../src/engine/engine.ts';
+import { VolantError } from '../../src/lib/errors.ts';
+import type { Deployment } from '../../src/schema/deployment.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+
+const WAIT_MS = 10_000;
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const deadline = Date.now() + WAIT_MS;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`waited in vain: ${what}`);
+    await pause(5);
+  }
+}
+
+async function withDeployment(
+  replicas: number,
+): Promise<{ world: World; control: EngineControl; deployment: Deployment }> {
+  const world = newWorld();
+  const control = await engineOn(world);
+  const deployment = await control.engine.deployments.create({
+    name: 'web',
+    replicas,
+    config: { plugin: 'hello' },
+  });
+  return { world, control, deployment };
+}
+
+function processOf(world: World, control: EngineControl, name: string) {
+  const { pid } = JSON.parse(control.engine.vms.get(name) ?? '{}');
+  const process = world.host.processes.get(pid);
+  assert.ok(process, `${name} runs`);
+  return process;
+}
+
+function condition(deployment: Deployment, type: string) {
+  return deployment.conditions.find((each) => each.type === type);
+}
+
+suite('a deployment', () => {
+  test('is answered when its replicas are ready, and says so', async () => {
+    const { deployment, control } = await withDeployment(3);
+    assert.deepEqual(deployment.replicas, ['web-1', 'web-2', 'web-3']);
+    assert.equal(deployment.ready_replicas, 3);
+    assert.equal(condition(deployment, 'Available')?.status, true);
+    assert.equal(condition(deployment, 'Progressing')?.status, false);
+    await control.shutdown();
+  });
+
+  test('scales up and down, highest index first, and to nothing', async () => {
+    const { control } = await withDeployment(2);
+    const { deployments } = control.engine;
+    assert.equal((await deployments.patch('web', { replicas: 5 })).ready_replicas, 5);
+    const fewer = await deployments.patch('web', { replicas: 1 });
+    assert.deepEqual(fewer.replicas, ['web-1']);
+    assert.equal((await deployments.patch('web', { replicas: 0 })).replicas.length, 0);
+    await control.shutdown();
+  });
+
+  test('is gone after its deletion, and nothing of it is left', async () => {
+    const { world, control } = await withDeployment(4);
+    await control.engine.deployments.remove('web');
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+    assert.equal(world.store.deployments.size, 0);
+    assert.throws(() => control.engine.deployments.get('web'), { code: 'DEPLOYMENT_NOT_FOUND' });
+    await control.shutdown();
+  });
+
+  test('says what it cannot be', async () => {
+    const { control } = await withDeployment(0);
+    const { deployments } = control.engine;
+    const config = { plugin: 'hello' };
+    await assert.rejects(deployments.create({ name: 'web', config }), {
+      code: 'DEPLOYMENT_NAME_TAKEN',
+    });
+    await assert.rejects(deployments.create({ name: 'x', config: { plugin: 'none' } }), {
+      code: 'PLUGIN_NOT_FOUND',
+    });
+    await assert.rejects(deployments.create({ name: 'x'.repeat(60), config }), {
+      code: 'BODY_INVALID',
+    });
+    await assert.rejects(deployments.patch('web', {}), { code: 'BODY_INVALID' });
+    assert.deepEqual(
+      deployments.list().map(({ name }) => name),
+      ['web'],
+    );
+    await control.shutdown();
+  });
+});
+
+suite('what ends is replaced', () => {
+  test('a replica that crashed comes back under its name', async () => {
+    const { world, control } = await withDeployment(3);
+    const before = processOf(world, control, 'web-2');
+    before.end({ code: null, signal: 'SIGKILL' });
+    await until('web-2 is another one', () => {
+      const body = JSON.parse(control.engine.vms.get('web-2') ?? '{}');
+      return body.status === 'running' && body.pid !== before.identity.pid;
+    });
+    await until('all are ready', () => control.engine.deployments.get('web').ready_replicas === 3);
+    assert.equal(condition(control.engine.deployments.get('web'), 'Degraded')?.status, true);
+    await control.shutdown();
+  });
+
+  test('a replica that somebody deleted comes back', async () => {
+    const { control } = await withDeployment(2);
+    const { id } = JSON.parse(control.engine.vms.get('web-1') ?? '{}');
+    await control.engine.vms.destroy('web-1');
+    await until('web-1 is back', () => {
+      const body = JSON.parse(control.engine.vms.get('web-1') ?? '{}');
+      return body.id > id && body.status === 'running';
+    });
+    await control.shutdown();
+  });
+
+  test('creates that fail are told, paused, and tried again when they can work', async () => {
+    const world = newWorld();
+    const control = await engineOn(world);
+    world.host.failures.set('launch', new VolantError('HYPERVISOR_FAILED', 'no luck'));
+    const { deployments } = control.engine;
+    const made = await deployments.create({
+      name: 'web',
+      replicas: 2,
+      config: { plugin: 'hello' },
+    });
+    assert.equal(made.ready_replicas, 0);
+    assert.deepEqual(
+      [condition(made, 'Degraded')?.reason, condition(made, 'Degraded')?.message],
+      ['CreateFailed', 'no luck'],
+    );
+    world.host.failures.delete('launch');
+    await until('both are ready', () => deployments.get('web').ready_replicas === 2);
+    await control.shutdown();
+  });
+
+  test('a name of somebody else is skipped', async () => {
+    const world = newWorld();
+    const control = await engineOn(world);
+    await control.engine.vms.create({ name: 'web-2', plugin: 'hello' });
+    const made = await control.engine.deployments.create({
+      name: 'web',
+      replicas: 3,
+      config: { plugin: 'hello' },
+    });
+    assert.deepEqual(made.replicas, ['web-1', 'web-3', 'web-4']);
+    await control.engine.deployments.remove('web');
+    assert.ok(control.engine.vms.get('web-2'), 'the stranger is still there');
+    await control.shutdown();
+  });
+});
+
+suite('over restarts', () => {
+  test('a new daemon goes on with what the old one had promised', async () => {
+    const { world, control } = await withDeployment(3);
+    await control.shutdown();
+    const gone = processOf(world, control, 'web-3');
+    gone.end({ code: 1, signal: null });
+    const next = await engineOn(world);
+    await until('three are ready', () => next.engine.deployments.get('web').ready_replicas === 3);
+    await next.shutdown();
+  });
+
+  test('a deletion that was cut off is finished', async () => {
+    const { world, control } = await withDeployment(2);
+    await control.shutdown();
+    const record = world.store.deployments.get('web');
+    assert.ok(record);
+    world.store.deployments.set('web', { ...record, status: 'deleting' });
+    const next = await engineOn(world);
+    await until('it is gone', () => next.engine.deployments.list().length === 0);
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+    await next.shutdown();
+  });
+});
+
+suite('a roll-out', () => {
+  test('replaces every replica, and all of them have the new config', async () => {
+    const { control } = await withDeployment(4);
+    const rolled = await control.engine.deployments.patch('web', {
+      config: { plugin: 'hello', resources: { cpu_cores: 1, memory_mb: 256 } },
+    });
+    assert.equal(rolled.updated_replicas, 4);
+    for (const name of rolled.replicas) {
+      assert.equal(JSON.parse(control.engine.vms.get(name) ?? '').memory_mb, 256);
+    }
+    await control.shutdown();
+  });
+
+  test('keeps the old replicas when the new ones do not become ready', async () => {
+    const { world, control } = await withDeployment(3);
+    const manifest = control.engine.plugins.get('hello');
+    const health_check = { endpoint: '/healthz', timeout_ms: 1000 };
+    world.hypervisor.healthy = false;
+    await assert.rejects(
+      control.engine.deployments.patch(
+        'web',
+        { config: { plugin: 'hello', manifest: { ...manifest, health_check } } },
+        { wait: 'ready', timeoutMs: 1_000 },
+      ),
+      { code: 'WAIT_TIMEOUT' },
+    );
+    const stuck = control.engine.deployments.get('web');
+    assert.equal(stuck.replicas.length, 3);
+    assert.equal(stuck.updated_replicas, 1, 'one was taken, the others were kept');
+    await control.shutdown();
+  });
+
+  test('a dry run tells what would happen and does nothing', async () => {
+    const { control } = await withDeployment(2);
+    const events = control.engine.events.lastSequence();
+    const { actions } = control.engine.deployments.planPatch('web', { replicas: 4 });
+    assert.deepEqual(
+      actions.map(({ action, subject }) => `${action} ${subject}`),
+      ['create.vm web-3', 'create.vm web-4'],
+    );
+    await control.engine.vms.planCreate({ name: 'other', plugin: 'hello' });
+    assert.equal(control.engine.events.lastSequence(), events);
+    assert.equal(control.engine.vms.get('other'), undefined);
+    await control.shutdown();
+  });
+});
