@@ -4,7 +4,8 @@
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import { OPERATIONS, type Operation, type OperationId } from '../schema/operations.ts';
+import type { Operation } from '../schema/operations/operation.ts';
+import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
 import type { Access } from './access.ts';
 import { parseJson, readBody } from './body.ts';

@@ -19,7 +19,8 @@ import {
   RootFsSchema,
   WorkloadSchema,
 } from './manifest.ts';
-import { OPERATIONS, type Operation, type OperationAnswer } from './operations.ts';
+import type { Operation, OperationAnswer } from './operations/operation.ts';
+import { OPERATIONS } from './operations.ts';
 import { CreateVmSchema, VmSchema } from './vm.ts';
 import { ApiEndpointSchema, ExposeSchema, VmConfigSchema } from './vm-config.ts';
 

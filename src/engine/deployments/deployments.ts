@@ -19,8 +19,8 @@ import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { VmLifecycle } from '../vm-lifecycle.ts';
-import { Reconciler, replicaName } from './reconciler.ts';
-import { boundsOf, planOf, viewOf } from './view.ts';
+import { Reconciler } from './reconciler.ts';
+import { boundsOf, freeNames, planOf, viewOf } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
@@ -117,7 +117,7 @@ export class Deployments implements DeploymentApi {
 
   planCreate(request: CreateDeploymentRequest): DryRun {
     const record = this.#draft(request);
-    const names = this.#freeNames(record.name, record.desiredReplicas);
+    const names = freeNames(this.#parts.state, record.name, record.desiredReplicas);
     return planOf(
       names.map((subject) => ({ action: 'create.vm', subject })),
       record,
@@ -134,7 +134,10 @@ export class Deployments implements DeploymentApi {
     const rolls = changed.revision !== record.revision;
     return planOf(
       [
-        ...this.#freeNames(name, missing).map((subject) => ({ action: 'create.vm', subject })),
+        ...freeNames(this.#parts.state, name, missing).map((subject) => ({
+          action: 'create.vm',
+          subject,
+        })),
         ...byIndex.slice(0, surplus).map((vm) => ({ action: 'delete.vm', subject: vm.name })),
         ...(rolls
           ? byIndex.slice(surplus).map((vm) => ({ action: 'replace.vm', subject: vm.name }))
@@ -240,15 +243,6 @@ export class Deployments implements DeploymentApi {
       const details = prefixed(error.details, 'config.');
       throw new VolantError(error.code, error.message, { details });
     }
-  }
-
-  #freeNames(deployment: string, count: number): readonly string[] {
-    const names: string[] = [];
-    for (let index = 1; names.length < count; index += 1) {
-      const name = replicaName(deployment, index);
-      if (this.#parts.state.vms.body(name) === undefined) names.push(name);
-    }
-    return names;
   }
 
   #add(record: DeploymentRecord): Entry {

@@ -5,7 +5,8 @@ import { toTimestamp } from '../../lib/clock.ts';
 import type { Deployment } from '../../schema/deployment.ts';
 import type { DryRun } from '../engine-api.ts';
 import type { DeploymentRecord } from '../records.ts';
-import type { Reconciler } from './reconciler.ts';
+import type { State } from '../state.ts';
+import { type Reconciler, replicaName } from './reconciler.ts';
 
 /** What is out of bounds in a request. */
 export function boundsOf(request: {
@@ -55,4 +56,14 @@ export function viewOf({
     created_at: toTimestamp(record.createdAtMs),
     updated_at: toTimestamp(record.updatedAtMs),
   };
+}
+
+/** The names that so many new replicas would get. */
+export function freeNames(state: State, deployment: string, count: number): readonly string[] {
+  const names: string[] = [];
+  for (let index = 1; names.length < count; index += 1) {
+    const name = replicaName(deployment, index);
+    if (state.vms.body(name) === undefined) names.push(name);
+  }
+  return names;
 }

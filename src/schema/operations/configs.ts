@@ -1,0 +1,52 @@
+// schema, operations: the configs of VMs.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { ConfigEnvelopeSchema, ConfigHistorySchema, ConfigPatchSchema } from '../config-patch.ts';
+import { DRY_RUN, errors, type Operation } from './operation.ts';
+
+export const CONFIG_OPERATIONS = {
+  getVMConfig: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}/config',
+    tags: ['vm', 'config'],
+    summary: 'Get VM configuration',
+    answers: {
+      200: { description: 'VM configuration', schema: ConfigEnvelopeSchema },
+      ...errors(404, 500),
+    },
+  },
+  updateVMConfig: {
+    method: 'PATCH',
+    path: '/api/v1/vms/{name}/config',
+    tags: ['vm', 'config'],
+    summary: 'Update VM configuration',
+    description:
+      'One new version, which the next start uses. With If-Match (or expected_version) only on that version.',
+    query: [DRY_RUN],
+    headers: ['if-match'],
+    request: { schema: ConfigPatchSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'Configuration updated', schema: ConfigEnvelopeSchema },
+      ...errors(400, 404, 409, 412, 413, 500, 503),
+    },
+  },
+  getVMConfigHistory: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}/config/history',
+    tags: ['vm', 'config'],
+    summary: 'Get VM configuration history',
+    description: 'Newest first, the current version included.',
+    query: [
+      {
+        name: 'limit',
+        description: '0 or absent: all that are kept',
+        schema: Type.Integer({ minimum: 0 }),
+      },
+    ],
+    answers: {
+      200: { description: 'Configuration history', schema: ConfigHistorySchema },
+      ...errors(400, 404, 500),
+    },
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,0 +1,73 @@
+// schema, operations: what an operation is made of, and the pieces that several share.
+
+import { type TSchema, Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { ErrorSchema } from '../error.ts';
+
+export interface QueryParameter {
+  readonly name: string;
+  readonly description: string;
+  readonly schema: TSchema;
+}
+
+export interface OperationAnswer {
+  readonly description: string;
+  readonly schema?: TSchema;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, { description: string; schema: TSchema }>>;
+}
+
+export interface Operation {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Parameters in braces: /api/v1/vms/{name}. */
+  readonly path: string;
+  readonly tags: readonly string[];
+  readonly summary: string;
+  readonly description?: string;
+  readonly query?: readonly QueryParameter[];
+  /** Request headers that the operation looks at, in lower case. */
+  readonly headers?: readonly string[];
+  readonly request?: { readonly schema: TSchema; readonly bytesMax: number };
+  readonly answers: Readonly<Record<number, OperationAnswer>>;
+}
+
+const ERROR_TEXTS = {
+  400: 'Bad request',
+  401: 'API key missing or wrong',
+  403: 'Client address not allowed',
+  404: 'Not found',
+  408: 'What was waited for has not happened yet; it goes on',
+  409: 'Conflict',
+  412: 'The config has another version than expected',
+  413: 'Body too large',
+  500: 'Internal error',
+  503: 'Too much at once, or shutting down; try again later',
+} as const;
+
+/** The error answers of an operation; those of access are everybody's. */
+export function errors(...statuses: (keyof typeof ERROR_TEXTS)[]): Record<number, OperationAnswer> {
+  const all = [...statuses, 401, 403] as const;
+  return Object.fromEntries(
+    all.map((status) => [status, { description: ERROR_TEXTS[status], schema: ErrorSchema }]),
+  );
+}
+
+/** How far a client wants to wait. */
+export const WAIT: readonly QueryParameter[] = [
+  {
+    name: 'wait',
+    description: 'accepted (on disk), running, or ready (its health check passes)',
+    schema: Type.String(),
+  },
+  {
+    name: 'timeout',
+    description: 'Longest wait in milliseconds; 408 after it, while the operation goes on',
+    schema: Type.Integer({ minimum: 0, maximum: LIMITS.waitTimeoutMaxMs }),
+  },
+];
+
+export const DRY_RUN: QueryParameter = {
+  name: 'dry_run',
+  description: 'true tells what would be done or refused, and does nothing',
+  schema: Type.Boolean(),
+};

@@ -1,0 +1,48 @@
+// schema, operations: the daemon itself.
+
+import { Type } from 'typebox';
+import { HealthSchema, SystemInfoSchema, SystemStatusSchema } from '../system.ts';
+import { errors, type Operation } from './operation.ts';
+
+export const SYSTEM_OPERATIONS = {
+  getHealth: {
+    method: 'GET',
+    path: '/healthz',
+    tags: ['health'],
+    summary: 'Health check',
+    answers: {
+      200: { description: 'Service is healthy', schema: HealthSchema },
+      503: { description: 'The state cannot be written', schema: HealthSchema },
+    },
+  },
+  getOpenAPI: {
+    method: 'GET',
+    path: '/openapi',
+    tags: ['system'],
+    summary: 'This document',
+    answers: {
+      200: { description: 'OpenAPI document', schema: Type.Object({}) },
+      ...errors(),
+    },
+  },
+  getSystemInfo: {
+    method: 'GET',
+    path: '/api/v1/system/info',
+    tags: ['system'],
+    summary: 'Get system information',
+    answers: {
+      200: { description: 'System information', schema: SystemInfoSchema },
+      ...errors(500),
+    },
+  },
+  getSystemStatus: {
+    method: 'GET',
+    path: '/api/v1/system/status',
+    tags: ['status'],
+    summary: 'System status summary',
+    answers: {
+      200: { description: 'Current VM count and resource usage', schema: SystemStatusSchema },
+      ...errors(500, 503),
+    },
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,0 +1,114 @@
+// schema, operations: VMs.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { DryRunSchema } from '../dry-run.ts';
+import { CreateVmSchema, VM_STATUSES, VmSchema } from '../vm.ts';
+import { DRY_RUN, errors, type Operation, type OperationAnswer, WAIT } from './operation.ts';
+
+const vmAnswer = (description: string): OperationAnswer => ({ description, schema: VmSchema });
+
+export const VM_OPERATIONS = {
+  listVMs: {
+    method: 'GET',
+    path: '/api/v1/vms',
+    tags: ['vm'],
+    summary: 'List VMs',
+    query: [
+      {
+        name: 'status',
+        description: `Any of ${VM_STATUSES.join(', ')}; repeated or separated by commas`,
+        schema: Type.String(),
+      },
+      { name: 'runtime', description: 'Equal, ignoring case', schema: Type.String() },
+      { name: 'plugin', description: 'Equal, ignoring case', schema: Type.String() },
+      { name: 'q', description: 'Part of name, address or runtime', schema: Type.String() },
+      {
+        name: 'sort',
+        description: 'name, status, runtime, created_at (default) or updated_at',
+        schema: Type.String(),
+      },
+      { name: 'order', description: 'asc (default) or desc', schema: Type.String() },
+      {
+        name: 'limit',
+        description: '0 answers no VMs but the count',
+        schema: Type.Integer({ minimum: 0 }),
+      },
+      { name: 'offset', description: 'VMs to skip', schema: Type.Integer({ minimum: 0 }) },
+    ],
+    answers: {
+      200: {
+        description: 'Array of VMs',
+        schema: Type.Array(VmSchema),
+        headers: {
+          'X-Total-Count': {
+            description: 'Matching VMs before limit and offset',
+            schema: Type.Integer(),
+          },
+        },
+      },
+      ...errors(400, 500),
+    },
+  },
+  createVM: {
+    method: 'POST',
+    path: '/api/v1/vms',
+    tags: ['vm'],
+    summary: 'Create VM',
+    description: 'Answers when the hypervisor runs and its control socket answered.',
+    query: [...WAIT, DRY_RUN],
+    request: { schema: CreateVmSchema, bytesMax: LIMITS.manifestBytesMax },
+    answers: {
+      200: { description: 'What would be done (dry_run=true)', schema: DryRunSchema },
+      201: vmAnswer('VM created'),
+      202: vmAnswer('VM accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 413, 500, 503),
+    },
+  },
+  getVMByName: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}',
+    tags: ['vm'],
+    summary: 'Fetch VM by name',
+    answers: { 200: vmAnswer('VM'), ...errors(404, 500) },
+  },
+  destroyVM: {
+    method: 'DELETE',
+    path: '/api/v1/vms/{name}',
+    tags: ['vm'],
+    summary: 'Destroy VM',
+    answers: { 204: { description: 'Deleted' }, ...errors(404, 409, 500, 503) },
+  },
+  startVM: {
+    method: 'POST',
+    path: '/api/v1/vms/{name}/start',
+    tags: ['vm'],
+    summary: 'Start a stopped VM',
+    query: WAIT,
+    answers: {
+      200: vmAnswer('VM started'),
+      202: vmAnswer('Start accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 500, 503),
+    },
+  },
+  stopVM: {
+    method: 'POST',
+    path: '/api/v1/vms/{name}/stop',
+    tags: ['vm'],
+    summary: 'Stop a running VM',
+    description: 'The guest is asked to power off first. Stopping a stopped VM changes nothing.',
+    answers: { 200: vmAnswer('VM stopped'), ...errors(404, 409, 500, 503) },
+  },
+  restartVM: {
+    method: 'POST',
+    path: '/api/v1/vms/{name}/restart',
+    tags: ['vm'],
+    summary: 'Restart a VM',
+    query: WAIT,
+    answers: {
+      200: vmAnswer('VM restarted'),
+      202: vmAnswer('Restart accepted (wait=accepted)'),
+      ...errors(400, 404, 408, 409, 500, 503),
+    },
+  },
+} as const satisfies Record<string, Operation>;
