@@ -115,7 +115,14 @@ size_t workload_describe(char *buffer, size_t size);
 // Host and port of base_url; false when there is none.
 bool workload_address(const char **host, uint16_t *port, const char **prefix);
 
-// ---- http.c
+// ---- health.c
+
+typedef void (*health_callback)(bool success);
+// Asks GET prefix + endpoint; 2xx is success. Calls back once, unless one is under way already.
+void health_probe(const char *host, uint16_t port, const char *prefix, const char *endpoint,
+                  health_callback done);
+
+// ---- http.c, relay.c
 
 void http_listen(void);
 // Serves one connection. A trusted one came over the channel and may use /agent/*.

@@ -1,60 +1,29 @@
-// guest: the HTTP server: health, the log as a stream, and everything below /v1 handed to the
-// workload. One request for each connection. A connection is a descriptor: TCP or a stream of the
+// guest: the HTTP server: health and the log as a stream; everything else below /v1 is handed to
+// relay.c. One request for each connection. A connection is a descriptor: TCP or a stream of the
 // channel, which alone may use /agent.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "http.h"
 
 #define CONNECTIONS_MAX 64
-#define HEAD_BYTES_MAX 16384
-#define RELAY_BYTES (HEAD_BYTES_MAX + 4096)
 #define BODY_BYTES_MAX (4 * 1024 * 1024)
 #define HEAD_TIMEOUT_MS 10000
 #define WRITE_TIMEOUT_MS 30000
-#define RELAY_IDLE_MS 300000
 #define HEARTBEAT_MS 15000
 #define BACKLOG 64
-
-enum mode { READING, RECEIVING, ANSWERING, RELAYING, STREAMING };
-
-// What was read on one side and not yet written on the other.
-struct flow {
-  char *data;
-  size_t start, end;
-  bool ended;   // no more will be read
-  bool closed;  // the other side was told so
-};
-
-struct connection {
-  bool used, trusted, head_only;
-  enum mode mode;
-  struct source client;
-  struct source backend;
-  bool has_backend, backend_connected;
-  char *in;
-  size_t in_length;
-  char *body;  // RECEIVING
-  size_t body_length, body_expected;
-  struct flow up, down;  // to the workload, to the client
-  uint64_t next_line;    // STREAMING
-};
 
 static struct connection connections[CONNECTIONS_MAX];
 static struct source listener;
 
-static void pump(struct connection *connection);
-
-static void close_connection(void *context) {
+void close_connection(void *context) {
   struct connection *connection = context;
   loop_cancel(close_connection, connection);
   loop_remove(&connection->client);
@@ -72,16 +41,11 @@ static void close_connection(void *context) {
 
 // ---- answers
 
-static bool flow_init(struct flow *flow, size_t size) {
-  flow->data = malloc(size);
-  return flow->data != NULL;
-}
-
 static void answer(struct connection *connection, int status, const char *reason, const char *type,
                    const char *body) {
   connection->mode = ANSWERING;
   size_t length = strlen(body);
-  if (connection->down.data == NULL && !flow_init(&connection->down, RELAY_BYTES)) {
+  if (connection->down.data == NULL && !flow_init(&connection->down)) {
     close_connection(connection);
     return;
   }
@@ -97,11 +61,10 @@ static void answer(struct connection *connection, int status, const char *reason
   }
   down->ended = true;
   loop_timer(WRITE_TIMEOUT_MS, close_connection, connection);
-  pump(connection);
+  relay_pump(connection);
 }
 
-static void answer_error(struct connection *connection, int status, const char *reason,
-                         const char *why) {
+void answer_error(struct connection *connection, int status, const char *reason, const char *why) {
   char body[512];
   snprintf(body, sizeof body, "{\"error\":\"%s\"}", why);
   answer(connection, status, reason, "application/json", body);
@@ -129,160 +92,6 @@ static void answer_info(struct connection *connection) {
   answer(connection, 200, "OK", "application/json", body);
 }
 
-// ---- the request's head
-
-// The value of a header, copied and closed with a NUL; false when it is not there.
-static bool header(const char *head, const char *name, char *value, size_t size) {
-  size_t name_length = strlen(name);
-  for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
-    line += 2;
-    if (strncasecmp(line, name, name_length) != 0 || line[name_length] != ':') continue;
-    const char *start = line + name_length + 1;
-    while (*start == ' ' || *start == '\t') start++;
-    size_t length = strcspn(start, "\r");
-    if (length >= size) length = size - 1;
-    memcpy(value, start, length);
-    value[length] = '\0';
-    return true;
-  }
-  return false;
-}
-
-static bool is_hop_header(const char *line, bool upgrades) {
-  static const char *const names[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
-  }
-  return !upgrades && strncasecmp(line, "connection:", 11) == 0;
-}
-
-// Writes the head that the workload gets. Returns its length, 0 when it does not fit.
-static size_t rewrite_head(const char *head, const char *method, const char *path, char *out,
-                           size_t size) {
-  const char *host, *prefix;
-  char value[64];
-  uint16_t port;
-  workload_address(&host, &port, &prefix);
-  bool upgrades = header(head, "Upgrade", value, sizeof value);
-  const char *rest = path[0] == '\0' ? "/" : path;
-  int length = snprintf(out, size, "%s %s%s%s HTTP/1.1\r\nHost: %s:%u\r\n%s", method, prefix,
-                        rest[0] == '?' ? "/" : "", rest, host, port,
-                        upgrades ? "" : "Connection: close\r\n");
-  if (length < 0 || (size_t)length >= size) return 0;
-  size_t used = (size_t)length;
-  const char *line = strstr(head, "\r\n") + 2;
-  while (strncmp(line, "\r\n", 2) != 0) {
-    size_t line_length = strcspn(line, "\r") + 2;
-    if (!is_hop_header(line, upgrades)) {
-      if (used + line_length + 2 >= size) return 0;
-      memcpy(out + used, line, line_length);
-      used += line_length;
-    }
-    line += line_length;
-  }
-  memcpy(out + used, "\r\n", 2);
-  return used + 2;
-}
-
-// ---- relaying
-
-static void fill(struct flow *flow, int fd, bool *broken) {
-  if (flow->ended || flow->end == RELAY_BYTES) return;
-  ssize_t count = read(fd, flow->data + flow->end, RELAY_BYTES - flow->end);
-  if (count > 0) flow->end += (size_t)count;
-  else if (count == 0) flow->ended = true;
-  else if (errno != EAGAIN) *broken = true;
-}
-
-static void drain(struct flow *flow, int fd, bool *broken) {
-  while (flow->start < flow->end) {
-    ssize_t count = send(fd, flow->data + flow->start, flow->end - flow->start, MSG_NOSIGNAL);
-    if (count < 0) {
-      if (errno != EAGAIN) *broken = true;
-      return;
-    }
-    flow->start += (size_t)count;
-  }
-  flow->start = flow->end = 0;
-  if (flow->ended && !flow->closed) {
-    flow->closed = true;
-    shutdown(fd, SHUT_WR);
-  }
-}
-
-static uint32_t wanted(const struct flow *in, const struct flow *out) {
-  bool reads = in->data != NULL && !in->ended && in->end < RELAY_BYTES;
-  return (reads ? EPOLLIN : 0) | (out->start < out->end ? EPOLLOUT : 0);
-}
-
-// Moves what can be moved and says what to wait for.
-static void pump(struct connection *connection) {
-  bool broken = false;
-  struct flow *up = &connection->up, *down = &connection->down;
-  if (connection->mode == RELAYING && connection->backend_connected) {
-    fill(up, connection->client.fd, &broken);
-    fill(down, connection->backend.fd, &broken);
-    drain(up, connection->backend.fd, &broken);
-  }
-  drain(down, connection->client.fd, &broken);
-  if (broken || (down->ended && down->closed)) return close_connection(connection);
-  if (connection->mode == RELAYING) {
-    loop_timer(RELAY_IDLE_MS, close_connection, connection);
-    if (connection->backend_connected) loop_change(&connection->backend, wanted(down, up));
-    loop_change(&connection->client, connection->backend_connected ? wanted(up, down) : 0);
-  } else {
-    // Reading goes on so that the client's end is seen; what it still sends is of no use.
-    loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
-  }
-}
-
-static void on_backend(void *context, uint32_t events) {
-  struct connection *connection = context;
-  if (!connection->backend_connected) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(connection->backend.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0 || (events & EPOLLERR)) {
-      loop_remove(&connection->backend);
-      close(connection->backend.fd);
-      connection->has_backend = false;
-      answer_error(connection, 502, "Bad Gateway", "the workload does not accept connections");
-      return;
-    }
-    connection->backend_connected = true;
-  }
-  pump(connection);
-}
-
-static void relay(struct connection *connection, const char *method, const char *path,
-                  size_t head_length) {
-  const char *host, *prefix;
-  uint16_t port;
-  if (!workload_address(&host, &port, &prefix)) {
-    return answer_error(connection, 502, "Bad Gateway", "there is no workload");
-  }
-  struct flow *up = &connection->up;
-  if (!flow_init(up, RELAY_BYTES) || !flow_init(&connection->down, RELAY_BYTES)) {
-    return close_connection(connection);
-  }
-  size_t rest = connection->in_length - head_length;
-  up->end = rewrite_head(connection->in, method, path, up->data, RELAY_BYTES - rest);
-  if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
-  memcpy(up->data + up->end, connection->in + head_length, rest);
-  up->end += rest;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  inet_pton(AF_INET, host, &to.sin_addr);
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return answer_error(connection, 502, "Bad Gateway", "no socket to the workload");
-  connection->mode = RELAYING;
-  connection->has_backend = true;
-  int result = connect(fd, (struct sockaddr *)&to, sizeof to);
-  loop_add(&connection->backend, fd, EPOLLOUT, on_backend, connection);
-  loop_change(&connection->client, 0);
-  loop_timer(RELAY_IDLE_MS, close_connection, connection);
-  if (result < 0 && errno != EINPROGRESS) on_backend(connection, EPOLLERR);
-}
-
 // ---- the log as a stream
 
 static void send_lines(struct connection *connection) {
@@ -299,7 +108,7 @@ static void send_lines(struct connection *connection) {
     down->end += (size_t)snprintf(down->data + down->end, RELAY_BYTES - down->end, "\"}\n\n");
     connection->next_line = line->number + 1;
   }
-  pump(connection);
+  relay_pump(connection);
 }
 
 static void heartbeat(void *context) {
@@ -309,12 +118,12 @@ static void heartbeat(void *context) {
   if (down->end > 0) return close_connection(connection);
   down->end = (size_t)snprintf(down->data, RELAY_BYTES, ": heartbeat\n\n");
   loop_timer(HEARTBEAT_MS, heartbeat, connection);
-  pump(connection);
+  relay_pump(connection);
 }
 
 static void stream_log(struct connection *connection, const char *query) {
   const char *tail = strstr(query, "tail=");
-  if (!flow_init(&connection->down, RELAY_BYTES)) return close_connection(connection);
+  if (!flow_init(&connection->down)) return close_connection(connection);
   connection->mode = STREAMING;
   connection->next_line = tail != NULL ? log_tail(strtoull(tail + 5, NULL, 10)) : 0;
   struct flow *down = &connection->down;
@@ -353,7 +162,7 @@ static void receive_body(struct connection *connection) {
 
 static void take_manifest(struct connection *connection, size_t head_length) {
   char value[32];
-  bool has_length = header(connection->in, "Content-Length", value, sizeof value);
+  bool has_length = head_value(connection->in, "Content-Length", value, sizeof value);
   size_t expected = has_length ? strtoul(value, NULL, 10) : 0;
   size_t rest = connection->in_length - head_length;
   if (expected == 0 || expected > BODY_BYTES_MAX || rest > expected) {
@@ -400,7 +209,7 @@ static void route(struct connection *connection, size_t head_length) {
     return stream_log(connection, target + path_length);
   }
   if (strncmp(target, "/v1", 3) == 0 && (path_length == 3 || target[3] == '/')) {
-    return relay(connection, method, target + 3, head_length);
+    return relay_begin(connection, method, target + 3, head_length);
   }
   if (connection->trusted && strncmp(target, "/agent/", 7) == 0) {
     return route_agent(connection, method, target, head_length);
@@ -438,10 +247,10 @@ static void on_client(void *context, uint32_t events) {
       return receive_body(connection);
     case RELAYING:
       if (events & (EPOLLHUP | EPOLLERR)) return close_connection(connection);
-      return pump(connection);
+      return relay_pump(connection);
     case ANSWERING:
     case STREAMING:
-      if (events & EPOLLOUT) pump(connection);
+      if (events & EPOLLOUT) relay_pump(connection);
       if (connection->used && (events & (EPOLLIN | EPOLLHUP))) discard(connection);
       if (connection->used && connection->mode == STREAMING && connection->down.end == 0) {
         send_lines(connection);

@@ -2,13 +2,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,7 +24,6 @@
 #define CHECK_FAST_MS 100
 #define CHECK_START_MS 1000
 #define CHECK_SLOW_MS 5000
-#define CHECK_TIMEOUT_MS 5000
 #define START_BUDGET_MS 120000
 
 enum state { NONE, WAITING, STARTING, RUNNING, BACKOFF, FAILED, STOPPED };
@@ -62,11 +59,6 @@ static struct output outputs[2] = {{.name = "stdout"}, {.name = "stderr"}};
 
 // -1 until the first check has ended.
 static int healthy = -1;
-static struct {
-  struct source source;
-  int fd;
-  bool sent;
-} check = {.fd = -1};
 
 static void start(void *context);
 static void check_health(void *context);
@@ -334,20 +326,7 @@ static int start_budget_ms(void) {
   return given && member->number < 1e9 ? (int)member->number : START_BUDGET_MS;
 }
 
-static void check_ended(bool success);
-
-static void check_timed_out(void *context) {
-  (void)context;
-  check_ended(false);
-}
-
 static void check_ended(bool success) {
-  loop_cancel(check_timed_out, NULL);
-  if (check.fd >= 0) {
-    loop_remove(&check.source);
-    close(check.fd);
-    check.fd = -1;
-  }
   if (workload.pid <= 0) return;
   int64_t age_ms = now_ms() - workload.started_ms;
   if (success) {
@@ -362,39 +341,14 @@ static void check_ended(bool success) {
   loop_timer(pause_ms, check_health, NULL);
 }
 
-static void on_check(void *context, uint32_t events) {
-  char text[512];
-  (void)context;
-  if (!check.sent) {
-    int length = snprintf(text, sizeof text, "GET %s%.300s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n",
-                          workload.prefix, endpoint(), workload.host, workload.port);
-    if ((events & EPOLLERR) || write(check.fd, text, (size_t)length) != length) return check_ended(false);
-    check.sent = true;
-    loop_change(&check.source, EPOLLIN);
-    return;
-  }
-  ssize_t count = read(check.fd, text, sizeof text - 1);
-  if (count < 0 && errno == EAGAIN) return;
-  // "HTTP/1.1 2xx": nine characters, then the class.
-  check_ended(count > 9 && strncmp(text, "HTTP/1.", 7) == 0 && text[9] == '2');
-}
-
 static void check_health(void *context) {
   (void)context;
-  if (workload.pid <= 0 || check.fd >= 0) return;
+  if (workload.pid <= 0) return;
   if (endpoint()[0] == '\0') {
     workload.state = RUNNING;
     return;
   }
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(workload.port)};
-  inet_pton(AF_INET, workload.host, &to.sin_addr);
-  check.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (check.fd < 0) return check_ended(false);
-  check.sent = false;
-  int result = connect(check.fd, (struct sockaddr *)&to, sizeof to);
-  loop_add(&check.source, check.fd, EPOLLOUT, on_check, NULL);
-  loop_timer(CHECK_TIMEOUT_MS, check_timed_out, NULL);
-  if (result < 0 && errno != EINPROGRESS) check_ended(false);
+  health_probe(workload.host, workload.port, workload.prefix, endpoint(), check_ended);
 }
 
 size_t workload_describe(char *buffer, size_t size) {

@@ -1,0 +1,169 @@
+// guest: a request handed to the workload: its head rewritten, then bytes both ways until both sides
+// have ended. What one side has not taken yet is bounded, and the other side is not read meanwhile.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "http.h"
+
+#define RELAY_IDLE_MS 300000
+
+bool head_value(const char *head, const char *name, char *value, size_t size) {
+  size_t name_length = strlen(name);
+  for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
+    line += 2;
+    if (strncasecmp(line, name, name_length) != 0 || line[name_length] != ':') continue;
+    const char *start = line + name_length + 1;
+    while (*start == ' ' || *start == '\t') start++;
+    size_t length = strcspn(start, "\r");
+    if (length >= size) length = size - 1;
+    memcpy(value, start, length);
+    value[length] = '\0';
+    return true;
+  }
+  return false;
+}
+
+static bool is_hop_header(const char *line, bool upgrades) {
+  static const char *const names[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
+  }
+  return !upgrades && strncasecmp(line, "connection:", 11) == 0;
+}
+
+// Writes the head that the workload gets. Returns its length, 0 when it does not fit.
+static size_t rewrite_head(const char *head, const char *method, const char *path, char *out,
+                           size_t size) {
+  const char *host, *prefix;
+  char value[64];
+  uint16_t port;
+  workload_address(&host, &port, &prefix);
+  bool upgrades = head_value(head, "Upgrade", value, sizeof value);
+  const char *rest = path[0] == '\0' ? "/" : path;
+  int length = snprintf(out, size, "%s %s%s%s HTTP/1.1\r\nHost: %s:%u\r\n%s", method, prefix,
+                        rest[0] == '?' ? "/" : "", rest, host, port,
+                        upgrades ? "" : "Connection: close\r\n");
+  if (length < 0 || (size_t)length >= size) return 0;
+  size_t used = (size_t)length;
+  const char *line = strstr(head, "\r\n") + 2;
+  while (strncmp(line, "\r\n", 2) != 0) {
+    size_t line_length = strcspn(line, "\r") + 2;
+    if (!is_hop_header(line, upgrades)) {
+      if (used + line_length + 2 >= size) return 0;
+      memcpy(out + used, line, line_length);
+      used += line_length;
+    }
+    line += line_length;
+  }
+  memcpy(out + used, "\r\n", 2);
+  return used + 2;
+}
+
+bool flow_init(struct flow *flow) {
+  flow->data = malloc(RELAY_BYTES);
+  return flow->data != NULL;
+}
+
+static void fill(struct flow *flow, int fd, bool *broken) {
+  if (flow->ended || flow->end == RELAY_BYTES) return;
+  ssize_t count = read(fd, flow->data + flow->end, RELAY_BYTES - flow->end);
+  if (count > 0) flow->end += (size_t)count;
+  else if (count == 0) flow->ended = true;
+  else if (errno != EAGAIN) *broken = true;
+}
+
+static void drain(struct flow *flow, int fd, bool *broken) {
+  while (flow->start < flow->end) {
+    ssize_t count = send(fd, flow->data + flow->start, flow->end - flow->start, MSG_NOSIGNAL);
+    if (count < 0) {
+      if (errno != EAGAIN) *broken = true;
+      return;
+    }
+    flow->start += (size_t)count;
+  }
+  flow->start = flow->end = 0;
+  if (flow->ended && !flow->closed) {
+    flow->closed = true;
+    shutdown(fd, SHUT_WR);
+  }
+}
+
+static uint32_t wanted(const struct flow *in, const struct flow *out) {
+  bool reads = in->data != NULL && !in->ended && in->end < RELAY_BYTES;
+  return (reads ? EPOLLIN : 0) | (out->start < out->end ? EPOLLOUT : 0);
+}
+
+void relay_pump(struct connection *connection) {
+  bool broken = false;
+  struct flow *up = &connection->up, *down = &connection->down;
+  if (connection->mode == RELAYING && connection->backend_connected) {
+    fill(up, connection->client.fd, &broken);
+    fill(down, connection->backend.fd, &broken);
+    drain(up, connection->backend.fd, &broken);
+  }
+  drain(down, connection->client.fd, &broken);
+  if (broken || (down->ended && down->closed)) return close_connection(connection);
+  if (connection->mode == RELAYING) {
+    loop_timer(RELAY_IDLE_MS, close_connection, connection);
+    if (connection->backend_connected) loop_change(&connection->backend, wanted(down, up));
+    loop_change(&connection->client, connection->backend_connected ? wanted(up, down) : 0);
+  } else {
+    // Reading goes on so that the client's end is seen; what it still sends is of no use.
+    loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
+  }
+}
+
+static void on_backend(void *context, uint32_t events) {
+  struct connection *connection = context;
+  if (!connection->backend_connected) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(connection->backend.fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error != 0 || (events & EPOLLERR)) {
+      loop_remove(&connection->backend);
+      close(connection->backend.fd);
+      connection->has_backend = false;
+      answer_error(connection, 502, "Bad Gateway", "the workload does not accept connections");
+      return;
+    }
+    connection->backend_connected = true;
+  }
+  relay_pump(connection);
+}
+
+void relay_begin(struct connection *connection, const char *method, const char *path,
+                 size_t head_length) {
+  const char *host, *prefix;
+  uint16_t port;
+  if (!workload_address(&host, &port, &prefix)) {
+    return answer_error(connection, 502, "Bad Gateway", "there is no workload");
+  }
+  struct flow *up = &connection->up;
+  if (!flow_init(up) || !flow_init(&connection->down)) {
+    return close_connection(connection);
+  }
+  size_t rest = connection->in_length - head_length;
+  up->end = rewrite_head(connection->in, method, path, up->data, RELAY_BYTES - rest);
+  if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
+  memcpy(up->data + up->end, connection->in + head_length, rest);
+  up->end += rest;
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  inet_pton(AF_INET, host, &to.sin_addr);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return answer_error(connection, 502, "Bad Gateway", "no socket to the workload");
+  connection->mode = RELAYING;
+  connection->has_backend = true;
+  int result = connect(fd, (struct sockaddr *)&to, sizeof to);
+  loop_add(&connection->backend, fd, EPOLLOUT, on_backend, connection);
+  loop_change(&connection->client, 0);
+  loop_timer(RELAY_IDLE_MS, close_connection, connection);
+  if (result < 0 && errno != EINPROGRESS) on_backend(connection, EPOLLERR);
+}
