@@ -82,21 +82,25 @@ async function buildPrograms(tell) {
   return built.length === 0 ? alreadyThere('all there') : `built ${built.join(', ')}`;
 }
 
+/** What is run by name: volantd and volar. */
+const PROGRAMS = ['main.js', 'cli/main.js'];
+
 const NO_THROW = { throwIfNoEntry: false };
 
 async function compile(tell) {
   const inputs = ['src', 'tsconfig.json', 'package-lock.json'];
   const value = digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
   const dist = join(PROJECT_ROOT, 'dist');
-  if (isFresh('compile', value, [join(dist, 'main.js')])) return alreadyThere('all there');
+  const programs = PROGRAMS.map((program) => join(dist, program));
+  if (isFresh('compile', value, programs)) return alreadyThere('all there');
   tell('TypeScript');
   // Into an empty directory: a file whose source is gone must not stay behind.
   rmSync(dist, { recursive: true, force: true });
   const compiler = join(PROJECT_ROOT, 'node_modules/.bin/tsc');
   await run(compiler, ['-p', 'tsconfig.json'], { cwd: PROJECT_ROOT });
-  chmodSync(join(dist, 'main.js'), 0o755);
+  for (const program of programs) chmodSync(program, 0o755);
   remember('compile', value);
-  return 'compiled the daemon into dist/';
+  return 'compiled the daemon and volar into dist/';
 }
 
 /** The kernel that guests boot: the host's own when it fits, else a package that is only unpacked. */

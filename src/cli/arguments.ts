@@ -1,0 +1,83 @@
+// cli: texts of the command line into values. Only their form is checked: what may be asked for is
+// the daemon's to say.
+
+import { readFile } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { UsageError } from './exit.ts';
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** `500ms`, `30s`, `2m`, `1h`; a number alone is seconds. */
+export function parseDurationMs(text: string): number {
+  const [, number = '', unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  if (number === '') throw new UsageError(`${text} is no duration: write 500ms, 30s or 2m`);
+  return Math.round(Number(number) * (UNITS_MS[unit] ?? 1000));
+}
+
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${text} is not a whole number`);
+  return Number(text);
+}
+
+/** `128`, `128M`, `2G`: MiB. */
+export function parseMemoryMb(text: string): number {
+  const [, number = '', unit = 'm'] = /^(\d{1,9})(m|g)?$/.exec(text.toLowerCase()) ?? [];
+  if (number === '') throw new UsageError(`${text} is no amount of memory: write 512, 512M or 2G`);
+  return Number(number) * (unit === 'g' ? 1024 : 1);
+}
+
+/** Collects an option that may be given again and again. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}
+
+/** `name=value`, repeated. */
+export function parsePairs(pairs: readonly string[] = []): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      if (at < 1) throw new UsageError(`${pair} is not of the form name=value`);
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}
+
+/** A file, or standard input for `-`. */
+export async function readText(file: string, stdin: Readable): Promise<string> {
+  if (file !== '-') {
+    try {
+      return await readFile(file, 'utf8');
+    } catch (error) {
+      throw new UsageError(`${file} cannot be read: ${(error as Error).message}`);
+    }
+  }
+  const chunks: Buffer[] = [];
+  for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+export function parseJson(text: string, whence: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${whence} is not JSON: ${(error as Error).message}`);
+  }
+}
+
+export function asObject(value: unknown, whence: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    return value as Record<string, unknown>;
+  }
+  throw new UsageError(`${whence} is not a JSON object`);
+}
+
+/** A file with one JSON object. */
+export async function readObject(file: string, stdin: Readable): Promise<Record<string, unknown>> {
+  return asObject(parseJson(await readText(file, stdin), file), file);
+}
+
+/** A config as a file has it: alone, or in the envelope that `vms config get --raw` prints. */
+export async function readConfig(file: string, stdin: Readable): Promise<Record<string, unknown>> {
+  const content = await readObject(file, stdin);
+  return 'config' in content ? asObject(content['config'], `${file}: config`) : content;
+}

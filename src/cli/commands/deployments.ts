@@ -1,0 +1,157 @@
+// cli, commands: `volar deployments`.
+
+import { writeFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import type { CreateDeploymentRequest, Deployment } from '../../client/types.ts';
+import { parseCount, readConfig } from '../arguments.ts';
+import type { Shell, ShellMaker } from '../shell.ts';
+import type { Column, Facts } from '../table.ts';
+import { showRows } from '../watch.ts';
+import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
+
+const COLUMNS: readonly Column<Deployment>[] = [
+  { title: 'NAME', of: ({ name }) => name },
+  { title: 'STATUS', of: ({ status }) => status },
+  { title: 'DESIRED', of: ({ desired_replicas }) => desired_replicas },
+  { title: 'READY', of: ({ ready_replicas }) => ready_replicas },
+  { title: 'UPDATED', of: ({ updated_replicas }) => updated_replicas },
+  { title: 'REVISION', of: ({ revision }) => revision },
+];
+
+const deletedDeployment = (last: Deployment): Deployment => ({ ...last, status: 'deleted' });
+
+interface CreateFlags extends WaitFlags {
+  readonly config: string;
+  readonly replicas: number;
+  readonly maxUnavailable?: number;
+  readonly dryRun?: true;
+}
+
+export function addDeployments(program: Command, shells: ShellMaker): void {
+  const deployments = program
+    .command('deployments')
+    .alias('deployment')
+    .description('numbers of VMs of one config');
+  addQueries(deployments, shells);
+  addCreate(deployments, shells);
+  addScale(deployments, shells);
+  deployments
+    .command('delete')
+    .alias('rm')
+    .description('delete deployments and their VMs')
+    .argument('<deployment...>', 'names')
+    .action(
+      shells.action(async (shell, names) => {
+        for (const name of names) {
+          await shell.progress(`Deleting ${name}`, shell.client.deployments.delete(name));
+          shell.say({ name, deleted: true }, `${name}  deleted`);
+        }
+      }),
+    );
+}
+
+function addQueries(deployments: Command, shells: ShellMaker): void {
+  deployments
+    .command('list')
+    .alias('ls')
+    .description('list deployments')
+    .option('-w, --watch', 'go on, and print each deployment that changes')
+    .action(
+      shells.action<{ watch?: true }>(async (shell, _args, { watch }) => {
+        const list = () => shell.client.deployments.list();
+        const keyOf = ({ name }: Deployment) => name;
+        const watched = { list, keyOf, columns: COLUMNS, gone: deletedDeployment };
+        await showRows(shell, watch, watched, 'No deployments.');
+      }),
+    );
+  deployments
+    .command('get')
+    .description('show one deployment')
+    .argument('<deployment>', 'name')
+    .option('-w, --watch', 'go on, and print it whenever it changes, until it is deleted')
+    .option('--output <file>', 'write it to a file, as JSON')
+    .action(
+      shells.action<{ watch?: true; output?: string }>(async (shell, [name = ''], flags) => {
+        const deployment = await shell.client.deployments.get(name);
+        if (flags.output !== undefined) {
+          await writeFile(flags.output, `${JSON.stringify(deployment, null, 2)}\n`);
+          return shell.note(`${name} written to ${flags.output}`);
+        }
+        if (flags.watch !== true) return printDeployment(shell, deployment);
+        const list = async () =>
+          (await shell.client.deployments.list()).filter((other) => other.name === name);
+        const keyOf = ({ name: key }: Deployment) => key;
+        const watched = { list, keyOf, columns: COLUMNS, gone: deletedDeployment };
+        await showRows(shell, true, { ...watched, untilGone: true }, '');
+      }),
+    );
+}
+
+function addCreate(deployments: Command, shells: ShellMaker): void {
+  const create = deployments
+    .command('create')
+    .description('create a deployment')
+    .argument('<name>', 'lower-case letters, digits and "-"')
+    .requiredOption('--config <file>', 'config of its VMs, as JSON; "-" is standard input')
+    .option('--replicas <count>', 'how many VMs', parseCount, 1)
+    .option('--max-unavailable <count>', 'VMs that a roll-out may take away at once', parseCount)
+    .option('--dry-run', 'say what would be done, and do nothing');
+  addWaitOptions(create).action(
+    shells.action<CreateFlags>(async (shell, [name = ''], flags) => {
+      const { replicas, maxUnavailable } = flags;
+      const config = await readConfig(flags.config, shell.streams.stdin);
+      const request: CreateDeploymentRequest = {
+        name,
+        replicas,
+        config,
+        ...(maxUnavailable === undefined ? {} : { max_unavailable: maxUnavailable }),
+      };
+      const { client } = shell;
+      if (flags.dryRun) return shell.printJson(await client.deployments.planCreate(request));
+      const work = client.deployments.create(request, toWaitOptions(flags));
+      sayCounts(shell, await shell.progress(`Creating ${name}`, work));
+    }),
+  );
+}
+
+function addScale(deployments: Command, shells: ShellMaker): void {
+  const scale = deployments
+    .command('scale')
+    .description('change the number of VMs')
+    .argument('<deployment>', 'name')
+    .argument('<replicas>', 'how many VMs', parseCount)
+    .option('--dry-run', 'say what would be done, and do nothing');
+  addWaitOptions(scale).action(
+    shells.action<WaitFlags & { dryRun?: true }>(async (shell, [name = '', count], flags) => {
+      const replicas = Number(count);
+      const { deployments: api } = shell.client;
+      if (flags.dryRun) return shell.printJson(await api.planPatch(name, { replicas }));
+      const work = api.scale(name, replicas, toWaitOptions(flags));
+      sayCounts(shell, await shell.progress(`Scaling ${name}`, work));
+    }),
+  );
+}
+
+function sayCounts(shell: Shell, deployment: Deployment): void {
+  const { name, ready_replicas, desired_replicas } = deployment;
+  shell.say(deployment, `${name}  ${ready_replicas} of ${desired_replicas} ready`);
+}
+
+function printDeployment(shell: Shell, deployment: Deployment): void {
+  const facts: Facts = [
+    ['name', deployment.name],
+    ['status', deployment.status],
+    ['replicas', `${deployment.ready_replicas} of ${deployment.desired_replicas} ready`],
+    ['updated replicas', deployment.updated_replicas],
+    ['revision', deployment.revision],
+    ['plugin', deployment.config.plugin],
+    ...(deployment.conditions ?? []).map(
+      ({ type, status, reason, message }) =>
+        [type.toLowerCase(), `${status ? 'yes' : 'no'}, ${reason}: ${message}`] as const,
+    ),
+    ['VMs', deployment.replicas?.join(' ')],
+    ['created', deployment.created_at],
+    ['updated', deployment.updated_at],
+  ];
+  shell.printFacts(deployment, facts);
+}

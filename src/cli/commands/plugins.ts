@@ -1,0 +1,115 @@
+// cli, commands: `volar plugins`.
+
+import type { Command } from 'commander';
+import type { VolantClient } from '../../client/client.ts';
+import { ApiError } from '../../client/errors.ts';
+import type { Manifest } from '../../client/types.ts';
+import { UsageError } from '../exit.ts';
+import { readManifest } from '../manifest-file.ts';
+import type { ShellMaker } from '../shell.ts';
+import type { Column } from '../table.ts';
+import { showRows } from '../watch.ts';
+
+const COLUMNS: readonly Column<Manifest>[] = [
+  { title: 'NAME', of: ({ name }) => name },
+  { title: 'VERSION', of: ({ version }) => version },
+  { title: 'ENABLED', of: ({ enabled }) => (enabled ? 'yes' : 'no') },
+  { title: 'RUNTIME', of: ({ runtime }) => runtime },
+];
+
+/** Manifests that are asked for at once. */
+const REQUESTS_MAX = 8;
+
+interface InstallFlags {
+  readonly manifest?: string;
+  readonly url?: string;
+}
+
+export function addPlugins(program: Command, shells: ShellMaker): void {
+  const plugins = program
+    .command('plugins')
+    .alias('plugin')
+    .description('descriptions of what runs in VMs');
+  addQueries(plugins, shells);
+  plugins
+    .command('install')
+    .description('install a plugin, or replace the one of its name')
+    .argument('[file or URL]', 'its manifest, as JSON; "-" is standard input')
+    .option('--manifest <file>', 'the same, for a file')
+    .option('--url <url>', 'the same, for a URL')
+    .action(
+      shells.action<InstallFlags>(async (shell, [given], flags) => {
+        const source = given ?? flags.manifest ?? flags.url;
+        if (source === undefined) throw new UsageError('Name a manifest: a file or a URL');
+        const manifest = await readManifest(source, shell.streams.stdin);
+        await shell.client.plugins.install(manifest);
+        shell.say({ name: manifest.name, installed: true }, `${manifest.name}  installed`);
+      }),
+    );
+  for (const [command, enabled] of [['enable', true] as const, ['disable', false] as const]) {
+    plugins
+      .command(command)
+      .description(enabled ? 'let VMs be created of it' : 'let no more VMs be created of it')
+      .argument('<plugin>', 'name')
+      .action(
+        shells.action(async (shell, [name = '']) => {
+          await shell.client.plugins.setEnabled(name, enabled);
+          shell.say({ name, enabled }, `${name}  ${command}d`);
+        }),
+      );
+  }
+  plugins
+    .command('remove')
+    .alias('rm')
+    .description('remove a plugin; its VMs keep what they have')
+    .argument('<plugin>', 'name')
+    .action(
+      shells.action(async (shell, [name = '']) => {
+        await shell.client.plugins.remove(name);
+        shell.say({ name, removed: true }, `${name}  removed`);
+      }),
+    );
+}
+
+function addQueries(plugins: Command, shells: ShellMaker): void {
+  plugins
+    .command('list')
+    .alias('ls')
+    .description('list plugins')
+    .option('-w, --watch', 'go on, and print each plugin that changes')
+    .action(
+      shells.action<{ watch?: true }>(async (shell, _args, { watch }) => {
+        const list = () => manifestsOf(shell.client);
+        const keyOf = ({ name }: Manifest) => name;
+        const gone = (last: Manifest) => ({ ...last, version: 'removed' });
+        await showRows(shell, watch, { list, keyOf, columns: COLUMNS, gone }, 'No plugins.');
+      }),
+    );
+  plugins
+    .command('show')
+    .alias('get')
+    .description('print the manifest of a plugin, as JSON')
+    .argument('<plugin>', 'name')
+    .action(
+      shells.action(async (shell, [name = '']) =>
+        shell.printJson(await shell.client.plugins.get(name)),
+      ),
+    );
+}
+
+/** One that was removed after the names were listed is left out. */
+async function manifestsOf(client: VolantClient): Promise<readonly Manifest[]> {
+  const names = [...(await client.plugins.list())];
+  const manifests: Manifest[] = [];
+  const askNext = async (): Promise<void> => {
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
+      try {
+        manifests.push(await client.plugins.get(name));
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 404)) throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: REQUESTS_MAX }, askNext));
+  return manifests.sort((one, other) => (one.name < other.name ? -1 : 1));
+}

@@ -1,0 +1,61 @@
+// cli, commands: `volar system` and `volar version`.
+
+import type { Command } from 'commander';
+import { VERSION } from '../../lib/version.ts';
+import type { Shell, ShellMaker } from '../shell.ts';
+
+export function addSystem(program: Command, shells: ShellMaker): void {
+  const system = program.command('system').description('the daemon and its host');
+  system
+    .command('info')
+    .description('show the settings of the daemon and what it found on its host')
+    .action(shells.action(async (shell) => printFacts(shell, await shell.client.system.info())));
+  system
+    .command('status')
+    .description('show how busy the host is')
+    .action(
+      shells.action(async (shell) => {
+        const status = await shell.client.system.status();
+        shell.printFacts(status, [
+          ['status', status.status],
+          ['VMs', status.vm_count],
+          ['CPU', `${status.cpu_percent.toFixed(1)} %`],
+          ['memory', `${status.mem_percent.toFixed(1)} %`],
+        ]);
+      }),
+    );
+  system
+    .command('summary')
+    .description('count VMs and plugins')
+    .action(shells.action(async (shell) => printFacts(shell, await shell.client.system.summary())));
+  program
+    .command('version')
+    .description('print the versions of volar and of the daemon')
+    .action(shells.action(printVersions));
+}
+
+/** The daemon may be away: its version is then said to be unknown, and that is no failure. */
+async function printVersions(shell: Shell): Promise<void> {
+  let daemon: string | null = null;
+  let why = '';
+  try {
+    daemon = (await shell.client.system.info()).version;
+  } catch (error) {
+    why = error instanceof Error ? ` (${error.message})` : '';
+  }
+  shell.say({ volar: VERSION, daemon }, `volar ${VERSION}\nvolantd ${daemon ?? `unknown${why}`}`);
+}
+
+/** Objects in it as `name=value`, so that each fact is one line. */
+function printFacts(shell: Shell, facts: object): void {
+  const lines = Object.entries(facts).map(([name, value]) => [name, textOf(value)] as const);
+  shell.printFacts(facts, lines);
+}
+
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return value.map(textOf).join('; ');
+  if (typeof value !== 'object' || value === null) return String(value ?? '-');
+  return Object.entries(value)
+    .map(([name, member]) => `${name}=${textOf(member)}`)
+    .join(' ');
+}

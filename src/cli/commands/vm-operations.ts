@@ -1,0 +1,83 @@
+// cli, commands: `vms operations` and `vms call`: what a workload can do by its own OpenAPI document,
+// and doing it.
+
+import type { Command } from 'commander';
+import { ApiError, toApiError } from '../../client/errors.ts';
+import type { Call } from '../../client/http.ts';
+import { collect, parseDurationMs, parsePairs, readText } from '../arguments.ts';
+import {
+  fillPath,
+  findOperation,
+  operationsOf,
+  type WorkloadOperation,
+} from '../openapi-operations.ts';
+import type { Shell, ShellMaker } from '../shell.ts';
+import type { Column } from '../table.ts';
+
+const COLUMNS: readonly Column<WorkloadOperation>[] = [
+  { title: 'OPERATION', of: ({ id }) => id },
+  { title: 'METHOD', of: ({ method }) => method },
+  { title: 'PATH', of: ({ path }) => path },
+  { title: 'SUMMARY', of: ({ summary }) => summary },
+];
+
+interface CallFlags {
+  readonly param?: readonly string[];
+  readonly query?: readonly string[];
+  readonly body?: string;
+  readonly bodyFile?: string;
+  readonly timeout: number;
+}
+
+export function addVmOperations(vms: Command, shells: ShellMaker): void {
+  vms
+    .command('operations')
+    .description('list what the workload of a VM can do, by its OpenAPI document')
+    .argument('<vm>', 'name')
+    .action(
+      shells.action(async (shell, [name = '']) => {
+        const operations = operationsOf(await shell.client.vms.openapi(name));
+        shell.printRows(operations, COLUMNS, 'No operations.');
+      }),
+    );
+  vms
+    .command('call')
+    .description('call an operation of the workload of a VM')
+    .argument('<vm>', 'name')
+    .argument('<operation>', 'operationId, or METHOD:PATH')
+    .option('--param <name=value>', 'parameter of the path; may be repeated', collect)
+    .option('--query <name=value>', 'parameter of the query; may be repeated', collect)
+    .option('--body <json>', 'body of the request')
+    .option('--body-file <file>', 'body of the request; "-" is standard input')
+    .option('--timeout <duration>', 'wait no longer for the answer', parseDurationMs, 60_000)
+    .action(
+      shells.action<CallFlags>(async (shell, [name = '', wanted = ''], flags) => {
+        const operation = findOperation(operationsOf(await shell.client.vms.openapi(name)), wanted);
+        const body = await bodyOf(shell, flags);
+        const path = fillPath(operation.path, parsePairs(flags.param));
+        const work = shell.client.agent.request(name, `v1${path}`, {
+          method: operation.method as Call['method'],
+          query: parsePairs(flags.query),
+          timeoutMs: flags.timeout,
+          ...(body === undefined ? {} : { body, headers: { 'Content-Type': 'application/json' } }),
+        });
+        await printAnswer(shell, await shell.progress(`Calling ${wanted}`, work));
+      }),
+    );
+}
+
+async function bodyOf(shell: Shell, { body, bodyFile }: CallFlags): Promise<string | undefined> {
+  return bodyFile === undefined ? body : readText(bodyFile, shell.streams.stdin);
+}
+
+/** The body as it is. A status of an error is the end of the command, with the body said. */
+async function printAnswer(shell: Shell, answer: Response): Promise<void> {
+  if (answer.status >= 400) {
+    const error = await toApiError(answer);
+    const { body } = error;
+    if (typeof body === 'string' && body !== '') shell.note(body.trimEnd());
+    throw new ApiError(error.status, body);
+  }
+  const text = await answer.text();
+  if (text !== '') shell.print(text.trimEnd());
+}

@@ -1,0 +1,72 @@
+// cli, commands: `vms list` and `vms get`.
+
+import { type Command, Option } from 'commander';
+import { ApiError } from '../../client/errors.ts';
+import type { VmQuery, VmStatus } from '../../client/types.ts';
+import { collect, parseCount } from '../arguments.ts';
+import type { ShellMaker } from '../shell.ts';
+import { showRows, watchRows } from '../watch.ts';
+import { deletedVm, printVm, VM_COLUMNS } from './vm-rows.ts';
+
+interface ListFlags extends Omit<VmQuery, 'status' | 'q'> {
+  readonly status?: readonly VmStatus[];
+  readonly search?: string;
+  readonly watch?: true;
+}
+
+export function addVmQueries(vms: Command, shells: ShellMaker): void {
+  vms
+    .command('list')
+    .alias('ls')
+    .description('list VMs')
+    .option('--status <status>', 'only VMs in this status; may be repeated', collect)
+    .option('--plugin <name>', 'only VMs of this plugin')
+    .option('--runtime <name>', 'only VMs of this runtime')
+    .option('--search <text>', 'only VMs with this in name, address or runtime')
+    .addOption(
+      new Option('--sort <key>', 'order of the rows').choices([
+        'name',
+        'status',
+        'runtime',
+        'created_at',
+        'updated_at',
+      ]),
+    )
+    .addOption(new Option('--order <order>', 'direction').choices(['asc', 'desc']))
+    .option('--limit <count>', 'at most so many', parseCount)
+    .option('--offset <count>', 'leave out so many', parseCount)
+    .option('-w, --watch', 'go on, and print each VM that changes')
+    .action(
+      shells.action<ListFlags>(async (shell, _args, { watch, search, ...rest }) => {
+        const query = { ...rest, ...(search === undefined ? {} : { q: search }) };
+        const list = async () => (await shell.client.vms.list(query)).vms;
+        const columns = VM_COLUMNS;
+        const keyOf = ({ id }: { id: number }) => String(id);
+        await showRows(shell, watch, { list, keyOf, columns, gone: deletedVm }, 'No VMs.');
+      }),
+    );
+  vms
+    .command('get')
+    .description('show one VM')
+    .argument('<vm>', 'name')
+    .option('-w, --watch', 'go on, and print it whenever it changes, until it is deleted')
+    .action(
+      shells.action<{ watch?: true }>(async (shell, [name = ''], { watch }) => {
+        if (watch !== true) return printVm(shell, await shell.client.vms.get(name));
+        let seen = false;
+        const list = async () => {
+          try {
+            const vm = await shell.client.vms.get(name);
+            seen = true;
+            return [vm];
+          } catch (error) {
+            if (seen && error instanceof ApiError && error.status === 404) return [];
+            throw error;
+          }
+        };
+        const keyOf = ({ id }: { id: number }) => String(id);
+        const watched = { list, keyOf, columns: VM_COLUMNS, gone: deletedVm, untilGone: true };
+        await watchRows(shell, watched);
+      }),
+    );
+}

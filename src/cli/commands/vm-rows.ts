@@ -1,0 +1,40 @@
+// cli, commands: how VMs are shown, in tables and one by one.
+
+import type { Vm } from '../../client/types.ts';
+import type { Shell } from '../shell.ts';
+import type { Column, Facts } from '../table.ts';
+
+export const VM_COLUMNS: readonly Column<Vm>[] = [
+  { title: 'NAME', of: (vm) => vm.name },
+  { title: 'STATUS', of: (vm) => vm.status },
+  { title: 'PLUGIN', of: (vm) => vm.plugin },
+  { title: 'ADDRESS', of: (vm) => vm.ip_address },
+  { title: 'MAC', of: (vm) => vm.mac_address },
+  { title: 'CPU', of: (vm) => vm.cpu_cores },
+  { title: 'MIB', of: (vm) => vm.memory_mb },
+];
+
+/** The row of a VM that is no longer there. */
+export function deletedVm({ pid: _, ...vm }: Vm): Vm {
+  return { ...vm, status: 'deleted' };
+}
+
+export function printVm(shell: Shell, vm: Vm): void {
+  const facts: Facts = [
+    ['name', vm.name],
+    ['status', vm.status],
+    ['plugin', vm.plugin],
+    ['runtime', vm.runtime],
+    ['address', vm.ip_address],
+    ['mac', vm.mac_address],
+    ['cpu', vm.cpu_cores],
+    ['memory', `${vm.memory_mb} MiB`],
+    ['pid', vm.pid],
+    ['vsock cid', vm.vsock_cid],
+    ['console', vm.serial_socket],
+    ['kernel arguments', vm.kernel_cmdline],
+    ['created', vm.created_at],
+    ['updated', vm.updated_at],
+  ];
+  shell.printFacts(vm, facts);
+}

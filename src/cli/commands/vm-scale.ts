@@ -1,0 +1,54 @@
+// cli, commands: `vms scale`: another size of one VM, or another number of a deployment's VMs.
+
+import type { Command } from 'commander';
+import { parseCount, parseMemoryMb } from '../arguments.ts';
+import { UsageError } from '../exit.ts';
+import type { ShellMaker } from '../shell.ts';
+
+interface ScaleFlags {
+  readonly cpu?: number;
+  readonly memory?: number;
+  readonly restart?: true;
+  readonly replicas?: number;
+}
+
+export function addVmScale(vms: Command, shells: ShellMaker): void {
+  vms
+    .command('scale')
+    .description('change the size of a VM, or the replicas of a deployment')
+    .argument('<vm>', 'name')
+    .option('--cpu <count>', 'vCPUs', parseCount)
+    .option('--memory <MiB>', 'memory, such as 512 or 2G', parseMemoryMb)
+    .option('--restart', 'restart the VM, which makes the new size take effect')
+    .option('--replicas <count>', 'replicas of the deployment of this name', parseCount)
+    .action(
+      shells.action<ScaleFlags>(async (shell, [name = ''], { cpu, memory, restart, replicas }) => {
+        const sized = cpu !== undefined || memory !== undefined;
+        if (!sized && replicas === undefined) {
+          throw new UsageError('Say what to change: --cpu, --memory or --replicas');
+        }
+        if (sized) {
+          const resources = {
+            ...(cpu === undefined ? {} : { cpu_cores: cpu }),
+            ...(memory === undefined ? {} : { memory_mb: memory }),
+          };
+          const envelope = await shell.client.configs.update(name, { resources });
+          const { cpu_cores, memory_mb } = envelope.config.resources ?? {};
+          const size = `${cpu_cores} vCPU, ${memory_mb} MiB`;
+          const later =
+            envelope.pending_restart && !restart ? '; takes effect at the next start' : '';
+          shell.say(envelope, `${name}  ${size} in version ${envelope.version}${later}`);
+        }
+        if (sized && restart) {
+          const vm = await shell.progress(`Restarting ${name}`, shell.client.vms.restart(name));
+          shell.say(vm, `${name}  ${vm.status}`);
+        }
+        if (replicas !== undefined) {
+          const work = shell.client.deployments.scale(name, replicas);
+          const deployment = await shell.progress(`Scaling ${name}`, work);
+          const { ready_replicas, desired_replicas } = deployment;
+          shell.say(deployment, `${name}  ${ready_replicas} of ${desired_replicas} ready`);
+        }
+      }),
+    );
+}

@@ -1,0 +1,24 @@
+// cli, commands: `volar vms`, joined from one file for each kind of thing that is done with VMs.
+
+import type { Command } from 'commander';
+import type { ShellMaker } from '../shell.ts';
+import { addVmConfig } from './vm-config.ts';
+import { addVmConsole } from './vm-console.ts';
+import { addVmCreate } from './vm-create.ts';
+import { addVmLifecycle } from './vm-lifecycle.ts';
+import { addVmLogs } from './vm-logs.ts';
+import { addVmOperations } from './vm-operations.ts';
+import { addVmQueries } from './vm-queries.ts';
+import { addVmScale } from './vm-scale.ts';
+
+export function addVms(program: Command, shells: ShellMaker): void {
+  const vms = program.command('vms').alias('vm').description('virtual machines');
+  addVmQueries(vms, shells);
+  addVmCreate(vms, shells);
+  addVmLifecycle(vms, shells);
+  addVmScale(vms, shells);
+  addVmConfig(vms, shells);
+  addVmLogs(vms, shells);
+  addVmConsole(vms, shells);
+  addVmOperations(vms, shells);
+}

@@ -1,0 +1,89 @@
+// cli: how a command ends: the exit status, and what is said about a failure and its remedy.
+
+import { CommanderError } from 'commander';
+import { ApiError, ConnectionError, RequestTimeoutError } from '../client/errors.ts';
+
+/** Exit statuses; docs/volar.md promises them. */
+export const EXIT = {
+  ok: 0,
+  /** Refused by the daemon, or failed. */
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  /** What is there does not allow it: a name that is taken, a status, another version. */
+  conflict: 4,
+  unreachable: 5,
+  timeout: 6,
+} as const;
+
+/** What was typed cannot be meant. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface Failure {
+  readonly exit: number;
+  /** Already told by who failed. */
+  readonly silent?: true;
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string>>;
+  /** What to do about it, as a sentence. */
+  readonly remedy?: string;
+}
+
+const REMEDIES: Readonly<Record<string, string>> = {
+  UNAUTHORIZED: 'Set VOLANT_API_KEY to the key of the daemon.',
+  ADDRESS_FORBIDDEN: 'Add this address to VOLANT_API_ALLOW_CIDR of the daemon.',
+  VM_NOT_FOUND: '`volar vms list` shows the VMs.',
+  PLUGIN_NOT_FOUND: '`volar plugins list` shows what is installed.',
+  DEPLOYMENT_NOT_FOUND: '`volar deployments list` shows the deployments.',
+  VM_NAME_TAKEN: 'Take another name, or change the VM with `volar apply`.',
+  DEPLOYMENT_NAME_TAKEN: 'Take another name, or change the deployment with `volar apply`.',
+  PLUGIN_DISABLED: '`volar plugins enable` makes it usable again.',
+  VERSION_MISMATCH: '`volar vms config get` shows the newest version; change that one.',
+  WAIT_TIMEOUT: '`volar vms get NAME --watch` shows how it goes on.',
+  KERNEL_MISSING: '`npm run setup` installs a guest kernel.',
+  HYPERVISOR_MISSING: '`npm run setup` installs a hypervisor.',
+  STORE_UNAVAILABLE: 'See the log of the daemon; a full disk is the usual cause.',
+  OVERLOADED: 'Try again in a moment.',
+};
+
+export function toFailure(error: unknown, baseUrl: string): Failure {
+  if (error instanceof ApiError) return fromApi(error);
+  if (error instanceof ConnectionError) return fromConnection(error, baseUrl);
+  const message = error instanceof Error ? error.message : String(error);
+  const plain = { message, details: {} };
+  if (error instanceof RequestTimeoutError) {
+    return { exit: EXIT.timeout, code: 'NO_ANSWER', ...plain };
+  }
+  if (error instanceof UsageError) return { exit: EXIT.usage, code: 'USAGE', ...plain };
+  if (error instanceof CommanderError) {
+    // Commander has printed it by now; help that was asked for is no failure.
+    const exit = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    return { exit, silent: true, code: 'USAGE', ...plain };
+  }
+  return { exit: EXIT.failed, code: 'FAILED', ...plain };
+}
+
+function fromApi({ status, code, message, details }: ApiError): Failure {
+  const remedy = REMEDIES[code];
+  const failure = { code, message, details, ...(remedy === undefined ? {} : { remedy }) };
+  if (status === 404) return { exit: EXIT.notFound, ...failure };
+  if (status === 409 || status === 412) return { exit: EXIT.conflict, ...failure };
+  if (status === 408 || status === 504) return { exit: EXIT.timeout, ...failure };
+  return { exit: EXIT.failed, ...failure };
+}
+
+function fromConnection(error: ConnectionError, baseUrl: string): Failure {
+  const failure = { exit: EXIT.unreachable, code: error.code ?? 'CONNECTION', details: {} };
+  // Only then is it sure that nobody listens; otherwise a connection was there and broke.
+  if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') {
+    return {
+      ...failure,
+      message: `No daemon answers at ${baseUrl}`,
+      remedy: 'Start one with `npm run up`, or name another with --api or VOLANT_API_BASE.',
+    };
+  }
+  return { ...failure, message: error.message };
+}

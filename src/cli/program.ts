@@ -1,0 +1,75 @@
+// cli: volar: its commands joined, its options, and how a call of it ends. Knows no process.
+
+import { Command } from 'commander';
+import { VERSION } from '../lib/version.ts';
+import { addApply } from './commands/apply.ts';
+import { addCompletion } from './commands/completion.ts';
+import { addDeployments } from './commands/deployments.ts';
+import { addEvents } from './commands/events.ts';
+import { addPlugins } from './commands/plugins.ts';
+import { addSystem } from './commands/system.ts';
+import { addVms } from './commands/vms.ts';
+import { EXIT, type Failure, toFailure } from './exit.ts';
+import { baseUrlOf, ShellMaker } from './shell.ts';
+import type { Environment, Streams } from './streams.ts';
+
+const AFTER_HELP = `
+Environment:
+  VOLANT_API_BASE  the API, where --api is not given
+  VOLANT_API_KEY   key of the API
+
+Exit status: 0 done, 1 refused or failed, 2 not understood, 3 not found, 4 conflict,
+5 no daemon, 6 took too long.`;
+
+export function createProgram(streams: Streams, environment: Environment): Command {
+  const program = new Command('volar')
+    .description('microVM fleets from the command line')
+    .version(VERSION, '-V, --version', 'print the version of volar')
+    .option('-a, --api <url>', 'the API: http://host:port or unix:/path')
+    .option('--json', 'print JSON, for programs')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => void streams.stdout.write(text),
+      writeErr: (text) => void streams.stderr.write(text),
+    })
+    .addHelpText('after', AFTER_HELP)
+    .showSuggestionAfterError()
+    .exitOverride();
+  const shells = new ShellMaker(streams, environment);
+  addVms(program, shells);
+  addDeployments(program, shells);
+  addPlugins(program, shells);
+  addEvents(program, shells);
+  addApply(program, shells);
+  addSystem(program, shells);
+  addCompletion(program, shells);
+  return program;
+}
+
+/** Runs one command line, without the program's own name, and resolves with its exit status. */
+export async function runCli(
+  words: readonly string[],
+  streams: Streams,
+  environment: Environment,
+): Promise<number> {
+  const program = createProgram(streams, environment);
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    const { api, json } = program.opts<{ api?: string; json?: true }>();
+    const failure = toFailure(error, baseUrlOf(environment, api));
+    if (failure.silent !== true) streams.stderr.write(renderFailure(failure, json === true));
+    return failure.exit;
+  }
+}
+
+function renderFailure({ code, message, details, remedy }: Failure, json: boolean): string {
+  if (json) return `${JSON.stringify({ error: message, code, details, remedy })}\n`;
+  const lines = [
+    `volar: ${message}`,
+    ...Object.entries(details).map(([name, what]) => `  ${name}: ${what}`),
+    ...(remedy === undefined ? [] : [remedy]),
+  ];
+  return `${lines.join('\n')}\n`;
+}

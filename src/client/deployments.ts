@@ -1,0 +1,68 @@
+// client: deployments, numbers of VMs of one config.
+
+import { type CallOptions, type Http, path } from './http.ts';
+import type {
+  CreateDeploymentRequest,
+  Deployment,
+  DryRun,
+  PatchDeploymentRequest,
+  WaitOptions,
+} from './types.ts';
+import { waitCall } from './wait.ts';
+
+const DEPLOYMENTS = '/api/v1/deployments';
+
+export class Deployments {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  /** By name. */
+  list(options?: CallOptions): Promise<readonly Deployment[]> {
+    return this.#http.json({ method: 'GET', path: DEPLOYMENTS, options });
+  }
+
+  get(name: string, options?: CallOptions): Promise<Deployment> {
+    return this.#http.json({ method: 'GET', path: path`/api/v1/deployments/${name}`, options });
+  }
+
+  /** The answer has the true counts, which may still be smaller than what was asked for. */
+  create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment> {
+    const call = { method: 'POST', path: DEPLOYMENTS, json: request } as const;
+    return this.#http.json({ ...call, ...waitCall(options) });
+  }
+
+  /** What create would do, or the error that it would answer. Changes nothing. */
+  planCreate(request: CreateDeploymentRequest, options?: CallOptions): Promise<DryRun> {
+    const query = { dry_run: true };
+    return this.#http.json({ method: 'POST', path: DEPLOYMENTS, query, json: request, options });
+  }
+
+  scale(name: string, replicas: number, options?: WaitOptions): Promise<Deployment> {
+    return this.patch(name, { replicas }, options);
+  }
+
+  /** Changes replicas, config (a roll-out) or both. */
+  patch(name: string, request: PatchDeploymentRequest, options?: WaitOptions): Promise<Deployment> {
+    const call = { method: 'PATCH', path: path`/api/v1/deployments/${name}` } as const;
+    return this.#http.json({ ...call, json: request, ...waitCall(options) });
+  }
+
+  /** What patch would do, or the error that it would answer. Changes nothing. */
+  planPatch(name: string, json: PatchDeploymentRequest, options?: CallOptions): Promise<DryRun> {
+    return this.#http.json({
+      method: 'PATCH',
+      path: path`/api/v1/deployments/${name}`,
+      query: { dry_run: true },
+      json,
+      options,
+    });
+  }
+
+  /** Resolves when none of its VMs is left. */
+  delete(name: string, options?: CallOptions): Promise<void> {
+    return this.#http.done({ method: 'DELETE', path: path`/api/v1/deployments/${name}`, options });
+  }
+}

@@ -1,0 +1,187 @@
+// client: events as something to iterate over. A lost connection is made again with the number of the
+// last event that was given out, so nothing is missed and nothing comes twice.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { ApiError, ConnectionError, toApiError } from './errors.ts';
+import { type Http, isConnectionTrouble } from './http.ts';
+import { backOffMs } from './retry.ts';
+import { readServerSentEvents, type ServerSentEvent } from './sse.ts';
+import type { EventFilter, VolantEvent } from './types.ts';
+
+export interface StreamOptions extends EventFilter {
+  readonly signal?: AbortSignal;
+  /** Told each time the stream is open, and each time it was lost and will be tried again. */
+  readonly onState?: (state: StreamState) => void;
+  /** Tries in a row that may fail after the stream was open once; 10 unless told. */
+  readonly reconnectsMax?: number;
+  /** No byte for so long means that the connection is lost; the daemon sends some every 15 s. */
+  readonly silenceMsMax?: number;
+}
+
+export type StreamState =
+  | { readonly state: 'open' }
+  | { readonly state: 'lost'; readonly error: Error; readonly pauseMs: number };
+
+const RECONNECTS_MAX = 10;
+const SILENCE_MS_MAX = 60_000;
+const PAUSES = { pauseMs: 250, pauseMsMax: 10_000 };
+
+export class Events {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  /**
+   * All events, until the loop is left or the signal aborts, which ends it without an error. RESYNC
+   * among them says that events are gone: list again, then go on. Rejects with ApiError when the
+   * daemon refuses, and with ConnectionError when the stream could not be had again.
+   */
+  all(options: StreamOptions = {}): AsyncGenerator<VolantEvent, void, undefined> {
+    return stream(this.#http, '/api/v1/events', options);
+  }
+
+  /** The same, for changes of VMs only. */
+  vms(options: StreamOptions = {}): AsyncGenerator<VolantEvent, void, undefined> {
+    return stream(this.#http, '/api/v1/events/vms', options);
+  }
+}
+
+async function* stream(
+  http: Http,
+  path: string,
+  options: StreamOptions,
+): AsyncGenerator<VolantEvent, void, undefined> {
+  const { signal, onState } = options;
+  const cursor: Cursor = { last: options.after ?? null, seen: false };
+  let wasOpen = false;
+  for (let failures = 0; !signal?.aborted; ) {
+    const connection = new Connection(http, path, options, cursor);
+    try {
+      const body = await connection.open();
+      if (wasOpen && cursor.last === null) yield ownResync();
+      [wasOpen, failures] = [true, 0];
+      onState?.({ state: 'open' });
+      yield* connection.read(body);
+      throw new ConnectionError('The event stream ended');
+    } catch (thrown) {
+      if (signal?.aborted) return;
+      const error = connection.explain(thrown);
+      failures += 1;
+      const most = wasOpen ? (options.reconnectsMax ?? RECONNECTS_MAX) : http.retry.attemptsMax - 1;
+      if (failures > most || !mayComeBack(error)) throw error;
+      const pauseMs = pauseBefore(error, failures);
+      onState?.({ state: 'lost', error, pauseMs });
+      await pause(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(ignoreAbort);
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+interface Cursor {
+  /** Number of the last event that was given out, or where to begin. */
+  last: number | null;
+  seen: boolean;
+}
+
+class Connection {
+  readonly #http: Http;
+  readonly #path: string;
+  readonly #options: StreamOptions;
+  readonly #cursor: Cursor;
+  readonly #controller = new AbortController();
+  readonly #onAbort = () => this.#controller.abort();
+  readonly #silenceMsMax: number;
+  #silence: NodeJS.Timeout | undefined;
+  #silent = false;
+
+  constructor(http: Http, path: string, options: StreamOptions, cursor: Cursor) {
+    this.#http = http;
+    this.#path = path;
+    this.#options = options;
+    this.#cursor = cursor;
+    this.#silenceMsMax = options.silenceMsMax ?? SILENCE_MS_MAX;
+    options.signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  async open(): Promise<ReadableStream<Uint8Array>> {
+    const { name, type, deployment } = this.#options;
+    const { last, seen } = this.#cursor;
+    const response = await this.#http.open({
+      method: 'GET',
+      path: this.#path,
+      query: { name, type, deployment, after: seen || last === null ? undefined : last },
+      headers: {
+        Accept: 'text/event-stream',
+        ...(seen ? { 'Last-Event-ID': String(last) } : {}),
+      },
+      options: { signal: this.#controller.signal },
+    });
+    if (response.status !== 200) throw await toApiError(response);
+    if (response.body === null) throw new ConnectionError('The event stream has no body');
+    return response.body;
+  }
+
+  async *read(body: ReadableStream<Uint8Array>): AsyncGenerator<VolantEvent, void, undefined> {
+    this.#heard();
+    for await (const event of readServerSentEvents(body, () => this.#heard())) {
+      const id = numberOf(event);
+      if (id !== null) {
+        this.#cursor.last = id;
+        this.#cursor.seen = true;
+      }
+      yield { ...(JSON.parse(event.data) as Omit<VolantEvent, 'id'>), id };
+    }
+  }
+
+  /** What was thrown while this connection was made or read. */
+  explain(thrown: unknown): Error {
+    if (this.#silent) {
+      return new ConnectionError(`The event stream was silent for ${this.#silenceMsMax} ms`);
+    }
+    if (thrown instanceof ApiError || thrown instanceof ConnectionError) return thrown;
+    if (isConnectionTrouble(thrown)) return new ConnectionError('The event stream broke', thrown);
+    return thrown instanceof Error ? thrown : new Error(String(thrown));
+  }
+
+  close(): void {
+    clearTimeout(this.#silence);
+    this.#options.signal?.removeEventListener('abort', this.#onAbort);
+    this.#controller.abort();
+  }
+
+  #heard(): void {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      this.#silent = true;
+      this.#controller.abort();
+    }, this.#silenceMsMax);
+  }
+}
+
+/** Without a number nothing can be asked for again, so the reader is told as the daemon would tell it. */
+function ownResync(): VolantEvent {
+  const message = 'The connection was lost before the first event; some may have been missed';
+  const timestamp = new Date().toISOString();
+  return { type: 'RESYNC', name: '', status: '', timestamp, message, id: null };
+}
+
+function numberOf({ id }: ServerSentEvent): number | null {
+  return id !== undefined && /^\d{1,15}$/.test(id) ? Number(id) : null;
+}
+
+function mayComeBack(error: Error): boolean {
+  return error instanceof ConnectionError || (error instanceof ApiError && error.status === 503);
+}
+
+function pauseBefore(error: Error, failures: number): number {
+  const asked = error instanceof ApiError ? error.retryAfterSeconds : undefined;
+  if (asked === undefined) return backOffMs(failures, PAUSES);
+  return Math.min(asked * 1000, PAUSES.pauseMsMax);
+}
+
+function ignoreAbort(error: unknown): void {
+  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
+}

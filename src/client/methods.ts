@@ -1,0 +1,49 @@
+// client: which method stands for which operation of the contract. A test holds it to the table of
+// operations, so an operation cannot be added without its method.
+
+import type { VolantClient } from './client.ts';
+
+type MethodOf<Group extends keyof VolantClient> =
+  `${Group}.${Extract<keyof VolantClient[Group], string>}`;
+
+/** The name of a method, such as `vms.create`. */
+export type MethodName = { [Group in keyof VolantClient]: MethodOf<Group> }[keyof VolantClient];
+
+/** Operation id -> method. */
+export const METHODS = {
+  getHealth: 'system.health',
+  getOpenAPI: 'system.openapi',
+  getSystemInfo: 'system.info',
+  getSystemStatus: 'system.status',
+  getSystemSummary: 'system.summary',
+  postMCPCommand: 'system.mcp',
+  streamEvents: 'events.all',
+  streamVMEvents: 'events.vms',
+  listVMs: 'vms.list',
+  createVM: 'vms.create',
+  getVMByName: 'vms.get',
+  destroyVM: 'vms.destroy',
+  startVM: 'vms.start',
+  stopVM: 'vms.stop',
+  restartVM: 'vms.restart',
+  getVMOpenAPI: 'vms.openapi',
+  getVMConfig: 'configs.get',
+  updateVMConfig: 'configs.update',
+  getVMConfigHistory: 'configs.history',
+  listDeployments: 'deployments.list',
+  createDeployment: 'deployments.create',
+  getDeployment: 'deployments.get',
+  scaleDeployment: 'deployments.scale',
+  deleteDeployment: 'deployments.delete',
+  listPlugins: 'plugins.list',
+  installPlugin: 'plugins.install',
+  getPlugin: 'plugins.get',
+  removePlugin: 'plugins.remove',
+  setPluginEnabled: 'plugins.setEnabled',
+  getVFIODeviceInfo: 'vfio.info',
+  validateVFIODevices: 'vfio.validate',
+  checkVFIOIOMMUGroups: 'vfio.iommuGroups',
+  bindVFIODevices: 'vfio.bind',
+  unbindVFIODevices: 'vfio.unbind',
+  getVFIOGroupPaths: 'vfio.groupPaths',
+} as const satisfies Readonly<Record<string, MethodName>>;

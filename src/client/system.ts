@@ -1,0 +1,44 @@
+// client: what the daemon tells about itself.
+
+import type { CallOptions, Http } from './http.ts';
+import type { McpAnswer, SystemInfo, SystemStatus, SystemSummary } from './types.ts';
+
+export class System {
+  readonly #http: Http;
+
+  constructor(http: Http) {
+    this.#http = http;
+  }
+
+  /** Needs no API key. Rejects with status 503 while the state cannot be written. */
+  health(options?: CallOptions): Promise<{ readonly status: string }> {
+    return this.#http.json({ method: 'GET', path: '/healthz', options });
+  }
+
+  info(options?: CallOptions): Promise<SystemInfo> {
+    return this.#http.json({ method: 'GET', path: '/api/v1/system/info', options });
+  }
+
+  status(options?: CallOptions): Promise<SystemStatus> {
+    return this.#http.json({ method: 'GET', path: '/api/v1/system/status', options });
+  }
+
+  summary(options?: CallOptions): Promise<SystemSummary> {
+    return this.#http.json({ method: 'GET', path: '/api/v1/system/summary', options });
+  }
+
+  /** The contract as an OpenAPI document. */
+  openapi(options?: CallOptions): Promise<Readonly<Record<string, unknown>>> {
+    return this.#http.json({ method: 'GET', path: '/openapi', options });
+  }
+
+  /** One command of POST /api/v1/mcp. A command that fails is an answer with `error`. */
+  mcp(
+    command: string,
+    params: Readonly<Record<string, unknown>> = {},
+    options?: CallOptions,
+  ): Promise<McpAnswer> {
+    const json = { command, params };
+    return this.#http.json({ method: 'POST', path: '/api/v1/mcp', json, options });
+  }
+}

@@ -1,0 +1,75 @@
+// client: where the daemon listens, and how a request gets there. TCP goes through the global fetch;
+// a unix socket, which fetch cannot reach, through node:http behind the same signature.
+
+import { request } from 'node:http';
+import { Readable } from 'node:stream';
+
+export interface FetchInit {
+  readonly method: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly signal: AbortSignal;
+}
+
+/** The part of the global fetch that the client uses; tests and proxies may bring their own. */
+export type Fetch = (url: string, init: FetchInit) => Promise<Response>;
+
+export interface Endpoint {
+  /** As it was given, for messages. */
+  readonly baseUrl: string;
+  readonly fetch: Fetch;
+  /** What stands before the path of a request. */
+  readonly httpOrigin: string;
+  /** The URL of a WebSocket. For a unix socket it is in the form that the package ws understands. */
+  webSocketUrl(path: string): string;
+}
+
+/** `http://host:port`, `https://...`, with a path before the API's if there is one, or `unix:/path`. */
+export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
+  if (baseUrl.startsWith('unix:')) {
+    const socketPath = baseUrl.slice('unix:'.length);
+    return {
+      baseUrl,
+      fetch: fetchGiven ?? fetchOverSocket(socketPath),
+      httpOrigin: 'http://localhost',
+      webSocketUrl: (path) => `ws+unix:${socketPath}:${path}`,
+    };
+  }
+  const { protocol } = new URL(baseUrl);
+  if (protocol !== 'http:' && protocol !== 'https:') {
+    throw new TypeError(`${baseUrl} begins with neither http:, https: nor unix:`);
+  }
+  const httpOrigin = baseUrl.replace(/\/+$/, '');
+  return {
+    baseUrl,
+    fetch: fetchGiven ?? fetch,
+    httpOrigin,
+    webSocketUrl: (path) => httpOrigin.replace(/^http/, 'ws') + path,
+  };
+}
+
+const STATUSES_WITHOUT_BODY = [204, 205, 304];
+
+function fetchOverSocket(socketPath: string): Fetch {
+  return (url, { method, headers, body, signal }) =>
+    new Promise((resolve, reject) => {
+      const { pathname, search } = new URL(url);
+      const sent = request({ socketPath, path: pathname + search, method, headers, signal });
+      sent.once('error', reject);
+      sent.once('response', (incoming) => {
+        const status = incoming.statusCode ?? 0;
+        const answerHeaders = new Headers();
+        for (const [name, values] of Object.entries(incoming.headersDistinct)) {
+          for (const value of values ?? []) answerHeaders.append(name, value);
+        }
+        const withoutBody = STATUSES_WITHOUT_BODY.includes(status);
+        if (withoutBody) incoming.resume();
+        // node:stream and the global Response name the same stream by two types.
+        const stream = withoutBody
+          ? null
+          : (Readable.toWeb(incoming) as ReadableStream<Uint8Array>);
+        resolve(new Response(stream, { status, headers: answerHeaders }));
+      });
+      sent.end(body);
+    });
+}
