@@ -7,9 +7,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { capture, Failure, findCommand, run, runMain } from './lib/command.mjs';
+import { findBusybox } from './lib/debian.mjs';
+import { labProblem, runInLab } from './lib/lab.mjs';
 import { PROJECT_ROOT } from './lib/paths.mjs';
 import { createProgress } from './lib/progress.mjs';
-import { setup } from './setup.mjs';
+import { guestKernel, setup } from './setup.mjs';
 
 const FILE_TIMEOUT_MS = 300_000;
 const OUTPUT = join(PROJECT_ROOT, '.build');
@@ -45,21 +47,41 @@ async function lint() {
 
 const bin = (name) => join(PROJECT_ROOT, 'node_modules/.bin', name);
 
-/** Test files by group. End-to-end tests make networks, so they get a network namespace. */
+/** Test files by group. End-to-end tests make networks, so they get a network namespace; those of the lab a machine. */
 function findTests(filters) {
   const wanted = readdirSync(TESTS, { recursive: true })
     .filter((path) => path.endsWith('.test.js'))
     .filter((path) => filters.length === 0 || filters.some((text) => path.includes(text)))
     .sort();
-  const isEndToEnd = (path) => path.startsWith('e2e/');
+  const below = (directory) => (path) => path.startsWith(`${directory}/`);
+  const isUnit = (path) => !below('e2e')(path) && !below('lab')(path);
+  const full = (path) => join(TESTS, path);
   return {
-    unit: wanted.filter((path) => !isEndToEnd(path)).map((path) => join(TESTS, path)),
-    endToEnd: wanted.filter(isEndToEnd).map((path) => join(TESTS, path)),
+    unit: wanted.filter(isUnit).map(full),
+    endToEnd: wanted.filter(below('e2e')).map(full),
+    lab: wanted.filter(below('lab')).map(full),
   };
 }
 
 /** Set by the first SIGINT or SIGTERM: what runs is ended, and nothing new is begun. */
 let interrupted = false;
+
+/** Adds up the counts that Node's own runner prints at its end. */
+function newCounter() {
+  const counts = { pass: 0, fail: 0, cancelled: 0, skipped: 0 };
+  return {
+    take(line) {
+      const match = COUNT.exec(line.replace(COLOURS, ''));
+      if (match !== null) counts[match[1]] += Number(match[2]);
+    },
+    result: (status) => ({
+      passed: counts.pass,
+      // A file that could not even be loaded, and a runner that was killed, are failures too.
+      failed: Math.max(counts.fail + counts.cancelled, status === 0 ? 0 : 1),
+      skipped: counts.skipped,
+    }),
+  };
+}
 
 /** Runs test files and resolves with their counts. Whatever they leave in their process group is killed. */
 function runTests(files, { prefix = [], concurrency }) {
@@ -72,7 +94,7 @@ function runTests(files, { prefix = [], concurrency }) {
     '--test-reporter=spec',
     ...files,
   ];
-  const counts = { pass: 0, fail: 0, cancelled: 0, skipped: 0 };
+  const counter = newCounter();
   const child = spawn(command, args, {
     cwd: PROJECT_ROOT,
     detached: true,
@@ -87,20 +109,14 @@ function runTests(files, { prefix = [], concurrency }) {
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   createInterface({ input: child.stdout }).on('line', (line) => {
     process.stdout.write(`${line}\n`);
-    const match = COUNT.exec(line.replace(COLOURS, ''));
-    if (match !== null) counts[match[1]] += Number(match[2]);
+    counter.take(line);
   });
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', killGroup);
     child.once('close', (status) => {
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-      resolve({
-        passed: counts.pass,
-        // A file that could not even be loaded, and a runner that was killed, are failures too.
-        failed: Math.max(counts.fail + counts.cancelled, status === 0 ? 0 : 1),
-        skipped: counts.skipped,
-      });
+      resolve(counter.result(status));
     });
   });
 }
@@ -137,11 +153,34 @@ async function runInNamespace(files) {
   }
 }
 
+/** Runs the files inside an emulated machine with KVM and an IOMMU. Without one they say what they lack. */
+async function runLabTests(files) {
+  const problem = labProblem();
+  if (problem !== null) {
+    process.stderr.write(`${problem}\n`);
+    return runTests(files, { concurrency: 1 });
+  }
+  const counter = newCounter();
+  const options = `--test --test-concurrency=1 --test-timeout=${FILE_TIMEOUT_MS} --test-reporter=spec`;
+  const requirement = process.env.VOLANT_TEST_REQUIRE ?? '';
+  const status = await runInLab({
+    command: `VOLANT_TEST_REQUIRE=${requirement} node ${options} ${files.join(' ')}`,
+    kernel: await guestKernel(),
+    busybox: findBusybox(),
+    onLine: (line) => {
+      process.stdout.write(`${line}\n`);
+      counter.take(line);
+    },
+  });
+  return counter.result(status);
+}
+
 async function testAll({ filters, withEndToEnd }) {
-  const { unit, endToEnd } = findTests(filters);
+  const { unit, endToEnd, lab } = findTests(filters);
   const groups = [
     { title: 'tests', files: unit, start: (files) => runTests(files, { concurrency: 2 }) },
     { title: 'end-to-end tests', files: withEndToEnd ? endToEnd : [], start: runInNamespace },
+    { title: 'tests in the lab', files: withEndToEnd ? lab : [], start: runLabTests },
   ];
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const { title, files, start } of groups.filter((group) => group.files.length > 0)) {

@@ -103,6 +103,48 @@ export const LIMITS = {
   idempotencyKeysMax: 10_000,
   idempotencyKeyCharactersMax: 200,
   idempotencyAnswerBytesMax: 65_536,
+  /** Requests, log streams and actions of clients that one VM's agent has at once. */
+  agentStreamsMax: 24,
+  /** A proxied request is ended when neither side sent anything for so long. */
+  agentProxyTimeoutMs: 120_000,
+  /** Largest request body that is handed to a guest. */
+  agentProxyBodyBytesMax: 1024 * 1024 * 1024,
+  /** An action without timeout_ms, and the longest that a manifest may ask for. */
+  actionTimeoutMs: 30_000,
+  actionTimeoutMaxMs: 120_000,
+  /** Largest answer of an action. */
+  actionAnswerBytesMax: 4 * 1024 * 1024,
+  /** A workload's OpenAPI document: from its agent, from a URL, and how large it may be. */
+  documentAgentTimeoutMs: 3_000,
+  documentFetchTimeoutMs: 10_000,
+  documentBytesMax: 4 * 1024 * 1024,
+  /** Records of plugin artifacts. */
+  artifactsMax: 10_000,
+  /** WebSockets at once, and how many of them may look at one console. */
+  webSocketsMax: 1024,
+  consoleViewersMax: 32,
+  /** What a new viewer of a console sees of the past. */
+  consoleReplayBytesMax: 64 * 1024,
+  /** Keys typed that a guest has not read yet. */
+  consoleInputBytesMax: 64 * 1024,
+  /** A WebSocket whose client is so far behind is closed. */
+  webSocketBacklogBytesMax: 1024 * 1024,
+  /** Longest line of a log as its agent sends it. */
+  logLineBytesMax: 64 * 1024,
+  /** An agent that falls silent may be the beginning of its VM's end: so long it is waited for. */
+  logEndGraceMs: 2_000,
+  /** One change of a device's driver, and how long a driver may take to show it. */
+  deviceTimeoutMs: 10_000,
+  deviceSettleMs: 1_000,
+  /** PCI devices that one request may name. */
+  devicesMax: 64,
+  /** Items of a list that an agent gets when it does not say how many, and the most that it may ask for. */
+  mcpPageDefault: 100,
+  mcpPageMax: 1_000,
+  /** JSON-RPC messages in one request; only the revision of 2025-03-26 knows of more than one. */
+  mcpBatchMax: 32,
+  /** Resources that one stream of an agent watches by name. */
+  mcpWatchedMax: 256,
   /** From SIGTERM until requests that still run are abandoned. */
   drainTimeoutMs: 20_000,
   /** Largest vCPU count and memory that a VM may ask for. */
@@ -146,6 +188,11 @@ export interface Config {
   readonly apiKey: string | null;
   readonly allowedNetworks: readonly Ipv4Network[];
   readonly corsOrigins: readonly string[];
+  /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any. */
+  readonly openapiHosts: readonly string[];
+  /** PCI devices that may be taken from the host, by address or vendor:device; empty is any. */
+  readonly vfioAllow: readonly string[];
+  readonly sysfsRoot: string;
   /** Four hex digits that tell this home's kernel objects from those of another daemon. */
   readonly hostTag: string;
 }
@@ -164,6 +211,9 @@ export class ConfigError extends Error {
     this.problems = problems;
   }
 }
+
+const DEVICE_PATTERN =
+  /^([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|[0-9a-f]{4}:([0-9a-f]{4}|\*))$/i;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -205,6 +255,14 @@ export function loadConfig(environment: Environment): Config {
       return parsed ?? [];
     }),
     corsOrigins: read.list('VOLANT_CORS_ORIGINS', ','),
+    openapiHosts: read.list('VOLANT_OPENAPI_HOSTS', ',').map((host) => host.toLowerCase()),
+    vfioAllow: read.list('VOLANT_VFIO_ALLOW', ',').map((pattern) => {
+      if (!DEVICE_PATTERN.test(pattern)) {
+        problems.push(`VOLANT_VFIO_ALLOW: ${pattern} is no PCI address, vendor:device or vendor:*`);
+      }
+      return pattern.toLowerCase();
+    }),
+    sysfsRoot: read.path('VOLANT_SYSFS_ROOT', '/sys'),
     hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),
   };
   const longestSocket = join(runtimeDirectory, '9999999999', 'serial.sock');

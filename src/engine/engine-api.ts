@@ -1,5 +1,6 @@
 // engine: what the engine offers to http, as types. http sees this and nothing behind it.
 
+import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
 import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
 import type {
   CreateDeploymentRequest,
@@ -7,9 +8,10 @@ import type {
   PatchDeploymentRequest,
 } from '../schema/deployment.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
+import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
-import type { HypervisorFacts } from './ports.ts';
+import type { AgentConnection, HypervisorFacts } from './ports.ts';
 import type { StoredEvent } from './records.ts';
 
 /** Ready JSON text of one VM; answers send it as it is. */
@@ -92,9 +94,72 @@ export interface PluginApi {
   /** Sorted. */
   list(): readonly string[];
   get(name: string): Manifest;
+  /** The manifest as guests may have it: PLUGIN_DISABLED when the plugin is. */
+  enabledManifest(name: string): Manifest;
   install(manifest: ManifestInput): Promise<void>;
   remove(name: string): Promise<void>;
   setEnabled(name: string, enabled: boolean): Promise<void>;
+}
+
+export interface ArtifactApi {
+  /** Newest version first; of all versions unless one is named. */
+  list(plugin: string, version?: string): readonly Artifact[];
+  /** ARTIFACT_NOT_FOUND. */
+  get(plugin: string, version: string, name: string): Artifact;
+  /** Replaces the record of the same version and name. The plugin need not be installed. */
+  put(plugin: string, input: ArtifactInput): Promise<void>;
+  /** No error when there is nothing. */
+  remove(plugin: string, version?: string): Promise<void>;
+}
+
+/** How an action of a manifest is asked of its VM's agent. */
+export interface ActionCall {
+  readonly agent: AgentConnection;
+  readonly method: string;
+  readonly path: string;
+  readonly timeoutMs: number;
+}
+
+export interface AgentApi {
+  /** The channel to a VM's agent. VM_NOT_FOUND, VM_STATE_CONFLICT, AGENT_UNREACHABLE. */
+  connection(vmName: string): AgentConnection;
+  /** Besides the errors of connection(): ACTION_NOT_FOUND, PLUGIN_DISABLED. */
+  action(vmName: string, plugin: string, action: string): ActionCall;
+}
+
+/** Somebody who looks at a console. */
+export interface ConsoleViewer {
+  /** In order. The first is what the guest printed last. The bytes must be copied before returning. */
+  onOutput(bytes: Uint8Array): void;
+  /** Once, the last call: the guest has ended, or its console could not be reached. */
+  onEnd(reason: 'ended' | 'failed'): void;
+}
+
+export interface ConsoleSession {
+  /** The bytes are kept until the guest has read them. false: it does not read, they were not taken. */
+  write(bytes: Uint8Array): boolean;
+  /** The viewer is called no more. */
+  leave(): void;
+}
+
+export interface ConsoleApi {
+  /** The viewer is called only after this has returned. VM_NOT_FOUND, VM_STATE_CONFLICT, OVERLOADED. */
+  attach(vmName: string, viewer: ConsoleViewer): ConsoleSession;
+}
+
+export interface DeviceApi {
+  /** BODY_INVALID, DEVICE_NOT_FOUND. */
+  info(address: string): Promise<DeviceInfo>;
+  /** Tells every problem; rejects only when it could not look. */
+  validate(check: DevicesCheck): Promise<DevicesValid>;
+  /** Whole groups, by number. BODY_INVALID, DEVICE_NOT_FOUND, VFIO_UNAVAILABLE. */
+  groups(addresses: readonly string[]): Promise<readonly IommuGroup[]>;
+  /** All or none. Those that are bound already stay so. */
+  bind(addresses: readonly string[]): Promise<readonly string[]>;
+  /** Gives back to the drivers that they had. DEVICE_OWNED for what a VM has. */
+  unbind(addresses: readonly string[]): Promise<readonly string[]>;
+  /** /dev/vfio/<group>, unique and sorted. DEVICE_NOT_BOUND. */
+  groupPaths(addresses: readonly string[]): Promise<readonly string[]>;
 }
 
 /** An answer that is kept for a request that comes again. */
@@ -134,10 +199,27 @@ export interface SystemStatus {
   readonly mem_percent: number;
 }
 
+export interface SystemSummary {
+  readonly total_vms: number;
+  readonly by_status: Readonly<Record<string, number>>;
+  readonly by_runtime: Readonly<Record<string, number>>;
+  readonly total_plugins: number;
+  readonly enabled_plugins: number;
+  readonly plugins: readonly {
+    readonly name: string;
+    readonly version: string;
+    readonly enabled: boolean;
+  }[];
+}
+
 export interface SystemApi {
   /** false while the store cannot be written. */
   healthy(): boolean;
   status(): Promise<SystemStatus>;
+  /** Counts for an overview; statuses and runtimes that no VM has are left out. */
+  summary(): SystemSummary;
+  /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
+  readDocument(path: string): Promise<string>;
   /** What the daemon knows about itself and its host; undefined facts are left out. */
   info(): Promise<SystemInfo>;
 }
@@ -166,6 +248,10 @@ export interface Engine {
   readonly configs: ConfigApi;
   readonly deployments: DeploymentApi;
   readonly plugins: PluginApi;
+  readonly artifacts: ArtifactApi;
+  readonly agents: AgentApi;
+  readonly consoles: ConsoleApi;
+  readonly devices: DeviceApi;
   readonly idempotency: IdempotencyApi;
   readonly events: EventApi;
   readonly system: SystemApi;

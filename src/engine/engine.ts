@@ -8,9 +8,13 @@ import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import { AddressPool } from './addresses.ts';
 import { Admission } from './admission.ts';
+import { Agents } from './agents.ts';
+import { Artifacts } from './artifacts.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
 import { Configs } from './configs.ts';
+import { Consoles } from './consoles.ts';
 import { Deployments } from './deployments/deployments.ts';
+import { Devices } from './devices.ts';
 import type { Engine } from './engine-api.ts';
 import { EventLog } from './events.ts';
 import { HostFacts } from './host-facts.ts';
@@ -55,7 +59,10 @@ export function createEngine(parts: EngineParts): EngineControl {
   const joined = joinParts(parts, snapshot);
   const { state, operations, hostFacts, launcher, plugins, lifecycle } = joined;
   const { readiness, deployments } = joined;
-  const system = new System({ config, host, hostFacts, state });
+  const system = new System({ config, host, hostFacts, state, plugins });
+  const { hypervisor } = parts;
+  const runDirectory = (vmId: number) => launcher.runDirectory(vmId);
+  const consoles = new Consoles({ ...joined, host, hypervisor, runDirectory, log });
   const trimmer = trimLogs(host, lifecycle, log);
 
   const prepare = async () => {
@@ -69,6 +76,7 @@ export function createEngine(parts: EngineParts): EngineControl {
     const { hostTag } = config;
     const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
     system.recovery = await recover(recovery);
+    await joined.devices.sweep((vmId) => lifecycle.runningVm(vmId) !== undefined);
   };
   return {
     engine: {
@@ -76,6 +84,10 @@ export function createEngine(parts: EngineParts): EngineControl {
       configs: new Configs({ ...joined, clock }),
       deployments,
       plugins,
+      artifacts: new Artifacts(state, clock, snapshot.artifacts),
+      agents: new Agents(joined),
+      consoles,
+      devices: joined.devices,
       idempotency: new Idempotency(state, clock, snapshot.answers),
       events: state.events,
       system,
@@ -89,6 +101,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       clearInterval(trimmer);
       deployments.stop();
       readiness.close();
+      consoles.close();
       await operations.close();
       lifecycle.disconnect();
     },
@@ -114,7 +127,8 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     perVmMax: LIMITS.operationsPerVmMax,
   });
   const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
-  const launcher = new Launcher({ config, host, hypervisor, hostFacts, log });
+  const devices = new Devices({ config, host, state, clock, log }, snapshot.devices);
+  const launcher = new Launcher({ config, host, hypervisor, hostFacts, devices, log });
   const plugins = new Plugins(state, clock, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
@@ -140,6 +154,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     state,
     operations,
     hostFacts,
+    devices,
     launcher,
     plugins,
     addresses,

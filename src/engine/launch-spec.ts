@@ -93,10 +93,6 @@ function checkFeatures(config: VmConfig): void {
   if ((manifest.disks?.length ?? 0) > 0) details['disks'] = 'extra disks are not available';
   if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
   if ((config.expose?.length ?? 0) > 0) details['expose'] = 'host ports are not available';
-  const devices = config.devices ?? manifest.devices;
-  if ((devices?.pci_passthrough?.length ?? 0) > 0) {
-    details['devices'] = 'PCI devices are not available';
-  }
   const mode = config.network?.mode ?? manifest.network?.mode;
   if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
   if (/^https?:/.test(initramfs)) {
@@ -138,6 +134,12 @@ export function networkModeOf(config: VmConfig): NetworkMode {
   return (config.network?.mode ?? config.manifest.network?.mode) === 'vsock' ? 'vsock' : 'bridged';
 }
 
+/** Host devices that the VM is given, by address in lower case. The config's own replace the manifest's. */
+export function pciDevicesOf(config: VmConfig): readonly string[] {
+  const { pci_passthrough = [] } = config.devices ?? config.manifest.devices ?? {};
+  return [...new Set(pci_passthrough.map((address) => address.trim().toLowerCase()))];
+}
+
 export interface LaunchInput {
   readonly vmId: number;
   readonly name: string;
@@ -173,6 +175,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
           netmask: input.netmask,
           nameServers: input.nameServers,
         };
+  const pciDevices = pciDevicesOf(config);
   const visible = visibleArguments(input.facts, input.name, network, config.kernel_cmdline ?? '');
   const { cmdline, manifestOverChannel } = complete(
     input.name,
@@ -186,7 +189,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
     spec: {
       vmId: input.vmId,
       name: input.name,
-      machine: 'microvm',
+      machine: pciDevices.length === 0 ? 'microvm' : 'q35',
       cpuCores: config.resources.cpu_cores,
       memoryMb: config.resources.memory_mb,
       kernelPath: input.kernelPath,
@@ -196,6 +199,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       network:
         leases.tapName === null ? null : { tapName: leases.tapName, macAddress: leases.macAddress },
       vsockCid: leases.vsockCid,
+      pciDevices,
       runDirectory: input.runDirectory,
       start: { kind: 'cold' },
     },

@@ -45,6 +45,14 @@ export interface LaunchPreparation {
   readonly nameServers: readonly string[];
 }
 
+/** Devices of the host, taken for a VM and given back. */
+export interface DeviceOwners {
+  /** All or none. */
+  takeFor(vmId: number, addresses: readonly string[]): Promise<void>;
+  /** What the VM has, if anything. What cannot be given back stays recorded; recovery tries again. */
+  releaseFor(vmId: number): Promise<void>;
+}
+
 interface LaunchContext {
   readonly record: VmRecord;
   readonly resolved: ResolvedLaunch;
@@ -58,6 +66,7 @@ export class Launcher {
   readonly #host: HostPort;
   readonly #hypervisor: HypervisorPort;
   readonly #hostFacts: HostFacts;
+  readonly #devices: DeviceOwners;
   readonly #log: Logger;
   readonly #steps: readonly Step<LaunchContext>[];
 
@@ -66,12 +75,14 @@ export class Launcher {
     host: HostPort;
     hypervisor: HypervisorPort;
     hostFacts: HostFacts;
+    devices: DeviceOwners;
     log: Logger;
   }) {
     this.#config = parts.config;
     this.#host = parts.host;
     this.#hypervisor = parts.hypervisor;
     this.#hostFacts = parts.hostFacts;
+    this.#devices = parts.devices;
     this.#log = parts.log;
     this.#steps = this.#makeSteps();
   }
@@ -195,6 +206,7 @@ export class Launcher {
     vm?.control?.close();
     vm?.agent?.close();
     await this.#releaseHost(record);
+    await this.#devices.releaseFor(record.id);
   }
 
   /** Removes what outlives a stop: logs and sockets. */
@@ -217,6 +229,11 @@ export class Launcher {
         },
         // The bridge is everybody's: it stays.
         undo: async () => undefined,
+      },
+      {
+        name: 'devices',
+        run: ({ record, resolved }) => this.#devices.takeFor(record.id, resolved.spec.pciDevices),
+        undo: ({ record }) => this.#devices.releaseFor(record.id),
       },
       {
         // One job for all that the process needs: a turn of a worker thread costs more than each of them.

@@ -36,6 +36,17 @@ export class Plugins implements PluginApi {
     return this.#require(name).manifest;
   }
 
+  enabledManifest(name: string): Manifest {
+    const { manifest, enabled } = this.#require(name);
+    if (!enabled) throw new VolantError('PLUGIN_DISABLED', `Plugin ${name} is disabled`);
+    return manifest;
+  }
+
+  /** false for a plugin that is not installed: VMs outlive it. */
+  isDisabled(name: string): boolean {
+    return this.#byName.get(name)?.enabled === false;
+  }
+
   /** Installs or replaces. VMs keep the manifest that they were created with. BODY_INVALID. */
   async install(input: ManifestInput): Promise<void> {
     const manifest = checkedManifest(input, '');

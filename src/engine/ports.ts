@@ -1,12 +1,15 @@
 // engine: what the engine needs from the world, as types. store, hypervisor and workers implement
 // these and import nothing else from here; main.ts joins them. No code.
 
+import type { Duplex } from 'node:stream';
 import type {
   Accelerator,
   AddressLease,
   AnswerRecord,
+  ArtifactRecord,
   ConfigRecord,
   DeploymentRecord,
+  DeviceRecord,
   DriverName,
   EventBody,
   HostChanges,
@@ -33,7 +36,13 @@ export type Write =
       readonly key: string;
       readonly value: DeploymentRecord | null;
     }
+  | { readonly table: 'devices'; readonly key: string; readonly value: DeviceRecord | null }
   | { readonly table: 'answers'; readonly key: string; readonly value: AnswerRecord | null }
+  | {
+      readonly table: 'artifacts';
+      readonly key: readonly [plugin: string, version: string, name: string];
+      readonly value: ArtifactRecord | null;
+    }
   | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
@@ -49,7 +58,9 @@ export interface Snapshot {
   readonly addresses: readonly (readonly [address: string, lease: AddressLease])[];
   readonly plugins: readonly PluginRecord[];
   readonly deployments: readonly DeploymentRecord[];
+  readonly devices: readonly DeviceRecord[];
   readonly answers: readonly (readonly [key: string, answer: AnswerRecord])[];
+  readonly artifacts: readonly ArtifactRecord[];
   readonly lastVmId: number;
   readonly lastSequence: number;
   /** true once the built-in plugins were installed: one that was removed does not come back. */
@@ -108,6 +119,30 @@ export interface LaunchRequest {
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
   readonly cgroupName: string;
+}
+
+/** A PCI device that shares an IOMMU group with another. */
+export interface GroupMember {
+  readonly address: string;
+  readonly driver: string;
+  readonly isBridge: boolean;
+}
+
+export interface DeviceFacts {
+  readonly address: string;
+  readonly present: boolean;
+  /** Hexadecimal digits. */
+  readonly vendor: string;
+  readonly device: string;
+  /** Empty when no driver has it. */
+  readonly driver: string;
+  /** Empty without an IOMMU. */
+  readonly iommuGroup: string;
+  readonly numaNode: string;
+  /** Itself included. */
+  readonly groupMembers: readonly GroupMember[];
+  /** What of the host needs it; null when nothing does. */
+  readonly usedBy: string | null;
 }
 
 export interface NetworkSpec {
@@ -174,6 +209,13 @@ export interface HostPort {
   findKernel(): Promise<MediaFacts>;
   /** The last lines of a log, oldest first, cut to LIMITS. Missing is empty. */
   readLogTail(path: string): Promise<readonly string[]>;
+  /** What a VM printed last on its console, at most LIMITS.consoleReplayBytesMax. Nothing is empty. */
+  readConsole(vmId: number): Promise<Uint8Array>;
+  /**
+   * The text of a file that a manifest names, under the rules of inspectMedia. MEDIA_NOT_ALLOWED,
+   * MEDIA_INVALID when it is too large, DOCUMENT_NOT_FOUND.
+   */
+  readDocument(path: string): Promise<string>;
   /** Cuts logs of these VMs back to LIMITS.logBytesMax. */
   trimLogs(vmIds: readonly number[]): Promise<void>;
   inventory(): Promise<HostInventory>;
@@ -184,6 +226,12 @@ export interface HostPort {
   }>;
   /** Percentages of the whole host, 0 to 100, always finite. */
   usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;
+  /** PCI devices as the kernel has them, in the order asked for. What is not there is told as such. */
+  inspectDevices(addresses: readonly string[]): Promise<readonly DeviceFacts[]>;
+  /** Gives a device to vfio-pci. Else it is as before: DEVICE_BUSY, DEVICE_FAILED, VFIO_UNAVAILABLE. */
+  bindDevice(address: string): Promise<void>;
+  /** Gives it back to the driver that it had; empty means none. Absent is fine. */
+  releaseDevice(address: string, formerDriver: string): Promise<void>;
   /** Name servers of the host that a guest can reach (no loopback addresses). */
   nameServers(): Promise<readonly string[]>;
   close(): Promise<void>;
@@ -212,6 +260,8 @@ export interface LaunchSpec {
   readonly disks: readonly DiskSpec[];
   readonly network: { readonly tapName: string; readonly macAddress: string } | null;
   readonly vsockCid: number;
+  /** Addresses of devices on vfio-pci; a machine with PCI. */
+  readonly pciDevices: readonly string[];
   readonly runDirectory: string;
   readonly start: { readonly kind: 'cold' };
 }
@@ -261,6 +311,12 @@ export interface AgentConnection {
   health(signal: AbortSignal): Promise<WorkloadHealth>;
   /** Asks for an orderly power-off; resolves when the agent has accepted. */
   powerOff(signal: AbortSignal): Promise<void>;
+  /**
+   * A stream to the agent's HTTP server, for one request. To its user it is a TCP connection; it is
+   * destroyed with an error when the channel is lost. AGENT_UNREACHABLE while the agent does not answer,
+   * OVERLOADED when LIMITS.agentStreamsMax are open.
+   */
+  open(): Duplex;
   close(): void;
 }
 
@@ -278,4 +334,6 @@ export interface HypervisorPort {
   ): Promise<ControlConnection>;
   /** null where the driver has no agent (the simulator). */
   agent(driver: DriverName, runDirectory: string): AgentConnection | null;
+  /** A connection to the guest's serial port. Rejects with what the system says. */
+  console(runDirectory: string): Promise<Duplex>;
 }

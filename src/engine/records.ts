@@ -77,6 +77,17 @@ export interface DeploymentRecord {
   readonly updatedAtMs: number;
 }
 
+/** A PCI device that we took from its driver. Written before it is taken, removed after it is given back. */
+export interface DeviceRecord {
+  /** In lower case. */
+  readonly address: string;
+  /** Empty when it had none. */
+  readonly formerDriver: string;
+  /** The VM that has it; null when a client asked for it to be bound. */
+  readonly vmId: number | null;
+  readonly boundAtMs: number;
+}
+
 /** What was answered to a request that carried an Idempotency-Key. */
 export interface AnswerRecord {
   /** SHA-256 of method, path and body: the same key means the same request. */
@@ -97,6 +108,21 @@ export interface PluginRecord {
   readonly manifest: Manifest;
   readonly enabled: boolean;
   readonly installedAtMs: number;
+}
+
+/** What is known of one file of a plugin's version. */
+export interface ArtifactRecord {
+  readonly plugin: string;
+  readonly version: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly sourceUrl: string;
+  readonly checksum: string;
+  readonly format: string;
+  readonly localPath: string;
+  readonly sizeBytes: number;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
 }
 
 /** Who holds an address, or since when nobody does. */

@@ -2,8 +2,15 @@
 
 import type { Config } from '../config.ts';
 import { VERSION } from '../lib/version.ts';
-import type { RecoveryReport, SystemApi, SystemInfo, SystemStatus } from './engine-api.ts';
+import type {
+  RecoveryReport,
+  SystemApi,
+  SystemInfo,
+  SystemStatus,
+  SystemSummary,
+} from './engine-api.ts';
 import type { HostFacts } from './host-facts.ts';
+import type { Plugins } from './plugins.ts';
 import type { HostPort } from './ports.ts';
 import type { State } from './state.ts';
 
@@ -12,14 +19,22 @@ export class System implements SystemApi {
   readonly #host: HostPort;
   readonly #hostFacts: HostFacts;
   readonly #state: State;
+  readonly #plugins: Plugins;
   /** Set once recovery is done. */
   recovery: RecoveryReport | null = null;
 
-  constructor(parts: { config: Config; host: HostPort; hostFacts: HostFacts; state: State }) {
+  constructor(parts: {
+    config: Config;
+    host: HostPort;
+    hostFacts: HostFacts;
+    state: State;
+    plugins: Plugins;
+  }) {
     this.#config = parts.config;
     this.#host = parts.host;
     this.#hostFacts = parts.hostFacts;
     this.#state = parts.state;
+    this.#plugins = parts.plugins;
   }
 
   healthy(): boolean {
@@ -29,6 +44,23 @@ export class System implements SystemApi {
   async status(): Promise<SystemStatus> {
     const { cpuPercent, memPercent } = await this.#host.usage();
     return { vm_count: this.#state.vms.size, cpu_percent: cpuPercent, mem_percent: memPercent };
+  }
+
+  summary(): SystemSummary {
+    const records = this.#state.vms.records();
+    const manifests = this.#plugins.list().map((name) => this.#plugins.get(name));
+    return {
+      total_vms: records.length,
+      by_status: countBy(records.map(({ status }) => status)),
+      by_runtime: countBy(records.map(({ runtime }) => runtime.toLowerCase())),
+      total_plugins: manifests.length,
+      enabled_plugins: manifests.filter(({ enabled }) => enabled).length,
+      plugins: manifests.map(({ name, version, enabled }) => ({ name, version, enabled })),
+    };
+  }
+
+  readDocument(path: string): Promise<string> {
+    return this.#host.readDocument(path);
   }
 
   async info(): Promise<SystemInfo> {
@@ -46,6 +78,12 @@ export class System implements SystemApi {
       recovery: this.recovery,
     };
   }
+}
+
+function countBy(keys: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return Object.fromEntries(counts);
 }
 
 /** A missing thing is a fact about the host here, not a failure of the request. */

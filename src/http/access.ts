@@ -1,6 +1,7 @@
 // http: who may use the API. API key, allow-list of client addresses, and what browsers are told.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { Config } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import { contains, type Ipv4Network } from '../lib/ipv4.ts';
@@ -12,11 +13,18 @@ export interface Access {
   /** Throws ADDRESS_FORBIDDEN or UNAUTHORIZED. `keyInQuery` for streams that a browser opens itself. */
   check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): void;
   corsHeaders(origin: string): readonly (readonly [string, string])[];
+  /**
+   * For what browsers send for any page, such as WebSockets: throws ORIGIN_FORBIDDEN unless the page is
+   * this daemon's own, or of an origin that may call the API. Programs send no Origin.
+   */
+  checkOrigin(origin: string, host: string): void;
+  /** true for the value of an Authorization header that carries our key. */
+  isOurs(authorization: string): boolean;
 }
 
 const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 const ALLOWED_HEADERS =
-  'Content-Type, Authorization, X-Requested-With, X-Volant-API-Key, Last-Event-ID, If-Match, Idempotency-Key';
+  'Content-Type, Authorization, X-Requested-With, X-Volant-API-Key, Last-Event-ID, If-Match, Idempotency-Key, MCP-Protocol-Version, Mcp-Method, Mcp-Name';
 const EXPOSED_HEADERS = 'Content-Type, X-Total-Count, Retry-After, ETag';
 
 export function createAccess(
@@ -31,6 +39,8 @@ export function createAccess(
       if (key !== null) checkKey(request, key, keyInQuery);
     },
     corsHeaders: (origin) => corsHeaders(corsOrigins, origin),
+    checkOrigin: (origin, host) => checkOrigin(corsOrigins, origin, host),
+    isOurs: (authorization) => key !== null && isKey(bearerIn(authorization), key),
   };
 }
 
@@ -56,16 +66,40 @@ function ipv4Of(octets: Uint8Array): number | null {
 }
 
 function checkKey(request: HttpRequest, key: Buffer, keyInQuery: boolean): void {
-  const bearer = /^Bearer +(.+)$/i.exec(request.getHeader('authorization'))?.[1];
+  const bearer = bearerIn(request.getHeader('authorization'));
   const query = keyInQuery ? request.getQuery('api_key') : undefined;
   const given = request.getHeader('x-volant-api-key') || bearer || query || '';
-  // Digests are of one length, so the comparison takes the same time whatever was sent.
-  if (timingSafeEqual(digest(given), key)) return;
+  if (isKey(given, key)) return;
   throw new VolantError('UNAUTHORIZED', undefined, { headers: { 'WWW-Authenticate': 'Bearer' } });
+}
+
+function bearerIn(authorization: string): string {
+  return /^Bearer +(.+)$/i.exec(authorization)?.[1] ?? '';
+}
+
+function isKey(given: string, key: Buffer): boolean {
+  // Digests are of one length, so the comparison takes the same time whatever was sent.
+  return timingSafeEqual(digest(given), key);
 }
 
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
+}
+
+function checkOrigin(origins: readonly string[], origin: string, host: string): void {
+  if (origin === '' || isOwn(origin, host)) return;
+  if (origins.includes(origin) || origins.includes('*')) return;
+  throw new VolantError('ORIGIN_FORBIDDEN', `${origin} is not one of VOLANT_CORS_ORIGINS`);
+}
+
+/**
+ * A page that came from where the request goes. By an address or as localhost only: whoever owns a
+ * name can let it lead here after his page was loaded (DNS rebinding).
+ */
+function isOwn(origin: string, host: string): boolean {
+  if (origin !== `http://${host}` && origin !== `https://${host}`) return false;
+  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  return name === 'localhost' || isIP(name) !== 0;
 }
 
 /** Credentials only for an origin that was named: browsers refuse them together with "*". */

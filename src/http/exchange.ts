@@ -22,7 +22,7 @@ export class Exchange {
   readonly response: HttpResponse;
   readonly #options: Omit<WriteOptions, 'closeConnection'>;
   readonly #onEnd: () => void;
-  #state: 'open' | 'answered' | 'aborted' = 'open';
+  #state: 'open' | 'sending' | 'answered' | 'aborted' = 'open';
   readonly #onAborted: (() => void)[] = [];
 
   constructor(
@@ -34,7 +34,7 @@ export class Exchange {
     this.#options = options;
     this.#onEnd = onEnd;
     response.onAborted(() => {
-      if (this.#state !== 'open') return;
+      if (this.#state === 'answered') return;
       this.#state = 'aborted';
       for (const listener of this.#onAborted) listener();
       this.#onEnd();
@@ -57,10 +57,13 @@ export class Exchange {
   /** Sends the answer, unless the client has gone. */
   reply(reply: Reply, closeConnection = false): void {
     if (!this.open) return;
-    this.#state = 'answered';
+    this.#state = 'sending';
     const options: WriteOptions = { ...this.#options, closeConnection };
-    this.response.cork(() => writeReply(this.response, reply, options));
-    this.#onEnd();
+    const onSent = () => {
+      this.#state = 'answered';
+      this.#onEnd();
+    };
+    this.response.cork(() => writeReply(this.response, reply, options, onSent));
   }
 
   /** For answers that go on: the writer has taken over, `release` tells that it is done. */

@@ -3,6 +3,7 @@
 
 import type { Config } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
+import type { Logger } from '../lib/log.ts';
 import type { OperationId } from '../schema/operations.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { Reply } from './reply.ts';
@@ -13,6 +14,7 @@ export interface HandlerContext {
   readonly engine: Engine;
   readonly config: Config;
   readonly streams: EventStreams;
+  readonly log: Logger;
   /** Text of the OpenAPI document as it is found under a host. */
   readonly openapi: (host: string) => string;
 }
@@ -31,6 +33,17 @@ export type StreamHandler = (
   exchange: Exchange,
 ) => void;
 
-export type Handlers = {
-  readonly [id in OperationId]: Handler | { readonly stream: StreamHandler };
-};
+/** A handler that reads its body itself. null: it goes on writing, and owns the exchange from here on. */
+export type RawHandler = (
+  context: HandlerContext,
+  head: RequestHead,
+  body: Buffer,
+  exchange: Exchange,
+) => Promise<Reply | null>;
+
+export type AnyHandler =
+  | Handler
+  | { readonly stream: StreamHandler }
+  | { readonly raw: RawHandler };
+
+export type Handlers = { readonly [id in OperationId]: AnyHandler };

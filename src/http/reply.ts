@@ -1,5 +1,6 @@
 // http: answers as data, and how they are written. Writing happens in one cork and once.
 
+import { STATUS_CODES } from 'node:http';
 import { toVolantError, type VolantError } from '../lib/errors.ts';
 import type { HttpResponse } from './uws.ts';
 
@@ -10,26 +11,6 @@ export interface Reply {
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
 }
-
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  201: 'Created',
-  202: 'Accepted',
-  204: 'No Content',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  412: 'Precondition Failed',
-  413: 'Payload Too Large',
-  422: 'Unprocessable Content',
-  500: 'Internal Server Error',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-};
 
 export const JSON_TYPE = 'application/json';
 
@@ -64,11 +45,27 @@ export interface WriteOptions {
   readonly closeConnection: boolean;
 }
 
-/** Writes a whole answer. Must be called inside cork, or before the first await of a handler. */
-export function writeReply(response: HttpResponse, reply: Reply, options: WriteOptions): void {
+/** What is longer is handed over as the client takes it; the server would keep a copy of any size. */
+const WHOLE_BODY_CHARACTERS_MAX = 64 * 1024;
+
+/** true: the answer is for an Exchange, which can wait until it is sent. */
+export function isLong({ body }: Reply): boolean {
+  return body !== undefined && body.length > WHOLE_BODY_CHARACTERS_MAX;
+}
+
+/**
+ * Writes a whole answer. Must be called inside cork, or before the first await of a handler. A long one
+ * may take longer than this call, but only where there is an `onSent` to tell.
+ */
+export function writeReply(
+  response: HttpResponse,
+  reply: Reply,
+  options: WriteOptions,
+  onSent?: () => void,
+): void {
   // 200 is what the server writes by itself.
   if (reply.status !== 200) {
-    response.writeStatus(`${reply.status} ${REASONS[reply.status] ?? 'Unknown'}`);
+    response.writeStatus(`${reply.status} ${STATUS_CODES[reply.status] ?? 'Unknown'}`);
   }
   if (reply.body !== undefined) {
     response.writeHeader('Content-Type', reply.contentType ?? JSON_TYPE);
@@ -76,15 +73,30 @@ export function writeReply(response: HttpResponse, reply: Reply, options: WriteO
   for (const [name, value] of Object.entries(reply.headers ?? {}))
     response.writeHeader(name, value);
   for (const [name, value] of options.extraHeaders) response.writeHeader(name, value);
-  if (options.closeConnection) response.writeHeader('Connection', 'close');
   if (options.withoutBody || reply.status === 204) {
+    // end() would write this by itself.
+    if (options.closeConnection) response.writeHeader('Connection', 'close');
     // The length goes by hand: given one, endWithoutBody waits for a body for ever, and given
     // undefined it announces 2^63 bytes.
     if (reply.status !== 204) {
       response.writeHeader('Content-Length', String(Buffer.byteLength(reply.body ?? '')));
     }
     response.endWithoutBody();
+  } else if (onSent !== undefined && isLong(reply) && !options.closeConnection) {
+    sendLong(response, Buffer.from(reply.body ?? ''), onSent);
     return;
+  } else {
+    response.end(reply.body ?? '', options.closeConnection);
   }
-  response.end(reply.body ?? '', options.closeConnection);
+  onSent?.();
+}
+
+/** As much as the socket takes, and the rest each time it takes more. */
+function sendLong(response: HttpResponse, body: Buffer, onSent: () => void): void {
+  const sendFrom = (offset: number): boolean => {
+    const [taken, complete] = response.tryEnd(body.subarray(offset), body.length);
+    if (complete) onSent();
+    return taken;
+  };
+  if (!sendFrom(0)) response.onWritable(sendFrom);
 }

@@ -10,9 +10,10 @@ import { compileValidator } from '../schema/validate.ts';
 import type { Access } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { decoded, Exchange, type RequestHead } from './exchange.ts';
-import type { Handler, HandlerContext, Handlers, StreamHandler } from './handlers.ts';
+import type { AnyHandler, HandlerContext, Handlers, RawHandler } from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
-import { errorReply, type Reply, type WriteOptions, writeReply } from './reply.ts';
+import { errorReply, isLong, type Reply, type WriteOptions, writeReply } from './reply.ts';
+import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
 
 export interface RouterParts {
@@ -20,13 +21,7 @@ export interface RouterParts {
   readonly context: HandlerContext;
   readonly access: Access;
   readonly log: Logger;
-  /** Told when a request has come and when it is over; false refuses new ones. */
-  readonly traffic: {
-    begin(): void;
-    end(): void;
-    readonly size: number;
-    readonly accepting: boolean;
-  };
+  readonly traffic: Traffic;
 }
 
 const NO_HEADERS: WriteOptions['extraHeaders'] = [];
@@ -45,7 +40,7 @@ interface Route {
   readonly id: OperationId;
   readonly operation: Operation;
   readonly parameterCount: number;
-  readonly handler: Handler | { readonly stream: StreamHandler };
+  readonly handler: AnyHandler;
   readonly check: ReturnType<typeof compileValidator> | null;
   readonly matcher: RegExp;
 }
@@ -97,7 +92,7 @@ function handle(
   const { handler } = route;
   let answer: Reply | Promise<Reply>;
   try {
-    admit(parts.traffic);
+    parts.traffic.admit();
     const isStream = 'stream' in handler;
     if (parts.access.configured && route.id !== 'getHealth') {
       parts.access.check(request, response, isStream);
@@ -110,10 +105,17 @@ function handle(
         stream(parts, route, exchange, () => handler.stream(parts.context, head, exchange));
         return;
       }
+    } else if ('raw' in handler) {
+      if (route.operation.ownOriginOnly === true) {
+        parts.access.checkOrigin(request.getHeader('origin'), request.getHeader('host'));
+      }
+      const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+      void answerRaw(parts, route, exchange, head, handler.raw);
+      return;
     } else if (route.operation.request !== undefined) {
       const exchange = openExchange(parts, response, extraHeaders, withoutBody);
       const { bytesMax } = route.operation.request;
-      const body = readBody(response, bytesMax, LIMITS.bodyTimeoutMs);
+      const body = readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
       const received = { head, body };
       void answerLate(parts, route, exchange, received, (value) =>
         handler(parts.context, head, value),
@@ -130,17 +132,10 @@ function handle(
   }
   if (answer instanceof Promise) {
     void settle(parts, route, openExchange(parts, response, extraHeaders, withoutBody), answer);
+  } else if (isLong(answer)) {
+    openExchange(parts, response, extraHeaders, withoutBody).reply(answer);
   } else {
     writeReply(response, answer, { extraHeaders, withoutBody, closeConnection: false });
-  }
-}
-
-function admit(traffic: RouterParts['traffic']): void {
-  if (!traffic.accepting) {
-    throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
-  }
-  if (traffic.size > LIMITS.requestsInFlightMax) {
-    throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
   }
 }
 
@@ -162,6 +157,25 @@ async function answerLate(
     const keyed = head.idempotencyKey !== '';
     const reply = keyed ? once(parts, route, head, raw.toString(), value, act) : act();
     exchange.reply(await reply);
+  } catch (error) {
+    fail(parts, route.id, exchange, error);
+  }
+}
+
+async function answerRaw(
+  parts: RouterParts,
+  route: Route,
+  exchange: Exchange,
+  head: RequestHead,
+  handler: RawHandler,
+): Promise<void> {
+  try {
+    const bytesMax = route.operation.request?.bytesMax ?? LIMITS.bodyBytesMax;
+    const raw = await readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
+    // The client may have gone while it sent; what it asked for was then never complete.
+    if (!exchange.open) return;
+    const reply = await handler(parts.context, head, raw, exchange);
+    if (reply !== null) exchange.reply(reply);
   } catch (error) {
     fail(parts, route.id, exchange, error);
   }

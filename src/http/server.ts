@@ -7,15 +7,22 @@ import { systemClock } from '../lib/clock.ts';
 import { within } from '../lib/deadline.ts';
 import type { Logger } from '../lib/log.ts';
 import { createAccess } from './access.ts';
+import { AgentProxy } from './agent-proxy.ts';
+import type { RelayLimits } from './guest-relay.ts';
 import type { Handlers } from './handlers.ts';
 import { bindRoutes } from './router.ts';
+import { artifactRoutes } from './routes/artifacts.ts';
 import { configRoutes } from './routes/configs.ts';
 import { deploymentRoutes } from './routes/deployments.ts';
 import { eventRoutes } from './routes/events.ts';
+import { guestRoutes } from './routes/guests.ts';
+import { mcpRoutes } from './routes/mcp.ts';
 import { pluginRoutes } from './routes/plugins.ts';
 import { systemRoutes } from './routes/system.ts';
+import { vfioRoutes } from './routes/vfio.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { EventStreams, type StreamLimits } from './sse.ts';
+import { Traffic } from './traffic.ts';
 import {
   App,
   LISTEN_EXCLUSIVE,
@@ -24,6 +31,7 @@ import {
   us_listen_socket_close,
   us_socket_local_port,
 } from './uws.ts';
+import { type SocketLimits, WebSockets } from './web-sockets.ts';
 
 export interface HttpServer {
   /** null on a unix socket. */
@@ -42,15 +50,21 @@ export interface HttpServerParts {
   readonly openapi: object;
   /** For tests. */
   readonly streamLimits?: StreamLimits;
+  readonly relayLimits?: RelayLimits;
+  readonly socketLimits?: SocketLimits;
 }
 
 const handlers: Handlers = {
+  ...vfioRoutes,
   ...vmRoutes,
+  ...guestRoutes,
   ...configRoutes,
   ...deploymentRoutes,
   ...pluginRoutes,
+  ...artifactRoutes,
   ...systemRoutes,
   ...eventRoutes,
+  ...mcpRoutes,
 };
 
 /** Resolves when it listens. Rejects with a sentence for a person when the address is taken. */
@@ -63,8 +77,13 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
     const address = host || `${config.advertise.host}:${config.advertise.port}`;
     return JSON.stringify({ ...openapi, servers: [{ url: `http://${address}` }] });
   };
-  const context = { engine, config, streams, openapi: describe };
-  bindRoutes(app, { handlers, context, access: createAccess(config), log, traffic });
+  const context = { engine, config, streams, log, openapi: describe };
+  const access = createAccess(config);
+  const proxy = new AgentProxy({ engine, access, traffic, log, limits: parts.relayLimits });
+  const sockets = new WebSockets({ engine, access, traffic, log, limits: parts.socketLimits });
+  proxy.bind(app);
+  sockets.bind(app);
+  bindRoutes(app, { handlers, context, access, log, traffic });
   const socket = await listen(app, config.listen);
   return {
     port: config.listen.kind === 'tcp' ? us_socket_local_port(socket) : null,
@@ -72,6 +91,8 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
       us_listen_socket_close(socket);
       traffic.accepting = false;
       streams.close();
+      proxy.drain();
+      sockets.close();
       const idle = await within(
         traffic.idle().then(() => true),
         timeoutMs,
@@ -80,32 +101,11 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
     },
     close: () => {
       streams.close();
+      sockets.close();
       app.close();
       if (config.listen.kind === 'unix') rmSync(config.listen.path, { force: true });
     },
   };
-}
-
-/** How many requests have no answer yet. */
-class Traffic {
-  accepting = true;
-  size = 0;
-  #waiting: (() => void)[] = [];
-
-  begin(): void {
-    this.size += 1;
-  }
-
-  end(): void {
-    this.size -= 1;
-    if (this.size > 0) return;
-    for (const resolve of this.#waiting.splice(0)) resolve();
-  }
-
-  idle(): Promise<void> {
-    if (this.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
 }
 
 function listen(app: TemplatedApp, address: Config['listen']): Promise<us_listen_socket> {

@@ -4,7 +4,7 @@
 
 import { LIMITS } from '../config.ts';
 import type { EventApi } from '../engine/engine-api.ts';
-import type { StoredEvent } from '../engine/records.ts';
+import type { EventBody, StoredEvent } from '../engine/records.ts';
 import { type Clock, toTimestamp } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
@@ -18,6 +18,18 @@ export interface EventFilter {
   readonly vmsOnly: boolean;
 }
 
+/** How a stream tells its reader of events. */
+export interface StreamForm {
+  /** Sent at once, so that a client knows that it is connected before anything happens. */
+  readonly opening: string;
+  /** Empty when the reader has no use for any of them. */
+  render(events: readonly StoredEvent[]): string;
+  /** What the reader has not seen up to a number is gone; `body` says so. */
+  resync(sequence: number, body: EventBody): string;
+  /** Sent when the daemon ends the stream. */
+  readonly closing: string;
+}
+
 export interface StreamLimits {
   readonly streamsMax: number;
   readonly heartbeatMs: number;
@@ -27,7 +39,7 @@ export interface StreamLimits {
 
 interface Reader {
   readonly exchange: Exchange;
-  readonly filter: EventFilter;
+  readonly form: StreamForm;
   readonly release: () => void;
   cursor: number;
   /** When it stopped taking data; null while it takes. */
@@ -75,6 +87,20 @@ export class EventStreams {
 
   /** Answers with a stream that begins after an event's number, or with what comes next. */
   open(exchange: Exchange, filter: EventFilter, after: number | undefined): void {
+    const render = (events: readonly StoredEvent[]) =>
+      events
+        .filter((event) => matches(event, filter))
+        .map((event) => this.#render(event))
+        .join('');
+    this.openAs(
+      exchange,
+      { opening: ': connected\n\n', render, resync: frame, closing: '' },
+      after,
+    );
+  }
+
+  /** The same in another form. */
+  openAs(exchange: Exchange, form: StreamForm, after: number | undefined): void {
     if (this.#readers.size >= this.#limits.streamsMax) {
       const why = `At most ${this.#limits.streamsMax} event streams may be open`;
       throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
@@ -83,7 +109,7 @@ export class EventStreams {
     const nowMs = this.#clock.monotonicMs();
     const reader: Reader = {
       exchange,
-      filter,
+      form,
       release: exchange.handOver(),
       cursor: after ?? this.#events.lastSequence(),
       blockedSinceMs: null,
@@ -96,8 +122,7 @@ export class EventStreams {
       response.writeHeader('Cache-Control', 'no-cache');
       response.writeHeader('X-Accel-Buffering', 'no');
       for (const [name, value] of exchange.extraHeaders) response.writeHeader(name, value);
-      // Sent at once, so that a client knows that it is connected before anything happens.
-      response.write(': connected\n\n');
+      response.write(form.opening);
     });
     this.#readers.add(reader);
     this.#serve(reader);
@@ -143,10 +168,7 @@ export class EventStreams {
       const batch = this.#events.after(reader.cursor, this.#limits.batchMax);
       const last = batch.at(-1);
       if (last === undefined) return;
-      const text = batch
-        .filter((event) => matches(event, reader.filter))
-        .map((event) => this.#render(event))
-        .join('');
+      const text = reader.form.render(batch);
       reader.cursor = last.sequence;
       if (text !== '' && !this.#write(reader, text)) return;
     }
@@ -165,7 +187,8 @@ export class EventStreams {
         : `Events ${before + 1} to ${oldest - 1} are gone; going on with ${oldest}`;
     const timestamp = toTimestamp(this.#clock.nowMs());
     const body = { type: 'RESYNC', name: '', status: '', timestamp, message };
-    this.#write(reader, frame(reader.cursor, body));
+    const text = reader.form.resync(reader.cursor, body);
+    if (text !== '') this.#write(reader, text);
   }
 
   /** false when the reader's socket is full: it is served again when it drains. */
@@ -209,7 +232,7 @@ export class EventStreams {
     if (!reader.exchange.open) return;
     const { response } = reader.exchange;
     reader.release();
-    response.cork(() => response.end());
+    response.cork(() => response.end(reader.form.closing));
   }
 
   /** A reader that takes nothing would keep what the server has buffered for it. */

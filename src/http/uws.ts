@@ -15,7 +15,15 @@ declare module 'uWebSockets.js' {
   }
 }
 
-export type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from 'uWebSockets.js';
+export type {
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_listen_socket,
+  us_socket_context_t,
+  WebSocket,
+  WebSocketBehavior,
+} from 'uWebSockets.js';
 
 export const { App, us_listen_socket_close, us_socket_local_port } = uWS;
 

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { encodeGreeting, encodeHello, FRAME, FrameParser, NONCE_BYTES } from './agent-frames.ts';
 import { AgentStream, type StreamOwner } from './agent-stream.ts';
@@ -57,10 +58,18 @@ export class AgentChannel implements StreamOwner {
     }
   }
 
-  /** A new stream to the agent's HTTP server. Throws while the agent does not answer. */
-  open(): Duplex {
-    if (!this.#inStep) throw new Error('the agent does not answer');
-    if (this.#streams.size >= STREAMS_MAX) throw new Error('too many streams to the agent');
+  /**
+   * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer, OVERLOADED when
+   * so many are open already.
+   */
+  open(streamsMax = STREAMS_MAX): Duplex {
+    if (!this.#inStep) {
+      throw new VolantError('AGENT_UNREACHABLE', undefined, { retryAfterSeconds: 1 });
+    }
+    if (this.#streams.size >= streamsMax) {
+      const why = `At most ${streamsMax} requests to the agent of a VM may be under way`;
+      throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 1 });
+    }
     const number = this.#nextStream++;
     const stream = new AgentStream(this, number);
     this.#streams.set(number, stream);

@@ -1,6 +1,8 @@
 // hypervisor: what the daemon asks a guest's agent, in HTTP over streams of the agent's channel.
 
 import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { LIMITS } from '../config.ts';
 import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { AgentChannel } from './agent-channel.ts';
@@ -47,6 +49,8 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
       const { status, body } = await askUntilAnswered(channel, request, signal);
       if (status !== 202) throw new Error(`the agent answered ${status}: ${body}`);
     },
+    // Fewer than there can be: clients never keep the daemon itself from asking.
+    open: () => channel.open(LIMITS.agentStreamsMax),
     close: () => channel.close(),
   };
 }
@@ -73,8 +77,22 @@ async function askUntilAnswered(
 }
 
 /** One request on a stream of its own. Rejects when the channel is lost, the time is over or the signal aborts. */
-export function ask(
+export async function ask(
   channel: AgentChannel,
+  request: AgentRequest,
+  signal: AbortSignal,
+): Promise<AgentAnswer> {
+  const stream = channel.open();
+  try {
+    return await exchange(stream, request, signal);
+  } finally {
+    // node:http ends a stream; whether it is over then would be for the guest to say.
+    stream.destroy();
+  }
+}
+
+function exchange(
+  stream: Duplex,
   { method, path, body }: AgentRequest,
   signal: AbortSignal,
 ): Promise<AgentAnswer> {
@@ -82,7 +100,7 @@ export function ask(
     const outgoing = httpRequest({
       method,
       path,
-      createConnection: () => channel.open(),
+      createConnection: () => stream,
       headers: { Host: 'agent', 'Content-Length': Buffer.byteLength(body ?? '') },
       signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
     });

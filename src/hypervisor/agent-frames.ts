@@ -1,5 +1,5 @@
 // hypervisor: the frames of the channel to a guest's agent, as bytes. native/guest/README.md describes
-// the protocol; native/guest/mux.c is the other side.
+// the protocol; native/guest/channel.c is the other side.
 
 /** Types of frames. */
 export const FRAME = {

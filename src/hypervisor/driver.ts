@@ -4,6 +4,7 @@ import type { HypervisorPort } from '../engine/ports.ts';
 import { RUN_FILES } from '../engine/ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { createAgentConnection } from './agent-client.ts';
+import { connectConsole } from './console.ts';
 import { qemuCommand } from './qemu.ts';
 import { connectQmp } from './qmp.ts';
 import { simulatorCommand } from './simulator.ts';
@@ -19,5 +20,6 @@ export function createHypervisor(log: Logger): HypervisorPort {
       driver === 'simulator'
         ? null
         : createAgentConnection(`${runDirectory}/${RUN_FILES.agent}`, log),
+    console: (runDirectory) => connectConsole(`${runDirectory}/${RUN_FILES.serial}`),
   };
 }

@@ -35,6 +35,7 @@ export function qemuCommand(
     networkArguments(spec, device.network),
     spec.disks.flatMap((disk, index) => diskArguments(disk, index, device.disk)),
     ['-device', device.entropy],
+    spec.pciDevices.flatMap((address) => ['-device', `vfio-pci,host=${address}`]),
     // No exec:, no setuid, no new privileges: what a guest breaks into can do little.
     ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
   ].flat();

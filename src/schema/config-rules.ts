@@ -4,10 +4,8 @@
 import { LIMITS } from '../config.ts';
 import { checkCloudInit, checkImage, checkNetwork } from './manifest-rules.ts';
 import type { Problems } from './validate.ts';
+import { PCI_ADDRESS, PCI_ADDRESS_RULE } from './vfio.ts';
 import type { VmConfigInput } from './vm-config.ts';
-
-/** Domain, bus, device and function, as sysfs writes them, in either case. */
-const PCI_ADDRESS = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
 
 /** Every problem of the config's own fields, keyed by path; empty when there is none. */
 export function checkConfig(input: VmConfigInput): Problems {
@@ -28,7 +26,7 @@ export function checkConfig(input: VmConfigInput): Problems {
   Object.assign(problems, checkApi(api?.host, api?.port, ['api.host', 'api.port']));
   for (const [index, address] of (input.devices?.pci_passthrough ?? []).entries()) {
     if (PCI_ADDRESS.test(address)) continue;
-    problems[`devices.pci_passthrough[${index}]`] = 'must look like 0000:01:00.0';
+    problems[`devices.pci_passthrough[${index}]`] = PCI_ADDRESS_RULE;
   }
   return problems;
 }

@@ -126,8 +126,9 @@ function describeOperation(operationId: string, operation: Operation): Json {
 }
 
 /** Clients that may come twice with one request say so by the first of these. */
-function headersOf({ method, headers = [] }: Operation): readonly string[] {
-  return [...(method === 'POST' ? ['Idempotency-Key'] : []), ...headers.map(canonical)];
+function headersOf({ method, headers = [], request }: Operation): readonly string[] {
+  const keyed = method === 'POST' && request?.raw !== true;
+  return [...(keyed ? ['Idempotency-Key'] : []), ...headers.map(canonical)];
 }
 
 /** last-event-id -> Last-Event-ID, mcp-name -> Mcp-Name */

@@ -1,6 +1,7 @@
 // schema: what the daemon tells about itself.
 
 import { Type } from 'typebox';
+import { MapOf } from './parts.ts';
 
 export const HealthSchema = Type.Object({
   status: Type.String({ description: 'ok, or degraded while the state cannot be written' }),
@@ -11,6 +12,17 @@ export const SystemStatusSchema = Type.Object({
   vm_count: Type.Integer(),
   cpu_percent: Type.Number({ format: 'double', description: 'Of the whole host, 0 to 100' }),
   mem_percent: Type.Number({ format: 'double', description: 'Of the whole host, 0 to 100' }),
+});
+
+export const SystemSummarySchema = Type.Object({
+  total_vms: Type.Integer(),
+  by_status: MapOf(Type.Integer()),
+  by_runtime: MapOf(Type.Integer()),
+  total_plugins: Type.Integer(),
+  enabled_plugins: Type.Integer(),
+  plugins: Type.Array(
+    Type.Object({ name: Type.String(), version: Type.String(), enabled: Type.Boolean() }),
+  ),
 });
 
 export const SystemInfoSchema = Type.Object(

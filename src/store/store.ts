@@ -65,7 +65,8 @@ export class Store implements StorePort {
   }
 
   load(): Snapshot {
-    const { vms, addresses, plugins, deployments, answers, meta } = this.#tables;
+    const { vms, addresses, plugins, deployments, devices, answers, artifacts, meta } =
+      this.#tables;
     const ids = [...vms.range({})].map(({ value }) => value);
     const lastGiven = (meta.get('lastVmId') as number | undefined) ?? 0;
     return {
@@ -73,7 +74,9 @@ export class Store implements StorePort {
       addresses: [...addresses.range({})].map(({ key, value }) => [key, value] as const),
       plugins: [...plugins.range({})].map(({ value }) => value),
       deployments: [...deployments.range({})].map(({ value }) => value),
+      devices: [...devices.range({})].map(({ value }) => value),
       answers: [...answers.range({})].map(({ key, value }) => [key, value] as const),
+      artifacts: [...artifacts.range({})].map(({ value }) => value),
       lastVmId: ids.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,

@@ -5,7 +5,9 @@
 //   addresses  dotted quad             -> AddressLease
 //   plugins    name                    -> PluginRecord
 //   deployments  name                  -> DeploymentRecord
+//   devices    PCI address             -> DeviceRecord
 //   answers    idempotency key         -> AnswerRecord
+//   artifacts  [plugin, version, name] -> ArtifactRecord
 //   events     number                  -> EventBody
 //   meta       name of a fact          -> the fact
 //
@@ -15,8 +17,10 @@
 import type {
   AddressLease,
   AnswerRecord,
+  ArtifactRecord,
   ConfigRecord,
   DeploymentRecord,
+  DeviceRecord,
   EventBody,
   PluginRecord,
   VmRecord,
@@ -32,7 +36,9 @@ export interface Tables {
   readonly addresses: Table<string, AddressLease>;
   readonly plugins: Table<string, PluginRecord>;
   readonly deployments: Table<string, DeploymentRecord>;
+  readonly devices: Table<string, DeviceRecord>;
   readonly answers: Table<string, AnswerRecord>;
+  readonly artifacts: Table<[string, string, string], ArtifactRecord>;
   readonly events: Table<number, EventBody>;
   readonly meta: Table<string, unknown>;
 }
@@ -44,7 +50,9 @@ export function openTables(env: Env): Tables {
     addresses: env.table('addresses'),
     plugins: env.table('plugins'),
     deployments: env.table('deployments'),
+    devices: env.table('devices'),
     answers: env.table('answers'),
+    artifacts: env.table('artifacts'),
     events: env.table('events'),
     meta: env.table('meta'),
   };

@@ -9,11 +9,15 @@ import * as inventory from './jobs/inventory.ts';
 import * as launching from './jobs/launch.ts';
 import * as media from './jobs/media.ts';
 import * as network from './jobs/network.ts';
+import * as pci from './jobs/pci.ts';
+import * as pciDriver from './jobs/pci-driver.ts';
 import * as probe from './jobs/probe.ts';
 import * as run from './jobs/run-directory.ts';
 import type { JobArgument, JobName, JobResult } from './protocol.ts';
 
-const jobs: { readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> } = {
+const jobs: {
+  readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> | Promise<JobResult<N>>;
+} = {
   ensureNetwork: network.ensureNetwork,
   removeNetwork: network.removeNetwork,
   removeTaps: network.removeTaps,
@@ -24,20 +28,25 @@ const jobs: { readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N
   inspectMedia: media.inspectMedia,
   findKernel: media.findKernel,
   readLogTail: run.readLogTail,
+  readConsole: run.readConsole,
+  readDocument: media.readDocument,
   trimLogs: run.trimLogs,
   takeInventory: inventory.takeInventory,
   probeHypervisor: probe.probeHypervisor,
   measureUsage: hostFacts.measureUsage,
   readNameServers: hostFacts.readNameServers,
+  inspectDevices: pci.inspectDevices,
+  bindDevice: pciDriver.bindDevice,
+  releaseDevice: pciDriver.releaseDevice,
 };
 
 /** Runs one job. Never throws. */
-export function runJob<N extends JobName>(task: {
+export async function runJob<N extends JobName>(task: {
   readonly name: N;
   readonly argument: JobArgument<N>;
-}): Outcome<JobResult<N>> {
+}): Promise<Outcome<JobResult<N>>> {
   try {
-    return success(jobs[task.name](task.argument));
+    return success(await jobs[task.name](task.argument));
   } catch (error) {
     return faultOf(error, task.name);
   }

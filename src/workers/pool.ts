@@ -59,7 +59,7 @@ class Host implements HostPort {
 
   constructor(config: Config, log: Logger, run: Run, closePool: () => Promise<void>) {
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
-    const { kernelVmlinux, kernelBzImage, hypervisor, accelerator } = config;
+    const { kernelVmlinux, kernelBzImage, hypervisor, accelerator, sysfsRoot } = config;
     this.#settings = {
       hostTag,
       runtimeDirectory,
@@ -68,6 +68,7 @@ class Host implements HostPort {
       kernelBzImage,
       hypervisor,
       accelerator,
+      sysfsRoot,
     };
     this.#log = log;
     this.#run = run;
@@ -157,6 +158,14 @@ class Host implements HostPort {
     return this.#run('readLogTail', { path });
   }
 
+  readConsole(vmId: number) {
+    return this.#run('readConsole', { settings: this.#settings, vmId });
+  }
+
+  readDocument(path: string) {
+    return this.#run('readDocument', { settings: this.#settings, path });
+  }
+
   async trimLogs(vmIds: readonly number[]): Promise<void> {
     if (vmIds.length > 0) await this.#run('trimLogs', { settings: this.#settings, vmIds });
   }
@@ -179,6 +188,18 @@ class Host implements HostPort {
 
   nameServers() {
     return this.#run('readNameServers', {});
+  }
+
+  inspectDevices(addresses: readonly string[]) {
+    return this.#run('inspectDevices', { settings: this.#settings, addresses });
+  }
+
+  async bindDevice(address: string): Promise<void> {
+    await this.#run('bindDevice', { settings: this.#settings, address });
+  }
+
+  async releaseDevice(address: string, formerDriver: string): Promise<void> {
+    await this.#run('releaseDevice', { settings: this.#settings, address, formerDriver });
   }
 
   async close(): Promise<void> {

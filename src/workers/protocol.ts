@@ -3,6 +3,7 @@
 
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
 import type {
+  DeviceFacts,
   HostInventory,
   HypervisorFacts,
   LaunchRequest,
@@ -20,6 +21,8 @@ export interface HostSettings {
   readonly kernelBzImage: string;
   readonly hypervisor: HypervisorChoice;
   readonly accelerator: AcceleratorChoice;
+  /** Where sysfs is; tests have one of their own. */
+  readonly sysfsRoot: string;
 }
 
 /** A pidfd comes with it: whoever gets this owns the descriptor. */
@@ -47,6 +50,8 @@ export interface Jobs {
   inspectMedia: [{ settings: HostSettings; path: string }, MediaFacts];
   findKernel: [{ settings: HostSettings }, MediaFacts];
   readLogTail: [{ path: string }, readonly string[]];
+  readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
+  readDocument: [{ settings: HostSettings; path: string }, string];
   trimLogs: [{ settings: HostSettings; vmIds: readonly number[] }, null];
   takeInventory: [{ settings: HostSettings }, HostInventory];
   probeHypervisor: [
@@ -58,6 +63,12 @@ export interface Jobs {
     { after: CpuSample; cpuPercent: number; memPercent: number },
   ];
   readNameServers: [Record<string, never>, readonly string[]];
+  inspectDevices: [
+    { settings: HostSettings; addresses: readonly string[] },
+    readonly DeviceFacts[],
+  ];
+  bindDevice: [{ settings: HostSettings; address: string }, null];
+  releaseDevice: [{ settings: HostSettings; address: string; formerDriver: string }, null];
 }
 
 export type JobName = keyof Jobs;

@@ -18,9 +18,13 @@ const COMMANDS: Readonly<Record<string, string>> = {
   memory: "awk '/MemTotal/{print int($2/1024)}' /proc/meminfo",
   resolv: 'cat /etc/resolv.conf',
   environment: 'env',
+  echo: 'printf \'{"host":"%s","got":\' "$(hostname)"; head -c "$CONTENT_LENGTH"; echo "}"',
+  count: 'wc -c',
+  large: 'head -c 20000000 /dev/zero',
   console: 'echo to-the-console >/dev/console; echo done',
   poweroff: '(sleep 0.2; kill -USR2 1) >/dev/null 2>&1 & echo bye',
   panic: '(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
+  pci: 'cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device); done',
   orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
 };
 

@@ -1,36 +1,25 @@
 // test: stand-ins for the ports of the engine. They keep what they were told, so that a test can ask
 // what is left in the world, and fail where a test wants them to.
 
+import type { Duplex } from 'node:stream';
 import { loadConfig } from '../../src/config.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
 import type {
   AgentConnection,
   ControlConnection,
+  DeviceFacts,
   GuestEnd,
   HostInventory,
   HostPort,
   HypervisorPort,
   LaunchRequest,
   ProcessExit,
-  Snapshot,
-  StorePort,
   WatchedProcess,
-  Write,
 } from '../../src/engine/ports.ts';
-import type {
-  AddressLease,
-  AnswerRecord,
-  ConfigRecord,
-  DeploymentRecord,
-  EventBody,
-  HostChanges,
-  PluginRecord,
-  ProcessIdentity,
-  StoredEvent,
-  VmRecord,
-} from '../../src/engine/records.ts';
-import type { VolantError } from '../../src/lib/errors.ts';
+import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
+import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
+import { FakeStore } from './fake-store.ts';
 
 export const silentLog: Logger = {
   debug: () => undefined,
@@ -39,100 +28,6 @@ export const silentLog: Logger = {
   error: () => undefined,
   child: () => silentLog,
 };
-
-/** A store in memory that can be told to fail. Survives an engine, like a disk. */
-export class FakeStore implements StorePort {
-  readonly vms = new Map<number, VmRecord>();
-  readonly stored = new Map<string, ConfigRecord>();
-  readonly addresses = new Map<string, AddressLease>();
-  readonly plugins = new Map<string, PluginRecord>();
-  readonly events: StoredEvent[] = [];
-  readonly deployments = new Map<string, DeploymentRecord>();
-  readonly answers = new Map<string, AnswerRecord>();
-  lastVmId = 0;
-  builtinsInstalled = false;
-  hostChanges: HostChanges = {};
-  kvmVerdicts: Record<string, boolean> = {};
-  /** Throws to make a commit fail. */
-  beforeCommit: (events: readonly EventBody[]) => void = () => undefined;
-  healthy = true;
-
-  load(): Snapshot {
-    return {
-      vms: [...this.vms.values()],
-      addresses: [...this.addresses],
-      plugins: [...this.plugins.values()],
-      deployments: [...this.deployments.values()],
-      answers: [...this.answers],
-      lastVmId: this.lastVmId,
-      lastSequence: this.events.length,
-      builtinsInstalled: this.builtinsInstalled,
-      hostChanges: this.hostChanges,
-      kvmVerdicts: this.kvmVerdicts,
-    };
-  }
-
-  async commit(writes: readonly Write[], events: readonly EventBody[]): Promise<StoredEvent[]> {
-    await Promise.resolve();
-    this.beforeCommit(events);
-    for (const write of writes) this.#apply(write);
-    const first = this.events.length + 1;
-    const stored = events.map((body, index) => ({ sequence: first + index, body }));
-    this.events.push(...stored);
-    return stored;
-  }
-
-  config(vmId: number, version: number): ConfigRecord | undefined {
-    return this.stored.get(`${vmId}/${version}`);
-  }
-
-  configs(vmId: number, limit: number): readonly ConfigRecord[] {
-    return [...this.stored.values()].filter((config) => config.vmId === vmId).slice(0, limit);
-  }
-
-  eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
-    return this.events.slice(sequence, sequence + limit);
-  }
-
-  oldestSequence(): number {
-    return 1;
-  }
-
-  async close(): Promise<void> {}
-
-  #apply(write: Write): void {
-    switch (write.table) {
-      case 'vms':
-        put(this.vms, write.key, write.value);
-        break;
-      case 'configs':
-        put(this.stored, write.key.join('/'), write.value);
-        break;
-      case 'addresses':
-        put(this.addresses, write.key, write.value);
-        break;
-      case 'plugins':
-        put(this.plugins, write.key, write.value);
-        break;
-      case 'deployments':
-        put(this.deployments, write.key, write.value);
-        break;
-      case 'answers':
-        put(this.answers, write.key, write.value);
-        break;
-      case 'meta':
-        if (write.key === 'lastVmId') this.lastVmId = write.value;
-        else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
-        else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
-        else this.kvmVerdicts = write.value;
-    }
-  }
-}
-
-function put<K, V>(map: Map<K, V>, key: K, value: V | null): void {
-  if (value === null) map.delete(key);
-  else map.set(key, value);
-}
 
 /** A process that ends when it is told to. */
 export class FakeProcess implements WatchedProcess {
@@ -157,12 +52,25 @@ export class FakeProcess implements WatchedProcess {
   }
 }
 
+const NO_DEVICE: DeviceFacts = {
+  address: '',
+  present: false,
+  vendor: '1234',
+  device: '11e8',
+  driver: '',
+  iommuGroup: '7',
+  numaNode: '-1',
+  groupMembers: [],
+  usedBy: null,
+};
+
 /** A host that remembers every object that was made on it. Survives an engine, like a kernel. */
 export class FakeHost implements HostPort {
   readonly taps = new Set<string>();
   readonly runDirectories = new Set<number>();
   readonly cgroups = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
+  readonly devices = new Map<string, DeviceFacts>();
   readonly launches: LaunchRequest[] = [];
   readonly orderlyExitIds: number[] = [];
   /** Name of a method -> the error that it shall reject with. */
@@ -170,6 +78,9 @@ export class FakeHost implements HostPort {
   bootId = 'boot-1';
   network = false;
   logTail: readonly string[] = [];
+  /** What the guest printed before anybody looked. */
+  consoleLog = '';
+  readonly documents = new Map<string, string>();
   #nextPid = 1000;
 
   async ensureNetwork(): Promise<HostChanges> {
@@ -230,6 +141,16 @@ export class FakeHost implements HostPort {
     return this.logTail;
   }
 
+  async readConsole(): Promise<Uint8Array> {
+    return Buffer.from(this.consoleLog);
+  }
+
+  async readDocument(path: string): Promise<string> {
+    const text = this.documents.get(path);
+    if (text === undefined) throw new VolantError('DOCUMENT_NOT_FOUND');
+    return text;
+  }
+
   async trimLogs(): Promise<void> {}
 
   async inventory(): Promise<HostInventory> {
@@ -267,6 +188,32 @@ export class FakeHost implements HostPort {
     return { cpuPercent: 1, memPercent: 2 };
   }
 
+  async inspectDevices(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
+    return addresses.map((address) => this.devices.get(address) ?? { ...NO_DEVICE, address });
+  }
+
+  async bindDevice(address: string): Promise<void> {
+    this.#fail(`bind ${address}`);
+    this.#setDriver(address, 'vfio-pci');
+  }
+
+  async releaseDevice(address: string, formerDriver: string): Promise<void> {
+    this.#fail(`release ${address}`);
+    this.#setDriver(address, formerDriver);
+  }
+
+  /** Adds a device that is alone in its IOMMU group. */
+  addDevice(facts: Partial<DeviceFacts> & { readonly address: string }): void {
+    const { address, driver = '' } = facts;
+    const groupMembers = [{ address, driver, isBridge: false }];
+    this.devices.set(address, { ...NO_DEVICE, present: true, groupMembers, ...facts });
+  }
+
+  #setDriver(address: string, driver: string): void {
+    const device = this.devices.get(address);
+    if (device !== undefined) this.devices.set(address, { ...device, driver });
+  }
+
   async nameServers(): Promise<readonly string[]> {
     return ['10.0.0.53'];
   }
@@ -287,6 +234,14 @@ export class FakeHypervisor implements HypervisorPort {
   guestEnd: GuestEnd | undefined = 'power-off';
   powerButtonWorks = true;
   readonly manifests: string[] = [];
+  /** The other end of it is the agent's HTTP server. */
+  openAgent: () => Duplex = () => {
+    throw new VolantError('AGENT_UNREACHABLE');
+  };
+  /** The guest's serial port. */
+  openConsole: () => Promise<Duplex> = async () => {
+    throw new Error('no serial port');
+  };
   /** What every agent says of its workload. */
   healthy = true;
 
@@ -323,8 +278,13 @@ export class FakeHypervisor implements HypervisorPort {
       },
       health: async () => ({ state: 'running', healthy: this.healthy }),
       powerOff: async () => undefined,
+      open: () => this.openAgent(),
       close: () => undefined,
     };
+  }
+
+  console(): Promise<Duplex> {
+    return this.openConsole();
   }
 
   #processIn(runDirectory: string): FakeProcess | undefined {

@@ -5,7 +5,7 @@ import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs'
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-type Capability = 'root' | 'tun' | 'netns' | 'qemu' | 'kernel' | 'cgroup2';
+type Capability = 'root' | 'tun' | 'netns' | 'qemu' | 'kernel' | 'cgroup2' | 'lab';
 
 /** The checkout, seen from .build/test/helpers. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -22,6 +22,10 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   },
   qemu: { present: () => isExecutable('/usr/bin/qemu-system-x86_64'), remedy: 'npm run setup' },
   kernel: { present: () => existsSync(`${IMAGES}/vmlinux`), remedy: 'npm run setup' },
+  lab: {
+    present: () => process.env['VOLANT_LAB'] === '1',
+    remedy: 'run them by npm run test:lab, as root and with virtiofsd installed',
+  },
   cgroup2: {
     present: () =>
       existsSync('/sys/fs/cgroup/cgroup.procs') ||

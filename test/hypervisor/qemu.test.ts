@@ -27,6 +27,7 @@ const SPEC: LaunchSpec = {
   disks: [],
   network: { tapName: 'vtabcd-7', macAddress: '02:ab:00:00:00:07' },
   vsockCid: 9,
+  pciDevices: [],
   runDirectory: '/run/7',
   start: { kind: 'cold' },
 };
@@ -62,6 +63,12 @@ suite('QEMU command line', () => {
     assert.ok(
       valuesOf(argv, '-device').some((value) => value.startsWith('virtio-net-pci,romfile=,')),
     );
+  });
+
+  test('a passed-through device is named by its address', () => {
+    const spec: LaunchSpec = { ...SPEC, machine: 'q35', pciDevices: ['0000:01:00.0'] };
+    const { argv } = qemuCommand(spec, FACTS);
+    assert.ok(valuesOf(argv, '-device').includes('vfio-pci,host=0000:01:00.0'));
   });
 
   test('KVM passes the host’s CPU through', () => {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { suite, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { EventBody } from '../../src/engine/records.ts';
+import type { ArtifactRecord, EventBody } from '../../src/engine/records.ts';
 import { type Env, openEnv } from '../../src/store/env.ts';
 import { openStore, Store } from '../../src/store/store.ts';
 import { openTables, STORE_VERSION } from '../../src/store/tables.ts';
@@ -194,6 +194,31 @@ suite('store', () => {
       [3, 2],
     );
     assert.equal(store.config(2, 3)?.version, 3);
+  });
+
+  test('artifacts are found again by plugin, version and name, and removed by them', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const artifact = (version: string): ArtifactRecord => ({
+      plugin: 'hello',
+      version,
+      name: 'rootfs',
+      kind: 'rootfs',
+      sourceUrl: '',
+      checksum: '',
+      format: 'raw',
+      localPath: '',
+      sizeBytes: 7,
+      createdAtMs: 1,
+      updatedAtMs: 2,
+    });
+    const put = (version: string, value: ArtifactRecord | null) =>
+      store.commit([{ table: 'artifacts', key: ['hello', version, 'rootfs'], value }], []);
+    await put('1', artifact('1'));
+    await put('2', artifact('2'));
+    await put('1', null);
+    await store.close();
+    assert.deepEqual(opened(t, directory).load().artifacts, [artifact('2')]);
   });
 
   test('an acknowledged commit survives kill -9, and state and event are never apart', async (t) => {

@@ -18,6 +18,7 @@ export const systemRoutes = {
       ...(await engine.system.info()),
     });
   },
+  getSystemSummary: ({ engine }) => json(200, engine.system.summary()),
   getOpenAPI: ({ openapi }, head) => jsonText(200, openapi(head.host)),
 } satisfies Partial<Handlers>;
 

@@ -27,7 +27,14 @@ export interface Operation {
   readonly query?: readonly QueryParameter[];
   /** Request headers that the operation looks at, in lower case. */
   readonly headers?: readonly string[];
-  readonly request?: { readonly schema: TSchema; readonly bytesMax: number };
+  readonly request?: {
+    readonly schema: TSchema;
+    readonly bytesMax: number;
+    /** The handler reads the body itself: what it answers to a wrong one depends on the body. */
+    readonly raw?: true;
+  };
+  /** Pages that browsers loaded from elsewhere are refused. */
+  readonly ownOriginOnly?: true;
   readonly answers: Readonly<Record<number, OperationAnswer>>;
 }
 
@@ -41,6 +48,7 @@ const ERROR_TEXTS = {
   412: 'The config has another version than expected',
   413: 'Body too large',
   500: 'Internal error',
+  502: 'The guest, or what it refers to, does not answer',
   503: 'Too much at once, or shutting down; try again later',
 } as const;
 

@@ -1,7 +1,12 @@
 // schema, operations: the daemon itself.
 
 import { Type } from 'typebox';
-import { HealthSchema, SystemInfoSchema, SystemStatusSchema } from '../system.ts';
+import {
+  HealthSchema,
+  SystemInfoSchema,
+  SystemStatusSchema,
+  SystemSummarySchema,
+} from '../system.ts';
 import { errors, type Operation } from './operation.ts';
 
 export const SYSTEM_OPERATIONS = {
@@ -32,6 +37,16 @@ export const SYSTEM_OPERATIONS = {
     summary: 'Get system information',
     answers: {
       200: { description: 'System information', schema: SystemInfoSchema },
+      ...errors(500),
+    },
+  },
+  getSystemSummary: {
+    method: 'GET',
+    path: '/api/v1/system/summary',
+    tags: ['system'],
+    summary: 'Counts of VMs and plugins',
+    answers: {
+      200: { description: 'Counts for an overview', schema: SystemSummarySchema },
       ...errors(500),
     },
   },

@@ -1,7 +1,8 @@
 // workers, job: the files that a VM boots from, and whether they may be used.
 
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
 import { sep } from 'node:path';
+import { LIMITS } from '../../config.ts';
 import type { MediaFacts } from '../../engine/ports.ts';
 import type { JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
@@ -23,6 +24,25 @@ export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): M
   }
   if (realPath === null) throw new JobFault('MEDIA_INVALID', `${path} does not exist`);
   return factsOf(path, realPath);
+}
+
+/** A document that a manifest names, under the same rules. */
+export function readDocument({ settings, path }: JobArgument<'readDocument'>): string {
+  const { realPath, sizeBytes } = documentFacts({ settings, path });
+  if (sizeBytes > LIMITS.documentBytesMax) {
+    const why = `${path} is larger than ${LIMITS.documentBytesMax} bytes`;
+    throw new JobFault('MEDIA_INVALID', why);
+  }
+  return readFileSync(realPath, 'utf8');
+}
+
+function documentFacts(argument: JobArgument<'inspectMedia'>): MediaFacts {
+  try {
+    return inspectMedia(argument);
+  } catch (error) {
+    if (!(error instanceof JobFault) || error.fault.code !== 'MEDIA_INVALID') throw error;
+    throw new JobFault('DOCUMENT_NOT_FOUND', error.message);
+  }
 }
 
 /** The uncompressed kernel where there is one: it boots sooner. */

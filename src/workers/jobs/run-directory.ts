@@ -36,6 +36,12 @@ export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly stri
   return lines.slice(-LIMITS.errorLogLinesMax);
 }
 
+/** What the guest printed last. */
+export function readConsole({ settings, vmId }: JobArgument<'readConsole'>): Uint8Array {
+  const path = join(settings.runtimeDirectory, String(vmId), RUN_FILES.consoleLog);
+  return withFile(path, 'r', (fd) => readEnd(fd, LIMITS.consoleReplayBytesMax)) ?? new Uint8Array();
+}
+
 /** Console and hypervisor logs that have grown too large keep their newest half. */
 export function trimLogs({ settings, vmIds }: JobArgument<'trimLogs'>): null {
   for (const vmId of vmIds) {

@@ -1,0 +1,205 @@
+// scripts: the lab: a virtual machine, emulated down to the IOMMU, whose root is this machine's root,
+// read-only with a layer in memory on top. It has what most build machines lack: a KVM that boots
+// kernels, VFIO with IOMMU groups, vhost-vsock and cgroup version 2 with every controller.
+
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Failure } from './command.mjs';
+import { writeCpio } from './cpio.mjs';
+import { collectModules } from './kernel-modules.mjs';
+import { BUILD, PROJECT_ROOT } from './paths.mjs';
+
+const VIRTIOFSD = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
+const MEMORY_MB = 2048;
+const TIMEOUT_MS = 300_000;
+const SOCKET_WAIT_MS = 5_000;
+
+/** Loaded before the root is there. */
+const BOOT_MODULES = ['virtio_pci', 'fuse', 'virtiofs', 'overlay', 'button'];
+
+/** Loaded from the root. */
+const LAB_MODULES = [
+  'kvm-amd',
+  'vfio-pci',
+  'vfio_iommu_type1',
+  'vhost_vsock',
+  'tun',
+  'bridge',
+  'nf_tables',
+  'nft_chain_nat',
+  'nft_masq',
+  'nft_ct',
+];
+
+/** Says what the command printed and how it ended; nothing else of the console matters. */
+const STATUS_LINE = /^VOLANT_LAB_STATUS=(\d+)$/;
+
+/**
+ * The devices that the tests look at: one alone in its IOMMU group, one with a driver of its own, two
+ * that share a group behind a bridge, and a disk controller.
+ */
+const DEVICES = [
+  ['-device', 'edu'],
+  ['-device', 'virtio-net-pci,romfile=,iommu_platform=on,disable-legacy=on'],
+  ['-device', 'pcie-root-port,id=port0,chassis=1'],
+  ['-device', 'pcie-pci-bridge,id=bridge0,bus=port0'],
+  ['-device', 'edu,bus=bridge0,addr=1'],
+  ['-device', 'edu,bus=bridge0,addr=2'],
+];
+
+/** One sentence with the remedy when this machine cannot run the lab, else null. */
+export function labProblem() {
+  if (process.getuid() !== 0) return 'The lab needs root: it shares the root directory.';
+  if (findVirtiofsd() === undefined) {
+    return 'virtiofsd is missing: run `apt-get install qemu-system-common`, or virtiofsd on newer systems.';
+  }
+  return null;
+}
+
+function findVirtiofsd() {
+  return VIRTIOFSD.find((path) => existsSync(path));
+}
+
+/**
+ * Runs a shell command as root in the lab, in the checkout, and resolves with its exit status. Each line
+ * that it prints is given to `onLine`. `kernel` is what setup's guestKernel() says.
+ */
+export async function runInLab({ command, kernel, busybox, onLine }) {
+  const problem = labProblem();
+  if (problem !== null) throw new Failure(problem);
+  const directory = mkdtempSync(join(tmpdir(), 'volant-lab-'));
+  const children = [];
+  try {
+    const initramfs = join(directory, 'lab.cpio');
+    writeFileSync(initramfs, Buffer.concat([...writeCpio(entries({ command, kernel, busybox }))]));
+    const socket = join(directory, 'root.sock');
+    children.push(await shareRoot(socket));
+    const machine = spawn('qemu-system-x86_64', machineArguments(initramfs, socket), {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    children.push(machine);
+    return await follow(machine, onLine);
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function shareRoot(socket) {
+  const args = [`--socket-path=${socket}`, '-o', 'source=/', '-o', 'cache=always'];
+  const child = spawn(findVirtiofsd(), ['-f', ...args, '-o', 'sandbox=chroot'], {
+    stdio: 'ignore',
+  });
+  const deadline = Date.now() + SOCKET_WAIT_MS;
+  while (!existsSync(socket)) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      child.kill('SIGKILL');
+      throw new Failure('virtiofsd did not start: the lab has no root directory.');
+    }
+    await pause(20);
+  }
+  return child;
+}
+
+function machineArguments(initramfs, socket) {
+  return [
+    // The IOMMU must be the first device.
+    ['-M', 'q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,kernel-irqchip=off'],
+    ['-device', 'intel-iommu,intremap=on,caching-mode=on'],
+    ['-accel', 'tcg,thread=multi', '-smp', '2', '-m', String(MEMORY_MB)],
+    ['-cpu', 'qemu64,+svm,+npt,+rdrand,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt'],
+    ['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MB}M,share=on`],
+    ['-numa', 'node,memdev=mem'],
+    ['-nodefaults', '-no-user-config', '-nographic', '-serial', 'stdio', '-no-reboot'],
+    ['-kernel', join(BUILD.images, 'vmlinux'), '-initrd', initramfs],
+    ['-append', kernelArguments()],
+    ['-chardev', `socket,id=root,path=${socket}`],
+    ['-device', 'vhost-user-fs-pci,chardev=root,tag=root'],
+    ...DEVICES,
+  ].flat();
+}
+
+function kernelArguments() {
+  const [, mhz] = /^cpu MHz\s*:\s*([\d.]+)/m.exec(readFileSync('/proc/cpuinfo', 'utf8')) ?? [];
+  // Emulated, the kernel cannot measure its clock beside other work: it is told.
+  const clock = mhz === undefined ? [] : [`tsc_early_khz=${Math.round(Number(mhz) * 1000)}`];
+  return [
+    'console=ttyS0 quiet panic=-1 no_timer_check cryptomgr.notests mitigations=off init_on_alloc=0',
+    'random.trust_cpu=on lsm= intel_iommu=on tsc=reliable',
+    ...clock,
+  ].join(' ');
+}
+
+function entries({ command, kernel, busybox }) {
+  const files = new Map();
+  const add = (path, text, mode = 0o755) =>
+    files.set(path, { type: 'file', mode, content: Buffer.from(text) });
+  for (const path of ['proc', 'sys', 'dev', 'lower', 'layer', 'root']) {
+    files.set(path, { type: 'directory', mode: 0o755 });
+  }
+  files.set('bin/busybox', { type: 'file', mode: 0o755, content: readFileSync(busybox) });
+  files.set('dev/console', { type: 'character', mode: 0o600, major: 5, minor: 1 });
+  const modules = collectModules(kernel.modulesDirectory, BOOT_MODULES);
+  for (const { name, content } of modules) {
+    files.set(`mods/${name}.ko`, { type: 'file', mode: 0o644, content });
+  }
+  add('init', initScript(modules.map(({ name }) => name)));
+  add('lab.sh', labScript(kernel));
+  add('command.sh', `${command}\n`);
+  return files;
+}
+
+function initScript(modules) {
+  return `#!/bin/busybox sh
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+${modules.map((name) => `insmod /mods/${name}.ko`).join('\n')}
+mount -t virtiofs -o ro root /lower || poweroff -f
+mount -t tmpfs -o size=75% layer /layer && mkdir /layer/upper /layer/work
+mount -t overlay -o lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work overlay /root || poweroff -f
+cd /root
+mount -t proc proc proc; mount -t sysfs sys sys; mount -t devtmpfs dev dev
+mkdir -p dev/pts dev/shm
+mount -t devpts devpts dev/pts; mount -t tmpfs shm dev/shm; mount -t tmpfs run run
+mount -t cgroup2 cgroup sys/fs/cgroup
+cp /lab.sh /command.sh run/
+chroot /root /bin/bash /run/lab.sh
+poweroff -f
+`;
+}
+
+function labScript(kernel) {
+  const root = kernel.modulesDirectory.replace(/\/lib\/modules\/[^/]+$/, '') || '/';
+  return `export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+export PATH="${join(process.execPath, '..')}:$PATH" VOLANT_LAB=1 NO_COLOR=1
+hostname lab; ip link set lo up
+modprobe -d ${root} -a ${LAB_MODULES.join(' ')}
+cd ${PROJECT_ROOT}
+bash /run/command.sh
+echo "VOLANT_LAB_STATUS=$?"
+`;
+}
+
+/** Resolves with the status that the lab told; 125 when it ended without a word. */
+function follow(machine, onLine) {
+  let status = 125;
+  const timer = setTimeout(() => machine.kill('SIGKILL'), TIMEOUT_MS);
+  createInterface({ input: machine.stdout }).on('line', (line) => {
+    const text = line.replace(/\r$/, '');
+    const match = STATUS_LINE.exec(text);
+    if (match === null) onLine(text);
+    else status = Number(match[1]);
+  });
+  return new Promise((resolve, reject) => {
+    machine.once('error', reject);
+    machine.once('close', () => {
+      clearTimeout(timer);
+      resolve(status);
+    });
+  });
+}

@@ -1,0 +1,74 @@
+// engine: the way into guests: whose agent can be asked, and what the actions of a manifest are. What
+// is said to an agent is its caller's business.
+
+import { LIMITS } from '../config.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { ActionCall, AgentApi } from './engine-api.ts';
+import type { Plugins } from './plugins.ts';
+import type { AgentConnection } from './ports.ts';
+import type { VmRecord } from './records.ts';
+import type { State } from './state.ts';
+import type { VmLifecycle } from './vm-lifecycle.ts';
+import { stateConflict } from './vm-state.ts';
+
+/** The agent hands everything below this to the workload. */
+const RELAY_PREFIX = '/v1';
+
+export interface AgentsParts {
+  readonly state: State;
+  readonly lifecycle: Pick<VmLifecycle, 'runningVm'>;
+  readonly plugins: Pick<Plugins, 'isDisabled'>;
+}
+
+export class Agents implements AgentApi {
+  readonly #parts: AgentsParts;
+
+  constructor(parts: AgentsParts) {
+    this.#parts = parts;
+  }
+
+  connection(vmName: string): AgentConnection {
+    return this.#connectionTo(this.#parts.state.require(vmName));
+  }
+
+  action(vmName: string, plugin: string, name: string): ActionCall {
+    const { state, plugins } = this.#parts;
+    const record = state.require(vmName);
+    const known = plugin === record.plugin ? this.#actionsOf(record) : {};
+    const action = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (action === undefined) {
+      const why = `VM ${vmName} has no action ${name} of a plugin ${plugin}`;
+      throw new VolantError('ACTION_NOT_FOUND', why);
+    }
+    if (plugins.isDisabled(plugin)) {
+      throw new VolantError('PLUGIN_DISABLED', `Plugin ${plugin} is disabled`);
+    }
+    const path = action.path ?? '/';
+    const isBelow = path === RELAY_PREFIX || path.startsWith(`${RELAY_PREFIX}/`);
+    return {
+      agent: this.#connectionTo(record),
+      method: action.method?.toUpperCase() || 'POST',
+      path: isBelow ? path : `${RELAY_PREFIX}${path}`,
+      timeoutMs: Math.min(action.timeout_ms || LIMITS.actionTimeoutMs, LIMITS.actionTimeoutMaxMs),
+    };
+  }
+
+  /** Of the config that the guest was launched with: what its workload knows. */
+  #actionsOf({ id, launchedConfigVersion }: VmRecord) {
+    const stored = this.#parts.state.store.config(id, launchedConfigVersion);
+    return stored?.config.manifest.actions ?? {};
+  }
+
+  #connectionTo({ id, name, status }: VmRecord): AgentConnection {
+    if (status !== 'running') throw stateConflict(name, status, 'has no agent to talk to');
+    const agent = this.#parts.lifecycle.runningVm(id)?.agent ?? null;
+    if (agent === null) {
+      throw new VolantError('AGENT_UNREACHABLE', `VM ${name} has no agent`);
+    }
+    if (!agent.connected) {
+      const why = `The agent of VM ${name} does not answer, or not yet`;
+      throw new VolantError('AGENT_UNREACHABLE', why, { retryAfterSeconds: 1 });
+    }
+    return agent;
+  }
+}

@@ -1,0 +1,101 @@
+// http: ANY /api/v1/vms/{name}/agent/{path}: requests to the agent of a VM, and through it to its
+// workload. Who may, which VM and how many is decided here; the bytes are guest-relay's business.
+
+import { LIMITS } from '../config.ts';
+import type { Engine } from '../engine/engine-api.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Access } from './access.ts';
+import { decoded, Exchange } from './exchange.ts';
+import { readGuestHead } from './guest-head.ts';
+import { GuestRelay, type RelayLimits } from './guest-relay.ts';
+import { errorReply, type WriteOptions, writeReply } from './reply.ts';
+import type { Traffic } from './traffic.ts';
+import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
+
+export interface AgentProxyParts {
+  readonly engine: Pick<Engine, 'agents'>;
+  readonly access: Access;
+  readonly traffic: Traffic;
+  readonly log: Logger;
+  /** For tests. */
+  readonly limits?: RelayLimits | undefined;
+}
+
+/** The agent's routes for the daemon alone: they end guests and give them their manifest. */
+const DAEMON_ONLY = '/agent/';
+
+export class AgentProxy {
+  readonly #parts: AgentProxyParts;
+  readonly #limits: RelayLimits;
+  readonly #relays = new Set<GuestRelay>();
+
+  constructor(parts: AgentProxyParts) {
+    this.#parts = parts;
+    this.#limits = parts.limits ?? {
+      silenceMs: LIMITS.agentProxyTimeoutMs,
+      bodyBytesMax: LIMITS.agentProxyBodyBytesMax,
+    };
+  }
+
+  bind(app: TemplatedApp): void {
+    app.any('/api/v1/vms/:name/agent/*', (response, request) => this.#handle(response, request));
+  }
+
+  /** Ends streams of events; other answers are left to come to their end. */
+  drain(): void {
+    for (const relay of [...this.#relays]) relay.drain();
+  }
+
+  #handle(response: HttpResponse, request: HttpRequest): void {
+    const { access, traffic, log } = this.#parts;
+    const method = request.getMethod();
+    const extraHeaders = access.configured ? access.corsHeaders(request.getHeader('origin')) : [];
+    const options = { extraHeaders, withoutBody: method === 'head' };
+    if (method === 'options' && request.getHeader('access-control-request-method') !== '') {
+      writeReply(response, { status: 204 }, { ...options, closeConnection: false });
+      return;
+    }
+    try {
+      traffic.admit();
+      this.#begin(response, request, options);
+    } catch (thrown) {
+      const { error, ...reply } = errorReply(thrown);
+      log.debug({ operation: 'agent proxy', code: error.code, err: error }, 'request failed');
+      // Its body, which nobody has read, would be taken for the next request.
+      const hasBody = method !== 'get' && method !== 'head';
+      writeReply(response, reply, { ...options, closeConnection: hasBody });
+    }
+  }
+
+  #begin(
+    response: HttpResponse,
+    request: HttpRequest,
+    options: Omit<WriteOptions, 'closeConnection'>,
+  ): void {
+    const { access, engine, traffic } = this.#parts;
+    // A browser that reads a stream of events cannot send headers.
+    const readsEvents = request.getHeader('accept').includes('text/event-stream');
+    if (access.configured) access.check(request, response, readsEvents);
+    const head = readGuestHead(request, access);
+    if (head.upgrades) {
+      throw new VolantError('FEATURE_UNAVAILABLE', 'The way to agents takes no upgrades');
+    }
+    if (head.target.startsWith(DAEMON_ONLY)) throw new VolantError('ROUTE_NOT_FOUND');
+    checkTarget(head.target);
+    const stream = engine.agents.connection(decoded(request.getParameter(0))).open();
+    traffic.begin();
+    const exchange = new Exchange(response, options, () => traffic.end());
+    const relay = new GuestRelay(exchange, stream, head, this.#limits, () =>
+      this.#relays.delete(relay),
+    );
+    this.#relays.add(relay);
+  }
+}
+
+/** What cannot be sent on as it is (RFC 9112, 3.2). */
+function checkTarget(target: string): void {
+  if (/^[\x21-\x7e]*$/.test(target)) return;
+  const details = { path: 'must be visible ASCII, other characters escaped' };
+  throw new VolantError('PARAMETER_INVALID', undefined, { details });
+}

@@ -1,0 +1,145 @@
+// http: the body of a guest's answer on its way to a client that may be slower than the guest. Both
+// kinds hold at most what was given to them last, and say when they want more.
+
+import type { HttpResponse } from './uws.ts';
+
+export interface GuestBody {
+  /** false: give no more until `onRoom` is called. */
+  write(chunk: Buffer): boolean;
+  /** The guest has sent everything. */
+  end(): void;
+  /** The client has gone. */
+  abandon(): void;
+}
+
+export interface GuestBodyEvents {
+  /** There is room again. */
+  readonly onRoom: () => void;
+  /** Called just before the last bytes are handed to the server: the response is its own after that. */
+  readonly beforeEnd: () => void;
+  /** The answer is complete; the response may not be touched any more. */
+  readonly onDone: () => void;
+}
+
+/** A body whose length the guest has announced. The server takes what its socket takes, no more. */
+export class SizedBody implements GuestBody {
+  readonly #response: HttpResponse;
+  readonly #bytes: number;
+  readonly #events: GuestBodyEvents;
+  #sent = 0;
+  #rest: Buffer | null = null;
+
+  constructor(response: HttpResponse, bytes: number, events: GuestBodyEvents) {
+    this.#response = response;
+    this.#bytes = bytes;
+    this.#events = events;
+    response.onWritable(() => this.#goOn());
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#send(chunk);
+  }
+
+  end(): void {
+    // An answer that is shorter than it said is told by a broken connection.
+    if (this.#rest === null && this.#sent < this.#bytes) this.#response.close();
+  }
+
+  abandon(): void {
+    this.#rest = null;
+  }
+
+  #goOn(): boolean {
+    const rest = this.#rest;
+    if (rest === null) return true;
+    this.#rest = null;
+    if (!this.#send(rest)) return false;
+    if (this.#sent < this.#bytes) this.#events.onRoom();
+    return true;
+  }
+
+  #send(chunk: Buffer): boolean {
+    const before = this.#response.getWriteOffset();
+    let taken = true;
+    let complete = false;
+    if (this.#sent + chunk.length >= this.#bytes) this.#events.beforeEnd();
+    this.#response.cork(() => {
+      [taken, complete] = this.#response.tryEnd(chunk, this.#bytes);
+    });
+    if (complete) {
+      this.#sent = this.#bytes;
+      this.#events.onDone();
+      return true;
+    }
+    const written = taken ? chunk.length : this.#response.getWriteOffset() - before;
+    this.#sent += written;
+    if (!taken) this.#rest = chunk.subarray(written);
+    return taken;
+  }
+}
+
+/** While the server has not got rid of what it holds, it is asked again so often, at last so often. */
+const PROBE_MIN_MS = 2;
+const PROBE_MAX_MS = 200;
+
+/**
+ * A body in chunks. What the server's socket does not take at once the server keeps and sends by itself,
+ * and it does not tell when it is done: a byte of the next chunk finds out.
+ */
+export class ChunkedBody implements GuestBody {
+  readonly #response: HttpResponse;
+  readonly #events: GuestBodyEvents;
+  #full = false;
+  #next: Buffer | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(response: HttpResponse, events: GuestBodyEvents) {
+    this.#response = response;
+    this.#events = events;
+  }
+
+  write(chunk: Buffer): boolean {
+    if (!this.#full) {
+      this.#full = !this.#send(chunk);
+      return true;
+    }
+    this.#next = chunk;
+    this.#probeAfter(PROBE_MIN_MS);
+    return false;
+  }
+
+  end(): void {
+    this.#events.beforeEnd();
+    this.#response.cork(() => this.#response.end());
+    this.#events.onDone();
+  }
+
+  abandon(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #probeAfter(pauseMs: number): void {
+    this.#timer = setTimeout(() => {
+      const next = this.#next;
+      if (next === null) return;
+      this.#full = !this.#send(next.subarray(0, 1));
+      const rest = next.subarray(1);
+      this.#next = rest;
+      if (this.#full && rest.length > 0) {
+        this.#probeAfter(Math.min(pauseMs * 2, PROBE_MAX_MS));
+        return;
+      }
+      this.#next = null;
+      if (rest.length > 0) this.#full = !this.#send(rest);
+      this.#events.onRoom();
+    }, pauseMs);
+  }
+
+  #send(chunk: Buffer): boolean {
+    let taken = true;
+    this.#response.cork(() => {
+      taken = this.#response.write(chunk);
+    });
+    return taken;
+  }
+}

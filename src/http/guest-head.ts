@@ -1,0 +1,98 @@
+// http: what of a request's head goes on to a guest, and what of a guest's answer comes back. Headers
+// that belong to one connection stay on it (RFC 9110, 7.6.1), and so do our keys.
+
+import type { Access } from './access.ts';
+import type { HttpRequest } from './uws.ts';
+
+/** Meant for the next hop only. */
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'trailers',
+  'transfer-encoding',
+  'upgrade',
+] as const;
+
+/** Ours, or answered by the server itself. */
+const NOT_FOR_GUESTS = new Set<string>([
+  ...HOP_BY_HOP,
+  'x-volant-api-key',
+  'accept-encoding',
+  'expect',
+  'host',
+]);
+
+/** The server writes its own; who may read answers of this daemon's origin is not for guests to say. */
+const NOT_FOR_CLIENTS = new Set<string>([...HOP_BY_HOP, 'content-length', 'date', 'uwebsockets']);
+
+/** What a browser shall not do with a page of a guest: act with the rights of this daemon's origin. */
+export const GUEST_PAGE_HEADERS = [
+  ['Content-Security-Policy', 'sandbox allow-scripts allow-forms allow-popups'],
+  ['X-Content-Type-Options', 'nosniff'],
+] as const;
+
+export interface GuestRequestHead {
+  readonly method: string;
+  /** Path and query, as they were sent. */
+  readonly target: string;
+  readonly headers: Readonly<Record<string, string | string[]>>;
+  readonly upgrades: boolean;
+}
+
+/** Must be called before the first await of a handler. The path is what follows "/agent". */
+export function readGuestHead(request: HttpRequest, access: Access): GuestRequestHead {
+  const given: [string, string][] = [];
+  request.forEach((name, value) => {
+    given.push([name, value]);
+  });
+  const named = namedIn(given.flatMap(([name, value]) => (name === 'connection' ? [value] : [])));
+  const headers: Record<string, string | string[]> = { host: 'agent' };
+  for (const [name, value] of given) {
+    if (NOT_FOR_GUESTS.has(name) || named.has(name)) continue;
+    if (name === 'authorization' && access.isOurs(value)) continue;
+    const before = headers[name];
+    headers[name] = before === undefined ? value : [before, value].flat();
+  }
+  // Without a length a body has to say where it ends by itself.
+  const isChunked = given.some(([name]) => name === 'transfer-encoding');
+  if (isChunked) headers['transfer-encoding'] = 'chunked';
+  const path = /^\/api\/v1\/vms\/[^/]+\/agent(\/.*)$/.exec(request.getUrl())?.[1] ?? '/';
+  const query = withoutKey(request.getQuery() ?? '');
+  return {
+    method: request.getMethod().toUpperCase(),
+    target: query === '' ? path : `${path}?${query}`,
+    headers,
+    upgrades: given.some(([name]) => name === 'upgrade'),
+  };
+}
+
+/** Names and values in the order of the guest's answer. */
+export function headersForClient(raw: readonly string[]): readonly (readonly [string, string])[] {
+  const pairs = raw.flatMap((name, index): [string, string][] =>
+    index % 2 === 0 ? [[name, raw[index + 1] ?? '']] : [],
+  );
+  const named = namedIn(
+    pairs.flatMap(([name, value]) => (name.toLowerCase() === 'connection' ? [value] : [])),
+  );
+  return pairs.filter(([given]) => {
+    const name = given.toLowerCase();
+    return !NOT_FOR_CLIENTS.has(name) && !named.has(name) && !name.startsWith('access-control-');
+  });
+}
+
+/** A Connection header names more headers of its hop. */
+function namedIn(values: readonly string[]): ReadonlySet<string> {
+  return new Set(values.flatMap((value) => value.toLowerCase().split(/\s*,\s*/)));
+}
+
+function withoutKey(query: string): string {
+  return query
+    .split('&')
+    .filter((pair) => !/^api_key(=|$)/.test(pair))
+    .join('&');
+}

@@ -1,0 +1,215 @@
+// http: one request on its way to a guest and the answer on its way back, both as streams. Neither side
+// can make the daemon hold more than a few chunks, and the end of one side is the end of the other.
+
+import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { VolantError } from '../lib/errors.ts';
+import type { Exchange } from './exchange.ts';
+import { ChunkedBody, type GuestBody, SizedBody } from './guest-body.ts';
+import { GUEST_PAGE_HEADERS, type GuestRequestHead, headersForClient } from './guest-head.ts';
+import { errorReply } from './reply.ts';
+
+export interface RelayLimits {
+  /** Neither side sent anything for so long. */
+  readonly silenceMs: number;
+  readonly bodyBytesMax: number;
+}
+
+export class GuestRelay {
+  readonly #exchange: Exchange;
+  readonly #outgoing: ClientRequest;
+  readonly #stream: Duplex;
+  readonly #limits: RelayLimits;
+  readonly #isHead: boolean;
+  readonly #timer: NodeJS.Timeout;
+  readonly #onOver: () => void;
+  #received = 0;
+  #paused = false;
+  #body: GuestBody | null = null;
+  #isEventStream = false;
+  #over = false;
+
+  /** Must be made before the first await of a handler. `onOver` is called once. */
+  constructor(
+    exchange: Exchange,
+    stream: Duplex,
+    head: GuestRequestHead,
+    limits: RelayLimits,
+    onOver: () => void,
+  ) {
+    this.#exchange = exchange;
+    this.#limits = limits;
+    this.#stream = stream;
+    this.#isHead = head.method === 'HEAD';
+    this.#onOver = onOver;
+    const { method, target, headers } = head;
+    this.#outgoing = httpRequest({ method, path: target, headers, createConnection: () => stream });
+    this.#timer = setTimeout(() => this.#silent(), limits.silenceMs);
+    this.#outgoing.on('error', (error) => this.#broken(error));
+    this.#outgoing.on('response', (incoming) => this.#answer(incoming));
+    exchange.onAborted(() => this.#end());
+    exchange.response.onData((chunk, isLast) => this.#take(chunk, isLast));
+  }
+
+  /** Ends an answer that would go on for ever; others are left to come to their end. */
+  drain(): void {
+    if (!this.#isEventStream || !this.#exchange.open) return;
+    this.#body?.end();
+  }
+
+  #take(chunk: ArrayBuffer, isLast: boolean): void {
+    if (this.#over || !this.#exchange.open) return;
+    this.#timer.refresh();
+    this.#received += chunk.byteLength;
+    const { bodyBytesMax } = this.#limits;
+    if (this.#received > bodyBytesMax) {
+      const why = `The body may have ${bodyBytesMax} bytes`;
+      this.#fail(new VolantError('BODY_TOO_LARGE', why));
+      return;
+    }
+    if (chunk.byteLength > 0) {
+      // The memory of a chunk is only ours until this returns.
+      const room = this.#outgoing.write(Buffer.from(new Uint8Array(chunk)));
+      if (!room && !isLast) this.#pause();
+    }
+    if (isLast) this.#outgoing.end();
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#exchange.response.pause();
+    this.#outgoing.once('drain', () => {
+      this.#timer.refresh();
+      this.#resume();
+    });
+  }
+
+  /** A response that ends paused would never read the connection's next request. */
+  #resume(): void {
+    if (!this.#paused || !this.#exchange.open) return;
+    this.#paused = false;
+    this.#exchange.response.resume();
+  }
+
+  #answer(incoming: IncomingMessage): void {
+    if (!this.#exchange.open) {
+      incoming.destroy();
+      return;
+    }
+    this.#timer.refresh();
+    const length = incoming.headers['content-length'];
+    const status = incoming.statusCode ?? 502;
+    const { response, extraHeaders } = this.#exchange;
+    this.#isEventStream = /^text\/event-stream/i.test(incoming.headers['content-type'] ?? '');
+    response.cork(() => {
+      response.writeStatus(`${status} ${incoming.statusMessage}`);
+      for (const [name, value] of headersForClient(incoming.rawHeaders)) {
+        // Node reads octets as Latin-1; the server would write them as UTF-8.
+        response.writeHeader(name, Buffer.from(value, 'latin1'));
+      }
+      for (const [name, value] of [...GUEST_PAGE_HEADERS, ...extraHeaders]) {
+        response.writeHeader(name, value);
+      }
+    });
+    if (this.#isHead || status === 204 || status === 304) {
+      incoming.resume();
+      this.#answerWithoutBody(this.#isHead ? length : undefined);
+      return;
+    }
+    this.#pass(incoming, length === undefined ? null : Number(length));
+  }
+
+  #answerWithoutBody(length: string | undefined): void {
+    const { response } = this.#exchange;
+    const release = this.#exchange.handOver();
+    this.#resume();
+    response.cork(() => {
+      if (length !== undefined) response.writeHeader('Content-Length', length);
+      response.endWithoutBody();
+    });
+    release();
+    this.#end();
+  }
+
+  #pass(incoming: IncomingMessage, length: number | null): void {
+    const { response } = this.#exchange;
+    if (length === 0) {
+      this.#answerEmpty();
+      return;
+    }
+    const release = this.#exchange.handOver();
+    const events = {
+      onRoom: () => {
+        this.#timer.refresh();
+        incoming.resume();
+      },
+      beforeEnd: () => this.#resume(),
+      onDone: () => {
+        release();
+        this.#end();
+      },
+    };
+    const body =
+      length === null ? new ChunkedBody(response, events) : new SizedBody(response, length, events);
+    this.#body = body;
+    incoming.on('data', (chunk: Buffer) => {
+      if (this.#over) return;
+      this.#timer.refresh();
+      if (!body.write(chunk)) incoming.pause();
+    });
+    incoming.on('end', () => {
+      if (this.#exchange.open && !this.#over) body.end();
+    });
+    incoming.on('error', (error) => this.#broken(error));
+  }
+
+  #answerEmpty(): void {
+    const { response } = this.#exchange;
+    const release = this.#exchange.handOver();
+    this.#resume();
+    response.cork(() => response.end(''));
+    release();
+    this.#end();
+  }
+
+  #silent(): void {
+    const seconds = this.#limits.silenceMs / 1000;
+    this.#broken(new Error(`nothing was sent for ${seconds} s`));
+  }
+
+  /** Before the answer has begun it can be told; after that only by a connection that breaks. */
+  #broken(cause: Error): void {
+    if (this.#over) return;
+    if (this.#body !== null) {
+      if (this.#exchange.open) this.#exchange.response.close();
+      this.#end();
+      return;
+    }
+    const why = `The agent did not answer: ${cause.message}`;
+    this.#fail(new VolantError('AGENT_UNREACHABLE', why, { cause }));
+  }
+
+  #fail(error: VolantError): void {
+    // An answer that has begun cannot become another one.
+    if (this.#body !== null) {
+      if (this.#exchange.open) this.#exchange.response.close();
+    } else {
+      this.#resume();
+      // What is left of the body would be taken for the next request.
+      this.#exchange.reply(errorReply(error), true);
+    }
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    this.#body?.abandon();
+    this.#outgoing.destroy();
+    // node:http ends a stream; whether it is over then would be for the guest to say.
+    this.#stream.destroy();
+    this.#onOver();
+  }
+}

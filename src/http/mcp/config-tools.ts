@@ -1,0 +1,35 @@
+// http, mcp: tools for the configs of VMs.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { ConfigPatchSchema } from '../../schema/config-patch.ts';
+import { DRY_RUN, LIMIT, NAME } from './arguments.ts';
+import { defineTool, INTERRUPTS, READS, type Tool } from './tool.ts';
+
+export const CONFIG_TOOLS: readonly Tool[] = [
+  defineTool({
+    name: 'volant.vms.config.get',
+    description: 'Show the newest config of a VM and whether the VM runs with it already.',
+    input: Type.Object(NAME),
+    hints: READS,
+    run: ({ engine }, { name }) => engine.configs.get(name),
+  }),
+  defineTool({
+    name: 'volant.vms.config.patch',
+    description:
+      'Change members of the config of a VM; null removes one. The next start uses the new version.',
+    input: Type.Object({ ...NAME, patch: ConfigPatchSchema, ...DRY_RUN }),
+    hints: INTERRUPTS,
+    run: ({ engine }, { name, patch, dry_run: isDryRun }) =>
+      isDryRun === true ? engine.configs.planPatch(name, patch) : engine.configs.patch(name, patch),
+  }),
+  defineTool({
+    name: 'volant.vms.config.history',
+    description: 'List the versions of the config of a VM, the newest first.',
+    input: Type.Object({ ...NAME, ...LIMIT }),
+    hints: READS,
+    run: ({ engine }, { name, limit = LIMITS.mcpPageDefault }) => ({
+      history: engine.configs.history(name, limit),
+    }),
+  }),
+];

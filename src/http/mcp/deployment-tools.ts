@@ -1,0 +1,78 @@
+// http, mcp: tools for deployments.
+
+import { type Static, Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { CreateDeploymentSchema, PatchDeploymentSchema } from '../../schema/deployment.ts';
+import { DRY_RUN, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import { ADDS, CHANGES, defineTool, READS, REMOVES, type Tool, type ToolContext } from './tool.ts';
+
+const CreateInput = Type.Object({ ...CreateDeploymentSchema.properties, ...WAIT, ...DRY_RUN });
+
+const ScaleInput = Type.Object({
+  ...NAME,
+  ...PatchDeploymentSchema.properties,
+  ...WAIT,
+  ...DRY_RUN,
+});
+
+export const DEPLOYMENT_TOOLS: readonly Tool[] = [
+  defineTool({
+    name: 'volant.deployments.list',
+    description:
+      'List deployments by name without their configs and replicas, and how many there are.',
+    input: Type.Object(PAGE),
+    hints: READS,
+    run: ({ engine }, { limit = LIMITS.mcpPageDefault, offset = 0 }) => {
+      const all = engine.deployments.list();
+      const page = all.slice(offset, offset + limit);
+      return {
+        deployments: page.map(({ config, replicas, ...rest }) => rest),
+        total: all.length,
+      };
+    },
+  }),
+  defineTool({
+    name: 'volant.deployments.get',
+    description: 'Show one deployment: its replicas, how many are ready, its conditions.',
+    input: Type.Object(NAME),
+    hints: READS,
+    run: ({ engine }, { name }) => engine.deployments.get(name),
+  }),
+  defineTool({
+    name: 'volant.deployments.create',
+    description: 'Create a deployment: a number of VMs of one config, which are kept running.',
+    input: CreateInput,
+    hints: ADDS,
+    run: create,
+  }),
+  defineTool({
+    name: 'volant.deployments.scale',
+    description:
+      'Give a deployment another number of replicas, or another config, which replaces them one after the other. Fewer replicas means that VMs are deleted.',
+    input: ScaleInput,
+    hints: { ...CHANGES, destructiveHint: true },
+    run: scale,
+  }),
+  defineTool({
+    name: 'volant.deployments.delete',
+    description: 'Delete a deployment and all its VMs. They cannot be had back.',
+    input: Type.Object(NAME),
+    hints: REMOVES,
+    run: async ({ engine }, { name }) => {
+      await engine.deployments.remove(name);
+      return { name, deleted: true };
+    },
+  }),
+];
+
+function create({ engine }: ToolContext, args: Static<typeof CreateInput>): object {
+  const { wait, timeout, dry_run: isDryRun, ...request } = args;
+  if (isDryRun === true) return engine.deployments.planCreate(request);
+  return engine.deployments.create(request, waitOptionsOf(args, 'ready'));
+}
+
+function scale({ engine }: ToolContext, args: Static<typeof ScaleInput>): object {
+  const { name, wait, timeout, dry_run: isDryRun, ...request } = args;
+  if (isDryRun === true) return engine.deployments.planPatch(name, request);
+  return engine.deployments.patch(name, request, waitOptionsOf(args, 'ready'));
+}

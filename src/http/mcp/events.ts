@@ -1,0 +1,28 @@
+// http, mcp: a page of the event log, as a tool and as a resource.
+
+import type { EventApi } from '../../engine/engine-api.ts';
+import type { EventBody } from '../../engine/records.ts';
+
+export interface EventPage {
+  readonly events: readonly ({ readonly sequence: number } & EventBody)[];
+  /** Ask for what comes after this next. */
+  readonly next_after: number;
+  readonly last_sequence: number;
+  /** How many events that were asked for are gone for good; absent when none is. */
+  readonly lost?: number;
+}
+
+/** Events after a number, the oldest first; the newest where no number is given. */
+export function listEvents(events: EventApi, after: number | undefined, limit: number): EventPage {
+  const last = events.lastSequence();
+  const oldest = events.oldestSequence();
+  const from = after ?? Math.max(last - limit, oldest - 1, 0);
+  const page = events.after(from, limit);
+  const lost = Math.min(oldest - 1, last) - from;
+  return {
+    events: page.map(({ sequence, body }) => ({ sequence, ...body })),
+    next_after: page.at(-1)?.sequence ?? Math.min(from, last),
+    last_sequence: last,
+    ...(lost > 0 ? { lost } : {}),
+  };
+}

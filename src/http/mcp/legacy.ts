@@ -1,0 +1,94 @@
+// http, mcp: the revisions with a handshake, 2024-11-05 to 2025-11-25. No session is kept: the answer
+// to initialize is the same whoever asks, and nothing of it is needed later.
+
+import { LIMITS } from '../../config.ts';
+import { empty, type Reply } from '../reply.ts';
+import {
+  errorAnswer,
+  errorMessage,
+  RPC,
+  RpcError,
+  type RpcMessage,
+  readMessage,
+  resultMessage,
+  rpcAnswer,
+  toRpcError,
+} from './json-rpc.ts';
+import { findMethod, INSTRUCTIONS, LEGACY_VERSIONS, SERVER_INFO } from './methods.ts';
+import type { ToolContext } from './tool.ts';
+
+/** The only revision with several messages in one request. */
+export const BATCH_VERSION = '2025-03-26';
+
+const [NEWEST] = LEGACY_VERSIONS;
+
+/** Errors are answers like others here: the status of HTTP is that of the message's journey. */
+export async function answerLegacy(context: ToolContext, message: RpcMessage): Promise<Reply> {
+  const answer = await answerMessage(context, message);
+  return answer === null ? empty(202) : rpcAnswer(200, answer);
+}
+
+/** Several messages in one request; their answers in the same order. */
+export async function answerBatch(
+  context: ToolContext,
+  batch: readonly unknown[],
+  version: string,
+): Promise<Reply> {
+  const invalid = (why: string) =>
+    errorAnswer(undefined, new RpcError(RPC.invalidRequest, why, { status: 400 }));
+  if (version !== '' && version !== BATCH_VERSION) {
+    return invalid(`Revision ${version} has no batches`);
+  }
+  if (batch.length === 0) return invalid('A batch has at least one message');
+  if (batch.length > LIMITS.mcpBatchMax) {
+    return invalid(`A batch has at most ${LIMITS.mcpBatchMax} messages`);
+  }
+  const answers = await Promise.all(batch.map((value) => answerOneOf(context, value)));
+  const given = answers.filter((answer) => answer !== null);
+  return given.length === 0 ? empty(202) : rpcAnswer(200, given);
+}
+
+async function answerOneOf(context: ToolContext, value: unknown): Promise<object | null> {
+  try {
+    const message = readMessage(value);
+    return message === null ? null : await answerMessage(context, message);
+  } catch (error) {
+    const rpcError = toRpcError(context, 'batch', error);
+    return errorMessage(rpcError.id, rpcError);
+  }
+}
+
+/** null: nobody waits for an answer. */
+async function answerMessage(
+  context: ToolContext,
+  { id, method, params }: RpcMessage,
+): Promise<object | null> {
+  if (id === undefined) return null;
+  try {
+    return resultMessage(id, await run(context, method, params));
+  } catch (thrown) {
+    return errorMessage(id, toRpcError(context, method, thrown));
+  }
+}
+
+function run(
+  context: ToolContext,
+  method: string,
+  params: RpcMessage['params'],
+): object | Promise<object> {
+  if (method === 'initialize') return initialize(params);
+  if (method === 'ping') return {};
+  const found = findMethod(method);
+  if (found === undefined) throw new RpcError(RPC.methodNotFound, `Unknown method: ${method}`);
+  return found.run(context, params);
+}
+
+/** The client's revision where it is one of ours, else our newest; the client decides then. */
+function initialize({ protocolVersion }: RpcMessage['params']): object {
+  return {
+    protocolVersion: LEGACY_VERSIONS.find((version) => version === protocolVersion) ?? NEWEST,
+    capabilities: { tools: {}, resources: {} },
+    serverInfo: SERVER_INFO,
+    instructions: INSTRUCTIONS,
+  };
+}

@@ -1,0 +1,58 @@
+// http, mcp: tools for plugins.
+
+import { Type } from 'typebox';
+import { ManifestSchema } from '../../schema/manifest.ts';
+import { NAME } from './arguments.ts';
+import { CHANGES, defineTool, READS, REMOVES, type Tool } from './tool.ts';
+
+const setEnabled = (name: string, description: string, enabled: boolean): Tool =>
+  defineTool({
+    name,
+    description,
+    input: Type.Object(NAME),
+    hints: CHANGES,
+    run: async ({ engine }, { name: plugin }) => {
+      await engine.plugins.setEnabled(plugin, enabled);
+      return { name: plugin, enabled };
+    },
+  });
+
+export const PLUGIN_TOOLS: readonly Tool[] = [
+  defineTool({
+    name: 'volant.plugins.list',
+    description: 'List the names of the plugins that VMs can be made of.',
+    input: Type.Object({}),
+    hints: READS,
+    run: ({ engine }) => ({ plugins: engine.plugins.list() }),
+  }),
+  defineTool({
+    name: 'volant.plugins.get',
+    description: 'Show the manifest of a plugin: its image, resources, workload and actions.',
+    input: Type.Object(NAME),
+    hints: READS,
+    run: ({ engine }, { name }) => engine.plugins.get(name),
+  }),
+  defineTool({
+    name: 'volant.plugins.install',
+    description:
+      'Install a plugin by its manifest. It replaces a plugin of the same name; VMs keep the manifest they were created with.',
+    input: Type.Object({ manifest: ManifestSchema }),
+    hints: REMOVES,
+    run: async ({ engine }, { manifest }) => {
+      await engine.plugins.install(manifest);
+      return { name: manifest.name, installed: true };
+    },
+  }),
+  setEnabled('volant.plugins.enable', 'Let VMs be made of a plugin again.', true),
+  setEnabled('volant.plugins.disable', 'Let no more VMs be made of a plugin.', false),
+  defineTool({
+    name: 'volant.plugins.remove',
+    description: 'Remove a plugin. VMs that were made of it stay.',
+    input: Type.Object(NAME),
+    hints: REMOVES,
+    run: async ({ engine }, { name }) => {
+      await engine.plugins.remove(name);
+      return { name, removed: true };
+    },
+  }),
+];

@@ -1,0 +1,96 @@
+// http, mcp: subscriptions/listen: a stream that tells when resources have changed. What changed is
+// read afterwards; a client that was away reads the events that it missed as a resource.
+
+import { LIMITS } from '../../config.ts';
+import type { StoredEvent } from '../../engine/records.ts';
+import type { Exchange } from '../exchange.ts';
+import type { EventStreams, StreamForm } from '../sse.ts';
+import { isObject, RPC, RpcError, type RpcId, type RpcMessage, resultMessage } from './json-rpc.ts';
+import { deploymentUri, EVENTS_URI, parseUri, vmUri } from './resources.ts';
+
+/** After these, resources/list is another one. */
+const LIST_CHANGES: readonly string[] = [
+  'VM_CREATED',
+  'VM_DELETED',
+  'DEPLOYMENT_CREATED',
+  'DEPLOYMENT_DELETED',
+];
+
+/** What a client asked for and gets. */
+interface Interest {
+  readonly listChanges: boolean;
+  /** URIs of VMs and deployments. */
+  readonly watched: ReadonlySet<string>;
+  readonly events: boolean;
+}
+
+/** Throws RpcError, or OVERLOADED when too many streams are open. */
+export function listen(
+  streams: EventStreams,
+  exchange: Exchange,
+  id: RpcId,
+  { notifications }: RpcMessage['params'],
+): void {
+  if (!isObject(notifications)) {
+    throw new RpcError(RPC.invalidParams, 'notifications must be an object');
+  }
+  const wanted = urisIn(notifications['resourceSubscriptions']);
+  const known = wanted.filter((uri) => parseUri(uri) !== undefined);
+  const interest: Interest = {
+    listChanges: notifications['resourcesListChanged'] === true,
+    watched: new Set(known),
+    events: known.some((uri) => parseUri(uri)?.kind === 'events'),
+  };
+  streams.openAs(exchange, formFor(id, interest), undefined);
+}
+
+function formFor(id: RpcId, interest: Interest): StreamForm {
+  const { listChanges, watched, events } = interest;
+  const _meta = { 'io.modelcontextprotocol/subscriptionId': id };
+  const notify = (method: string, params: object = {}) =>
+    frame({ jsonrpc: '2.0', method, params: { ...params, _meta } });
+  const updated = (uri: string) => notify('notifications/resources/updated', { uri });
+  const listChanged = listChanges ? notify('notifications/resources/list_changed') : '';
+  return {
+    opening: notify('notifications/subscriptions/acknowledged', {
+      notifications: {
+        ...(listChanges ? { resourcesListChanged: true } : {}),
+        ...(watched.size > 0 ? { resourceSubscriptions: [...watched] } : {}),
+      },
+    }),
+    render: (batch) => {
+      const changed = [...touchedBy(batch)].filter((uri) => watched.has(uri));
+      const since = (batch[0]?.sequence ?? 1) - 1;
+      return [
+        batch.some(({ body }) => LIST_CHANGES.includes(body.type)) ? listChanged : '',
+        ...changed.map(updated),
+        events ? updated(`${EVENTS_URI}?after=${since}`) : '',
+      ].join('');
+    },
+    // Nobody knows what changed: everything may have.
+    resync: () => [listChanged, ...[...watched].map(updated)].join(''),
+    closing: frame(resultMessage(id, { resultType: 'complete', _meta })),
+  };
+}
+
+/** URIs of what these events are about. */
+function touchedBy(events: readonly StoredEvent[]): ReadonlySet<string> {
+  const uris = new Set<string>();
+  for (const { body } of events) {
+    if (body.type.startsWith('VM_')) uris.add(vmUri(body.name));
+    if (body.type.startsWith('DEPLOYMENT_')) uris.add(deploymentUri(body.name));
+    if (body.deployment !== undefined) uris.add(deploymentUri(body.deployment));
+  }
+  return uris;
+}
+
+function urisIn(value: unknown = []): readonly string[] {
+  const isList = Array.isArray(value) && value.every((uri) => typeof uri === 'string');
+  if (isList && value.length <= LIMITS.mcpWatchedMax) return value;
+  const why = `resourceSubscriptions must be at most ${LIMITS.mcpWatchedMax} URIs`;
+  throw new RpcError(RPC.invalidParams, why);
+}
+
+function frame(message: object): string {
+  return `event: message\ndata: ${JSON.stringify(message)}\n\n`;
+}

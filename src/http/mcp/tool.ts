@@ -1,0 +1,99 @@
+// http, mcp: what a tool is, and how one is called. The tools themselves are in the files beside this
+// one; what a dialect makes of a result is the dialect's business.
+
+import { setImmediate } from 'node:timers/promises';
+import type { Static, TObject } from 'typebox';
+import { toVolantError, VolantError } from '../../lib/errors.ts';
+import { compileValidator, type Problems } from '../../schema/validate.ts';
+import type { HandlerContext } from '../handlers.ts';
+
+/** What a client may think of a tool before it calls it; the protocol's ToolAnnotations. */
+export interface ToolHints {
+  readonly readOnlyHint: boolean;
+  /** It can take away what cannot be had back. */
+  readonly destructiveHint: boolean;
+  /** A second call with the same arguments changes nothing more. */
+  readonly idempotentHint: boolean;
+}
+
+export const READS: ToolHints = hints(true, false, true);
+export const ADDS: ToolHints = hints(false, false, false);
+export const CHANGES: ToolHints = hints(false, false, true);
+export const INTERRUPTS: ToolHints = hints(false, true, false);
+export const REMOVES: ToolHints = hints(false, true, true);
+
+export type ToolContext = Pick<HandlerContext, 'engine' | 'config' | 'log'>;
+
+/** The result is what JSON.stringify makes of it. MCP wants an object. */
+type Run<Arguments, Result> = (context: ToolContext, args: Arguments) => Result | Promise<Result>;
+
+interface ToolDefinition<Input extends TObject> {
+  readonly name: string;
+  /** A sentence for the model that chooses. */
+  readonly description: string;
+  readonly input: Input;
+  readonly hints: ToolHints;
+  readonly run: Run<Static<Input>, object>;
+  /** As a command of Volant's own dialect, where that answers otherwise. */
+  readonly command?: Run<Static<Input>, unknown>;
+}
+
+export interface Tool extends Omit<ToolDefinition<TObject>, 'run' | 'command'> {
+  /** Throws BODY_INVALID with every wrong argument, else whatever the engine says. */
+  call(context: ToolContext, args: unknown): Promise<object>;
+  /** The same as a command of Volant's own dialect. */
+  command(context: ToolContext, args: unknown): Promise<unknown>;
+}
+
+export function defineTool<Input extends TObject>(definition: ToolDefinition<Input>): Tool {
+  const { run, command = run, ...description } = definition;
+  let validator: ((value: unknown) => Problems | null) | undefined;
+  const checked = (args: unknown): Static<Input> => {
+    // Compiled by the first call: most daemons never see one.
+    validator ??= compileValidator(definition.input);
+    const details = validator(args);
+    if (details === null) return args as Static<Input>;
+    throw new VolantError('BODY_INVALID', 'The arguments are not valid', { details });
+  };
+  return {
+    ...description,
+    call: async (context, args) => run(context, checked(args)),
+    command: async (context, args) => command(context, checked(args)),
+  };
+}
+
+/** What a tool threw, as a client may see it. Faults of the daemon are told to the log, too. */
+export function toolError(context: ToolContext, tool: string, thrown: unknown): VolantError {
+  const error = toVolantError(thrown);
+  const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
+  context.log[level]({ tool, code: error.code, err: error }, 'tool failed');
+  return error;
+}
+
+/** The sentence, and what is wrong with each argument. */
+export function errorText({ message, details }: VolantError): string {
+  const problems = Object.entries(details ?? {}).map(([path, problem]) => `${path} ${problem}`);
+  return problems.length === 0 ? message : `${message}: ${problems.join('; ')}`;
+}
+
+/** Pages of a list one after the other, so that a long one does not hold up other work. */
+export async function allPages<Item>(
+  pageSize: number,
+  read: (offset: number) => readonly Item[],
+): Promise<Item[]> {
+  const items: Item[] = [];
+  for (;;) {
+    const page = read(items.length);
+    items.push(...page);
+    if (page.length < pageSize) return items;
+    await setImmediate();
+  }
+}
+
+function hints(
+  readOnlyHint: boolean,
+  destructiveHint: boolean,
+  idempotentHint: boolean,
+): ToolHints {
+  return { readOnlyHint, destructiveHint, idempotentHint };
+}

@@ -1,0 +1,143 @@
+// http, mcp: tools for VMs.
+
+import { type Static, Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import type { VmListQuery } from '../../engine/engine-api.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { OneOf } from '../../schema/parts.ts';
+import { CreateVmSchema, VM_STATUSES, type Vm } from '../../schema/vm.ts';
+import { DRY_RUN, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import {
+  ADDS,
+  allPages,
+  CHANGES,
+  defineTool,
+  INTERRUPTS,
+  READS,
+  REMOVES,
+  type Tool,
+  type ToolContext,
+} from './tool.ts';
+
+const ListInput = Type.Object({
+  status: Type.Optional(OneOf(VM_STATUSES, 'Only VMs of this status')),
+  plugin: Type.Optional(Type.String({ description: 'Only VMs of this plugin' })),
+  q: Type.Optional(Type.String({ description: 'Part of name, address or runtime' })),
+  ...PAGE,
+});
+
+const CreateInput = Type.Object({ ...CreateVmSchema.properties, ...WAIT, ...DRY_RUN });
+
+export const VM_TOOLS: readonly Tool[] = [
+  defineTool({
+    name: 'volant.vms.list',
+    description: 'List VMs, the oldest first, and how many there are.',
+    input: ListInput,
+    hints: READS,
+    run: ({ engine }, args) => {
+      const { body, total } = engine.vms.list(listQuery(args));
+      return { vms: JSON.parse(body) as Vm[], total };
+    },
+    command: async ({ engine }, args) => {
+      const read = (offset: number) => {
+        const page = { ...args, offset, limit: LIMITS.mcpPageMax };
+        return (JSON.parse(engine.vms.list(listQuery(page)).body) as Vm[]).map(summaryOf);
+      };
+      if (args.limit === undefined && args.offset === undefined) {
+        return allPages(LIMITS.mcpPageMax, read);
+      }
+      return (JSON.parse(engine.vms.list(listQuery(args)).body) as Vm[]).map(summaryOf);
+    },
+  }),
+  defineTool({
+    name: 'volant.vms.get',
+    description: 'Show one VM: status, address, resources, process.',
+    input: Type.Object(NAME),
+    hints: READS,
+    run: ({ engine }, { name }) => {
+      const body = engine.vms.get(name);
+      if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+      return vmIn(body);
+    },
+  }),
+  defineTool({
+    name: 'volant.vms.create',
+    description: 'Create and start a VM of a plugin. Answers when its hypervisor runs.',
+    input: CreateInput,
+    hints: ADDS,
+    run: create,
+    command: async (context, args) => {
+      // Here the runtime names the plugin where no plugin is named.
+      const { runtime, plugin = runtime } = args;
+      const made = await create(context, plugin === undefined ? args : { ...args, plugin });
+      return args.dry_run === true ? made : summaryOf(made as Vm);
+    },
+  }),
+  defineTool({
+    name: 'volant.vms.start',
+    description: 'Start a stopped or crashed VM with its newest config.',
+    input: Type.Object({ ...NAME, ...WAIT }),
+    hints: CHANGES,
+    run: async ({ engine }, { name, ...args }) =>
+      vmIn(await engine.vms.start(name, waitOptionsOf(args, 'running'))),
+  }),
+  defineTool({
+    name: 'volant.vms.stop',
+    description: 'Stop a VM: its guest is asked to power off, then ended. Its disk stays.',
+    input: Type.Object(NAME),
+    hints: REMOVES,
+    run: async ({ engine }, { name }) => vmIn(await engine.vms.stop(name)),
+  }),
+  defineTool({
+    name: 'volant.vms.restart',
+    description: 'Stop a VM and start it again with its newest config.',
+    input: Type.Object({ ...NAME, ...WAIT }),
+    hints: INTERRUPTS,
+    run: async ({ engine }, { name, ...args }) =>
+      vmIn(await engine.vms.restart(name, waitOptionsOf(args, 'running'))),
+  }),
+  defineTool({
+    name: 'volant.vms.delete',
+    description: 'Delete a VM with its disk and its config. It cannot be had back.',
+    input: Type.Object(NAME),
+    hints: REMOVES,
+    run: async ({ engine }, { name }) => {
+      await engine.vms.destroy(name);
+      return { name, deleted: true };
+    },
+  }),
+];
+
+async function create(
+  { engine }: ToolContext,
+  { wait, timeout, dry_run: isDryRun, ...request }: Static<typeof CreateInput>,
+): Promise<object> {
+  if (isDryRun === true) return engine.vms.planCreate(request);
+  const options = waitOptionsOf(
+    { ...(wait === undefined ? {} : { wait }), ...(timeout === undefined ? {} : { timeout }) },
+    'running',
+  );
+  return vmIn(await engine.vms.create(request, options));
+}
+
+function listQuery(args: Static<typeof ListInput>): VmListQuery {
+  const { status, plugin, q: text, limit = LIMITS.mcpPageDefault, offset = 0 } = args;
+  return {
+    statuses: status === undefined ? [] : [status],
+    ...(plugin === undefined ? {} : { plugin }),
+    ...(text === undefined ? {} : { text }),
+    sort: 'created_at',
+    descending: false,
+    limit,
+    offset,
+  };
+}
+
+function vmIn(body: string): Vm {
+  return JSON.parse(body) as Vm;
+}
+
+/** What Volant's own dialect says of a VM. */
+function summaryOf({ id, name, status, ip_address, cpu_cores, memory_mb }: Vm) {
+  return { id, name, status, ip_address, cpu_cores, memory_mb };
+}

@@ -1,0 +1,109 @@
+// http, routes: what is asked of guests: a workload's own description and the actions of its manifest.
+
+import { fileURLToPath } from 'node:url';
+import { LIMITS } from '../../config.ts';
+import { type ErrorCode, VolantError } from '../../lib/errors.ts';
+import { askGuest, type GuestAnswer } from '../ask-guest.ts';
+import { fetchDocument } from '../fetch-document.ts';
+import type { HandlerContext, Handlers } from '../handlers.ts';
+import { empty, JSON_TYPE, json, jsonText, type Reply } from '../reply.ts';
+
+const YAML_TYPE = 'application/yaml';
+
+export const guestRoutes = {
+  getVMOpenAPI: async (context, { parameters: [name = ''] }) => {
+    // VM_NOT_FOUND comes from here, whatever becomes of the rest.
+    const { config } = context.engine.configs.get(name);
+    const answer = await askForDocument(context, name);
+    if (answer !== null) return documentReply(answer.text, answer.contentType);
+    return documentAt(context, name, config.manifest?.openapi ?? '');
+  },
+  runVMAction: async ({ engine }, { parameters: [name = '', plugin = '', action = ''] }, body) => {
+    const { agent, method, path, timeoutMs } = engine.agents.action(name, plugin, action);
+    const carries = !['GET', 'HEAD'].includes(method);
+    const answerBytesMax = LIMITS.actionAnswerBytesMax;
+    const question = { method, path, timeoutMs, answerBytesMax, ...(carries ? { body } : {}) };
+    return actionReply(await askGuest(agent, question));
+  },
+} satisfies Partial<Handlers>;
+
+/** null when the guest does not run, does not answer, or has no document: that is no error here. */
+async function askForDocument(
+  { engine }: HandlerContext,
+  name: string,
+): Promise<GuestAnswer | null> {
+  try {
+    const answer = await askGuest(engine.agents.connection(name), {
+      method: 'GET',
+      path: '/v1/openapi',
+      timeoutMs: LIMITS.documentAgentTimeoutMs,
+      answerBytesMax: LIMITS.documentBytesMax,
+    });
+    return answer.status === 200 ? answer : null;
+  } catch (error) {
+    const expected: ErrorCode[] = ['VM_STATE_CONFLICT', 'AGENT_UNREACHABLE', 'OVERLOADED'];
+    if (error instanceof VolantError && expected.includes(error.code)) return null;
+    throw error;
+  }
+}
+
+/** The document that the manifest names: by URL, or by a path below the media directories. */
+async function documentAt(
+  { engine, config }: HandlerContext,
+  name: string,
+  reference: string,
+): Promise<Reply> {
+  if (reference === '') {
+    const why = `Neither the workload of VM ${name} nor its manifest has an OpenAPI document`;
+    throw new VolantError('DOCUMENT_NOT_FOUND', why);
+  }
+  if (reference.startsWith('/'))
+    return fileReply(await engine.system.readDocument(reference), reference);
+  const url = URL.canParse(reference) ? new URL(reference) : null;
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') {
+    const { text, contentType } = await fetchDocument(url, config.openapiHosts);
+    return documentReply(text, contentType);
+  }
+  if (url?.protocol === 'file:' && url.host === '') {
+    const path = fileURLToPath(url);
+    return fileReply(await engine.system.readDocument(path), path);
+  }
+  const why = `${reference}, the manifest's openapi, is neither a URL nor an absolute path`;
+  throw new VolantError('MEDIA_INVALID', why);
+}
+
+function fileReply(text: string, path: string): Reply {
+  return documentReply(text, /\.ya?ml$/i.test(path) ? YAML_TYPE : '');
+}
+
+/** The type that was said, where it is one of a document; else what the text looks like. */
+function documentReply(body: string, saidType: string): Reply {
+  const looksLike = /^\s*[{[]/.test(body) ? JSON_TYPE : YAML_TYPE;
+  const contentType = /json|ya?ml/i.test(saidType) ? saidType : looksLike;
+  return { status: 200, body, contentType };
+}
+
+function actionReply({ status, text }: GuestAnswer): Reply {
+  const value = parsed(text);
+  if (status >= 300) {
+    const code: ErrorCode = 'ACTION_FAILED';
+    return json(status, { error: errorIn(value) ?? `The workload answered ${status}`, code });
+  }
+  if (text.trim() === '' || value === null) return empty(202);
+  if (value !== undefined) return jsonText(200, text);
+  throw new VolantError('AGENT_UNREACHABLE', 'The workload did not answer with JSON');
+}
+
+/** undefined for what is not JSON. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function errorIn(value: unknown): string | undefined {
+  const error = (value as { error?: unknown } | null | undefined)?.error;
+  return typeof error === 'string' ? error : undefined;
+}

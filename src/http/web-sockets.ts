@@ -1,0 +1,192 @@
+// http: the WebSockets of a VM: its console and the log of its workload. Whether somebody may look is
+// answered before the upgrade, as JSON; what happens after it is told by close codes.
+
+import { LIMITS } from '../config.ts';
+import type { Engine } from '../engine/engine-api.ts';
+import type { StoredEvent } from '../engine/records.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import type { Access } from './access.ts';
+import { decoded } from './exchange.ts';
+import { LogStream } from './log-stream.ts';
+import { Query } from './query.ts';
+import { errorReply, writeReply } from './reply.ts';
+import { CLOSE, type SocketData, SocketViewer } from './socket-viewer.ts';
+import type { Traffic } from './traffic.ts';
+import type {
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_socket_context_t,
+  WebSocketBehavior,
+} from './uws.ts';
+
+export interface SocketLimits {
+  readonly socketsMax: number;
+  readonly backlogBytesMax: number;
+}
+
+export interface WebSocketParts {
+  readonly engine: Pick<Engine, 'agents' | 'consoles' | 'events'>;
+  readonly access: Access;
+  readonly traffic: Traffic;
+  readonly log: Logger;
+  /** For tests. */
+  readonly limits?: SocketLimits | undefined;
+}
+
+/** Gives a viewer what it came for. Throws what is answered instead of the upgrade. */
+type Attach = (viewer: SocketViewer, vmName: string, query: Query) => void;
+
+const PATHS = { console: '/ws/v1/vms/:name/console', logs: '/ws/v1/vms/:name/logs' } as const;
+
+/** After these a guest says nothing more; a restart is a stop first. */
+const ENDS = ['VM_STOPPED', 'VM_CRASHED', 'VM_DELETED'];
+
+export class WebSockets {
+  readonly #parts: WebSocketParts;
+  readonly #limits: SocketLimits;
+  readonly #viewers = new Set<SocketViewer>();
+  readonly #logs = new Map<string, Set<LogStream>>();
+  readonly #unsubscribe: () => void;
+
+  constructor(parts: WebSocketParts) {
+    this.#parts = parts;
+    this.#limits = parts.limits ?? {
+      socketsMax: LIMITS.webSocketsMax,
+      backlogBytesMax: LIMITS.webSocketBacklogBytesMax,
+    };
+    this.#unsubscribe = parts.engine.events.subscribe((events) => this.#endLogs(events));
+  }
+
+  bind(app: TemplatedApp): void {
+    app.ws(
+      PATHS.console,
+      this.#behaviour((viewer, vmName) => this.#attachConsole(viewer, vmName)),
+    );
+    app.ws(
+      PATHS.logs,
+      this.#behaviour((...who) => this.#attachLog(...who)),
+    );
+    // What asks for no upgrade ends here.
+    for (const path of Object.values(PATHS)) {
+      app.get(path, (response) =>
+        this.#refuse(response, new VolantError('FEATURE_UNAVAILABLE', 'This is a WebSocket')),
+      );
+    }
+  }
+
+  /** Ends all of them; clients come back when the daemon does. */
+  close(): void {
+    this.#unsubscribe();
+    for (const viewer of [...this.#viewers]) viewer.close(CLOSE.goingAway, 'the daemon ends');
+  }
+
+  #behaviour(attach: Attach): WebSocketBehavior<SocketData> {
+    return {
+      maxPayloadLength: LIMITS.consoleInputBytesMax,
+      // Ours is the first to be reached: the server would drop what it cannot send in silence.
+      maxBackpressure: this.#limits.backlogBytesMax * 4,
+      upgrade: (response, request, context) => this.#upgrade(response, request, context, attach),
+      open: (socket) => socket.getUserData().viewer.opened(socket),
+      message: (socket, message) => socket.getUserData().viewer.received(message),
+      close: (socket) => socket.getUserData().viewer.gone(),
+    };
+  }
+
+  #upgrade(
+    response: HttpResponse,
+    request: HttpRequest,
+    context: us_socket_context_t,
+    attach: Attach,
+  ): void {
+    const { access, traffic } = this.#parts;
+    const viewer = new SocketViewer(this.#limits.backlogBytesMax, () =>
+      this.#viewers.delete(viewer),
+    );
+    try {
+      traffic.admit();
+      if (access.configured) access.check(request, response, true);
+      access.checkOrigin(request.getHeader('origin'), request.getHeader('host'));
+      if (this.#viewers.size >= this.#limits.socketsMax) {
+        const why = `At most ${this.#limits.socketsMax} WebSockets may be open`;
+        throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
+      }
+      const query = new Query(request.getQuery() ?? '');
+      attach(viewer, decoded(request.getParameter(0)), query);
+    } catch (error) {
+      this.#refuse(response, error);
+      return;
+    }
+    this.#viewers.add(viewer);
+    response.upgrade<SocketData>(
+      { viewer },
+      request.getHeader('sec-websocket-key'),
+      request.getHeader('sec-websocket-protocol'),
+      request.getHeader('sec-websocket-extensions'),
+      context,
+    );
+  }
+
+  #refuse(response: HttpResponse, thrown: unknown): void {
+    const { error, ...reply } = errorReply(thrown);
+    this.#parts.log.debug({ code: error.code, err: error }, 'a WebSocket was refused');
+    const options = { extraHeaders: [], withoutBody: false, closeConnection: true };
+    writeReply(response, reply, options);
+  }
+
+  #attachConsole(viewer: SocketViewer, vmName: string): void {
+    const session = this.#parts.engine.consoles.attach(vmName, {
+      onOutput: (bytes) => viewer.send(bytes),
+      onEnd: (reason) => {
+        if (reason === 'ended') viewer.close(CLOSE.normal, 'the VM has ended');
+        else viewer.close(CLOSE.failed, 'the console could not be reached');
+      },
+    });
+    viewer.serve({
+      onMessage: (bytes) => {
+        const taken = session.write(Uint8Array.from(bytes));
+        if (!taken) viewer.close(CLOSE.tryLater, 'the guest does not read its console');
+      },
+      onGone: () => session.leave(),
+    });
+  }
+
+  #attachLog(viewer: SocketViewer, vmName: string, query: Query): void {
+    const tail = query.count('tail');
+    query.throwProblems();
+    const stream = this.#openLog(viewer, vmName);
+    if (stream === null) return;
+    const log = new LogStream(viewer, stream, { vmName, tail });
+    const logs = this.#logs.get(vmName) ?? new Set();
+    this.#logs.set(vmName, logs.add(log));
+    viewer.serve({
+      onMessage: () => undefined,
+      onGone: () => {
+        log.stop();
+        logs.delete(log);
+        if (logs.size === 0) this.#logs.delete(vmName);
+      },
+    });
+  }
+
+  /** null when the agent cannot be asked now: that is told by a close code. */
+  #openLog(viewer: SocketViewer, vmName: string) {
+    try {
+      return this.#parts.engine.agents.connection(vmName).open();
+    } catch (error) {
+      const isLater =
+        error instanceof VolantError && ['AGENT_UNREACHABLE', 'OVERLOADED'].includes(error.code);
+      if (!isLater) throw error;
+      queueMicrotask(() => viewer.close(CLOSE.tryLater, error.message));
+      return null;
+    }
+  }
+
+  #endLogs(events: readonly StoredEvent[]): void {
+    for (const { body } of events) {
+      if (!ENDS.includes(body.type)) continue;
+      for (const log of [...(this.#logs.get(body.name) ?? [])]) log.vmEnded();
+    }
+  }
+}

@@ -1,0 +1,67 @@
+// schema, operations: manifests as guests get them, and records of the files of plugins.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { ArtifactInputSchema, ArtifactSchema } from '../artifact.ts';
+import { ManifestSchema } from '../manifest.ts';
+import { errors, type Operation } from './operation.ts';
+
+const VERSION = {
+  name: 'version',
+  description: 'Only of this version',
+  schema: Type.String(),
+};
+
+export const ARTIFACT_OPERATIONS = {
+  getPluginManifest: {
+    method: 'GET',
+    path: '/api/v1/plugins/{plugin}/manifest',
+    tags: ['plugins'],
+    summary: 'Get the manifest of an enabled plugin',
+    answers: {
+      200: { description: 'Plugin manifest', schema: ManifestSchema },
+      ...errors(404, 409),
+    },
+  },
+  listPluginArtifacts: {
+    method: 'GET',
+    path: '/api/v1/plugins/{plugin}/artifacts',
+    tags: ['plugins'],
+    summary: 'List artifact records',
+    description: 'Newest version first, then by name.',
+    query: [VERSION],
+    answers: {
+      200: { description: 'Array of records', schema: Type.Array(ArtifactSchema) },
+      ...errors(),
+    },
+  },
+  putPluginArtifact: {
+    method: 'POST',
+    path: '/api/v1/plugins/{plugin}/artifacts',
+    tags: ['plugins'],
+    summary: 'Record an artifact',
+    description: 'Replaces the record of the same version and name. The plugin need not be there.',
+    request: { schema: ArtifactInputSchema, bytesMax: LIMITS.bodyBytesMax },
+    answers: { 201: { description: 'Recorded' }, ...errors(400, 413, 503) },
+  },
+  removePluginArtifacts: {
+    method: 'DELETE',
+    path: '/api/v1/plugins/{plugin}/artifacts',
+    tags: ['plugins'],
+    summary: 'Remove artifact records',
+    description: 'All, or those of one version. Files are not touched.',
+    query: [VERSION],
+    answers: { 204: { description: 'None is left' }, ...errors(503) },
+  },
+  getPluginArtifact: {
+    method: 'GET',
+    path: '/api/v1/plugins/{plugin}/artifacts/{artifact}',
+    tags: ['plugins'],
+    summary: 'Get an artifact record',
+    query: [{ ...VERSION, description: 'Required: the version that it belongs to' }],
+    answers: {
+      200: { description: 'The record', schema: ArtifactSchema },
+      ...errors(400, 404),
+    },
+  },
+} as const satisfies Record<string, Operation>;

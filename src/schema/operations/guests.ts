@@ -1,0 +1,38 @@
+// schema, operations: what is asked of guests. Streams to them (the proxy to agents, WebSockets) have no
+// place in this table: docs/api.md describes them.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { errors, type Operation } from './operation.ts';
+
+export const GUEST_OPERATIONS = {
+  getVMOpenAPI: {
+    method: 'GET',
+    path: '/api/v1/vms/{name}/openapi',
+    tags: ['vm'],
+    summary: 'Get VM plugin OpenAPI spec',
+    description:
+      "The workload's own document (/openapi of the workload), else the one that its manifest names. YAML where it is YAML.",
+    answers: {
+      200: { description: 'OpenAPI specification', schema: Type.Object({}) },
+      ...errors(400, 404, 500, 502),
+    },
+  },
+  runVMAction: {
+    method: 'POST',
+    path: '/api/v1/vms/{name}/actions/{plugin}/{action}',
+    tags: ['vm', 'plugins'],
+    summary: 'Run an action of the manifest in a VM',
+    description:
+      'The body is handed to the workload. Where it refuses, its status is answered, with the code ACTION_FAILED.',
+    request: {
+      schema: Type.Object({}, { description: 'Whatever the action takes' }),
+      bytesMax: LIMITS.bodyBytesMax,
+    },
+    answers: {
+      200: { description: 'The JSON that the workload answered', schema: Type.Unknown() },
+      202: { description: 'The workload answered with nothing' },
+      ...errors(400, 404, 409, 413, 502, 503),
+    },
+  },
+} as const satisfies Record<string, Operation>;

@@ -1,0 +1,89 @@
+// schema, operations: PCI devices and VFIO.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import {
+  DeviceInfoRequestSchema,
+  DeviceInfoSchema,
+  DevicesBoundSchema,
+  DevicesCheckSchema,
+  DevicesRequestSchema,
+  DevicesUnboundSchema,
+  DevicesValidSchema,
+  GroupPathsSchema,
+  IommuGroupSchema,
+} from '../vfio.ts';
+import { errors, type Operation } from './operation.ts';
+
+const bytesMax = LIMITS.bodyBytesMax;
+
+export const VFIO_OPERATIONS = {
+  getVFIODeviceInfo: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/info',
+    tags: ['vfio'],
+    summary: 'Get PCI device information',
+    request: { schema: DeviceInfoRequestSchema, bytesMax },
+    answers: {
+      200: { description: 'Device information', schema: DeviceInfoSchema },
+      ...errors(400, 404, 413, 500),
+    },
+  },
+  validateVFIODevices: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/validate',
+    tags: ['vfio'],
+    summary: 'Validate PCI devices for passthrough',
+    description: 'Looks at all of them and tells every problem; nothing is changed.',
+    request: { schema: DevicesCheckSchema, bytesMax },
+    answers: {
+      200: { description: 'Whether they can be handed to a VM', schema: DevicesValidSchema },
+      ...errors(400, 413, 500),
+    },
+  },
+  checkVFIOIOMMUGroups: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/iommu-groups',
+    tags: ['vfio'],
+    summary: 'Get the IOMMU groups of PCI devices',
+    request: { schema: DevicesCheckSchema, bytesMax },
+    answers: {
+      200: { description: 'Groups with all their devices', schema: Type.Array(IommuGroupSchema) },
+      ...errors(400, 404, 413, 500, 503),
+    },
+  },
+  bindVFIODevices: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/bind',
+    tags: ['vfio'],
+    summary: 'Bind PCI devices to vfio-pci',
+    description: 'All or none; the drivers that they had are remembered.',
+    request: { schema: DevicesRequestSchema, bytesMax },
+    answers: {
+      200: { description: 'Bound', schema: DevicesBoundSchema },
+      ...errors(400, 403, 404, 409, 413, 500, 503),
+    },
+  },
+  unbindVFIODevices: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/unbind',
+    tags: ['vfio'],
+    summary: 'Give PCI devices back to their drivers',
+    request: { schema: DevicesRequestSchema, bytesMax },
+    answers: {
+      200: { description: 'Given back', schema: DevicesUnboundSchema },
+      ...errors(400, 404, 409, 413, 500, 503),
+    },
+  },
+  getVFIOGroupPaths: {
+    method: 'POST',
+    path: '/api/v1/vfio/devices/group-paths',
+    tags: ['vfio'],
+    summary: 'Get the /dev/vfio paths of PCI devices',
+    request: { schema: DevicesRequestSchema, bytesMax },
+    answers: {
+      200: { description: 'Unique, sorted', schema: GroupPathsSchema },
+      ...errors(400, 404, 409, 413, 500, 503),
+    },
+  },
+} as const satisfies Record<string, Operation>;

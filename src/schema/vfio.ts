@@ -1,0 +1,63 @@
+// schema: PCI devices that can be handed to a VM by VFIO, and what is asked about them.
+
+import { type Static, Type } from 'typebox';
+
+/** Domain, bus, device and function, as sysfs writes them, in either case. */
+export const PCI_ADDRESS = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
+
+export const PCI_ADDRESS_RULE = 'must look like 0000:01:00.0';
+
+const Addresses = Type.Array(Type.String(), { description: 'PCI addresses, such as 0000:01:00.0' });
+
+export const DeviceInfoRequestSchema = Type.Object({ pci_address: Type.String() });
+
+export const DevicesRequestSchema = Type.Object({ pci_addresses: Addresses });
+
+export const DevicesCheckSchema = Type.Object({
+  pci_addresses: Addresses,
+  allowlist: Type.Optional(
+    Type.Array(Type.String(), { description: 'vendor:device or vendor:*, in hexadecimal digits' }),
+  ),
+});
+
+export type DevicesCheck = Static<typeof DevicesCheckSchema>;
+
+export const DeviceInfoSchema = Type.Object({
+  address: Type.String(),
+  vendor: Type.String({ description: 'Hexadecimal digits' }),
+  device: Type.String({ description: 'Hexadecimal digits' }),
+  driver: Type.String({ description: 'Empty when no driver has it' }),
+  iommu_group: Type.String({ description: 'Empty without an IOMMU' }),
+  numa_node: Type.String({ description: '-1 when it belongs to none' }),
+});
+
+export type DeviceInfo = Static<typeof DeviceInfoSchema>;
+
+export const DevicesValidSchema = Type.Object({
+  valid: Type.Boolean(),
+  message: Type.String(),
+  errors: Type.Optional(Type.Array(Type.String(), { description: 'Every problem' })),
+});
+
+export type DevicesValid = Static<typeof DevicesValidSchema>;
+
+export const IommuGroupSchema = Type.Object({
+  id: Type.String(),
+  devices: Type.Array(Type.String(), { description: 'Every device of the group' }),
+});
+
+export type IommuGroup = Static<typeof IommuGroupSchema>;
+
+export const DevicesBoundSchema = Type.Object({
+  success: Type.Boolean(),
+  message: Type.String(),
+  bound_devices: Type.Array(Type.String()),
+});
+
+export const DevicesUnboundSchema = Type.Object({
+  success: Type.Boolean(),
+  message: Type.String(),
+  unbound_devices: Type.Array(Type.String()),
+});
+
+export const GroupPathsSchema = Type.Object({ group_paths: Type.Array(Type.String()) });

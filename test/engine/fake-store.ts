@@ -1,0 +1,120 @@
+// test: a stand-in for the store: it keeps what it was told, and fails where a test wants it to.
+
+import type { Snapshot, StorePort, Write } from '../../src/engine/ports.ts';
+import type {
+  AddressLease,
+  AnswerRecord,
+  ArtifactRecord,
+  ConfigRecord,
+  DeploymentRecord,
+  DeviceRecord,
+  EventBody,
+  HostChanges,
+  PluginRecord,
+  StoredEvent,
+  VmRecord,
+} from '../../src/engine/records.ts';
+
+/** A store in memory that can be told to fail. Survives an engine, like a disk. */
+export class FakeStore implements StorePort {
+  readonly vms = new Map<number, VmRecord>();
+  readonly stored = new Map<string, ConfigRecord>();
+  readonly addresses = new Map<string, AddressLease>();
+  readonly plugins = new Map<string, PluginRecord>();
+  readonly events: StoredEvent[] = [];
+  readonly deployments = new Map<string, DeploymentRecord>();
+  readonly devices = new Map<string, DeviceRecord>();
+  readonly answers = new Map<string, AnswerRecord>();
+  readonly artifacts = new Map<string, ArtifactRecord>();
+  lastVmId = 0;
+  builtinsInstalled = false;
+  hostChanges: HostChanges = {};
+  kvmVerdicts: Record<string, boolean> = {};
+  /** Throws to make a commit fail. */
+  beforeCommit: (events: readonly EventBody[]) => void = () => undefined;
+  healthy = true;
+
+  load(): Snapshot {
+    return {
+      vms: [...this.vms.values()],
+      addresses: [...this.addresses],
+      plugins: [...this.plugins.values()],
+      deployments: [...this.deployments.values()],
+      devices: [...this.devices.values()],
+      answers: [...this.answers],
+      artifacts: [...this.artifacts.values()],
+      lastVmId: this.lastVmId,
+      lastSequence: this.events.length,
+      builtinsInstalled: this.builtinsInstalled,
+      hostChanges: this.hostChanges,
+      kvmVerdicts: this.kvmVerdicts,
+    };
+  }
+
+  async commit(writes: readonly Write[], events: readonly EventBody[]): Promise<StoredEvent[]> {
+    await Promise.resolve();
+    this.beforeCommit(events);
+    for (const write of writes) this.#apply(write);
+    const first = this.events.length + 1;
+    const stored = events.map((body, index) => ({ sequence: first + index, body }));
+    this.events.push(...stored);
+    return stored;
+  }
+
+  config(vmId: number, version: number): ConfigRecord | undefined {
+    return this.stored.get(`${vmId}/${version}`);
+  }
+
+  configs(vmId: number, limit: number): readonly ConfigRecord[] {
+    return [...this.stored.values()].filter((config) => config.vmId === vmId).slice(0, limit);
+  }
+
+  eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
+    return this.events.slice(sequence, sequence + limit);
+  }
+
+  oldestSequence(): number {
+    return 1;
+  }
+
+  async close(): Promise<void> {}
+
+  #apply(write: Write): void {
+    switch (write.table) {
+      case 'vms':
+        put(this.vms, write.key, write.value);
+        break;
+      case 'configs':
+        put(this.stored, write.key.join('/'), write.value);
+        break;
+      case 'addresses':
+        put(this.addresses, write.key, write.value);
+        break;
+      case 'plugins':
+        put(this.plugins, write.key, write.value);
+        break;
+      case 'deployments':
+        put(this.deployments, write.key, write.value);
+        break;
+      case 'devices':
+        put(this.devices, write.key, write.value);
+        break;
+      case 'answers':
+        put(this.answers, write.key, write.value);
+        break;
+      case 'artifacts':
+        put(this.artifacts, write.key.join('/'), write.value);
+        break;
+      case 'meta':
+        if (write.key === 'lastVmId') this.lastVmId = write.value;
+        else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
+        else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
+        else this.kvmVerdicts = write.value;
+    }
+  }
+}
+
+function put<K, V>(map: Map<K, V>, key: K, value: V | null): void {
+  if (value === null) map.delete(key);
+  else map.set(key, value);
+}

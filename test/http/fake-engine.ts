@@ -1,0 +1,193 @@
+// test, http: an engine for the HTTP room alone. Lists come from the engine's own read model and events
+// from a log in memory; everything else answers something small and remembers that it was asked.
+
+import type { Engine, EventApi, KeptAnswer, WaitOptions } from '../../src/engine/engine-api.ts';
+import { ReadModel } from '../../src/engine/read-model.ts';
+import type { EventBody, StoredEvent, VmRecord } from '../../src/engine/records.ts';
+import { VolantError } from '../../src/lib/errors.ts';
+import type { CreateVmRequest } from '../../src/schema/vm.ts';
+
+/** One call that reached the engine: its name, such as "vms.create", and what it was given. */
+export interface Call {
+  readonly name: string;
+  readonly given: readonly unknown[];
+}
+
+/** Parts of the engine that a test replaces. */
+export type Replacements = { readonly [Part in keyof Engine]?: Partial<Engine[Part]> };
+
+export interface FakeEngine {
+  readonly engine: Engine;
+  readonly vms: ReadModel;
+  readonly events: FakeEvents;
+  /** In order; reads are not remembered. */
+  readonly calls: readonly Call[];
+  readonly callNames: () => string[];
+}
+
+/** A test says what it needs to be different; a new part of Engine is added to `parts` below. */
+export function createFakeEngine(replacements: Replacements = {}): FakeEngine {
+  const vms = new ReadModel('/run/volant', []);
+  const events = new FakeEvents();
+  const calls: Call[] = [];
+  const note = (name: string, ...given: unknown[]) => void calls.push({ name, given });
+  const parts: Replacements = {
+    vms: vmPart(vms, note),
+    plugins: pluginPart(note),
+    deployments: {
+      list: () => [],
+      remove: async (name) => note('deployments.remove', name),
+    },
+    configs: {},
+    idempotency: idempotencyPart(),
+    events,
+    system: {
+      healthy: () => true,
+      status: async () => ({ vm_count: vms.size, cpu_percent: 0, mem_percent: 0 }),
+    },
+  };
+  const names = new Set([...Object.keys(parts), ...Object.keys(replacements)]) as Set<keyof Engine>;
+  const entries = [...names].map((name) => [name, merged(parts[name], replacements[name])]);
+  // A route of which no test asks anything may find its part missing; it then answers INTERNAL.
+  const engine = Object.fromEntries(entries) as unknown as Engine;
+  return { engine, vms, events, calls, callNames: () => calls.map(({ name }) => name) };
+}
+
+/** Methods of a class stay bound to their object, which a copy of its own members would lose. */
+function merged(part: object | undefined, replacement: object | undefined): object {
+  return replacement === undefined ? (part ?? {}) : Object.assign({}, part, replacement);
+}
+
+type Note = (name: string, ...given: unknown[]) => void;
+
+function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
+  const bodyOf = (name: string): string => {
+    const body = vms.body(name);
+    if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+    return body;
+  };
+  const act = (what: string) => async (name: string, options?: WaitOptions) => {
+    note(`vms.${what}`, name, options);
+    return bodyOf(name);
+  };
+  return {
+    create: async (request: CreateVmRequest, options?: WaitOptions) => {
+      note('vms.create', request, options);
+      if (vms.body(request.name) !== undefined) throw new VolantError('VM_NAME_TAKEN');
+      vms.put(vmRecord(vms.size + 1, request.name));
+      return bodyOf(request.name);
+    },
+    planCreate: async (request) => {
+      note('vms.planCreate', request);
+      return { dry_run: true, actions: [{ action: 'create', subject: request.name }] };
+    },
+    get: (name) => vms.body(name),
+    list: (query) => vms.list(query),
+    start: act('start'),
+    stop: act('stop'),
+    restart: act('restart'),
+    destroy: async (name) => {
+      note('vms.destroy', name);
+      bodyOf(name);
+      vms.remove(vms.recordByName(name)?.id ?? 0);
+    },
+  };
+}
+
+function pluginPart(note: Note): Partial<Engine['plugins']> {
+  return {
+    list: () => ['hello'],
+    install: async (manifest) => note('plugins.install', manifest),
+    remove: async (name) => note('plugins.remove', name),
+    setEnabled: async (name, enabled) => note('plugins.setEnabled', name, enabled),
+  };
+}
+
+function idempotencyPart(): Engine['idempotency'] {
+  const kept = new Map<string, { fingerprint: string; answer: Promise<KeptAnswer> }>();
+  return {
+    run: async (key, fingerprint, carryOut) => {
+      const known = kept.get(key);
+      if (known === undefined) {
+        const answer = carryOut(false);
+        kept.set(key, { fingerprint, answer });
+        return answer;
+      }
+      if (known.fingerprint !== fingerprint) throw new VolantError('IDEMPOTENCY_MISMATCH');
+      return known.answer;
+    },
+  };
+}
+
+/** The event log: numbers from 1 on, the oldest of which can be forgotten. */
+export class FakeEvents implements EventApi {
+  #stored: StoredEvent[] = [];
+  #last = 0;
+  readonly #listeners = new Set<(events: readonly StoredEvent[]) => void>();
+
+  get listeners(): number {
+    return this.#listeners.size;
+  }
+
+  /** As one commit: readers are told once. */
+  readonly append = (...bodies: readonly EventBody[]): void => {
+    const events = bodies.map((body) => {
+      this.#last += 1;
+      return { sequence: this.#last, body };
+    });
+    this.#stored.push(...events);
+    for (const listener of this.#listeners) listener(events);
+  };
+
+  /** Events up to this one are gone for good. */
+  readonly forget = (sequence: number): void => {
+    this.#stored = this.#stored.filter((event) => event.sequence > sequence);
+  };
+
+  readonly lastSequence = (): number => this.#last;
+
+  readonly oldestSequence = (): number => this.#stored[0]?.sequence ?? this.#last + 1;
+
+  readonly after = (sequence: number, limit: number): readonly StoredEvent[] => {
+    const start = Math.max(sequence + 1 - this.oldestSequence(), 0);
+    return this.#stored.slice(start, start + limit);
+  };
+
+  readonly subscribe = (listener: (events: readonly StoredEvent[]) => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+}
+
+export function vmEvent(name: string, type = 'VM_RUNNING', more: Partial<EventBody> = {}) {
+  return { type, name, status: 'running', timestamp: '2026-01-01T00:00:00.000Z', ...more };
+}
+
+/** A VM that runs, created one second after the one with the number before. */
+export function vmRecord(id: number, name: string, more: Partial<VmRecord> = {}): VmRecord {
+  return {
+    id,
+    name,
+    status: 'running',
+    plugin: 'hello',
+    runtime: 'hello',
+    cpuCores: 1,
+    memoryMb: 128,
+    kernelCmdline: 'console=ttyS0',
+    networkMode: 'bridged',
+    leases: {
+      ipAddress: `192.168.127.${id + 1}`,
+      macAddress: '02:00:00:00:00:01',
+      tapName: `vt${id}`,
+      vsockCid: id + 2,
+    },
+    configVersion: 1,
+    launchedConfigVersion: 1,
+    neverRan: false,
+    driver: 'simulator',
+    process: { pid: 4000 + id, startTimeTicks: 1, bootId: 'boot' },
+    createdAtMs: 1_767_225_600_000 + id * 1000,
+    updatedAtMs: 1_767_225_600_000 + id * 1000,
+    ...more,
+  };
+}

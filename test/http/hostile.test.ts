@@ -1,0 +1,304 @@
+// test, http: what comes from programs that do not know HTTP, or break off, or wait for ever. The server
+// library ends silent connections after about ten seconds: these tests wait for that, all at once.
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { createFakeEngine, type FakeEngine, vmRecord } from './fake-engine.ts';
+import {
+  ask,
+  eventually,
+  outcome,
+  pause,
+  RawClient,
+  startServer,
+  type TestServer,
+} from './harness.ts';
+
+const HEALTH = 'GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n';
+const POST = 'POST /api/v1/vms HTTP/1.1\r\nHost: test\r\n';
+
+/** Sends bytes on a connection of their own. */
+async function sent(t: TestContext, server: TestServer, bytes: string): Promise<RawClient> {
+  return (await RawClient.open(t, server)).send(bytes);
+}
+
+/** Nothing that came before has harmed the server. */
+async function expectWell(server: TestServer): Promise<void> {
+  assert.equal((await ask(server, 'GET /healthz')).text, '{"status":"ok"}');
+  assert.deepEqual(server.fake.calls, []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level === 'error' || level === 'warn'),
+    [],
+  );
+}
+
+/** Requests that no server could understand, and the status that the connection ends with. */
+const MALFORMED: Readonly<Record<string, readonly [bytes: string, status: number]>> = {
+  'a TLS hello': ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n', 505],
+  'no path': ['GET\r\n\r\n', 505],
+  'no version': ['GET /healthz\r\n\r\n', 505],
+  'HTTP/1.0': ['GET /healthz HTTP/1.0\r\nHost: test\r\n\r\n', 505],
+  'HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
+  'lines without CR': ['GET /healthz HTTP/1.1\nHost: test\n\n', 505],
+  'a NUL in the path': ['GET /api/v1/vms/o\x00ne HTTP/1.1\r\nHost: test\r\n\r\n', 505],
+  'a tunnel': ['CONNECT elsewhere:1 HTTP/1.1\r\nHost: test\r\n\r\n', 505],
+  'two lengths of a body': [
+    `${POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    400,
+  ],
+  'a negative length': [`${POST}Content-Length: -5\r\n\r\n{}   `, 400],
+  'a length that is no number': [`${POST}Content-Length: many\r\n\r\n{}`, 400],
+  'a length beyond all numbers': [`${POST}Content-Length: 99999999999999999999\r\n\r\n{}`, 400],
+  'a chunk without a length': [
+    `${POST}Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n`,
+    400,
+  ],
+  'a head without end': [`GET /healthz HTTP/1.1\r\nHost: test\r\nA: ${'a'.repeat(1_000_000)}`, 431],
+};
+
+test('what is not HTTP is refused and the connection ends', async (t) => {
+  const server = await startServer(t);
+  for (const [what, [bytes, status]] of Object.entries(MALFORMED)) {
+    const client = await sent(t, server, bytes);
+    await client.end();
+    assert.match(client.received, new RegExp(`^HTTP/1\\.1 ${status} `), what);
+  }
+  await expectWell(server);
+});
+
+test('any bytes at all do no harm', async (t) => {
+  const server = await startServer(t);
+  let seed = 42;
+  const random = () => {
+    // A linear congruential generator (Numerical Recipes), so that a failure can be repeated.
+    seed = (seed * 1_664_525 + 1_013_904_223) >>> 0;
+    return seed;
+  };
+  const pieces = [
+    'GET ',
+    'POST ',
+    '/api/v1/vms',
+    ' HTTP/1.1',
+    '\r\n',
+    '\r\n\r\n',
+    'Host: test',
+    ':',
+  ];
+  const more = [
+    'Content-Length: 5',
+    'Transfer-Encoding: chunked',
+    '%',
+    '?',
+    '\0',
+    '5\r\n',
+    '{}',
+    ' ',
+  ];
+  const words = [...pieces, ...more, '\xff\xfe', 'Upgrade: websocket', 'Expect: 100-continue'];
+  for (let round = 0; round < 300; round += 1) {
+    const length = 1 + (random() % 30);
+    const text = Array.from({ length }, () => words[random() % words.length]).join('');
+    const client = await RawClient.open(t, server);
+    client.send(Buffer.from(text, 'latin1'));
+    if (round % 50 === 0) await pause(5);
+    client.socket.destroy();
+  }
+  assert.equal((await ask(server, 'GET /healthz')).status, 200);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level === 'error'),
+    [],
+  );
+});
+
+test('a head that comes in pieces is understood once its first line is whole', async (t) => {
+  const server = await startServer(t);
+  const rest = HEALTH.indexOf('\r\n') + 2;
+  const client = await sent(t, server, HEALTH.slice(0, rest));
+  for (const byte of HEALTH.slice(rest)) {
+    client.send(byte);
+    await pause(2);
+  }
+  assert.equal((await client.answer()).status, 200);
+});
+
+/** What keeps a connection open without ever being a request, or after one. */
+const SILENT: Readonly<Record<string, string>> = {
+  'nothing at all': '',
+  'a head that does not end': 'GET /healthz HTTP/1.1\r\nHost: test\r\nX-',
+  'a head without Host': 'GET /healthz HTTP/1.1\r\n\r\n',
+  'a header with a blank in its name': 'GET /healthz HTTP/1.1\r\nHost : test\r\n\r\n',
+  'a header that is folded': 'GET /healthz HTTP/1.1\r\nHost: test\r\nA: b\r\n c\r\n\r\n',
+  'more headers than anybody needs': `${HEALTH.trimEnd()}\r\n${'A: b\r\n'.repeat(200)}\r\n`,
+};
+
+test('a connection without a request is ended', { timeout: 120_000 }, async (t) => {
+  const server = await startServer(t);
+  const clients = await Promise.all(Object.values(SILENT).map((bytes) => sent(t, server, bytes)));
+  const idle = await sent(t, server, HEALTH);
+  const slow = await sent(t, server, 'GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ');
+  const trickle = setInterval(() => slow.send('x'), 500);
+  t.after(() => clearInterval(trickle));
+  await Promise.all([...clients, idle, slow].map((client) => client.end()));
+  for (const client of [...clients, slow]) assert.equal(client.received, '');
+  assert.equal((await idle.answer()).status, 200);
+  await expectWell(server);
+});
+
+/** 24 MB: more than a socket takes for somebody who does not read. */
+function largeFleet(): FakeEngine {
+  const fake = createFakeEngine();
+  const kernelCmdline = 'x'.repeat(8192);
+  for (let id = 1; id <= 3000; id += 1) fake.vms.put(vmRecord(id, `vm-${id}`, { kernelCmdline }));
+  return fake;
+}
+
+const LIST = 'GET /api/v1/vms HTTP/1.1\r\nHost: test\r\n\r\n';
+
+test('a client that does not read its answer is cut off', { timeout: 120_000 }, async (t) => {
+  const server = await startServer(t, { fake: largeFleet() });
+  const client = await RawClient.open(t, server);
+  client.socket.pause();
+  client.send(LIST);
+  await pause(100);
+  // What the drain waits for is the answer; it is over when the server has given it up.
+  await server.server.drain(100_000);
+  client.socket.resume();
+  await client.end();
+  const length = Number(/Content-Length: (\d+)/.exec(client.received)?.[1]);
+  assert.ok(client.received.length < length, 'the answer is not complete');
+  assert.deepEqual(
+    server.log.filter(({ level }) => level === 'warn'),
+    [],
+  );
+});
+
+test('asking for much and reading nothing costs the server one answer', async (t) => {
+  const server = await startServer(t, { fake: largeFleet() });
+  const before = process.memoryUsage().rss;
+  const client = await RawClient.open(t, server);
+  client.socket.pause();
+  client.send(LIST.repeat(200));
+  await pause(300);
+  client.socket.resume();
+  await client.end();
+  // 200 answers would be 5 GB.
+  assert.ok(process.memoryUsage().rss - before < 1e9, 'memory for answers that nobody reads');
+  assert.equal((await ask(server, 'GET /healthz')).status, 200);
+});
+
+test('a client that reads slowly gets every byte', async (t) => {
+  const fake = largeFleet();
+  const server = await startServer(t, { fake });
+  const client = await RawClient.open(t, server);
+  client.send(LIST);
+  const hold = setInterval(() => {
+    client.socket.pause();
+    setTimeout(() => client.socket.resume(), 10);
+  }, 20);
+  t.after(() => clearInterval(hold));
+  const { text } = await client.answer();
+  const all = { statuses: [], sort: 'created_at', descending: false, offset: 0 } as const;
+  assert.ok(text === fake.engine.vms.list(all).body);
+});
+
+test('a client that goes while it sends has asked nothing', async (t) => {
+  const server = await startServer(t);
+  for (let round = 0; round < 50; round += 1) {
+    const client = await sent(t, server, `${POST}Content-Length: 1000\r\n\r\n{"name":`);
+    if (round % 2 === 0) await pause(2);
+    if (round % 3 === 0) client.socket.end();
+    else client.socket.resetAndDestroy();
+  }
+  await pause(50);
+  await server.server.drain(60_000);
+  assert.deepEqual(server.fake.calls, []);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level !== 'debug'),
+    [],
+  );
+});
+
+/** An engine whose stops take until they are let go. */
+function holdStops(): { readonly fake: FakeEngine; readonly waiting: (() => void)[] } {
+  const waiting: (() => void)[] = [];
+  const stop = async () => {
+    await new Promise<void>((resolve) => waiting.push(resolve));
+    return '{}';
+  };
+  return { fake: createFakeEngine({ vms: { stop } }), waiting };
+}
+
+const STOP = 'POST /api/v1/vms/one/stop HTTP/1.1\r\nHost: test\r\n\r\n';
+
+test('an operation goes on when the client that asked for it is gone', async (t) => {
+  const { fake, waiting } = holdStops();
+  const server = await startServer(t, { fake });
+  for (let round = 0; round < 20; round += 1) {
+    const client = await sent(t, server, STOP);
+    await eventually(() => waiting.length === round + 1, 'the stop');
+    if (round % 2 === 0) client.socket.resetAndDestroy();
+    else client.socket.end();
+  }
+  // The answers of those that are gone have nowhere to go, and nobody is harmed by them.
+  await server.server.drain(60_000);
+  for (const release of waiting) release();
+  await pause(50);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level !== 'debug'),
+    [],
+  );
+});
+
+test('a request behind one that takes long ends the connection', async (t) => {
+  const { fake, waiting } = holdStops();
+  const server = await startServer(t, { fake });
+  const client = await sent(t, server, STOP);
+  await eventually(() => waiting.length === 1, 'the stop');
+  client.send(HEALTH);
+  await client.end();
+  assert.equal(client.received, '');
+  for (const release of waiting) release();
+  assert.equal((await ask(server, 'GET /healthz')).status, 200);
+});
+
+test('a client that has said all it will say is answered if that can be done at once', async (t) => {
+  const server = await startServer(t);
+  const client = await sent(t, server, HEALTH);
+  client.socket.end();
+  assert.equal((await client.answer()).status, 200);
+  await client.end();
+});
+
+test('a thousand connections that come and go leave nothing behind', async (t) => {
+  const server = await startServer(t);
+  for (let round = 0; round < 20; round += 1) {
+    const clients = await Promise.all(Array.from({ length: 50 }, () => RawClient.open(t, server)));
+    for (const client of clients) client.send(HEALTH.slice(0, 40)).socket.destroy();
+  }
+  await server.server.drain(60_000);
+  assert.deepEqual(
+    server.log.filter(({ level }) => level !== 'debug'),
+    [],
+  );
+});
+
+test('Expect: 100-continue is told to go on', async (t) => {
+  const server = await startServer(t);
+  const client = await sent(t, server, `${POST}Expect: 100-continue\r\nContent-Length: 14\r\n\r\n`);
+  await eventually(() => client.received.startsWith('HTTP/1.1 100 Continue\r\n\r\n'), 'go on');
+  assert.equal((await client.answer()).status, 100);
+  client.send('{"name":"one"}');
+  assert.equal((await client.answer()).status, 201);
+});
+
+test('a request to become a WebSocket where there is none is an ordinary request', async (t) => {
+  const server = await startServer(t);
+  const upgrade =
+    'Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==';
+  const client = await sent(
+    t,
+    server,
+    `GET /api/v1/vms/one HTTP/1.1\r\nHost: test\r\n${upgrade}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+  );
+  assert.equal(outcome(await client.answer()), '404 VM_NOT_FOUND');
+});
