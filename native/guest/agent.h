@@ -27,6 +27,7 @@ struct source {
 void loop_init(void);
 // Watches source->fd; the caller keeps the source alive until loop_remove.
 void loop_add(struct source *source, int fd, uint32_t events, fd_callback callback, void *context);
+// Without events nothing is reported, not even a hang-up.
 void loop_change(struct source *source, uint32_t events);
 // Safe from within a callback: what is already reported for a removed source is not delivered.
 void loop_remove(struct source *source);
@@ -153,5 +154,7 @@ void boot_load_modules(void);
 // The console without blocking: queued when it is slow. false when the queue is full.
 bool console_write(const char *text, size_t length);
 bool console_has_room(void);
+// Waits, within a bound, until the queue is out.
+void console_flush(void);
 
 #endif

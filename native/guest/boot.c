@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #define MODULES_MAX 64
 // What waits for a slow serial line; when it is full the workload's pipes are not read any further.
 #define CONSOLE_QUEUE_BYTES 65536
+#define FLUSH_TIMEOUT_MS 500
 
 static int console_fd = -1;
 static struct source console_source;
@@ -94,6 +96,9 @@ static void drain_console(void *context, uint32_t events) {
   if (count > 0) {
     queued -= (size_t)count;
     memmove(queue, queue + count, queued);
+  } else if (count < 0 && errno != EAGAIN) {
+    // Somebody hung the terminal up. What it would have shown is lost; nothing else waits for it.
+    queued = 0;
   }
   if (queued > 0) return;
   loop_remove(&console_source);
@@ -122,4 +127,9 @@ bool console_write(const char *text, size_t length) {
 
 bool console_has_room(void) {
   return queued < sizeof queue / 2;
+}
+
+void console_flush(void) {
+  struct pollfd console = {.fd = console_fd, .events = POLLOUT};
+  while (queued > 0 && poll(&console, 1, FLUSH_TIMEOUT_MS) > 0) drain_console(NULL, 0);
 }

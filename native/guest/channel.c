@@ -64,8 +64,9 @@ static bool out_has_room(void) {
   return sizeof out - out_length >= HEADER_BYTES + PAYLOAD_BYTES_MAX + 1024;
 }
 
-static void send_frame(enum frame type, uint32_t number, const void *payload, size_t length) {
-  if (sizeof out - out_length < HEADER_BYTES + length) return;
+// false when there is no room. Data leave some for the other frames: see out_has_room.
+static bool send_frame(enum frame type, uint32_t number, const void *payload, size_t length) {
+  if (sizeof out - out_length < HEADER_BYTES + length) return false;
   unsigned char *to = out + out_length;
   to[0] = (unsigned char)type;
   to[1] = 0;
@@ -75,12 +76,14 @@ static void send_frame(enum frame type, uint32_t number, const void *payload, si
   if (length > 0) memcpy(to + HEADER_BYTES, payload, length);
   out_length += HEADER_BYTES + length;
   flush();
+  return true;
 }
 
-static void send_window(struct stream *stream, uint32_t bytes) {
+// Tells the host what was passed on. Without room it is told later: a lost window would end the stream.
+static void send_window(struct stream *stream) {
   unsigned char payload[4];
-  for (int i = 0; i < 4; i++) payload[i] = (unsigned char)(bytes >> (8 * i));
-  send_frame(WINDOW, stream->number, payload, sizeof payload);
+  for (int i = 0; i < 4; i++) payload[i] = (unsigned char)(stream->uncredited >> (8 * i));
+  if (send_frame(WINDOW, stream->number, payload, sizeof payload)) stream->uncredited = 0;
 }
 
 // ---- streams
@@ -162,10 +165,7 @@ static bool send_down(struct stream *stream) {
     stream->uncredited += (uint32_t)count;
   }
   stream->start = stream->end = 0;
-  if (stream->uncredited >= WINDOW_BYTES / 4) {
-    send_window(stream, stream->uncredited);
-    stream->uncredited = 0;
-  }
+  if (stream->uncredited >= WINDOW_BYTES / 4) send_window(stream);
   if (stream->host_ended) shutdown(stream->source.fd, SHUT_WR);
   return true;
 }

@@ -17,26 +17,35 @@
 #define BODY_BYTES_MAX (4 * 1024 * 1024)
 #define HEAD_TIMEOUT_MS 10000
 #define WRITE_TIMEOUT_MS 30000
+#define LINGER_MS 2000
 #define HEARTBEAT_MS 15000
 #define BACKLOG 64
 
 static struct connection connections[CONNECTIONS_MAX];
 static struct source listener;
 
+static void heartbeat(void *context);
+
 void close_connection(void *context) {
   struct connection *connection = context;
   loop_cancel(close_connection, connection);
+  loop_cancel(heartbeat, connection);
   loop_remove(&connection->client);
   close(connection->client.fd);
-  if (connection->has_backend) {
-    loop_remove(&connection->backend);
-    close(connection->backend.fd);
-  }
+  drop_backend(connection);
   free(connection->in);
   free(connection->body);
   free(connection->up.data);
   free(connection->down.data);
   memset(connection, 0, sizeof *connection);
+}
+
+void end_connection(struct connection *connection) {
+  connection->mode = ENDING;
+  drop_backend(connection);
+  loop_cancel(heartbeat, connection);
+  loop_change(&connection->client, EPOLLIN);
+  loop_timer(LINGER_MS, close_connection, connection);
 }
 
 // ---- answers
@@ -70,7 +79,8 @@ void answer_error(struct connection *connection, int status, const char *reason,
   answer(connection, status, reason, "application/json", body);
 }
 
-static void answer_health(struct connection *connection) {
+static void answer_health(struct connection *connection, const struct request *request) {
+  (void)request;
   char body[1024], workload[512];
   struct timespec up;
   clock_gettime(CLOCK_BOOTTIME, &up);
@@ -81,7 +91,8 @@ static void answer_health(struct connection *connection) {
   answer(connection, 200, "OK", "application/json", body);
 }
 
-static void answer_info(struct connection *connection) {
+static void answer_info(struct connection *connection, const struct request *request) {
+  (void)request;
   char body[512], boot[64], host[65] = "";
   read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
   boot[strcspn(boot, "\n")] = '\0';
@@ -94,13 +105,14 @@ static void answer_info(struct connection *connection) {
 
 // ---- the log as a stream
 
-static void send_lines(struct connection *connection) {
+static void fill_lines(struct connection *connection) {
   struct flow *down = &connection->down;
   const struct log_line *line;
-  char text[128];
+  // The longest that stands around a line.
+  const size_t frame = 128;
   while ((line = log_from(connection->next_line)) != NULL) {
     // Escaped, a character may take six bytes.
-    if (RELAY_BYTES - down->end < (size_t)line->length * 6 + sizeof text) break;
+    if (RELAY_BYTES - down->end < (size_t)line->length * 6 + frame) break;
     down->end += (size_t)snprintf(down->data + down->end, RELAY_BYTES - down->end,
                                   "data: {\"stream\":\"%s\",\"timestamp\":\"%s\",\"line\":\"", line->stream,
                                   line->time);
@@ -108,28 +120,43 @@ static void send_lines(struct connection *connection) {
     down->end += (size_t)snprintf(down->data + down->end, RELAY_BYTES - down->end, "\"}\n\n");
     connection->next_line = line->number + 1;
   }
-  relay_pump(connection);
+}
+
+// Goes on for as long as the reader takes everything; after that the loop tells when it has.
+static void send_lines(struct connection *connection) {
+  do {
+    fill_lines(connection);
+    relay_pump(connection);
+  } while (connection->used && connection->down.end == 0 && log_from(connection->next_line) != NULL);
 }
 
 static void heartbeat(void *context) {
   struct connection *connection = context;
   struct flow *down = &connection->down;
   // Nothing was taken since the last one: the reader is gone or stuck.
-  if (down->end > 0) return close_connection(connection);
-  down->end = (size_t)snprintf(down->data, RELAY_BYTES, ": heartbeat\n\n");
+  if (down->end > 0 && !down->moved) return close_connection(connection);
+  down->moved = false;
   loop_timer(HEARTBEAT_MS, heartbeat, connection);
+  if (down->end > 0) return;
+  down->end = (size_t)snprintf(down->data, RELAY_BYTES, ": heartbeat\n\n");
   relay_pump(connection);
 }
 
-static void stream_log(struct connection *connection, const char *query) {
-  const char *tail = strstr(query, "tail=");
+static void stream_log(struct connection *connection, const struct request *request) {
+  const char *tail = strstr(request->target + request->path_length, "tail=");
   if (!flow_init(&connection->down)) return close_connection(connection);
   connection->mode = STREAMING;
   connection->next_line = tail != NULL ? log_tail(strtoull(tail + 5, NULL, 10)) : 0;
   struct flow *down = &connection->down;
   down->end = (size_t)snprintf(down->data, RELAY_BYTES,
                                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-                               "Cache-Control: no-cache\r\nConnection: close\r\n\r\n: connected\n\n");
+                               "Cache-Control: no-cache\r\nConnection: close\r\n\r\n%s",
+                               connection->head_only ? "" : ": connected\n\n");
+  if (connection->head_only) {
+    connection->mode = ANSWERING;
+    down->ended = true;
+    return relay_pump(connection);
+  }
   loop_cancel(close_connection, connection);
   loop_timer(HEARTBEAT_MS, heartbeat, connection);
   send_lines(connection);
@@ -160,8 +187,9 @@ static void receive_body(struct connection *connection) {
   body_is_complete(connection);
 }
 
-static void take_manifest(struct connection *connection, size_t head_length) {
+static void take_manifest(struct connection *connection, const struct request *request) {
   char value[32];
+  size_t head_length = request->head_length;
   bool has_length = head_value(connection->in, "Content-Length", value, sizeof value);
   size_t expected = has_length ? strtoul(value, NULL, 10) : 0;
   size_t rest = connection->in_length - head_length;
@@ -182,37 +210,55 @@ static void accept_power_off(void *context) {
   power_off();
 }
 
-static void route_agent(struct connection *connection, const char *method, const char *path,
-                        size_t head_length) {
-  if (strcmp(path, "/agent/info") == 0) return answer_info(connection);
-  if (strcmp(path, "/agent/manifest") == 0 && strcmp(method, "PUT") == 0) {
-    return take_manifest(connection, head_length);
-  }
-  if (strcmp(path, "/agent/poweroff") == 0 && strcmp(method, "POST") == 0) {
-    answer(connection, 202, "Accepted", "application/json", "{\"status\":\"powering off\"}");
-    // After the answer has left.
-    loop_timer(10, accept_power_off, NULL);
-    return;
-  }
-  answer_error(connection, 404, "Not Found", "there is no such route");
+static void answer_power_off(struct connection *connection, const struct request *request) {
+  (void)request;
+  answer(connection, 202, "Accepted", "application/json", "{\"status\":\"powering off\"}");
+  // After the answer has left.
+  loop_timer(10, accept_power_off, NULL);
 }
 
-static void route(struct connection *connection, size_t head_length) {
-  char method[16], target[4096];
-  if (sscanf(connection->in, "%15[A-Z] %4095[^ \r\n] HTTP/1.", method, target) != 2 || target[0] != '/') {
+static void relay(struct connection *connection, const struct request *request) {
+  relay_begin(connection, request, request->target + strlen("/v1"));
+}
+
+// The first that fits is taken. HEAD is served like GET, without the body.
+static const struct route {
+  const char *method;  // NULL is any
+  const char *path;
+  bool below;    // paths below it, too
+  bool trusted;  // over the channel only
+  void (*handle)(struct connection *connection, const struct request *request);
+} routes[] = {
+    {"GET", "/healthz", false, false, answer_health},
+    {"GET", "/v1/logs/stream", false, false, stream_log},
+    {NULL, "/v1", true, false, relay},
+    {"GET", "/agent/info", false, true, answer_info},
+    {"PUT", "/agent/manifest", false, true, take_manifest},
+    {"POST", "/agent/poweroff", false, true, answer_power_off},
+};
+
+static bool fits(const struct route *route, const struct connection *connection,
+                 const struct request *request) {
+  const char *method = connection->head_only ? "GET" : request->method;
+  if (route->method != NULL && strcmp(route->method, method) != 0) return false;
+  if (route->trusted && !connection->trusted) return false;
+  size_t length = strlen(route->path);
+  if (strncmp(request->target, route->path, length) != 0) return false;
+  return request->path_length == length || (route->below && request->target[length] == '/');
+}
+
+static void serve_request(struct connection *connection, size_t head_length) {
+  struct request request = {.head_length = head_length};
+  // Where the version was found: a target that is too long ends before it.
+  int version = 0;
+  sscanf(connection->in, "%15[A-Z] %4095[^ \r\n] HTTP/1.%n", request.method, request.target, &version);
+  if (version == 0 || request.target[0] != '/') {
     return answer_error(connection, 400, "Bad Request", "the request is malformed");
   }
-  connection->head_only = strcmp(method, "HEAD") == 0;
-  size_t path_length = strcspn(target, "?");
-  if (strcmp(target, "/healthz") == 0) return answer_health(connection);
-  if (strncmp(target, "/v1/logs/stream", path_length) == 0 && path_length == 15) {
-    return stream_log(connection, target + path_length);
-  }
-  if (strncmp(target, "/v1", 3) == 0 && (path_length == 3 || target[3] == '/')) {
-    return relay_begin(connection, method, target + 3, head_length);
-  }
-  if (connection->trusted && strncmp(target, "/agent/", 7) == 0) {
-    return route_agent(connection, method, target, head_length);
+  request.path_length = strcspn(request.target, "?");
+  connection->head_only = strcmp(request.method, "HEAD") == 0;
+  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+    if (fits(&routes[i], connection, &request)) return routes[i].handle(connection, &request);
   }
   answer_error(connection, 404, "Not Found", "there is no such route");
 }
@@ -225,13 +271,13 @@ static void read_head(struct connection *connection) {
   connection->in_length += (size_t)count;
   connection->in[connection->in_length] = '\0';
   const char *end = strstr(connection->in, "\r\n\r\n");
-  if (end != NULL) return route(connection, (size_t)(end - connection->in) + 4);
+  if (end != NULL) return serve_request(connection, (size_t)(end - connection->in) + 4);
   if (connection->in_length == HEAD_BYTES_MAX) {
     answer_error(connection, 431, "Headers Too Large", "the head is too large");
   }
 }
 
-// While an answer is sent: what the client still sends is thrown away, its end ends the connection.
+// What the client still sends is thrown away, its end ends the connection.
 static void discard(struct connection *connection) {
   char text[4096];
   ssize_t count = read(connection->client.fd, text, sizeof text);
@@ -248,6 +294,8 @@ static void on_client(void *context, uint32_t events) {
     case RELAYING:
       if (events & (EPOLLHUP | EPOLLERR)) return close_connection(connection);
       return relay_pump(connection);
+    case ENDING:
+      return discard(connection);
     case ANSWERING:
     case STREAMING:
       if (events & EPOLLOUT) relay_pump(connection);
@@ -258,11 +306,19 @@ static void on_client(void *context, uint32_t events) {
   }
 }
 
-void http_serve(int fd, bool trusted) {
-  struct connection *connection = NULL;
-  for (int i = 0; i < CONNECTIONS_MAX && connection == NULL; i++) {
-    if (!connections[i].used) connection = &connections[i];
+// One that is free; else one whose client has got everything. NULL when all are busy.
+static struct connection *free_connection(void) {
+  struct connection *ending = NULL;
+  for (int i = 0; i < CONNECTIONS_MAX; i++) {
+    if (!connections[i].used) return &connections[i];
+    if (connections[i].mode == ENDING) ending = &connections[i];
   }
+  if (ending != NULL) close_connection(ending);
+  return ending;
+}
+
+void http_serve(int fd, bool trusted) {
+  struct connection *connection = free_connection();
   char *in = connection != NULL ? malloc(HEAD_BYTES_MAX + 1) : NULL;
   if (in == NULL) {
     close(fd);

@@ -7,7 +7,7 @@
 #define HEAD_BYTES_MAX 16384
 #define RELAY_BYTES (HEAD_BYTES_MAX + 4096)
 
-enum mode { READING, RECEIVING, ANSWERING, RELAYING, STREAMING };
+enum mode { READING, RECEIVING, ANSWERING, RELAYING, STREAMING, ENDING };
 
 // What was read on one side and not yet written on the other.
 struct flow {
@@ -15,6 +15,20 @@ struct flow {
   size_t start, end;
   bool ended;   // no more will be read
   bool closed;  // the other side was told so
+  bool moved;   // the other side has taken something
+};
+
+// How far the head of a workload's answer was read: its lines get the ends that HTTP wants.
+struct answer_head {
+  bool complete, line_is_empty;
+  char last;
+};
+
+struct request {
+  char method[16];
+  char target[4096];   // path and query as they were sent
+  size_t path_length;  // of target; a query begins behind it
+  size_t head_length;  // of connection->in; what follows is the beginning of the body
 };
 
 struct connection {
@@ -28,22 +42,27 @@ struct connection {
   char *body;  // RECEIVING
   size_t body_length, body_expected;
   struct flow up, down;  // to the workload, to the client
+  struct answer_head answer_head;
   uint64_t next_line;    // STREAMING
 };
 
-// The value of a header, copied and closed with a NUL; false when it is not there.
+// The value of a header of the request, copied and closed with a NUL; false when it is not there.
 bool head_value(const char *head, const char *name, char *value, size_t size);
 
 // Room for RELAY_BYTES. false when there is no memory.
 bool flow_init(struct flow *flow);
-// Hands the request to the workload; path is what stands behind /v1.
-void relay_begin(struct connection *connection, const char *method, const char *path,
-                 size_t head_length);
+// Hands the request to the workload. path, with its query, is the one that the workload sees.
+void relay_begin(struct connection *connection, const struct request *request, const char *path);
 // Moves what can be moved and says what to wait for.
 void relay_pump(struct connection *connection);
+// The workload's side is over; the client's goes on.
+void drop_backend(struct connection *connection);
 
 // A timer's callback, too: what waited too long is closed.
 void close_connection(void *context);
+// Everything was sent: waits, for a short time, until the client closes. A socket that is closed while
+// bytes of its client are unread resets the connection, and the client may lose the answer.
+void end_connection(struct connection *connection);
 void answer_error(struct connection *connection, int status, const char *reason, const char *why);
 
 #endif

@@ -76,12 +76,13 @@ static char *parse_string(struct parser *parser) {
   char *out = text;
   while (*parser->at != '"') {
     char c = *parser->at++;
-    if (c != '\\') {
+    if (c != '\\' && (unsigned char)c >= 0x20) {
       *out++ = c;
       continue;
     }
     static const char escapes[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    c = *parser->at++;
+    // A control character stands for no escape.
+    if (c == '\\') c = *parser->at++;
     const char *found = c == '\0' ? NULL : strchr(escapes, c);
     int64_t code = found != NULL ? values[found - escapes] : c == 'u' ? parse_unicode(parser) : -1;
     // A NUL would end the text for everything that comes later.
@@ -139,6 +140,32 @@ static bool parse_word(struct parser *parser, const char *word) {
   return true;
 }
 
+static const char *skip_digits(const char *at) {
+  while (*at >= '0' && *at <= '9') at++;
+  return at;
+}
+
+// The grammar is JSON's; strtod would also take "0x1", "inf" and "01".
+static bool parse_number(struct parser *parser, struct json *value) {
+  const char *at = parser->at + (*parser->at == '-');
+  const char *end = *at == '0' ? at + 1 : skip_digits(at);
+  if (end == at) return false;
+  if (*end == '.') {
+    at = end + 1;
+    end = skip_digits(at);
+    if (end == at) return false;
+  }
+  if (*end == 'e' || *end == 'E') {
+    at = end + 1 + (end[1] == '+' || end[1] == '-');
+    end = skip_digits(at);
+    if (end == at) return false;
+  }
+  value->type = JSON_NUMBER;
+  value->number = strtod(parser->at, NULL);
+  parser->at = end;
+  return true;
+}
+
 static bool parse_into(struct parser *parser, struct json *value, int depth) {
   switch (*parser->at) {
     case '{':
@@ -159,15 +186,8 @@ static bool parse_into(struct parser *parser, struct json *value, int depth) {
       return parse_word(parser, "false");
     case 'n':
       return parse_word(parser, "null");
-    default: {
-      char *end;
-      if (*parser->at != '-' && (*parser->at < '0' || *parser->at > '9')) return false;
-      value->type = JSON_NUMBER;
-      value->number = strtod(parser->at, &end);
-      if (end == parser->at) return false;
-      parser->at = end;
-      return true;
-    }
+    default:
+      return parse_number(parser, value);
   }
 }
 

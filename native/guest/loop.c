@@ -41,9 +41,13 @@ void loop_add(struct source *source, int fd, uint32_t events, fd_callback callba
 
 void loop_change(struct source *source, uint32_t events) {
   if (source->events == events) return;
-  source->events = events;
+  // epoll tells of a hang-up whatever it was asked for, and would tell it again for ever.
+  int operation = events == 0           ? EPOLL_CTL_DEL
+                  : source->events == 0 ? EPOLL_CTL_ADD
+                                        : EPOLL_CTL_MOD;
   struct epoll_event event = {.events = events, .data.ptr = source};
-  epoll_ctl(epoll_fd, EPOLL_CTL_MOD, source->fd, &event);
+  source->events = events;
+  epoll_ctl(epoll_fd, operation, source->fd, &event);
 }
 
 void loop_remove(struct source *source) {

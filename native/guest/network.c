@@ -61,7 +61,7 @@ static void set_names(const char *hostname, char *const *fields) {
   size_t length = 0;
   for (int i = DNS0; i <= DNS1; i++) {
     if (fields[i] == NULL || fields[i][0] == '\0') continue;
-    length += (size_t)snprintf(text + length, sizeof text - length, "nameserver %s\n", fields[i]);
+    length += (size_t)snprintf(text + length, sizeof text - length, "nameserver %.64s\n", fields[i]);
   }
   if (length > 0) write_file("/etc/resolv.conf", text);
 }

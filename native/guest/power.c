@@ -11,6 +11,8 @@
 #include "agent.h"
 
 #define WORKLOAD_STOP_MS 5000
+// For what is still on its way out: the last lines of the log, the answer to who asked for the end.
+#define LAST_WORDS_MS 20
 #define BUTTONS_MAX 8
 
 static bool ending;
@@ -18,15 +20,21 @@ static struct source buttons[BUTTONS_MAX];
 
 static void end_now(void *context) {
   (void)context;
+  console_flush();
   sync();
   reboot(RB_POWER_OFF);
+}
+
+static void workload_has_ended(void *context) {
+  (void)context;
+  loop_timer(LAST_WORDS_MS, end_now, NULL);
 }
 
 void power_off(void) {
   if (ending) return;
   ending = true;
   say("powering off");
-  workload_stop(WORKLOAD_STOP_MS, end_now);
+  workload_stop(WORKLOAD_STOP_MS, workload_has_ended);
 }
 
 static void on_input(void *context, uint32_t events) {

@@ -19,6 +19,7 @@ bool head_value(const char *head, const char *name, char *value, size_t size) {
   size_t name_length = strlen(name);
   for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
     line += 2;
+    if (strncmp(line, "\r\n", 2) == 0) return false;
     if (strncasecmp(line, name, name_length) != 0 || line[name_length] != ':') continue;
     const char *start = line + name_length + 1;
     while (*start == ' ' || *start == '\t') start++;
@@ -55,7 +56,8 @@ static size_t rewrite_head(const char *head, const char *method, const char *pat
   size_t used = (size_t)length;
   const char *line = strstr(head, "\r\n") + 2;
   while (strncmp(line, "\r\n", 2) != 0) {
-    size_t line_length = strcspn(line, "\r") + 2;
+    // There is one: the head ends with an empty line.
+    size_t line_length = (size_t)(strstr(line, "\r\n") - line) + 2;
     if (!is_hop_header(line, upgrades)) {
       if (used + line_length + 2 >= size) return 0;
       memcpy(out + used, line, line_length);
@@ -72,49 +74,107 @@ bool flow_init(struct flow *flow) {
   return flow->data != NULL;
 }
 
-static void fill(struct flow *flow, int fd, bool *broken) {
-  if (flow->ended || flow->end == RELAY_BYTES) return;
-  ssize_t count = read(fd, flow->data + flow->end, RELAY_BYTES - flow->end);
-  if (count > 0) flow->end += (size_t)count;
-  else if (count == 0) flow->ended = true;
-  else if (errno != EAGAIN) *broken = true;
+// One byte may become two: see fill_head.
+static bool has_room(const struct flow *flow) {
+  return RELAY_BYTES - flow->end >= 2;
 }
 
-static void drain(struct flow *flow, int fd, bool *broken) {
+// false when the connection is broken.
+static bool fill(struct flow *flow, int fd) {
+  if (flow->ended || !has_room(flow)) return true;
+  ssize_t count = read(fd, flow->data + flow->end, RELAY_BYTES - flow->end);
+  if (count < 0) return errno == EAGAIN;
+  if (count == 0) flow->ended = true;
+  flow->end += (size_t)count;
+  return true;
+}
+
+// The head of the answer. Programs for CGI end its lines with a bare line feed, which many clients do
+// not take.
+static bool fill_head(struct answer_head *head, struct flow *flow, int fd) {
+  if (flow->ended || !has_room(flow)) return true;
+  // Read to the end of the buffer and copied forward, so that there is room for what is added.
+  size_t most = (RELAY_BYTES - flow->end) / 2;
+  const char *from = flow->data + RELAY_BYTES - most;
+  ssize_t count = read(fd, flow->data + RELAY_BYTES - most, most);
+  if (count < 0) return errno == EAGAIN;
+  if (count == 0) flow->ended = true;
+  for (ssize_t i = 0; i < count; i++) {
+    char byte = from[i];
+    if (!head->complete && byte == '\n') {
+      if (head->last != '\r') flow->data[flow->end++] = '\r';
+      head->complete = head->line_is_empty;
+      head->line_is_empty = true;
+    } else if (byte != '\r') {
+      head->line_is_empty = false;
+    }
+    flow->data[flow->end++] = head->last = byte;
+  }
+  return true;
+}
+
+// false when the connection is broken.
+static bool drain(struct flow *flow, int fd) {
   while (flow->start < flow->end) {
     ssize_t count = send(fd, flow->data + flow->start, flow->end - flow->start, MSG_NOSIGNAL);
-    if (count < 0) {
-      if (errno != EAGAIN) *broken = true;
-      return;
-    }
+    if (count < 0) return errno == EAGAIN;
     flow->start += (size_t)count;
+    flow->moved = true;
   }
   flow->start = flow->end = 0;
   if (flow->ended && !flow->closed) {
     flow->closed = true;
     shutdown(fd, SHUT_WR);
   }
+  return true;
 }
 
 static uint32_t wanted(const struct flow *in, const struct flow *out) {
-  bool reads = in->data != NULL && !in->ended && in->end < RELAY_BYTES;
+  bool reads = in->data != NULL && !in->ended && has_room(in);
   return (reads ? EPOLLIN : 0) | (out->start < out->end ? EPOLLOUT : 0);
 }
 
-void relay_pump(struct connection *connection) {
-  bool broken = false;
+void drop_backend(struct connection *connection) {
+  if (!connection->has_backend) return;
+  loop_remove(&connection->backend);
+  close(connection->backend.fd);
+  connection->has_backend = false;
+}
+
+// false when the client is gone.
+static bool move(struct connection *connection) {
   struct flow *up = &connection->up, *down = &connection->down;
-  if (connection->mode == RELAYING && connection->backend_connected) {
-    fill(up, connection->client.fd, &broken);
-    fill(down, connection->backend.fd, &broken);
-    drain(up, connection->backend.fd, &broken);
+  struct answer_head *head = &connection->answer_head;
+  int backend = connection->backend.fd;
+  if (!fill(up, connection->client.fd)) return false;
+  bool answers = head->complete ? fill(down, backend) : fill_head(head, down, backend);
+  if (!answers) down->ended = true;
+  if (!drain(up, backend)) {
+    // It takes no more, but it may have answered.
+    up->start = up->end = 0;
+    up->ended = up->closed = true;
   }
-  drain(down, connection->client.fd, &broken);
-  if (broken || (down->ended && down->closed)) return close_connection(connection);
-  if (connection->mode == RELAYING) {
+  return true;
+}
+
+void relay_pump(struct connection *connection) {
+  struct flow *up = &connection->up, *down = &connection->down;
+  bool relays = connection->mode == RELAYING;
+  if (relays && connection->backend_connected) {
+    if (!move(connection)) return close_connection(connection);
+    if (down->ended && down->end == 0 && !down->moved) {
+      drop_backend(connection);
+      return answer_error(connection, 502, "Bad Gateway", "the workload did not answer");
+    }
+  }
+  if (!drain(down, connection->client.fd)) return close_connection(connection);
+  if (down->closed) return end_connection(connection);
+  if (relays) {
     loop_timer(RELAY_IDLE_MS, close_connection, connection);
     if (connection->backend_connected) loop_change(&connection->backend, wanted(down, up));
-    loop_change(&connection->client, connection->backend_connected ? wanted(up, down) : 0);
+    // An error is always waited for: a client that is gone ends the relay.
+    loop_change(&connection->client,
+                EPOLLERR | (connection->backend_connected ? wanted(up, down) : 0));
   } else {
     // Reading goes on so that the client's end is seen; what it still sends is of no use.
     loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
@@ -128,9 +188,7 @@ static void on_backend(void *context, uint32_t events) {
     socklen_t size = sizeof error;
     getsockopt(connection->backend.fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0 || (events & EPOLLERR)) {
-      loop_remove(&connection->backend);
-      close(connection->backend.fd);
-      connection->has_backend = false;
+      drop_backend(connection);
       answer_error(connection, 502, "Bad Gateway", "the workload does not accept connections");
       return;
     }
@@ -139,8 +197,7 @@ static void on_backend(void *context, uint32_t events) {
   relay_pump(connection);
 }
 
-void relay_begin(struct connection *connection, const char *method, const char *path,
-                 size_t head_length) {
+void relay_begin(struct connection *connection, const struct request *request, const char *path) {
   const char *host, *prefix;
   uint16_t port;
   if (!workload_address(&host, &port, &prefix)) {
@@ -150,10 +207,10 @@ void relay_begin(struct connection *connection, const char *method, const char *
   if (!flow_init(up) || !flow_init(&connection->down)) {
     return close_connection(connection);
   }
-  size_t rest = connection->in_length - head_length;
-  up->end = rewrite_head(connection->in, method, path, up->data, RELAY_BYTES - rest);
+  size_t rest = connection->in_length - request->head_length;
+  up->end = rewrite_head(connection->in, request->method, path, up->data, RELAY_BYTES - rest);
   if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
-  memcpy(up->data + up->end, connection->in + head_length, rest);
+  memcpy(up->data + up->end, connection->in + request->head_length, rest);
   up->end += rest;
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
   inet_pton(AF_INET, host, &to.sin_addr);
@@ -163,7 +220,7 @@ void relay_begin(struct connection *connection, const char *method, const char *
   connection->has_backend = true;
   int result = connect(fd, (struct sockaddr *)&to, sizeof to);
   loop_add(&connection->backend, fd, EPOLLOUT, on_backend, connection);
-  loop_change(&connection->client, 0);
+  loop_change(&connection->client, EPOLLERR);
   loop_timer(RELAY_IDLE_MS, close_connection, connection);
   if (result < 0 && errno != EINPROGRESS) on_backend(connection, EPOLLERR);
 }

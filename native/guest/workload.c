@@ -21,6 +21,7 @@
 // After so long without an end the next back-off begins at its minimum again.
 #define STABLE_MS 60000
 #define CONSOLE_RETRY_MS 20
+#define PIPE_BYTES 65536
 #define CHECK_FAST_MS 100
 #define CHECK_START_MS 1000
 #define CHECK_SLOW_MS 5000
@@ -36,7 +37,7 @@ struct output {
   const char *name;
   bool open;
   size_t length;
-  char line[LINE_BYTES_MAX];
+  char line[LINE_BYTES_MAX + 1];
 };
 
 static struct {
@@ -65,25 +66,29 @@ static void check_health(void *context);
 
 // ---- output
 
-static void end_line(struct output *output) {
+// A line that is too long is cut for the log; the console gets it as it is.
+static void end_line(struct output *output, bool whole) {
   log_append(output->name, output->line, output->length);
-  if (output->length < LINE_BYTES_MAX) output->line[output->length++] = '\n';
+  if (whole) output->line[output->length++] = '\n';
   console_write(output->line, output->length);
   output->length = 0;
 }
 
 static void take_text(struct output *output, const char *text, size_t length) {
   for (size_t i = 0; i < length; i++) {
-    if (text[i] == '\n') end_line(output);
-    else output->line[output->length++] = text[i];
-    if (output->length == LINE_BYTES_MAX) end_line(output);
+    if (text[i] == '\n') {
+      end_line(output, true);
+      continue;
+    }
+    if (output->length == LINE_BYTES_MAX) end_line(output, false);
+    output->line[output->length++] = text[i];
   }
   http_log_grew();
 }
 
 static void close_output(struct output *output) {
   if (!output->open) return;
-  if (output->length > 0) end_line(output);
+  if (output->length > 0) end_line(output, true);
   loop_remove(&output->source);
   close(output->source.fd);
   output->open = false;
@@ -141,24 +146,27 @@ static bool take_arguments(const struct json *entrypoint) {
   return count > 0;
 }
 
-static void add_variable(size_t *count, const char *name, const char *value) {
+static bool add_variable(size_t *count, const char *name, const char *value) {
   size_t size = strlen(name) + strlen(value) + 2;
   char *text = *count < VARIABLES_MAX ? malloc(size) : NULL;
-  if (text == NULL) return;
+  if (text == NULL) return false;
   snprintf(text, size, "%s=%s", name, value);
   workload.variables[(*count)++] = text;
+  return true;
 }
 
-static void take_variables(const struct json *env) {
+// false when there are too many.
+static bool take_variables(const struct json *env) {
   size_t count = 0;
   const char *standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
   if (json_text(env, "PATH", NULL) == NULL) add_variable(&count, "PATH", standard);
   if (json_text(env, "HOME", NULL) == NULL) add_variable(&count, "HOME", "/root");
   if (json_text(env, "TERM", NULL) == NULL) add_variable(&count, "TERM", "linux");
-  if (env == NULL || env->type != JSON_OBJECT) return;
+  if (env == NULL || env->type != JSON_OBJECT) return true;
   for (const struct json *item = env->child; item != NULL; item = item->next) {
-    if (item->type == JSON_STRING) add_variable(&count, item->name, item->string);
+    if (item->type == JSON_STRING && !add_variable(&count, item->name, item->string)) return false;
   }
+  return true;
 }
 
 // http://host[:port][/prefix]; the host is an address of this guest or localhost.
@@ -205,7 +213,10 @@ bool workload_set_manifest(const char *json_text_of_manifest) {
     workload_fail("base_url must be http:// and an IPv4 address or localhost");
     return true;
   }
-  take_variables(json_member(section, "env"));
+  if (!take_variables(json_member(section, "env"))) {
+    workload_fail("the manifest has too many variables");
+    return true;
+  }
   start(NULL);
   return true;
 }
@@ -267,6 +278,16 @@ static void start(void *context) {
   loop_timer(0, check_health, NULL);
 }
 
+// Its last words, before its end is told. At most what a pipe holds: others may still write to it.
+static void read_rest(struct output *output) {
+  char text[4096];
+  for (int i = 0; i < PIPE_BYTES / (int)sizeof text && output->open; i++) {
+    ssize_t count = read(output->source.fd, text, sizeof text);
+    if (count <= 0) return;
+    take_text(output, text, (size_t)count);
+  }
+}
+
 static void describe_exit(int status) {
   if (WIFSIGNALED(status)) {
     snprintf(workload.last_exit, sizeof workload.last_exit, "killed by signal %d", WTERMSIG(status));
@@ -286,6 +307,7 @@ void workload_child_ended(pid_t pid, int status) {
   if (pid != workload.pid) return;
   // What it left behind in its own session goes with it.
   kill(-pid, SIGKILL);
+  for (int i = 0; i < 2; i++) read_rest(&outputs[i]);
   workload.pid = 0;
   healthy = 0;
   describe_exit(status);
@@ -301,7 +323,7 @@ void workload_child_ended(pid_t pid, int status) {
 
 static void stop_late(void *context) {
   (void)context;
-  if (workload.pid > 0) kill(-workload.pid, SIGKILL);
+  if (workload.pid > 0 && kill(-workload.pid, SIGKILL) < 0) kill(workload.pid, SIGKILL);
   finish_stop();
 }
 
@@ -309,7 +331,8 @@ void workload_stop(int timeout_ms, timer_callback done) {
   loop_cancel(start, NULL);
   workload.stop_done = done;
   if (workload.pid <= 0) return finish_stop();
-  kill(-workload.pid, SIGTERM);
+  // Just forked, it may not lead its group yet.
+  if (kill(-workload.pid, SIGTERM) < 0) kill(workload.pid, SIGTERM);
   loop_timer(timeout_ms, stop_late, NULL);
 }
 

@@ -44,6 +44,7 @@ export class AgentChannel implements StreamOwner {
   /** Resolves when the agent answers, at once when it does. Rejects with the signal's reason. */
   async ready(signal: AbortSignal): Promise<void> {
     while (!this.#inStep) {
+      if (this.#closed) throw new Error('the channel to the agent is closed');
       signal.throwIfAborted();
       await new Promise<void>((resolve) => {
         const wake = () => {
@@ -54,7 +55,6 @@ export class AgentChannel implements StreamOwner {
         this.#waiting.add(wake);
         signal.addEventListener('abort', wake, { once: true });
       });
-      if (this.#closed) throw new Error('the channel to the agent is closed');
     }
   }
 
@@ -78,6 +78,7 @@ export class AgentChannel implements StreamOwner {
 
   close(): void {
     this.#closed = true;
+    this.#inStep = false;
     clearTimeout(this.#timer);
     this.#socket?.destroy();
     this.#wakeAll();

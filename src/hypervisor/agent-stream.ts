@@ -35,12 +35,14 @@ export class AgentStream extends Duplex {
   /** A frame of the agent's for this stream. */
   receive(type: number, payload: Buffer): void {
     if (type === FRAME.data) {
-      // The parser's buffer is ours to keep: it is never written to again.
       this.#uncredited += payload.length;
-      if (this.push(payload)) this.#giveCredit();
+      if (this.#uncredited > WINDOW_BYTES) this.#refuse('more than it may');
+      // The parser's buffer is ours to keep: it is never written to again.
+      else if (this.push(payload)) this.#giveCredit();
     } else if (type === FRAME.window && payload.length === 4) {
       this.#credit += payload.readUInt32LE(0);
-      this.#sendUnsent();
+      if (this.#credit > WINDOW_BYTES) this.#refuse('credit for what it never got');
+      else this.#sendUnsent();
     } else if (type === FRAME.end) {
       this.#endedByAgent = true;
       this.push(null);
@@ -76,6 +78,11 @@ export class AgentStream extends Duplex {
     }
     this.#owner.forget(this.#number);
     done(error);
+  }
+
+  /** A guest is not trusted to keep to the protocol: without the window its data would fill our memory. */
+  #refuse(what: string): void {
+    this.destroy(new Error(`the agent sent ${what}`));
   }
 
   #sendUnsent(): void {

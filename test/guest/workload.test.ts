@@ -1,0 +1,256 @@
+// What a plugin's author relies on in the agent: the program is run as the manifest says, its lines can
+// be read, its end is told and it is started again, and its health is what its endpoint answers.
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { after, before, suite, type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { buildHostAgent, temporaryDirectory } from './programs.ts';
+import {
+  get,
+  httpServer,
+  listening,
+  manifestFor,
+  type ServedAgent,
+  serveAgent,
+  soon,
+} from './served-agent.ts';
+
+let program = '';
+const undo: (() => void)[] = [];
+
+interface Line {
+  readonly stream: string;
+  readonly timestamp: string;
+  readonly line: string;
+}
+
+/** A reader of the log; `until` reads on until its text is as wanted. */
+async function readLog(t: TestContext, { port }: ServedAgent, query = '') {
+  const outgoing = httpGet({ port, path: `/v1/logs/stream${query}`, agent: false });
+  t.after(() => outgoing.destroy());
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  incoming.on('error', () => undefined);
+  incoming.setEncoding('utf8');
+  let text = '';
+  const lines = (): Line[] =>
+    [...text.matchAll(/^data: (.*)\n\n/gm)].map(([, data = '']) => JSON.parse(data));
+  incoming.on('data', (chunk) => {
+    text += chunk;
+  });
+  const until = async (wanted: (lines: readonly Line[], text: string) => boolean) => {
+    const signal = soon();
+    while (!wanted(lines(), text)) {
+      if (signal.aborted) throw new Error(`not what was waited for:\n${text}`);
+      if (incoming.closed) throw new Error(`the log has ended:\n${text}`);
+      await pause(5);
+    }
+    return lines();
+  };
+  return { until, leave: () => outgoing.destroy() };
+}
+
+async function running(t: TestContext, script: string, more: object = {}): Promise<ServedAgent> {
+  const agent = await serveAgent(t, program);
+  const manifest = manifestFor(null, { entrypoint: ['/bin/sh', '-c', script], ...more });
+  assert.equal((await agent.ask('PUT', '/agent/manifest', manifest)).status, 204);
+  return agent;
+}
+
+const textsOf = (lines: readonly Line[]) => lines.map(({ line }) => line);
+
+suite('workload of the agent', () => {
+  before(() => {
+    program = buildHostAgent(
+      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
+    );
+  });
+  after(() => {
+    for (const step of undo) step();
+  });
+
+  test('arguments, environment and directory are as they were given', async (t) => {
+    const agent = await serveAgent(t, program);
+    const manifest = manifestFor(null, {
+      entrypoint: [
+        '/bin/sh',
+        '-c',
+        'pwd; echo "[$A][$0][$HOME]"; echo "$PATH" >&2; sleep 100',
+        ' x ',
+      ],
+      env: { A: '  spaces, "quotes", ä€ and $B  ' },
+      workdir: '/usr',
+    });
+    await agent.ask('PUT', '/agent/manifest', manifest);
+    const log = await readLog(t, agent);
+    const lines = await log.until((found) => found.length === 3);
+    const of = (wanted: string) => textsOf(lines.filter(({ stream }) => stream === wanted));
+    assert.deepEqual(of('stdout'), ['/usr', '[  spaces, "quotes", ä€ and $B  ][ x ][/root]']);
+    assert.deepEqual(of('stderr'), [
+      '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ]);
+    for (const { timestamp } of lines) {
+      assert.equal(new Date(timestamp).toISOString(), timestamp);
+    }
+    const second = await agent.ask('PUT', '/agent/manifest', manifest);
+    assert.deepEqual(
+      [second.status, second.body],
+      [409, '{"error":"there is a manifest already"}'],
+    );
+  });
+
+  test('the log: what is kept comes first, then what is new; long lines are cut, the newest are kept', async (t) => {
+    const script = [
+      'i=0; while [ $i -lt 1500 ]; do echo "line $i"; i=$((i+1)); done',
+      'printf "%01024d\\n%01025d\\n" 1 2; printf "\\001\\047\\042\\134\\t|\\n\\nno end"',
+      'read -r _ < "$PIPE"; echo; echo "and more"; exec sleep 100',
+    ].join('; ');
+    const pipe = `${temporaryDirectory(t)}/pipe`;
+    const agent = await running(t, `mkfifo "$PIPE"; ${script}`, { env: { PIPE: pipe } });
+    const early = await readLog(t, agent);
+    const cut = ['0'.repeat(1023).concat('1'), '0'.repeat(1024), '2', '\u0001\'"\\\t|', ''];
+    await early.until((found) => found.at(-1)?.line === '' && found.length >= 1000);
+    const late = textsOf(await (await readLog(t, agent)).until((found) => found.length === 1024));
+    assert.deepEqual(late.slice(-5), cut);
+    assert.deepEqual(late.slice(0, 2), ['line 481', 'line 482'], 'the newest 1024');
+    const tail = await readLog(t, agent, '?tail=2');
+    assert.deepEqual(textsOf(await tail.until((found) => found.length === 2)), cut.slice(-2));
+    await writeFile(pipe, 'go\n');
+    const more = await tail.until((found) => found.length === 4);
+    assert.deepEqual(textsOf(more).slice(2), ['no end', 'and more']);
+  });
+
+  test('a silent log has a heartbeat, also after other readers have left', async (t) => {
+    const agent = await running(t, 'echo ready; exec sleep 100');
+    const readers = await Promise.all(Array.from({ length: 8 }, () => readLog(t, agent)));
+    await Promise.all(readers.map(({ until }) => until((found) => found.length === 1)));
+    const [staying, ...leaving] = readers;
+    for (const { leave } of leaving) leave();
+    await staying?.until((_, text) => text.endsWith(': heartbeat\n\n'));
+    assert.equal((await get(agent.port, '/healthz')).status, 200);
+  });
+
+  test('a program that ends is started again after pauses that grow, and the way it ended is told', async (t) => {
+    const agent = await running(t, 'echo started; kill -9 $$');
+    const log = await readLog(t, agent);
+    const first = await agent.until(({ state }) => state === 'backoff');
+    assert.deepEqual([first.pid, first.healthy, first.last_exit], [0, false, 'killed by signal 9']);
+    const lines = await log.until((found) => found.length === 3);
+    const [one = 0, two = 0, three = 0] = lines.map(({ timestamp }) => Date.parse(timestamp));
+    // Half a second and one, less what a line may be late; a slow machine only makes them longer.
+    assert.ok(two - one > 400 && three - two > 900, `${two - one}, ${three - two} ms`);
+    assert.ok((await agent.workload()).restarts >= 2);
+    const missing = await running(t, 'exit 0', { entrypoint: ['/nonexistent/program'] });
+    const { last_exit } = await missing.until(({ state }) => state === 'backoff');
+    assert.equal(last_exit, 'exit status 127');
+    const [{ line } = { line: '' }] = await (await readLog(t, missing)).until(
+      (found) => found.length > 0,
+    );
+    assert.match(line, /cannot execute \/nonexistent\/program: No such file/);
+  });
+
+  test('what a program leaves behind in its group ends with it, and no orphan stays', async (t) => {
+    const agent = await running(t, 'sleep 1000 & echo $!; echo $$; kill -9 $$');
+    const [child, own] = textsOf(
+      await (await readLog(t, agent)).until((found) => found.length >= 2),
+    ).map(Number);
+    await agent.until(({ restarts }) => restarts >= 1);
+    for (const pid of [child, own]) await gone(pid ?? 0);
+  });
+
+  test('health: starting until the first success, then what each check says', async (t) => {
+    let status = 503;
+    const asked: string[] = [];
+    const server = await listening(
+      t,
+      httpServer((incoming, answer) => {
+        asked.push(`${incoming.method} ${incoming.url}`);
+        answer.writeHead(status).end();
+      }),
+    );
+    const agent = await serveAgent(t, program);
+    const manifest = JSON.parse(manifestFor(server));
+    manifest.health_check = { endpoint: '/ready?x', timeout_ms: 300 };
+    await agent.ask('PUT', '/agent/manifest', JSON.stringify(manifest));
+    assert.deepEqual(
+      await agent.until(({ healthy }) => healthy === false).then(({ state }) => state),
+      'starting',
+      'not killed when its time is over',
+    );
+    status = 204;
+    const good = await agent.until(({ healthy }) => healthy === true);
+    assert.deepEqual([good.state, good.restarts], ['running', 0]);
+    assert.equal(asked[0], 'GET /base/ready?x');
+    status = 500;
+    const bad = await agent.until(({ healthy }) => healthy === false);
+    assert.deepEqual([bad.state, bad.pid], ['running', good.pid]);
+    const unchecked = await running(t, 'exec sleep 100');
+    assert.equal((await unchecked.until(({ state }) => state === 'running')).healthy, null);
+  });
+
+  test('a manifest that cannot be run is a failed workload with a reason', async (t) => {
+    const workload = JSON.parse(manifestFor(null)).workload;
+    const variables = Array.from({ length: 600 }, (_, index) => [`V${index}`, '1']);
+    const cases: [string, RegExp][] = [
+      ['{"workload":', /is not JSON with a workload/],
+      ['{}', /is not JSON with a workload/],
+      [JSON.stringify({ workload: { ...workload, entrypoint: [] } }), /no usable entrypoint/],
+      [JSON.stringify({ workload: { ...workload, entrypoint: [1] } }), /no usable entrypoint/],
+      [JSON.stringify({ workload: { ...workload, base_url: 'https://x' } }), /base_url must be/],
+      [JSON.stringify({ workload: { ...workload, base_url: 'http://name' } }), /base_url must be/],
+      [
+        JSON.stringify({ workload: { ...workload, env: Object.fromEntries(variables) } }),
+        /too many variables/,
+      ],
+    ];
+    for (const [text, why] of cases) {
+      const agent = await serveAgent(t, program);
+      assert.equal((await agent.ask('PUT', '/agent/manifest', text)).status, 204);
+      const { state, last_exit } = await agent.workload();
+      assert.equal(state, 'failed');
+      assert.match(last_exit, why);
+    }
+    const agent = await serveAgent(t, program);
+    assert.equal((await agent.ask('PUT', '/agent/manifest', '')).status, 400);
+  });
+
+  test('a power-off lets the workload end in good order, and ends one that does not', async (t) => {
+    const polite = await running(
+      t,
+      'trap "echo bye; exit 0" TERM; echo up; while :; do sleep 0.05; done',
+    );
+    const log = await readLog(t, polite);
+    await log.until((found) => found.length === 1);
+    const ended = once(polite.process, 'exit');
+    assert.equal((await polite.ask('POST', '/agent/poweroff')).status, 202);
+    // The last words of a workload are still read.
+    await log.until((found) => textsOf(found).includes('bye'));
+    assert.deepEqual(await ended, [0, null]);
+    const rude = await running(t, 'trap "" TERM; echo $$; while :; do sleep 0.05; done');
+    const [pid] = textsOf(await (await readLog(t, rude)).until((found) => found.length === 1));
+    await rude.ask('POST', '/agent/poweroff');
+    await once(rude.process, 'exit');
+    await gone(Number(pid));
+  });
+});
+
+/** Resolves when no process has the pid: killed ones stay until somebody has reaped them. */
+async function gone(pid: number): Promise<void> {
+  const signal = soon();
+  while (exists(pid)) {
+    signal.throwIfAborted();
+    await pause(20);
+  }
+}
+
+function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}
