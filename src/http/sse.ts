@@ -45,6 +45,8 @@ interface Reader {
   /** When it stopped taking data; null while it takes. */
   blockedSinceMs: number | null;
   lastWriteMs: number;
+  /** A replay can be long: it is done in batches, between which others are served. */
+  waitsForTurn: boolean;
 }
 
 /** Readers that are served before other work of the main thread gets its turn. */
@@ -114,6 +116,7 @@ export class EventStreams {
       cursor: after ?? this.#events.lastSequence(),
       blockedSinceMs: null,
       lastWriteMs: nowMs,
+      waitsForTurn: false,
     };
     exchange.onAborted(() => this.#readers.delete(reader));
     response.cork(() => {
@@ -161,17 +164,22 @@ export class EventStreams {
     setImmediate(() => this.#round());
   }
 
-  /** Sends what comes after the reader's cursor until there is no more or it cannot take more. */
+  /** Sends a batch of what comes after the reader's cursor. Of what is more it has a turn later. */
   #serve(reader: Reader): void {
-    while (reader.exchange.open) {
-      this.#resyncIfGone(reader);
-      const batch = this.#events.after(reader.cursor, this.#limits.batchMax);
-      const last = batch.at(-1);
-      if (last === undefined) return;
-      const text = reader.form.render(batch);
-      reader.cursor = last.sequence;
-      if (text !== '' && !this.#write(reader, text)) return;
-    }
+    if (reader.waitsForTurn || !reader.exchange.open) return;
+    this.#resyncIfGone(reader);
+    const batch = this.#events.after(reader.cursor, this.#limits.batchMax);
+    const last = batch.at(-1);
+    if (last === undefined) return;
+    const text = reader.form.render(batch);
+    reader.cursor = last.sequence;
+    if (text !== '' && !this.#write(reader, text)) return;
+    if (batch.length < this.#limits.batchMax) return;
+    reader.waitsForTurn = true;
+    setImmediate(() => {
+      reader.waitsForTurn = false;
+      if (reader.blockedSinceMs === null) this.#serve(reader);
+    });
   }
 
   /** What a reader has not seen may be gone for good, or never have been: it is told, not guessed. */

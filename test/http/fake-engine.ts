@@ -191,3 +191,26 @@ export function vmRecord(id: number, name: string, more: Partial<VmRecord> = {})
     ...more,
   };
 }
+
+export interface LargeFleet {
+  readonly fake: FakeEngine;
+  /** How often the list was asked for. */
+  readonly asked: () => number;
+  /** The body of the whole list: 24 MB, more than a socket takes for somebody who does not read. */
+  readonly body: string;
+}
+
+export function createLargeFleet(): LargeFleet {
+  const kernelCmdline = 'x'.repeat(8192);
+  const vms = Array.from({ length: 3000 }, (_, i) =>
+    vmRecord(i + 1, `vm-${i + 1}`, { kernelCmdline }),
+  );
+  const model = new ReadModel('/run/volant', vms);
+  const { body } = model.list({ statuses: [], sort: 'created_at', descending: false, offset: 0 });
+  let asked = 0;
+  const list: Engine['vms']['list'] = (query) => {
+    asked += 1;
+    return model.list(query);
+  };
+  return { fake: createFakeEngine({ vms: { list } }), asked: () => asked, body };
+}
