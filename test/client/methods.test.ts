@@ -15,6 +15,10 @@ const ARGUMENTS: Readonly<Record<string, readonly unknown[]>> = {
   scaleDeployment: ['x', 2],
   installPlugin: [{ name: 'x' }],
   setPluginEnabled: ['x', true],
+  listPluginArtifacts: ['x'],
+  putPluginArtifact: ['x', { version: '1', artifact_name: 'x' }],
+  removePluginArtifacts: ['x'],
+  getPluginArtifact: ['x', 'x', '1'],
   postMCPCommand: ['volant.vms.list'],
   getVFIODeviceInfo: ['0000:00:01.0'],
   validateVFIODevices: [['0000:00:01.0']],
@@ -57,6 +61,7 @@ test('each method sends the method and path of its operation', async (t) => {
     daemon.seen.length = 0;
     await callByName(client, METHOD_NAMES[id] ?? '', ARGUMENTS[id] ?? parameters);
     const expected = `${method} ${path.replace(/\{\w+\}/g, 'x')}`;
-    assert.deepEqual(daemon.calls(), [expected], id);
+    const sent = daemon.calls().map((call) => call.split('?')[0]);
+    assert.deepEqual(sent, [expected], id);
   }
 });
