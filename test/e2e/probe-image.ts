@@ -1,9 +1,10 @@
 // test helpers: an image whose workload tells everything about its guest, made with the command that
 // users make theirs with.
 
-import { execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 import type { Daemon } from './daemon.ts';
 
@@ -40,7 +41,9 @@ export async function installProbe(daemon: Daemon, more: object = {}): Promise<v
   }
   const image = join(daemon.home, 'images/probe.cpio');
   const tool = join(PROJECT_ROOT, 'scripts/image.mjs');
-  execFileSync(process.execPath, [tool, overlay, '--output', image], { stdio: 'pipe' });
+  // Not synchronous: in the lab this takes longer than a server keeps an idle connection, and a
+  // process that is blocked does not see that the connection has ended.
+  await promisify(execFile)(process.execPath, [tool, overlay, '--output', image]);
   const answer = await daemon.call('POST', '/api/v1/plugins', {
     schema_version: '1.0',
     name: 'probe',

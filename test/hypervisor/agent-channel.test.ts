@@ -131,6 +131,8 @@ test('a writer stops when the agent has no more room, and goes on when it has', 
     side.sendWindow(number, Math.min(WINDOW_BYTES, missing));
     await until(() => written || side.dataOf(number).length > taken);
   }
+  // Written is what the socket took; it arrives a moment later.
+  await until(() => side.dataOf(number).length === body.length);
   assert.ok(side.dataOf(number).equals(body));
   assert.ok(side.frames.every(({ payload }) => payload.length <= PAYLOAD_BYTES_MAX));
 });
