@@ -57,8 +57,10 @@ Napi::Value TscKhz(const Napi::CallbackInfo& info) {
 
 Napi::Value LockFile(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  if (info.Length() != 1 || !info[0].IsString()) throw UsageError(env, "lockFile(path: string)");
-  const std::string path = info[0].As<Napi::String>();
+  const std::string path = info[0].IsString() ? info[0].As<Napi::String>().Utf8Value() : "";
+  if (info.Length() != 1 || path.empty() || path.find('\0') != std::string::npos) {
+    throw UsageError(env, "lockFile(path: string)");
+  }
   UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!file) throw ErrnoError(env, errno, "open", path);
   Napi::Object result = Napi::Object::New(env);
