@@ -151,6 +151,10 @@ export const LIMITS = {
   cpuCoresMax: 64,
   memoryMbMin: 32,
   memoryMbMax: 1024 * 1024,
+  /** Ports of the host that one VM may ask for. */
+  exposedPortsMax: 64,
+  /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
+  balancedDrainMs: 1_000,
   /** Longest unix socket path that Linux takes (sun_path less the NUL). */
   unixPathBytesMax: 107,
   /** A main-thread stall longer than this is logged. */
@@ -181,6 +185,12 @@ export interface Config {
   readonly hostIp: string;
   /** Name servers for guests; empty means: those of the host. */
   readonly nameServers: readonly string[];
+  /** Ports of the host that lead to guests are open on this address; 0.0.0.0 is every one. */
+  readonly exposeAddress: string;
+  /** Guests may send from their own MAC and IP address only. */
+  readonly antiSpoofing: boolean;
+  /** Guests do not reach each other. */
+  readonly guestIsolation: boolean;
   readonly hypervisor: HypervisorChoice;
   readonly accelerator: AcceleratorChoice;
   readonly kernelBzImage: string;
@@ -244,6 +254,9 @@ export function loadConfig(environment: Environment): Config {
         problems.push(`VOLANT_DNS: ${address} is not an IPv4 address`);
       return true;
     }),
+    exposeAddress: read.address('VOLANT_EXPOSE_ADDRESS', '0.0.0.0'),
+    antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
+    guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
     hypervisor: read.hypervisor('VOLANT_HYPERVISOR'),
     accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
@@ -310,6 +323,11 @@ function reader(environment: Environment, problems: string[]) {
       const chosen = choices.find((choice) => choice === value);
       if (chosen === undefined) problems.push(`${name}: use one of ${choices.join(', ')}`);
       return chosen ?? fallback;
+    },
+    address: (name: string, fallback: string): string => {
+      const value = text(name, fallback);
+      if (parseIpv4(value) === null) problems.push(`${name}: ${value} is not an IPv4 address`);
+      return value;
     },
     hypervisor: (name: string): HypervisorChoice => {
       const value = text(name, 'auto');

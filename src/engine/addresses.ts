@@ -61,6 +61,17 @@ export class AddressPool {
     return formatIpv4(address);
   }
 
+  /** Leases this address, whether it rests or not. Else tells what is against it: a VM's id where one holds it. */
+  claim(address: string, vmId: number): { readonly refused: 'outside' | number } | null {
+    const value = parseIpv4(address);
+    if (value === null || !this.#isUsable(value)) return { refused: 'outside' };
+    const holder = this.#holders.get(value);
+    if (holder !== undefined) return { refused: holder };
+    this.#resting.delete(value);
+    this.#holders.set(value, vmId);
+    return null;
+  }
+
   /** Gives an address back. It rests before it is given out again. */
   release(address: string, nowMs: number): void {
     const value = parseIpv4(address);
@@ -103,10 +114,12 @@ export class AddressPool {
   }
 
   #longestResting(): number | undefined {
-    for (const address of this.#resting.keys()) {
-      const offset = address - this.#network.base;
-      if (offset >= 1 && offset <= this.#usable && address !== this.#hostAddress) return address;
-    }
+    for (const address of this.#resting.keys()) if (this.#isUsable(address)) return address;
     return undefined;
+  }
+
+  #isUsable(address: number): boolean {
+    const offset = address - this.#network.base;
+    return offset >= 1 && offset <= this.#usable && address !== this.#hostAddress;
   }
 }

@@ -8,8 +8,15 @@ import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
+import { exposedPortsOf, PORT_MAX } from './exposed-ports.ts';
+import type { Exposures } from './exposures.ts';
 import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
-import { networkModeOf, type ResolvedLaunch, resolveConfig } from './launch-spec.ts';
+import {
+  networkModeOf,
+  type ResolvedLaunch,
+  requestedAddressOf,
+  resolveConfig,
+} from './launch-spec.ts';
 import type { Launcher, LaunchPreparation } from './launcher.ts';
 import type { ReplicaOf, VmLeases, VmRecord } from './records.ts';
 import type { State } from './state.ts';
@@ -33,6 +40,7 @@ export interface AdmissionParts {
   readonly state: State;
   readonly launcher: Launcher;
   readonly addresses: AddressPool;
+  readonly exposures: Exposures;
   readonly clock: Clock;
   readonly lastVmId: number;
   /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
@@ -41,8 +49,8 @@ export interface AdmissionParts {
 
 export class Admission {
   readonly #parts: AdmissionParts;
-  /** Names of creates whose record is not on disk yet. */
-  readonly #reserved = new Set<string>();
+  /** Names and ids of creates whose record is not on disk yet. */
+  readonly #reserved = new Map<string, number>();
   #lastVmId: number;
 
   constructor(parts: AdmissionParts) {
@@ -55,14 +63,20 @@ export class Admission {
     return this.#lastVmId;
   }
 
-  /** VM_NAME_TAKEN, or what is wrong with the request. */
+  /** VM_NAME_TAKEN, PORT_TAKEN, or what is wrong with the request. */
   resolve(
     request: CreateVmRequest,
     origin?: ReplicaOrigin,
   ): { readonly config: VmConfig; readonly replica: ReplicaOf | undefined } {
     this.#refuseTakenName(request.name);
     const manifest = origin?.manifest ?? this.#parts.manifestFor(request);
-    return { config: this.configOf(request, manifest), replica: origin?.replica };
+    const config = this.configOf(request, manifest);
+    const replica = origin?.replica;
+    this.#parts.exposures.refuseTaken(
+      { name: request.name, replica },
+      exposedPortsOf(config, replica),
+    );
+    return { config, replica };
   }
 
   /** The complete config of a request. BODY_INVALID, FEATURE_UNAVAILABLE. */
@@ -75,6 +89,23 @@ export class Admission {
       memoryMbMin: LIMITS.memoryMbMin,
       memoryMbMax: LIMITS.memoryMbMax,
     });
+  }
+
+  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where there are not as many. */
+  requireReplicaPorts(deployment: string, count: number, config: VmConfig): void {
+    for (let index = 1; index <= count; index += 1) {
+      const replica = { deployment, index, revision: 1 };
+      const ports = exposedPortsOf(config, replica);
+      const beyond = ports.findIndex(({ hostPort }) => hostPort > PORT_MAX);
+      if (beyond >= 0) {
+        const problem = `replica ${index} would get a port above ${PORT_MAX}`;
+        throw new VolantError('BODY_INVALID', undefined, {
+          details: { [`expose[${beyond}].host_port`]: problem },
+        });
+      }
+      if (ports.length === 0) return;
+      this.#parts.exposures.refuseTaken({ name: `${deployment}-${index}`, replica }, ports);
+    }
   }
 
   /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */
@@ -115,7 +146,7 @@ export class Admission {
     };
     try {
       const resolved = launcher.resolve(record, config, preparation);
-      this.#reserved.add(name);
+      this.#reserved.set(name, id);
       this.#lastVmId = id;
       const { kernelCmdline } = resolved;
       return { record: { ...record, kernelCmdline }, config, resolved, preparation };
@@ -125,17 +156,33 @@ export class Admission {
     }
   }
 
-  /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED. */
+  /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID. */
   leasesFor(id: number, config: VmConfig, nowMs: number): VmLeases {
-    const { addresses } = this.#parts;
     const { hostTag } = this.#parts.config;
     const bridged = networkModeOf(config) === 'bridged';
     return {
-      ipAddress: bridged ? addresses.lease(id, nowMs) : null,
+      ipAddress: bridged ? this.#addressFor(id, config, nowMs) : null,
       macAddress: macAddressOf(hostTag, id),
       tapName: bridged ? tapNameOf(hostTag, id) : null,
       vsockCid: vsockCidOf(id),
     };
+  }
+
+  #addressFor(id: number, config: VmConfig, nowMs: number): string {
+    const { addresses, state } = this.#parts;
+    const wanted = requestedAddressOf(config);
+    if (wanted === null) return addresses.lease(id, nowMs);
+    const refusal = addresses.claim(wanted, id);
+    if (refusal === null) return wanted;
+    const field = 'network.ip_address';
+    if (refusal.refused === 'outside') {
+      const details = { [field]: `${wanted} is not an address for guests of this host` };
+      throw new VolantError('BODY_INVALID', undefined, { details });
+    }
+    const drafts = [...this.#reserved].find(([, draftId]) => draftId === refusal.refused);
+    const owner = state.find(refusal.refused)?.name ?? drafts?.[0] ?? refusal.refused;
+    const why = `Address ${wanted} belongs to VM ${owner}`;
+    throw new VolantError('ADDRESS_TAKEN', why, { details: { [field]: why } });
   }
 
   /** What never reached the disk has no record whose removal would free its address. */

@@ -1,6 +1,7 @@
 // engine: the versions of a VM's config: showing them, and making a new one. A change is for the next
-// launch; what a running guest has is not touched.
+// launch; of what a running guest has only the ports of the host change at once.
 
+import { isDeepStrictEqual } from 'node:util';
 import { LIMITS } from '../config.ts';
 import { type Clock, toTimestamp } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
@@ -13,7 +14,9 @@ import type { Admission } from './admission.ts';
 import { mergeConfig } from './config-merge.ts';
 import type { ConfigApi, DryRun } from './engine-api.ts';
 import { otherEvent } from './events.ts';
-import { networkModeOf } from './launch-spec.ts';
+import { exposedPortsOf } from './exposed-ports.ts';
+import type { Exposures } from './exposures.ts';
+import { networkModeOf, requestedAddressOf } from './launch-spec.ts';
 import type { Operations } from './operations.ts';
 import { checkedManifest } from './plugins.ts';
 import type { Write } from './ports.ts';
@@ -38,6 +41,7 @@ export interface ConfigsParts {
   readonly state: State;
   readonly admission: Admission;
   readonly addresses: AddressPool;
+  readonly exposures: Exposures;
   readonly operations: Operations;
   readonly clock: Clock;
 }
@@ -90,7 +94,9 @@ export class Configs implements ConfigApi {
       dry_run: true,
       actions: [{ action: 'config.write', subject: `${vmName} version ${version}` }],
       version,
-      pending_restart: !IDLE.includes(record.status),
+      pending_restart:
+        !IDLE.includes(record.status) &&
+        !(isCurrent(record) && launchesAlike(this.#stored(record).config, config)),
       config,
     };
   }
@@ -105,8 +111,8 @@ export class Configs implements ConfigApi {
     }
     const merged = mergeConfig(this.#stored(record).config, patch);
     const config = this.#resolve(merged, patch);
-    if (networkModeOf(config) !== record.networkMode && !IDLE.includes(record.status)) {
-      const why = 'must be stopped before its network mode changes';
+    if (movesInNetwork(record, config) && !IDLE.includes(record.status)) {
+      const why = 'must be stopped before its network mode or its address changes';
       throw stateConflict(record.name, record.status, why);
     }
     return config;
@@ -134,6 +140,7 @@ export class Configs implements ConfigApi {
     const { state, clock, addresses } = this.#parts;
     const nowMs = clock.nowMs();
     const version = record.configVersion + 1;
+    const before = this.#stored(record).config;
     const stored: ConfigRecord = { vmId: record.id, version, config, updatedAtMs: nowMs };
     const leases = this.#leasesAfter(record, config, nowMs);
     const changed: VmRecord = {
@@ -142,6 +149,9 @@ export class Configs implements ConfigApi {
       leases: leases.after,
       networkMode: networkModeOf(config),
       configVersion: version,
+      ...(isCurrent(record) && launchesAlike(before, config)
+        ? { launchedConfigVersion: version }
+        : {}),
       updatedAtMs: nowMs,
     };
     const writes: Write[] = [
@@ -161,9 +171,11 @@ export class Configs implements ConfigApi {
       nowMs,
       `Version ${version}`,
     );
+    await this.#expose(record, config);
     try {
       await state.commit(writes, [event]);
     } catch (error) {
+      await this.#expose(record, before);
       if (leases.leased !== null) addresses.cancel(leases.leased, record.id);
       throw error;
     }
@@ -171,10 +183,16 @@ export class Configs implements ConfigApi {
     return envelopeOf(changed, stored);
   }
 
-  /** A change of the network mode gives the address back, or leases one. */
+  /** Ports are the one thing that a running guest gets at once. PORT_TAKEN. */
+  async #expose(record: VmRecord, config: VmConfig): Promise<void> {
+    if (IDLE.includes(record.status)) return;
+    await this.#parts.exposures.set(record, exposedPortsOf(config, record.replica));
+  }
+
+  /** A change of the network mode or of the address that is asked for: the old one is given back, a new one leased. */
   #leasesAfter(record: VmRecord, config: VmConfig, nowMs: number) {
     const before = record.leases;
-    if (networkModeOf(config) === record.networkMode) {
+    if (!movesInNetwork(record, config)) {
       return { after: before, writes: [], leased: null, released: null };
     }
     const after = this.#parts.admission.leasesFor(record.id, config, nowMs);
@@ -208,9 +226,26 @@ function envelopeOf(record: VmRecord, stored: ConfigRecord): ConfigEnvelope {
     version,
     updated_at: toTimestamp(updatedAtMs),
     config,
-    pending_restart:
-      !IDLE.includes(record.status) && record.launchedConfigVersion !== record.configVersion,
+    pending_restart: !IDLE.includes(record.status) && !isCurrent(record),
   };
+}
+
+/** It needs another address than it has, or none. */
+function movesInNetwork(record: VmRecord, config: VmConfig): boolean {
+  const wanted = requestedAddressOf(config);
+  if (networkModeOf(config) !== record.networkMode) return true;
+  return wanted !== null && wanted !== record.leases.ipAddress;
+}
+
+/** The VM has what its newest config says. */
+function isCurrent({ launchedConfigVersion, configVersion }: VmRecord): boolean {
+  return launchedConfigVersion === configVersion;
+}
+
+/** They differ in nothing that a guest must be started anew for. */
+function launchesAlike(one: VmConfig, other: VmConfig): boolean {
+  const launched = ({ expose: _expose, metadata: _metadata, ...rest }: VmConfig) => rest;
+  return isDeepStrictEqual(launched(one), launched(other));
 }
 
 function withConfigFields(error: unknown): unknown {

@@ -17,6 +17,7 @@ import { Deployments } from './deployments/deployments.ts';
 import { Devices } from './devices.ts';
 import type { Engine } from './engine-api.ts';
 import { EventLog } from './events.ts';
+import { Exposures } from './exposures.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
 import { Launcher } from './launcher.ts';
@@ -72,11 +73,22 @@ export function createEngine(parts: EngineParts): EngineControl {
     }
     await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
   };
+  /** Rules about guests that ended meanwhile are still in the kernel, those of living ones may be lost. */
+  const restoreNetwork = async () => {
+    try {
+      if (snapshot.vms.some(({ leases }) => leases.tapName !== null))
+        await hostFacts.ensureNetwork();
+      await joined.exposures.sync();
+    } catch (error) {
+      log.error({ err: error }, "the guests' network could not be restored");
+    }
+  };
   const recoverVms = async () => {
     const { hostTag } = config;
     const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
     system.recovery = await recover(recovery);
     await joined.devices.sweep((vmId) => lifecycle.runningVm(vmId) !== undefined);
+    if (snapshot.vms.length > 0) await restoreNetwork();
   };
   return {
     engine: {
@@ -128,20 +140,23 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   });
   const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
   const devices = new Devices({ config, host, state, clock, log }, snapshot.devices);
-  const launcher = new Launcher({ config, host, hypervisor, hostFacts, devices, log });
-  const plugins = new Plugins(state, clock, snapshot.plugins);
-  const { subnet, hostIp } = config;
-  const resting = LIMITS.addressQuarantineMs;
-  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
-  const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
-  const known = { config, state, launcher, addresses, clock, log };
-  const admission = new Admission({ ...known, lastVmId, manifestFor });
-  const lifecycle = new VmLifecycle({ ...known, admission, operations });
   const readiness = new Readiness({
     agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent,
     hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
     log,
   });
+  const networkSpec = () => hostFacts.networkSpec;
+  const exposures = new Exposures({ host, networkSpec, readiness, log });
+  const launching = { config, host, hypervisor, hostFacts, devices, exposures, log };
+  const launcher = new Launcher(launching);
+  const plugins = new Plugins(state, clock, snapshot.plugins);
+  const { subnet, hostIp } = config;
+  const resting = LIMITS.addressQuarantineMs;
+  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
+  const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
+  const known = { config, state, launcher, addresses, exposures, clock, log };
+  const admission = new Admission({ ...known, lastVmId, manifestFor });
+  const lifecycle = new VmLifecycle({ ...known, admission, operations });
   events.subscribe((stored) => {
     for (const { body } of stored) {
       const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;
@@ -158,6 +173,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     launcher,
     plugins,
     addresses,
+    exposures,
     admission,
     lifecycle,
     readiness,

@@ -5,7 +5,8 @@
 import type { Config } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4 } from '../lib/ipv4.ts';
-import type { HostPort, HypervisorFacts, NetworkSpec } from './ports.ts';
+import { guestOf } from './identity.ts';
+import type { GuestIdentity, HostPort, HypervisorFacts, NetworkSpec } from './ports.ts';
 import type { HostChanges } from './records.ts';
 import type { State } from './state.ts';
 
@@ -60,10 +61,11 @@ export class HostFacts {
   }
 
   get networkSpec(): NetworkSpec {
-    const { bridge, hostIp, subnet } = this.#config;
+    const { bridge, hostIp, subnet, exposeAddress } = this.#config;
     return {
       bridge,
       hostIp,
+      exposeAddress,
       prefixLength: subnet.prefixLength,
       subnet: `${formatIpv4(subnet.base)}/${subnet.prefixLength}`,
     };
@@ -71,7 +73,7 @@ export class HostFacts {
 
   /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */
   async ensureNetwork(): Promise<void> {
-    const changes = await this.#host.ensureNetwork(this.networkSpec);
+    const changes = await this.#host.ensureNetwork(this.networkSpec, this.#guests());
     // What was there before our first change counts, not what we found of our own later.
     const merged: HostChanges = { ...changes, ...this.#hostChanges };
     if (JSON.stringify(merged) === JSON.stringify(this.#hostChanges)) return;
@@ -84,6 +86,11 @@ export class HostFacts {
     await this.#host.removeNetwork(this.networkSpec, this.#hostChanges);
     this.#hostChanges = {};
     await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
+  }
+
+  /** Every VM that has an address: whether it runs does not matter to a rule about its tap. */
+  #guests(): readonly GuestIdentity[] {
+    return this.#state.vms.records().flatMap(({ leases }) => guestOf(leases) ?? []);
   }
 
   async #probe(): Promise<HypervisorFacts> {

@@ -1,6 +1,9 @@
 // engine: the names and numbers that a VM gets by its id. Ids are never reused, so what is derived
 // from one cannot collide with another VM's, dead or alive. Pure.
 
+import type { GuestIdentity } from './ports.ts';
+import type { VmLeases } from './records.ts';
+
 /** Linux allows 15 characters for a link name: "vt", the tag, "-" and an id in base 36. */
 export function tapNameOf(hostTag: string, vmId: number): string {
   return `vt${hostTag}-${vmId.toString(36)}`;
@@ -24,4 +27,9 @@ export function macAddressOf(hostTag: string, vmId: number): string {
 /** CIDs 0 to 2 have a fixed meaning (hypervisor, local, host). */
 export function vsockCidOf(vmId: number): number {
   return vmId + 2;
+}
+
+/** Whose frames the VM's tap carries; null without a network card. */
+export function guestOf({ tapName, macAddress, ipAddress }: VmLeases): GuestIdentity | null {
+  return tapName === null || ipAddress === null ? null : { tapName, macAddress, ipAddress };
 }

@@ -6,6 +6,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
+import { type ExposedPort, exposedPortsOf } from './exposed-ports.ts';
 import {
   completeCmdline,
   type GuestNetwork,
@@ -13,7 +14,7 @@ import {
   visibleArguments,
 } from './kernel-arguments.ts';
 import type { HypervisorFacts, LaunchSpec } from './ports.ts';
-import type { NetworkMode, VmLeases } from './records.ts';
+import type { NetworkMode, ReplicaOf, VmLeases } from './records.ts';
 
 /** What a VM gets when neither request, config nor manifest says anything. */
 export const DEFAULT_RESOURCES = { cpu_cores: 2, memory_mb: 2048 } as const;
@@ -92,8 +93,10 @@ function checkFeatures(config: VmConfig): void {
   if (config.rootfs?.url || manifest.rootfs.url) details['rootfs'] = 'root disks are not available';
   if ((manifest.disks?.length ?? 0) > 0) details['disks'] = 'extra disks are not available';
   if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
-  if ((config.expose?.length ?? 0) > 0) details['expose'] = 'host ports are not available';
   const mode = config.network?.mode ?? manifest.network?.mode;
+  if (mode === 'vsock' && (config.expose?.length ?? 0) > 0) {
+    details['expose'] = 'host ports need a guest with an address, use network mode bridged';
+  }
   if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
   if (/^https?:/.test(initramfs)) {
     details['initramfs.url'] =
@@ -134,6 +137,11 @@ export function networkModeOf(config: VmConfig): NetworkMode {
   return (config.network?.mode ?? config.manifest.network?.mode) === 'vsock' ? 'vsock' : 'bridged';
 }
 
+/** The address that the VM asks for; null when any will do. */
+export function requestedAddressOf(config: VmConfig): string | null {
+  return (config.network ?? config.manifest.network)?.ip_address?.trim() || null;
+}
+
 /** Host devices that the VM is given, by address in lower case. The config's own replace the manifest's. */
 export function pciDevicesOf(config: VmConfig): readonly string[] {
   const { pci_passthrough = [] } = config.devices ?? config.manifest.devices ?? {};
@@ -144,6 +152,7 @@ export interface LaunchInput {
   readonly vmId: number;
   readonly name: string;
   readonly config: VmConfig;
+  readonly replica: ReplicaOf | undefined;
   readonly leases: VmLeases;
   readonly facts: HypervisorFacts;
   readonly kernelPath: string;
@@ -157,6 +166,7 @@ export interface LaunchInput {
 
 export interface ResolvedLaunch {
   readonly spec: LaunchSpec;
+  readonly exposedPorts: readonly ExposedPort[];
   /** For the record and the API. */
   readonly kernelCmdline: string;
   /** The manifest to send over the agent's channel; null when it is on the command line. */
@@ -186,6 +196,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
   return {
     kernelCmdline: visible,
     manifestOverChannel,
+    exposedPorts: exposedPortsOf(config, input.replica),
     spec: {
       vmId: input.vmId,
       name: input.name,

@@ -7,8 +7,10 @@ import { VolantError } from '../lib/errors.ts';
 import { formatIpv4, maskOf } from '../lib/ipv4.ts';
 import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
+import { exposedPortsOf } from './exposed-ports.ts';
+import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
-import { cgroupNameOf } from './identity.ts';
+import { cgroupNameOf, guestOf } from './identity.ts';
 import {
   manifestForChannel,
   mediaPaths,
@@ -25,7 +27,7 @@ import {
   RUN_FILES,
   type WatchedProcess,
 } from './ports.ts';
-import type { VmLeases, VmRecord } from './records.ts';
+import type { VmRecord } from './records.ts';
 import { runSteps, type Step, undoSteps } from './steps.ts';
 
 /** A hypervisor that runs, and the connections to it. */
@@ -67,6 +69,7 @@ export class Launcher {
   readonly #hypervisor: HypervisorPort;
   readonly #hostFacts: HostFacts;
   readonly #devices: DeviceOwners;
+  readonly #exposures: Exposures;
   readonly #log: Logger;
   readonly #steps: readonly Step<LaunchContext>[];
 
@@ -76,6 +79,7 @@ export class Launcher {
     hypervisor: HypervisorPort;
     hostFacts: HostFacts;
     devices: DeviceOwners;
+    exposures: Exposures;
     log: Logger;
   }) {
     this.#config = parts.config;
@@ -83,6 +87,7 @@ export class Launcher {
     this.#hypervisor = parts.hypervisor;
     this.#hostFacts = parts.hostFacts;
     this.#devices = parts.devices;
+    this.#exposures = parts.exposures;
     this.#log = parts.log;
     this.#steps = this.#makeSteps();
   }
@@ -106,7 +111,7 @@ export class Launcher {
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
   resolve(
-    vm: { readonly id: number; readonly name: string; readonly leases: VmLeases },
+    vm: Pick<VmRecord, 'id' | 'name' | 'leases' | 'replica'>,
     config: VmConfig,
     preparation: LaunchPreparation,
   ): ResolvedLaunch {
@@ -114,6 +119,7 @@ export class Launcher {
       vmId: vm.id,
       name: vm.name,
       leases: vm.leases,
+      replica: vm.replica,
       config,
       ...preparation,
       runDirectory: this.runDirectory(vm.id),
@@ -168,6 +174,7 @@ export class Launcher {
             LIMITS.kernelCmdlineBytesMax,
           );
     const agent = this.#connectAgent(record, { manifestOverChannel }, process);
+    if (config !== undefined) await this.#exposeAgain(record, config);
     try {
       return { process, agent, control: await this.#connectControl(record, process) };
     } catch (error) {
@@ -201,10 +208,16 @@ export class Launcher {
     throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
   }
 
-  /** Closes the connections to a process that is gone and removes its tap and its cgroup. */
+  /** Keeps what is new away from a VM that is about to end. */
+  drain(record: VmRecord): Promise<void> {
+    return this.#exposures.drain(record.id);
+  }
+
+  /** Closes the connections to a process that is gone and removes its ports, its tap and its cgroup. */
   async release(record: VmRecord, vm: RunningVm | undefined): Promise<void> {
     vm?.control?.close();
     vm?.agent?.close();
+    await this.#exposures.clear(record.id);
     await this.#releaseHost(record);
     await this.#devices.releaseFor(record.id);
   }
@@ -236,6 +249,11 @@ export class Launcher {
         undo: ({ record }) => this.#devices.releaseFor(record.id),
       },
       {
+        name: 'host ports',
+        run: ({ record, resolved }) => this.#exposures.set(record, resolved.exposedPorts),
+        undo: ({ record }) => this.#exposures.clear(record.id),
+      },
+      {
         // One job for all that the process needs: a turn of a worker thread costs more than each of them.
         name: 'process',
         run: async (context) => {
@@ -263,6 +281,15 @@ export class Launcher {
     ];
   }
 
+  /** A guest that lives is worth more than its port: a port that is lost is told, not fatal. */
+  async #exposeAgain(record: VmRecord, config: VmConfig): Promise<void> {
+    try {
+      await this.#exposures.set(record, exposedPortsOf(config, record.replica));
+    } catch (error) {
+      this.#log.error({ vm: record.name, err: error }, 'host ports could not be taken again');
+    }
+  }
+
   async #releaseHost({ id, leases }: VmRecord): Promise<void> {
     await Promise.all([
       leases.tapName === null ? undefined : this.#host.removeTap(leases.tapName),
@@ -273,12 +300,12 @@ export class Launcher {
   #launchProcess({ record, resolved, facts }: LaunchContext): Promise<WatchedProcess> {
     const { executable, argv } = this.#hypervisor.command(resolved.spec, facts);
     const workingDirectory = this.runDirectory(record.id);
-    const { tapName } = record.leases;
+    const guest = guestOf(record.leases);
     return this.#host.launch({
       executable,
       argv,
       workingDirectory,
-      tap: tapName === null ? null : { name: tapName, bridge: this.#config.bridge },
+      tap: guest === null ? null : { guest, bridge: this.#config.bridge },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroupName: cgroupNameOf(record.id),
     });

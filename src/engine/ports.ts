@@ -114,7 +114,7 @@ export interface LaunchRequest {
   /** The run directory: made empty, 0700; an old one is removed first. */
   readonly workingDirectory: string;
   /** Made persistent, a port of the bridge, and up. null for a VM without a network card. */
-  readonly tap: { readonly name: string; readonly bridge: string } | null;
+  readonly tap: { readonly guest: GuestIdentity; readonly bridge: string } | null;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
@@ -151,6 +151,24 @@ export interface NetworkSpec {
   readonly prefixLength: number;
   /** CIDR text of the guests' network, for the NAT rules. */
   readonly subnet: string;
+  /** The address of the host whose ports lead to guests; 0.0.0.0 is every one. */
+  readonly exposeAddress: string;
+}
+
+/** Whose frames a tap carries: what comes from it under another name is dropped. */
+export interface GuestIdentity {
+  readonly tapName: string;
+  readonly macAddress: string;
+  readonly ipAddress: string;
+}
+
+export type PortProtocol = 'tcp' | 'udp';
+
+/** A port of the host and where new connections to it go: to each target in turn. */
+export interface Forward {
+  readonly protocol: PortProtocol;
+  readonly hostPort: number;
+  readonly targets: readonly { readonly address: string; readonly port: number }[];
 }
 
 /** What the hypervisor probe found. */
@@ -185,9 +203,19 @@ export interface HostInventory {
 
 /** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
 export interface HostPort {
-  /** Creates what is missing of bridge, its address, forwarding and NAT. Idempotent. */
-  ensureNetwork(spec: NetworkSpec): Promise<HostChanges>;
-  /** Removes the NAT rules, and what `changes` says that we made. Idempotent. */
+  /**
+   * Creates what is missing of bridge, its address, forwarding and NAT, and the filter for the guests that
+   * are there already. Idempotent.
+   */
+  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges>;
+  /** These forwards and no others. Calls at the same time share one change. */
+  setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
+  /**
+   * Holds a port of the host, so that no program can take it; what reaches it while it leads nowhere is
+   * refused. PORT_TAKEN with the name of the program that has it.
+   */
+  holdPort(protocol: PortProtocol, port: number): Promise<{ release(): void }>;
+  /** Removes the rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
   /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
   removeTap(tapName: string): Promise<void>;

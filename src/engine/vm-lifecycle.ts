@@ -266,6 +266,7 @@ export class VmLifecycle {
   async #endProcess(record: VmRecord, hurry: boolean): Promise<void> {
     const { launcher } = this.#parts;
     const vm = this.#running.get(record.id);
+    await launcher.drain(record);
     if (vm !== undefined) await launcher.end(vm, record.name, hurry);
     this.#running.delete(record.id);
     await launcher.release(record, vm);

@@ -43,6 +43,8 @@ export const ERRORS = {
   DEVICE_NOT_BOUND: { status: 409, title: 'The device is not bound to vfio-pci' },
   GROUP_NOT_VIABLE: { status: 409, title: 'Other devices of the IOMMU group have host drivers' },
   PLUGIN_DISABLED: { status: 409, title: 'The plugin is disabled' },
+  PORT_TAKEN: { status: 409, title: 'A host port is in use' },
+  ADDRESS_TAKEN: { status: 409, title: 'Another VM has this address' },
   ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
   VERSION_MISMATCH: { status: 412, title: 'The config has another version than expected' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },

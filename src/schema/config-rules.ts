@@ -78,6 +78,10 @@ export function checkKernelCmdline(text: string): string | null {
 }
 
 function checkExpose(input: VmConfigInput, problems: Record<string, string>): void {
+  if ((input.expose?.length ?? 0) > LIMITS.exposedPortsMax) {
+    problems['expose'] = `must be at most ${LIMITS.exposedPortsMax} ports`;
+  }
+  const seen = new Set<string>();
   for (const [index, expose] of (input.expose ?? []).entries()) {
     for (const field of ['port', 'host_port'] as const) {
       const port = expose[field] ?? 0;
@@ -88,5 +92,8 @@ function checkExpose(input: VmConfigInput, problems: Record<string, string>): vo
     if (protocol !== 'tcp' && protocol !== 'udp') {
       problems[`expose[${index}].protocol`] = 'must be tcp or udp';
     }
+    const hostPort = `${protocol} ${expose.host_port}`;
+    if (seen.has(hostPort)) problems[`expose[${index}].host_port`] = 'is there twice';
+    seen.add(hostPort);
   }
 }

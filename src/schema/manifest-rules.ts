@@ -1,6 +1,7 @@
 // schema: what a manifest must obey beyond its shape, and the normal form in which it is stored. Pure.
 // Arguments and environment values are the user's own and are never trimmed.
 
+import { parseIpv4 } from '../lib/ipv4.ts';
 import type {
   CloudInitDocInput,
   CloudInitInput,
@@ -213,6 +214,12 @@ export function checkNetwork(
   }
   if (mode === 'bridged' && given.subnet && !given.gateway && !given.auto_assign) {
     problems[`${path}.gateway`] = 'a subnet needs a gateway or auto_assign';
+  }
+  const address = trimmed(given.ip_address);
+  if (address !== '' && parseIpv4(address) === null) {
+    problems[`${path}.ip_address`] = 'must be an IPv4 address';
+  } else if (address !== '' && mode !== 'bridged') {
+    problems[`${path}.ip_address`] = 'needs mode bridged';
   }
   return { ...given, mode };
 }

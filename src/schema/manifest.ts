@@ -16,6 +16,12 @@ export const NetworkConfigSchema = Type.Object({
   subnet: Type.Optional(Type.String()),
   gateway: Type.Optional(Type.String()),
   auto_assign: Type.Optional(Type.Boolean()),
+  ip_address: Type.Optional(
+    Type.String({
+      description:
+        'The address that this VM shall have; 409 with the name of its owner when it is taken',
+    }),
+  ),
 });
 
 export const CloudInitDocSchema = Type.Object({

@@ -23,6 +23,12 @@ export const ExposeSchema = Type.Object({
   protocol: Type.Optional(Type.String()),
   port: Type.Optional(Type.Integer()),
   host_port: Type.Optional(Type.Integer()),
+  balanced: Type.Optional(
+    Type.Boolean({
+      description:
+        'One host port for all replicas of a deployment, round robin over those that are ready. Without it replica N gets host_port + N - 1.',
+    }),
+  ),
 });
 
 export const VmConfigSchema = Type.Object(

@@ -4,6 +4,8 @@
 import { type Outcome, success } from '../lib/outcome.ts';
 import * as cgroup from './jobs/cgroup.ts';
 import { faultOf } from './jobs/fault.ts';
+import * as forwards from './jobs/forwards.ts';
+import * as guestFilter from './jobs/guest-filter.ts';
 import * as hostFacts from './jobs/host-facts.ts';
 import * as inventory from './jobs/inventory.ts';
 import * as launching from './jobs/launch.ts';
@@ -11,6 +13,7 @@ import * as media from './jobs/media.ts';
 import * as network from './jobs/network.ts';
 import * as pci from './jobs/pci.ts';
 import * as pciDriver from './jobs/pci-driver.ts';
+import * as portOwner from './jobs/port-owner.ts';
 import * as probe from './jobs/probe.ts';
 import * as run from './jobs/run-directory.ts';
 import type { JobArgument, JobName, JobResult } from './protocol.ts';
@@ -20,6 +23,10 @@ const jobs: {
 } = {
   ensureNetwork: network.ensureNetwork,
   removeNetwork: network.removeNetwork,
+  makeGuestFilter: guestFilter.makeGuestFilter,
+  changeGuestFilter: guestFilter.changeGuestFilter,
+  setForwards: forwards.setForwards,
+  findPortOwner: portOwner.findPortOwner,
   removeTaps: network.removeTaps,
   removeRunDirectory: run.removeRunDirectory,
   launch: launching.launch,

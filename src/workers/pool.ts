@@ -4,14 +4,24 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
-import type { HostPort, LaunchRequest, MediaFacts, NetworkSpec } from '../engine/ports.ts';
+import type {
+  Forward,
+  GuestIdentity,
+  HostPort,
+  LaunchRequest,
+  MediaFacts,
+  NetworkSpec,
+  PortProtocol,
+} from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
+import { Batch } from './batch.ts';
 import { ExitWatcher } from './exit-watcher.ts';
+import { GuestFilter } from './guest-filter.ts';
+import { type HeldPort, holdPort } from './held-ports.ts';
 import type { CpuSample, HostSettings, JobArgument, JobName, JobResult } from './protocol.ts';
-import { TapRemovals } from './tap-removals.ts';
 
 type Run = <N extends JobName>(name: N, argument: JobArgument<N>) => Promise<JobResult<N>>;
 
@@ -50,7 +60,10 @@ class Host implements HostPort {
   readonly #run: Run;
   readonly #closePool: () => Promise<void>;
   readonly #exits = new ExitWatcher();
-  readonly #tapRemovals: TapRemovals;
+  readonly #tapRemovals: Batch<string>;
+  readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
+  readonly #filter: GuestFilter;
+  readonly #exposeAddress: string;
   readonly #looks = new Map<string, Promise<MediaFacts>>();
   #network: Promise<HostChanges> | undefined;
   #networkSpec: NetworkSpec | undefined;
@@ -60,6 +73,7 @@ class Host implements HostPort {
   constructor(config: Config, log: Logger, run: Run, closePool: () => Promise<void>) {
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, hypervisor, accelerator, sysfsRoot } = config;
+    const { antiSpoofing, guestIsolation } = config;
     this.#settings = {
       hostTag,
       runtimeDirectory,
@@ -69,24 +83,40 @@ class Host implements HostPort {
       hypervisor,
       accelerator,
       sysfsRoot,
+      antiSpoofing,
+      guestIsolation,
     };
+    this.#exposeAddress = config.exposeAddress;
     this.#log = log;
     this.#run = run;
     this.#closePool = closePool;
-    this.#tapRemovals = new TapRemovals(async (tapNames) => {
-      await run('removeTaps', { tapNames });
+    const settings = this.#settings;
+    this.#tapRemovals = new Batch((tapNames) => run('removeTaps', { tapNames }));
+    // Each call brings the whole table: the last of a round is what shall stand there.
+    this.#forwards = new Batch(async (tables) => {
+      const last = tables.at(-1);
+      if (last !== undefined) await run('setForwards', { settings, ...last });
     });
+    this.#filter = new GuestFilter((admitted, left) =>
+      run('changeGuestFilter', { settings, admitted, left }),
+    );
   }
 
-  ensureNetwork(spec: NetworkSpec): Promise<HostChanges> {
+  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
     this.#networkSpec = spec;
-    this.#network ??= this.#run('ensureNetwork', { settings: this.#settings, spec }).catch(
-      (error: unknown) => {
-        this.#network = undefined;
-        throw error;
-      },
-    );
+    this.#network ??= this.#makeNetwork(spec, guests).catch((error: unknown) => {
+      this.#network = undefined;
+      throw error;
+    });
     return this.#network;
+  }
+
+  async #makeNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
+    const settings = this.#settings;
+    this.#filter.know(guests);
+    const changes = await this.#run('ensureNetwork', { settings, spec });
+    await this.#run('makeGuestFilter', { settings, guests: this.#filter.guests });
+    return changes;
   }
 
   async removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
@@ -94,8 +124,29 @@ class Host implements HostPort {
     await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
   }
 
-  removeTap(tapName: string): Promise<void> {
-    return this.#tapRemovals.remove(tapName);
+  setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void> {
+    return this.#forwards.add({ spec, forwards });
+  }
+
+  async holdPort(protocol: PortProtocol, port: number): Promise<HeldPort> {
+    try {
+      return await holdPort(protocol, this.#exposeAddress, port);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code;
+      const asked = `${protocol} port ${port} of ${this.#exposeAddress}`;
+      if (code !== 'EADDRINUSE') {
+        throw new VolantError('HOST_OPERATION_FAILED', `The ${asked} cannot be used`, {
+          cause: error,
+        });
+      }
+      const owner = await this.#run('findPortOwner', { protocol, port });
+      throw new VolantError('PORT_TAKEN', `The ${asked} belongs to ${owner ?? 'another program'}`);
+    }
+  }
+
+  async removeTap(tapName: string): Promise<void> {
+    await this.#tapRemovals.add(tapName);
+    await this.#filter.leave(tapName);
   }
 
   async removeRunDirectory(vmId: number): Promise<void> {
@@ -114,14 +165,19 @@ class Host implements HostPort {
   async #launch(request: LaunchRequest) {
     const argument = { settings: this.#settings, request };
     try {
+      await this.#admit(request);
       return await this.#run('launch', argument);
     } catch (error) {
       // Somebody may have removed the bridge: once more with a new one, then it is told.
       if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
       this.#network = undefined;
-      await this.ensureNetwork(this.#networkSpec);
+      await this.ensureNetwork(this.#networkSpec, []);
       return this.#run('launch', argument);
     }
+  }
+
+  async #admit({ tap }: LaunchRequest): Promise<void> {
+    if (tap !== null && this.#settings.antiSpoofing) await this.#filter.admit(tap.guest);
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {

@@ -4,11 +4,14 @@
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
 import type {
   DeviceFacts,
+  Forward,
+  GuestIdentity,
   HostInventory,
   HypervisorFacts,
   LaunchRequest,
   MediaFacts,
   NetworkSpec,
+  PortProtocol,
 } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 
@@ -23,6 +26,8 @@ export interface HostSettings {
   readonly accelerator: AcceleratorChoice;
   /** Where sysfs is; tests have one of their own. */
   readonly sysfsRoot: string;
+  readonly antiSpoofing: boolean;
+  readonly guestIsolation: boolean;
 }
 
 /** A pidfd comes with it: whoever gets this owns the descriptor. */
@@ -42,6 +47,17 @@ export interface CpuSample {
 export interface Jobs {
   ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
+  makeGuestFilter: [{ settings: HostSettings; guests: readonly GuestIdentity[] }, null];
+  changeGuestFilter: [
+    {
+      settings: HostSettings;
+      admitted: readonly GuestIdentity[];
+      left: readonly GuestIdentity[];
+    },
+    null,
+  ];
+  setForwards: [{ settings: HostSettings; spec: NetworkSpec; forwards: readonly Forward[] }, null];
+  findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
   removeTaps: [{ tapNames: readonly string[] }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
   launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];

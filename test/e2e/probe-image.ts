@@ -26,6 +26,11 @@ const COMMANDS: Readonly<Record<string, string>> = {
   poweroff: '(sleep 0.2; kill -USR2 1) >/dev/null 2>&1 & echo bye',
   panic: '(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
   pci: 'cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device); done',
+  ping: 'ping -c 2 -W 1 "$QUERY_STRING"',
+  'forge-address':
+    'ip addr add 192.168.127.200/24 dev eth0; ping -c 2 -W 1 -I 192.168.127.200 192.168.127.1',
+  'forge-mac':
+    'ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:99; ip link set eth0 up; ping -c 2 -W 1 192.168.127.1',
   orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
 };
 

@@ -8,6 +8,7 @@ import type {
   AgentConnection,
   ControlConnection,
   DeviceFacts,
+  Forward,
   GuestEnd,
   HostInventory,
   HostPort,
@@ -77,6 +78,8 @@ export class FakeHost implements HostPort {
   readonly failures = new Map<string, VolantError>();
   bootId = 'boot-1';
   network = false;
+  forwards: readonly Forward[] = [];
+  readonly heldPorts = new Set<string>();
   logTail: readonly string[] = [];
   /** What the guest printed before anybody looked. */
   consoleLog = '';
@@ -87,6 +90,18 @@ export class FakeHost implements HostPort {
     this.#fail('ensureNetwork');
     this.network = true;
     return { bridgeCreated: true };
+  }
+
+  async setForwards(_: unknown, forwards: readonly Forward[]): Promise<void> {
+    this.#fail('setForwards');
+    this.forwards = forwards;
+  }
+
+  async holdPort(protocol: string, port: number) {
+    const name = `${protocol} ${port}`;
+    this.#fail(`hold ${name}`);
+    this.heldPorts.add(name);
+    return { release: () => this.heldPorts.delete(name) };
   }
 
   async removeNetwork(): Promise<void> {
@@ -107,7 +122,7 @@ export class FakeHost implements HostPort {
     this.#fail('run directory');
     this.runDirectories.add(Number(request.workingDirectory.split('/').at(-1)));
     this.#fail('tap');
-    if (request.tap !== null) this.taps.add(request.tap.name);
+    if (request.tap !== null) this.taps.add(request.tap.guest.tapName);
     this.cgroups.add(request.cgroupName);
     this.#fail('launch');
     this.launches.push(request);

@@ -10,16 +10,16 @@ import type {
   Deployment,
   PatchDeploymentRequest,
 } from '../../schema/deployment.ts';
-import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
 import type { Admission } from '../admission.ts';
 import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
 import { type OtherEventType, otherEvent } from '../events.ts';
-import { type Plugins, prefixed } from '../plugins.ts';
+import type { Plugins } from '../plugins.ts';
 import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { VmLifecycle } from '../vm-lifecycle.ts';
 import { Reconciler } from './reconciler.ts';
+import { replicaConfig } from './replica-config.ts';
 import { boundsOf, freeNames, planOf, viewOf } from './view.ts';
 
 export interface DeploymentsParts {
@@ -203,7 +203,7 @@ export class Deployments implements DeploymentApi {
       status: 'active',
       desiredReplicas: replicas,
       maxUnavailable: request.max_unavailable ?? 1,
-      config: this.#resolve(request.config),
+      config: replicaConfig(this.#parts, request.config, name, replicas),
       revision: 1,
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
@@ -223,26 +223,19 @@ export class Deployments implements DeploymentApi {
     if (Object.keys(details).length > 0) {
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
+    const desiredReplicas = replicas ?? record.desiredReplicas;
     return {
       ...record,
-      desiredReplicas: replicas ?? record.desiredReplicas,
+      desiredReplicas,
       maxUnavailable: max_unavailable ?? record.maxUnavailable,
-      ...(config ? { config: this.#resolve(config), revision: record.revision + 1 } : {}),
+      ...(config
+        ? {
+            config: replicaConfig(this.#parts, config, record.name, desiredReplicas),
+            revision: record.revision + 1,
+          }
+        : {}),
       updatedAtMs: this.#parts.clock.nowMs(),
     };
-  }
-
-  /** What every replica is made from, settled once. */
-  #resolve(config: VmConfigInput): VmConfig {
-    const { plugins, admission } = this.#parts;
-    const manifest = plugins.manifestFor({ name: 'replica', config });
-    try {
-      return admission.configOf({ config }, manifest);
-    } catch (error) {
-      if (!(error instanceof VolantError) || error.details === undefined) throw error;
-      const details = prefixed(error.details, 'config.');
-      throw new VolantError(error.code, error.message, { details });
-    }
   }
 
   #add(record: DeploymentRecord): Entry {

@@ -1,22 +1,21 @@
 // workers, job: the guests' network: bridge, forwarding and NAT; and the taps that are ports of it.
 
-import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { LaunchRequest, NetworkSpec } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import { nft, tableOf } from './nft.ts';
 
 const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
-const NFT_TIMEOUT_MS = 10_000;
 
 /** Bridge, address, forwarding, NAT: whatever is missing of it. Tells what was changed beside our own. */
 export function ensureNetwork({ settings, spec }: JobArgument<'ensureNetwork'>): HostChanges {
   const { created } = native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
   const before = readFileSync(IP_FORWARD, 'utf8').trim();
   if (before !== '1') writeFileSync(IP_FORWARD, '1\n');
-  nft(natRules(tableOf(settings.hostTag), spec));
+  nft(natRules(tableOf(settings.hostTag), spec), 'NAT for guests');
   return {
     ...(created ? { bridgeCreated: true } : {}),
     ...(before === '1' ? {} : { ipForwardBefore: before }),
@@ -27,7 +26,9 @@ export function ensureNetwork({ settings, spec }: JobArgument<'ensureNetwork'>):
 export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNetwork'>): null {
   const table = tableOf(settings.hostTag);
   // Adding first makes the deletion succeed whether it was there or not.
-  nft(`add table ip ${table}\ndelete table ip ${table}\n`);
+  const tables = [`ip ${table}`, `ip ${table}_ports`, `bridge ${table}`];
+  const lines = tables.map((name) => `add table ${name}\ndelete table ${name}\n`);
+  nft(lines.join(''), 'The network of guests');
   if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
   if (changes.ipForwardBefore !== undefined) {
     writeFileSync(IP_FORWARD, `${changes.ipForwardBefore}\n`);
@@ -36,9 +37,9 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
 }
 
 /** Idempotent: a tap that is a port of the bridge already stays as it is. */
-export function attachTap({ name, bridge }: NonNullable<LaunchRequest['tap']>): void {
+export function attachTap({ guest, bridge }: NonNullable<LaunchRequest['tap']>): void {
   try {
-    native.tapAttach(name, bridge);
+    native.tapAttach(guest.tapName, bridge);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'EXFULL') {
@@ -58,10 +59,6 @@ export function removeTaps({ tapNames }: JobArgument<'removeTaps'>): null {
   return null;
 }
 
-function tableOf(hostTag: string): string {
-  return `volant_${hostTag}`;
-}
-
 /** One transaction: the old rules count until the new ones do. */
 function natRules(table: string, { bridge, subnet }: NetworkSpec): string {
   return `
@@ -79,22 +76,4 @@ table ip ${table} {
   }
 }
 `;
-}
-
-function nft(rules: string): void {
-  try {
-    execFileSync('nft', ['-f', '-'], {
-      input: rules,
-      timeout: NFT_TIMEOUT_MS,
-      stdio: ['pipe', 'ignore', 'pipe'],
-      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
-    });
-  } catch (error) {
-    const remedy = errnoOf(error) === 'ENOENT' ? 'install the package nftables' : 'see the log';
-    throw new JobFault(
-      'HOST_OPERATION_FAILED',
-      `NAT for guests cannot be set up: ${remedy}`,
-      error,
-    );
-  }
 }

@@ -1,0 +1,33 @@
+// engine, deployments: what every replica of a deployment is made from, settled once. Names fields as
+// the request for a deployment has them.
+
+import { VolantError } from '../../lib/errors.ts';
+import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
+import type { Admission } from '../admission.ts';
+import { requestedAddressOf } from '../launch-spec.ts';
+import { type Plugins, prefixed } from '../plugins.ts';
+
+/** The complete config. Whatever a VM may be refused for, and PORT_TAKEN for any of the replicas. */
+export function replicaConfig(
+  { plugins, admission }: { readonly plugins: Plugins; readonly admission: Admission },
+  config: VmConfigInput,
+  deployment: string,
+  replicas: number,
+): VmConfig {
+  const manifest = plugins.manifestFor({ name: 'replica', config });
+  try {
+    const resolved = admission.configOf({ config }, manifest);
+    if (requestedAddressOf(resolved) !== null) {
+      const details = { 'network.ip_address': 'is for one VM, replicas get an address each' };
+      throw new VolantError('BODY_INVALID', undefined, { details });
+    }
+    admission.requireReplicaPorts(deployment, replicas, resolved);
+    return resolved;
+  } catch (error) {
+    if (!(error instanceof VolantError) || error.details === undefined) throw error;
+    // Ports are named by their number, not by a field.
+    if (error.code === 'PORT_TAKEN') throw error;
+    const details = prefixed(error.details, 'config.');
+    throw new VolantError(error.code, error.message, { details });
+  }
+}

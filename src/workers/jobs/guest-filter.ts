@@ -1,0 +1,72 @@
+// workers, job: what guests may send: frames with their own MAC address and from their own IP address,
+// nothing else. Rules of the bridge, so that they hold between guests, too.
+
+import type { GuestIdentity } from '../../engine/ports.ts';
+import type { JobArgument } from '../protocol.ts';
+import { nft, tableOf } from './nft.ts';
+
+/** Rules for these guests and no others. */
+export function makeGuestFilter({ settings, guests }: JobArgument<'makeGuestFilter'>): null {
+  const table = tableOf(settings.hostTag);
+  const { antiSpoofing, guestIsolation } = settings;
+  // Adding first makes the deletion succeed whether it was there or not.
+  const parts = [`add table bridge ${table}`, `delete table bridge ${table}`];
+  if (antiSpoofing || guestIsolation) parts.push(tableText(table, settings, guests));
+  nft(`${parts.join('\n')}\n`, 'The filter for guests');
+  return null;
+}
+
+/** Guests that come and go. One that leaves may be unknown. */
+export function changeGuestFilter({
+  settings,
+  admitted,
+  left,
+}: JobArgument<'changeGuestFilter'>): null {
+  const table = tableOf(settings.hostTag);
+  const lines = [
+    // Adding first makes the deletion succeed whether it was there or not.
+    ...[...left, ...admitted].flatMap((guest) => elementLines('add', table, guest)),
+    ...left.flatMap((guest) => elementLines('delete', table, guest)),
+  ];
+  nft(`${lines.join('\n')}\n`, 'The filter for guests');
+  return null;
+}
+
+function elementLines(verb: 'add' | 'delete', table: string, guest: GuestIdentity): string[] {
+  return [`${verb} element bridge ${table} guests { ${elementOf(guest)} }`];
+}
+
+function elementOf({ tapName, macAddress, ipAddress }: GuestIdentity): string {
+  return `"${tapName}" . ${macAddress} . ${ipAddress}`;
+}
+
+/**
+ * ARP announces who has an address, so it is held to the same rule. The guests' network is IPv4:
+ * everything else is dropped.
+ */
+function tableText(
+  table: string,
+  { hostTag, antiSpoofing, guestIsolation }: JobArgument<'makeGuestFilter'>['settings'],
+  guests: readonly GuestIdentity[],
+): string {
+  const links = `"vt${hostTag}-*"`;
+  const elements = guests.map(elementOf).join(', ');
+  const filters = `
+  set guests {
+    type ifname . ether_addr . ipv4_addr;
+    ${elements === '' ? '' : `elements = { ${elements} };`}
+  }
+  chain prerouting {
+    type filter hook prerouting priority filter; policy accept;
+    iifname != ${links} accept
+    ether type arp iifname . arp saddr ether . arp saddr ip @guests accept
+    ether type ip iifname . ether saddr . ip saddr @guests accept
+    drop
+  }`;
+  const isolates = `
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname ${links} oifname ${links} drop
+  }`;
+  return `table bridge ${table} {${antiSpoofing ? filters : ''}${guestIsolation ? isolates : ''}\n}`;
+}
