@@ -155,6 +155,17 @@ export const LIMITS = {
   exposedPortsMax: 64,
   /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
   balancedDrainMs: 1_000,
+  /** An image from the network: its size, a silent server, tries, and the pause before the second one. */
+  mediaBytesMax: 64 * 1024 ** 3,
+  mediaIdleTimeoutMs: 30_000,
+  mediaAttemptsMax: 5,
+  mediaRetryPauseMs: 500,
+  /** Downloads and checksums that run at once. */
+  mediaJobsMax: 4,
+  /** An image that was used a moment ago stays in the cache, whatever the budget. */
+  mediaKeepMs: 600_000,
+  /** A download leaves so much of the disk free. */
+  diskReserveBytes: 512 * 1024 ** 2,
   /** Longest unix socket path that Linux takes (sun_path less the NUL). */
   unixPathBytesMax: 107,
   /** A main-thread stall longer than this is logged. */
@@ -185,6 +196,12 @@ export interface Config {
   readonly hostIp: string;
   /** Name servers for guests; empty means: those of the host. */
   readonly nameServers: readonly string[];
+  /** Hosts that images may be downloaded from; empty is any. */
+  readonly mediaHosts: readonly string[];
+  readonly cacheDirectory: string;
+  readonly cacheBytesMax: number;
+  /** What guests write to their disks. */
+  readonly diskDirectory: string;
   /** Ports of the host that lead to guests are open on this address; 0.0.0.0 is every one. */
   readonly exposeAddress: string;
   /** Guests may send from their own MAC and IP address only. */
@@ -254,6 +271,10 @@ export function loadConfig(environment: Environment): Config {
         problems.push(`VOLANT_DNS: ${address} is not an IPv4 address`);
       return true;
     }),
+    mediaHosts: read.list('VOLANT_MEDIA_HOSTS', ',').map((host) => host.toLowerCase()),
+    cacheDirectory: read.path('VOLANT_MEDIA_CACHE_DIR', join(home, 'cache')),
+    cacheBytesMax: read.number('VOLANT_MEDIA_CACHE_MB', 20 * 1024) * 1024 ** 2,
+    diskDirectory: read.path('VOLANT_DISK_DIR', join(home, 'disks')),
     exposeAddress: read.address('VOLANT_EXPOSE_ADDRESS', '0.0.0.0'),
     antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
@@ -323,6 +344,11 @@ function reader(environment: Environment, problems: string[]) {
       const chosen = choices.find((choice) => choice === value);
       if (chosen === undefined) problems.push(`${name}: use one of ${choices.join(', ')}`);
       return chosen ?? fallback;
+    },
+    number: (name: string, fallback: number): number => {
+      const value = text(name, String(fallback));
+      if (!/^\d{1,12}$/.test(value)) problems.push(`${name}: use a number of 0 or more`);
+      return Number(value);
     },
     address: (name: string, fallback: string): string => {
       const value = text(name, fallback);

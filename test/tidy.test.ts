@@ -26,7 +26,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' | 'values'>>>> = {
   store: { 'engine/ports.ts': 'types', 'engine/records.ts': 'types' },
   hypervisor: { 'engine/ports.ts': 'values', 'engine/records.ts': 'types' },
-  workers: { 'engine/ports.ts': 'values', 'engine/records.ts': 'types' },
+  workers: {
+    'engine/network-ports.ts': 'types',
+    'engine/ports.ts': 'values',
+    'engine/records.ts': 'types',
+  },
   http: { 'engine/engine-api.ts': 'types', 'engine/records.ts': 'types' },
   client: {
     'lib/version.ts': 'values',

@@ -10,6 +10,7 @@ import { BUILD } from './paths.mjs';
 /** A package and the commands that tell that it is there; one of them is enough. */
 const TOOLS = [
   { package: 'qemu-system-x86', commands: ['qemu-system-x86_64'] },
+  { package: 'qemu-utils', commands: ['qemu-img'] },
   { package: 'musl-tools', commands: ['musl-gcc'] },
   { package: 'g++', commands: ['g++'] },
   { package: 'cmake', commands: ['cmake'] },

@@ -33,6 +33,10 @@ const LAB_MODULES = [
   'nft_chain_nat',
   'nft_masq',
   'nft_ct',
+  'nft_nat',
+  'nft_fib_ipv4',
+  'nft_numgen',
+  'nft_meta_bridge',
 ];
 
 /** Says what the command printed and how it ended; nothing else of the console matters. */

@@ -21,6 +21,7 @@ import { Exposures } from './exposures.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
 import { Launcher } from './launcher.ts';
+import { Media } from './media.ts';
 import { Operations } from './operations.ts';
 import { Plugins } from './plugins.ts';
 import type { HostPort, HypervisorPort, Snapshot, StorePort } from './ports.ts';
@@ -147,7 +148,8 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   });
   const networkSpec = () => hostFacts.networkSpec;
   const exposures = new Exposures({ host, networkSpec, readiness, log });
-  const launching = { config, host, hypervisor, hostFacts, devices, exposures, log };
+  const media = new Media({ host, state, clock, log });
+  const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, log };
   const launcher = new Launcher(launching);
   const plugins = new Plugins(state, clock, snapshot.plugins);
   const { subnet, hostIp } = config;

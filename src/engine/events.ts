@@ -9,6 +9,9 @@ import type { EventBody, StoredEvent, VmRecord } from './records.ts';
 /** Changes that are not a VM's; streams of VM events leave them out. */
 export type OtherEventType =
   | 'CONFIG_CHANGED'
+  | 'MEDIA_DOWNLOADING'
+  | 'MEDIA_READY'
+  | 'MEDIA_FAILED'
   | 'PLUGIN_INSTALLED'
   | 'PLUGIN_ENABLED'
   | 'PLUGIN_DISABLED'

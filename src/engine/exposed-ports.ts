@@ -1,7 +1,7 @@
 // engine: which ports of the host a config asks for. Pure.
 
 import type { VmConfig } from '../schema/vm-config.ts';
-import type { PortProtocol } from './ports.ts';
+import type { PortProtocol } from './network-ports.ts';
 import type { ReplicaOf } from './records.ts';
 
 export const PORT_MAX = 65_535;

@@ -7,7 +7,8 @@ import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ExposedPort, nameOf } from './exposed-ports.ts';
-import type { Forward, HostPort, NetworkSpec } from './ports.ts';
+import type { Forward, NetworkSpec } from './network-ports.ts';
+import type { HostPort } from './ports.ts';
 import type { ReplicaOf, VmRecord } from './records.ts';
 
 /** Whose port it is, as a client knows it. */

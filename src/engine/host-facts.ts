@@ -6,7 +6,8 @@ import type { Config } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4 } from '../lib/ipv4.ts';
 import { guestOf } from './identity.ts';
-import type { GuestIdentity, HostPort, HypervisorFacts, NetworkSpec } from './ports.ts';
+import type { GuestIdentity, NetworkSpec } from './network-ports.ts';
+import type { HostPort, HypervisorFacts } from './ports.ts';
 import type { HostChanges } from './records.ts';
 import type { State } from './state.ts';
 

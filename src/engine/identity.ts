@@ -1,7 +1,7 @@
 // engine: the names and numbers that a VM gets by its id. Ids are never reused, so what is derived
 // from one cannot collide with another VM's, dead or alive. Pure.
 
-import type { GuestIdentity } from './ports.ts';
+import type { GuestIdentity } from './network-ports.ts';
 import type { VmLeases } from './records.ts';
 
 /** Linux allows 15 characters for a link name: "vt", the tag, "-" and an id in base 36. */

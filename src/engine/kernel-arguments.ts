@@ -81,8 +81,15 @@ export interface AgentArguments {
   readonly apiPort: string;
 }
 
+/** A disk that the agent mounts. */
+export interface GuestMount {
+  readonly serial: string;
+  readonly target: string;
+  readonly readonly: boolean;
+}
+
 /** JSON of what the agent needs of a manifest; what only the host uses is left out. */
-export function manifestForGuest(manifest: Manifest): string {
+export function manifestForGuest(manifest: Manifest, mounts: readonly GuestMount[]): string {
   const {
     cloud_init: _cloudInit,
     disks: _disks,
@@ -95,7 +102,7 @@ export function manifestForGuest(manifest: Manifest): string {
     initramfs: _initramfs,
     ...guest
   } = manifest;
-  return JSON.stringify(guest);
+  return JSON.stringify(mounts.length === 0 ? guest : { ...guest, mounts });
 }
 
 /** JSON -> gzip -> base64url without padding: the form of `volant.manifest`. */

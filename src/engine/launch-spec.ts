@@ -9,10 +9,12 @@ import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 import { type ExposedPort, exposedPortsOf } from './exposed-ports.ts';
 import {
   completeCmdline,
+  type GuestMount,
   type GuestNetwork,
   manifestForGuest,
   visibleArguments,
 } from './kernel-arguments.ts';
+import { type MediaPlan, mediaPlanOf } from './media-plan.ts';
 import type { HypervisorFacts, LaunchSpec } from './ports.ts';
 import type { NetworkMode, ReplicaOf, VmLeases } from './records.ts';
 
@@ -89,47 +91,16 @@ function checkBounds(config: VmConfig, manifest: Manifest, bounds: ResolutionDef
 function checkFeatures(config: VmConfig): void {
   const { manifest } = config;
   const details: Record<string, string> = {};
-  const initramfs = initramfsUrl(config);
   if (config.rootfs?.url || manifest.rootfs.url) details['rootfs'] = 'root disks are not available';
-  if ((manifest.disks?.length ?? 0) > 0) details['disks'] = 'extra disks are not available';
   if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
   const mode = config.network?.mode ?? manifest.network?.mode;
   if (mode === 'vsock' && (config.expose?.length ?? 0) > 0) {
     details['expose'] = 'host ports need a guest with an address, use network mode bridged';
   }
   if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
-  if (/^https?:/.test(initramfs)) {
-    details['initramfs.url'] =
-      'only files of this host are available, use an absolute path or file://';
-  }
-  if (initramfs === '') details['initramfs.url'] = 'is required';
+  if (!config.initramfs?.url && !manifest.initramfs.url) details['initramfs.url'] = 'is required';
   if (Object.keys(details).length > 0) {
     throw new VolantError('FEATURE_UNAVAILABLE', undefined, { details });
-  }
-}
-
-/** The url of what the VM boots into; empty when there is none. */
-function initramfsUrl(config: VmConfig): string {
-  return config.initramfs?.url || config.manifest.initramfs.url;
-}
-
-/** Host paths of what a VM boots from. kernel is null where the daemon's own is meant. */
-export function mediaPaths(config: VmConfig): {
-  readonly kernel: string | null;
-  readonly initramfs: string;
-} {
-  return {
-    kernel: config.kernel_override || null,
-    initramfs: pathOf(initramfsUrl(config)),
-  };
-}
-
-function pathOf(url: string): string {
-  if (!url.startsWith('file://')) return url;
-  try {
-    return decodeURIComponent(new URL(url).pathname);
-  } catch (error) {
-    throw new VolantError('MEDIA_INVALID', `${url} is not a file URL`, { cause: error });
   }
 }
 
@@ -156,7 +127,6 @@ export interface LaunchInput {
   readonly leases: VmLeases;
   readonly facts: HypervisorFacts;
   readonly kernelPath: string;
-  readonly initramfsPath: string;
   readonly runDirectory: string;
   readonly hostIp: string;
   readonly netmask: string;
@@ -165,7 +135,9 @@ export interface LaunchInput {
 }
 
 export interface ResolvedLaunch {
-  readonly spec: LaunchSpec;
+  /** All but the images, which are got hold of during the launch. */
+  readonly spec: Omit<LaunchSpec, 'initramfsPath' | 'disks'>;
+  readonly media: MediaPlan;
   readonly exposedPorts: readonly ExposedPort[];
   /** For the record and the API. */
   readonly kernelCmdline: string;
@@ -197,6 +169,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
     kernelCmdline: visible,
     manifestOverChannel,
     exposedPorts: exposedPortsOf(config, input.replica),
+    media: mediaPlanOf(config),
     spec: {
       vmId: input.vmId,
       name: input.name,
@@ -204,9 +177,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       cpuCores: config.resources.cpu_cores,
       memoryMb: config.resources.memory_mb,
       kernelPath: input.kernelPath,
-      initramfsPath: input.initramfsPath,
       kernelCmdline: cmdline,
-      disks: [],
       network:
         leases.tapName === null ? null : { tapName: leases.tapName, macAddress: leases.macAddress },
       vsockCid: leases.vsockCid,
@@ -235,9 +206,16 @@ function complete(
 ): { readonly cmdline: string; readonly manifestOverChannel: string | null } {
   const { plugin, runtime, api } = config;
   const agent = { plugin, runtime, hostName, apiHost: api.host, apiPort: api.port };
-  const manifestJson = manifestForGuest(config.manifest);
+  const manifestJson = manifestForGuest(config.manifest, mountsOf(config));
   const { cmdline, manifestOverChannel } = completeCmdline(visible, agent, manifestJson, bytesMax);
   return { cmdline, manifestOverChannel: manifestOverChannel ? manifestJson : null };
+}
+
+/** What the agent mounts before the workload starts. */
+function mountsOf(config: VmConfig): readonly GuestMount[] {
+  return mediaPlanOf(config).disks.flatMap(({ serial, mountPoint, readonly }) =>
+    mountPoint === null ? [] : [{ serial, target: mountPoint, readonly }],
+  );
 }
 
 function firstPositive(...values: (number | undefined)[]): number {

@@ -11,12 +11,9 @@ import { exposedPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
 import { cgroupNameOf, guestOf } from './identity.ts';
-import {
-  manifestForChannel,
-  mediaPaths,
-  type ResolvedLaunch,
-  resolveLaunch,
-} from './launch-spec.ts';
+import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
+import type { BootMedia, LocalPaths, Media } from './media.ts';
+import { mediaPlanOf } from './media-plan.ts';
 import {
   type AgentConnection,
   type ControlConnection,
@@ -43,7 +40,7 @@ export interface RunningVm {
 export interface LaunchPreparation {
   readonly facts: HypervisorFacts;
   readonly kernelPath: string;
-  readonly initramfsPath: string;
+  readonly localPaths: LocalPaths;
   readonly nameServers: readonly string[];
 }
 
@@ -58,7 +55,8 @@ export interface DeviceOwners {
 interface LaunchContext {
   readonly record: VmRecord;
   readonly resolved: ResolvedLaunch;
-  readonly facts: HypervisorFacts;
+  readonly preparation: LaunchPreparation;
+  media?: BootMedia;
   process?: WatchedProcess;
   control?: ControlConnection;
 }
@@ -70,6 +68,7 @@ export class Launcher {
   readonly #hostFacts: HostFacts;
   readonly #devices: DeviceOwners;
   readonly #exposures: Exposures;
+  readonly #media: Media;
   readonly #log: Logger;
   readonly #steps: readonly Step<LaunchContext>[];
 
@@ -80,6 +79,7 @@ export class Launcher {
     hostFacts: HostFacts;
     devices: DeviceOwners;
     exposures: Exposures;
+    media: Media;
     log: Logger;
   }) {
     this.#config = parts.config;
@@ -88,25 +88,22 @@ export class Launcher {
     this.#hostFacts = parts.hostFacts;
     this.#devices = parts.devices;
     this.#exposures = parts.exposures;
+    this.#media = parts.media;
     this.#log = parts.log;
     this.#steps = this.#makeSteps();
   }
 
   /** Finds hypervisor, kernel and images. Each thing that is missing has its own error. */
   async prepare(config: VmConfig): Promise<LaunchPreparation> {
-    const paths = mediaPaths(config);
-    const [facts, kernel, initramfs, nameServers] = await Promise.all([
+    const plan = mediaPlanOf(config);
+    const { kernelPath } = plan;
+    const [facts, kernel, localPaths, nameServers] = await Promise.all([
       this.#hostFacts.hypervisor(),
-      paths.kernel === null ? this.#host.findKernel() : this.#host.inspectMedia(paths.kernel),
-      this.#host.inspectMedia(paths.initramfs),
+      kernelPath === null ? this.#host.findKernel() : this.#host.inspectMedia(kernelPath, null),
+      this.#media.locate(plan),
       this.#hostFacts.nameServers(),
     ]);
-    return {
-      facts,
-      kernelPath: kernel.realPath,
-      initramfsPath: initramfs.realPath,
-      nameServers,
-    };
+    return { facts, kernelPath: kernel.realPath, localPaths, nameServers };
   }
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
@@ -140,9 +137,9 @@ export class Launcher {
   async launch(
     record: VmRecord,
     resolved: ResolvedLaunch,
-    facts: HypervisorFacts,
+    preparation: LaunchPreparation,
   ): Promise<RunningVm> {
-    const context: LaunchContext = { record, resolved, facts };
+    const context: LaunchContext = { record, resolved, preparation };
     await runSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
     const { process, control } = context;
     if (process === undefined || control === undefined) {
@@ -152,10 +149,15 @@ export class Launcher {
   }
 
   /** Takes back a launch that succeeded but could not be written down. */
-  async undo(record: VmRecord, resolved: ResolvedLaunch, facts: HypervisorFacts, vm: RunningVm) {
+  async undo(
+    record: VmRecord,
+    resolved: ResolvedLaunch,
+    preparation: LaunchPreparation,
+    vm: RunningVm,
+  ): Promise<void> {
     vm.agent?.close();
     vm.control?.close();
-    const context = { record, resolved, facts, process: vm.process };
+    const context = { record, resolved, preparation, process: vm.process };
     await undoSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
   }
 
@@ -222,9 +224,9 @@ export class Launcher {
     await this.#devices.releaseFor(record.id);
   }
 
-  /** Removes what outlives a stop: logs and sockets. */
-  removeFiles(record: VmRecord): Promise<void> {
-    return this.#host.removeRunDirectory(record.id);
+  /** Removes what outlives a stop: logs, sockets and disks. */
+  async removeFiles({ id }: VmRecord): Promise<void> {
+    await Promise.all([this.#host.removeRunDirectory(id), this.#media.removeDisks(id)]);
   }
 
   /** The last lines that the hypervisor wrote, for an error or an event. */
@@ -247,6 +249,18 @@ export class Launcher {
         name: 'devices',
         run: ({ record, resolved }) => this.#devices.takeFor(record.id, resolved.spec.pciDevices),
         undo: ({ record }) => this.#devices.releaseFor(record.id),
+      },
+      {
+        name: 'media',
+        run: async (context) => {
+          const { record, resolved, preparation } = context;
+          const { localPaths } = preparation;
+          context.media = await this.#media.provide(record, resolved.media, localPaths);
+        },
+        // What a guest wrote before is not taken from it because a start has failed.
+        undo: async ({ record }) => {
+          if (record.neverRan) await this.#media.removeDisks(record.id);
+        },
       },
       {
         name: 'host ports',
@@ -297,8 +311,10 @@ export class Launcher {
     ]);
   }
 
-  #launchProcess({ record, resolved, facts }: LaunchContext): Promise<WatchedProcess> {
-    const { executable, argv } = this.#hypervisor.command(resolved.spec, facts);
+  #launchProcess({ record, resolved, preparation, media }: LaunchContext): Promise<WatchedProcess> {
+    if (media === undefined) throw new VolantError('INTERNAL');
+    const spec = { ...resolved.spec, ...media };
+    const { executable, argv } = this.#hypervisor.command(spec, preparation.facts);
     const workingDirectory = this.runDirectory(record.id);
     const guest = guestOf(record.leases);
     return this.#host.launch({

@@ -2,6 +2,7 @@
 // these and import nothing else from here; main.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
+import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from './network-ports.ts';
 import type {
   Accelerator,
   AddressLease,
@@ -145,32 +146,6 @@ export interface DeviceFacts {
   readonly usedBy: string | null;
 }
 
-export interface NetworkSpec {
-  readonly bridge: string;
-  readonly hostIp: string;
-  readonly prefixLength: number;
-  /** CIDR text of the guests' network, for the NAT rules. */
-  readonly subnet: string;
-  /** The address of the host whose ports lead to guests; 0.0.0.0 is every one. */
-  readonly exposeAddress: string;
-}
-
-/** Whose frames a tap carries: what comes from it under another name is dropped. */
-export interface GuestIdentity {
-  readonly tapName: string;
-  readonly macAddress: string;
-  readonly ipAddress: string;
-}
-
-export type PortProtocol = 'tcp' | 'udp';
-
-/** A port of the host and where new connections to it go: to each target in turn. */
-export interface Forward {
-  readonly protocol: PortProtocol;
-  readonly hostPort: number;
-  readonly targets: readonly { readonly address: string; readonly port: number }[];
-}
-
 /** What the hypervisor probe found. */
 export interface HypervisorFacts {
   readonly driver: DriverName;
@@ -189,11 +164,28 @@ export interface MediaFacts {
   readonly sizeBytes: number;
 }
 
+/** How far a download is. */
+export interface MediaProgress {
+  readonly receivedBytes: number;
+  /** null when the server does not say. */
+  readonly totalBytes: number | null;
+}
+
+/** An image that a VM's disk is made from. */
+export interface DiskImage {
+  /** Unique among the VM's disks, fit for a file name. */
+  readonly name: string;
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly: boolean;
+}
+
 /** Objects in the kernel and on disk that carry this daemon's tag. */
 export interface HostInventory {
   readonly bootId: string;
   readonly tapNames: readonly string[];
   readonly runDirectoryIds: readonly number[];
+  readonly diskDirectoryIds: readonly number[];
   /** Processes whose command line names one of our run directories. */
   readonly processes: readonly { readonly vmId: number; readonly identity: ProcessIdentity }[];
   readonly cgroupNames: readonly string[];
@@ -231,8 +223,30 @@ export interface HostPort {
   removeCgroup(cgroupName: string): Promise<void>;
   /** Removes the daemon's own cgroup, which must have no children left. Absent is fine. */
   removeCgroupRoot(): Promise<void>;
-  /** MEDIA_NOT_ALLOWED, MEDIA_INVALID. Links are followed before the directories are compared. */
-  inspectMedia(path: string): Promise<MediaFacts>;
+  /**
+   * MEDIA_NOT_ALLOWED, MEDIA_INVALID; MEDIA_CHECKSUM_MISMATCH where a SHA-256 is given. Links are followed
+   * before the directories are compared.
+   */
+  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts>;
+  /**
+   * A file of the network, from the cache where it is there already. Those who ask for one file at the same
+   * time share a download. MEDIA_DOWNLOAD_FAILED, MEDIA_CHECKSUM_MISMATCH, MEDIA_NOT_ALLOWED, DISK_SPACE_LOW.
+   */
+  fetchMedium(
+    url: string,
+    checksum: string | null,
+    onProgress: (progress: MediaProgress) => void,
+  ): Promise<MediaFacts>;
+  /**
+   * The disks of a VM, in the order of their images. What may be written to is an overlay that the VM
+   * keeps until removeDisks; the image is never changed. MEDIA_INVALID.
+   */
+  provideDisks(
+    vmId: number,
+    images: readonly DiskImage[],
+  ): Promise<readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[]>;
+  /** Absent is fine. */
+  removeDisks(vmId: number): Promise<void>;
   /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */
   findKernel(): Promise<MediaFacts>;
   /** The last lines of a log, oldest first, cut to LIMITS. Missing is empty. */

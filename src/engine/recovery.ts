@@ -162,7 +162,9 @@ async function sweep(parts: RecoveryParts, inventory: HostInventory): Promise<nu
   const orphans = inventory.processes.filter(({ vmId }) => !aliveIds.has(vmId));
   const taps = inventory.tapNames.filter((name) => !tapNames.has(name));
   const cgroups = inventory.cgroupNames.filter((name) => !cgroupNames.has(name));
-  const directories = inventory.runDirectoryIds.filter((id) => state.find(id) === undefined);
+  const isGone = (id: number) => state.find(id) === undefined;
+  const directories = inventory.runDirectoryIds.filter(isGone);
+  const disks = inventory.diskDirectoryIds.filter(isGone);
   for (const orphan of orphans) log.warn({ ...orphan }, 'ending a hypervisor that no VM owns');
   // Processes first: they hold taps and cgroups.
   await Promise.all(orphans.map(({ identity }) => killOrphan(host, identity)));
@@ -170,11 +172,12 @@ async function sweep(parts: RecoveryParts, inventory: HostInventory): Promise<nu
     ...taps.map((name) => host.removeTap(name)),
     ...cgroups.map((name) => host.removeCgroup(name)),
     ...directories.map((id) => host.removeRunDirectory(id)),
+    ...disks.map((id) => host.removeDisks(id)),
   ]);
   for (const result of results) {
     if (result.status === 'rejected') log.error({ err: result.reason }, 'sweep failed');
   }
-  return orphans.length + taps.length + cgroups.length + directories.length;
+  return orphans.length + taps.length + cgroups.length + directories.length + disks.length;
 }
 
 async function killOrphan(host: HostPort, identity: ProcessIdentity): Promise<void> {

@@ -203,7 +203,7 @@ export class VmLifecycle {
     preparation: LaunchPreparation,
   ): Promise<void> {
     const { launcher } = this.#parts;
-    const vm = await launcher.launch(record, resolved, preparation.facts);
+    const vm = await launcher.launch(record, resolved, preparation);
     const running = this.#changed(record, 'running', {
       process: vm.process.identity,
       neverRan: false,
@@ -211,7 +211,7 @@ export class VmLifecycle {
     try {
       await this.#parts.state.commit([putVm(running)], [vmEvent('VM_RUNNING', running)]);
     } catch (error) {
-      await launcher.undo(record, resolved, preparation.facts, vm);
+      await launcher.undo(record, resolved, preparation, vm);
       throw error;
     }
     this.#register(running, vm);

@@ -18,6 +18,7 @@ export const ERRORS = {
   FEATURE_UNAVAILABLE: { status: 400, title: 'This version cannot do what was asked' },
   MEDIA_NOT_ALLOWED: { status: 400, title: 'A file is outside the directories that may be used' },
   MEDIA_INVALID: { status: 400, title: 'A kernel or image file cannot be used' },
+  MEDIA_CHECKSUM_MISMATCH: { status: 400, title: 'An image is not the one that was meant' },
   PLUGIN_MISMATCH: { status: 400, title: 'The request and its config name different plugins' },
   UNAUTHORIZED: { status: 401, title: 'An API key is required' },
   ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
@@ -63,6 +64,7 @@ export const ERRORS = {
   DEVICE_BUSY: { status: 500, title: 'Something still holds the device' },
   STOP_FAILED: { status: 500, title: 'The hypervisor process could not be ended' },
   DELETE_INCOMPLETE: { status: 500, title: 'Something could not be deleted; try again' },
+  MEDIA_DOWNLOAD_FAILED: { status: 502, title: 'An image could not be downloaded' },
   ACTION_FAILED: { status: 502, title: 'The workload did not carry out the action' },
   AGENT_UNREACHABLE: { status: 502, title: 'The agent in the guest does not answer' },
   DOCUMENT_UNREACHABLE: { status: 502, title: 'The OpenAPI document could not be fetched' },
@@ -71,6 +73,7 @@ export const ERRORS = {
   CAPACITY_EXHAUSTED: { status: 503, title: 'This host is at its limit' },
   OVERLOADED: { status: 503, title: 'Too much is being done at once' },
   SHUTTING_DOWN: { status: 503, title: 'The daemon is shutting down' },
+  DISK_SPACE_LOW: { status: 507, title: 'The disk of this host is too full' },
 } as const satisfies Record<string, ErrorKind>;
 
 /** A stable name of an error, sent as `code`. */

@@ -21,6 +21,10 @@ export interface ResourceBounds {
 
 type NetworkInput = NonNullable<ManifestInput['network']>;
 
+/** Fit for a file name; the first 20 characters are what the guest sees. */
+const DISK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const DISK_TARGET = /^([A-Za-z0-9._-]{0,20}|\/[A-Za-z0-9._/-]{1,255})$/;
+
 /** The manifest in its normal form, or every problem that it has, keyed by path. */
 export function normaliseManifest(
   input: ManifestInput,
@@ -169,14 +173,28 @@ function checkDisks(
   problems: Record<string, string>,
 ): ManifestInput['disks'] | undefined {
   if (input.disks === undefined || input.disks.length === 0) return undefined;
+  const serials = new Set<string>();
   return input.disks.map((disk, index) => {
     const path = `disks[${index}]`;
     const name = trimmed(disk.name);
     if (name === '') problems[`${path}.name`] = 'is required';
-    const { url: source } = checkImage({ url: disk.source ?? '' }, path, problems);
+    else if (!DISK_NAME.test(name) || name === 'rootfs' || name === 'seed') {
+      problems[`${path}.name`] =
+        'must be 1 to 64 of a-z, 0-9, ".", "_" and "-", and not rootfs or seed';
+    }
+    const target = trimmed(disk.target);
+    const serial = (target === '' || target.startsWith('/') ? name : target).slice(0, 20);
+    if (serials.has(serial)) problems[path] = `another disk has the serial number ${serial}, too`;
+    serials.add(serial);
+    if (!DISK_TARGET.test(target)) {
+      problems[`${path}.target`] =
+        'must be a serial number of up to 20 characters or an absolute path';
+    }
+    const image = { url: disk.source ?? '', checksum: disk.checksum ?? '' };
+    const { url: source } = checkImage(image, path, problems);
     if (source === '') problems[`${path}.source`] = 'is required';
     const format = checkDiskFormat(disk.format, `${path}.format`, problems);
-    return { ...disk, name, source, format };
+    return { ...disk, name, source, format, ...(target === '' ? {} : { target }) };
   });
 }
 

@@ -2,7 +2,11 @@
 // job that throws becomes an Outcome here, nothing is thrown across the thread.
 
 import { type Outcome, success } from '../lib/outcome.ts';
+import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
+import * as checksum from './jobs/checksum.ts';
+import * as disks from './jobs/disks.ts';
+import * as download from './jobs/download.ts';
 import { faultOf } from './jobs/fault.ts';
 import * as forwards from './jobs/forwards.ts';
 import * as guestFilter from './jobs/guest-filter.ts';
@@ -33,6 +37,11 @@ const jobs: {
   openProcess: launching.openProcess,
   removeCgroup: cgroup.removeCgroup,
   inspectMedia: media.inspectMedia,
+  requireChecksum: checksum.requireChecksum,
+  fetchMedium: download.fetchMedium,
+  trimCache: cache.trimCache,
+  provideDisks: disks.provideDisks,
+  removeDisks: disks.removeDisks,
   findKernel: media.findKernel,
   readLogTail: run.readLogTail,
   readConsole: run.readConsole,

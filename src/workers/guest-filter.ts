@@ -1,7 +1,7 @@
 // workers, main-thread side: which guests the filter of the bridge knows. What comes and goes at the
 // same time is one change of the kernel's set.
 
-import type { GuestIdentity } from '../engine/ports.ts';
+import type { GuestIdentity } from '../engine/network-ports.ts';
 import { Batch } from './batch.ts';
 
 type Change = (

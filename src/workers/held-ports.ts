@@ -4,7 +4,7 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import type { PortProtocol } from '../engine/ports.ts';
+import type { PortProtocol } from '../engine/network-ports.ts';
 
 export interface HeldPort {
   release(): void;

@@ -2,33 +2,48 @@
 // must be known across jobs: which runs are shared, which descriptors came back, what is cached.
 
 import { fileURLToPath } from 'node:url';
+import type { TransferListItem } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
+import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
 import type {
-  Forward,
-  GuestIdentity,
+  DiskImage,
   HostPort,
   LaunchRequest,
   MediaFacts,
-  NetworkSpec,
-  PortProtocol,
+  MediaProgress,
 } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
 import { Batch } from './batch.ts';
+import { Downloads } from './downloads.ts';
 import { ExitWatcher } from './exit-watcher.ts';
 import { GuestFilter } from './guest-filter.ts';
 import { type HeldPort, holdPort } from './held-ports.ts';
 import type { CpuSample, HostSettings, JobArgument, JobName, JobResult } from './protocol.ts';
 
-type Run = <N extends JobName>(name: N, argument: JobArgument<N>) => Promise<JobResult<N>>;
+type Run = <N extends JobName>(
+  name: N,
+  argument: JobArgument<N>,
+  transferList?: readonly TransferListItem[],
+) => Promise<JobResult<N>>;
+
+/** The threads, as the host uses them. */
+interface Threads {
+  readonly run: Run;
+  readonly runSlowly: Run;
+  close(): Promise<void>;
+}
+
+const SLOW_IDLE_MS = 60_000;
 
 /** Starts the threads. */
 export function createHost(config: Config, log: Logger): HostPort {
+  const filename = fileURLToPath(new URL('./entry.js', import.meta.url));
   const pool = new Piscina({
-    filename: fileURLToPath(new URL('./entry.js', import.meta.url)),
+    filename,
     name: 'runJob',
     // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
     minThreads: LIMITS.workerThreads,
@@ -38,27 +53,49 @@ export function createHost(config: Config, log: Logger): HostPort {
     atomics: 'disabled',
     recordTiming: false,
   });
+  const run = runnerOf(pool, log);
+  // Downloads and checksums take long: they have a thread of their own, and share it by turns.
+  const slowPool = new Piscina({
+    filename,
+    name: 'runJob',
+    minThreads: 0,
+    maxThreads: 1,
+    concurrentTasksPerWorker: LIMITS.mediaJobsMax,
+    idleTimeout: SLOW_IDLE_MS,
+    maxQueue: LIMITS.jobsWaitingMax,
+    atomics: 'disabled',
+    recordTiming: false,
+  });
+  const close = async () => {
+    // A download is cut here and goes on when it is asked for again.
+    await Promise.all([pool.close(), slowPool.destroy()]);
+  };
+  return new Host(config, log, { run, runSlowly: runnerOf(slowPool, log), close });
+}
+
+/** Runs jobs on a pool; what they throw, and what they say they failed for, is thrown here. */
+function runnerOf(pool: Piscina, log: Logger): Run {
   pool.on('error', (error) => log.error({ err: error }, 'a worker thread failed'));
-  const run: Run = async (name, argument) => {
+  return async (name, argument, transferList = []) => {
     if (pool.queueSize >= LIMITS.jobsWaitingMax) {
       throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
     }
     let outcome: Outcome<JobResult<typeof name>>;
     try {
-      outcome = await pool.run({ name, argument });
+      outcome = await pool.run({ name, argument }, { transferList: [...transferList] });
     } catch (error) {
       throw new VolantError('INTERNAL', 'A worker thread failed', { cause: error });
     }
     return unwrap(outcome);
   };
-  return new Host(config, log, run, () => pool.close());
 }
 
 class Host implements HostPort {
   readonly #settings: HostSettings;
   readonly #log: Logger;
   readonly #run: Run;
-  readonly #closePool: () => Promise<void>;
+  readonly #threads: Threads;
+  readonly #downloads: Downloads;
   readonly #exits = new ExitWatcher();
   readonly #tapRemovals: Batch<string>;
   readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
@@ -70,10 +107,12 @@ class Host implements HostPort {
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
 
-  constructor(config: Config, log: Logger, run: Run, closePool: () => Promise<void>) {
+  constructor(config: Config, log: Logger, threads: Threads) {
+    const { run } = threads;
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, hypervisor, accelerator, sysfsRoot } = config;
-    const { antiSpoofing, guestIsolation } = config;
+    const { antiSpoofing, guestIsolation, mediaHosts } = config;
+    const { cacheDirectory, cacheBytesMax, diskDirectory } = config;
     this.#settings = {
       hostTag,
       runtimeDirectory,
@@ -83,13 +122,18 @@ class Host implements HostPort {
       hypervisor,
       accelerator,
       sysfsRoot,
+      mediaHosts,
+      cacheDirectory,
+      cacheBytesMax,
+      diskDirectory,
       antiSpoofing,
       guestIsolation,
     };
     this.#exposeAddress = config.exposeAddress;
     this.#log = log;
     this.#run = run;
-    this.#closePool = closePool;
+    this.#threads = threads;
+    this.#downloads = new Downloads(this.#settings, threads.runSlowly, log);
     const settings = this.#settings;
     this.#tapRemovals = new Batch((tapNames) => run('removeTaps', { tapNames }));
     // Each call brings the whole table: the last of a round is what shall stand there.
@@ -193,8 +237,33 @@ class Host implements HostPort {
     await this.#run('removeCgroup', { settings: this.#settings, cgroupName: null });
   }
 
-  inspectMedia(path: string) {
-    return this.#shared(path, () => this.#run('inspectMedia', { settings: this.#settings, path }));
+  async inspectMedia(path: string, checksum: string | null): Promise<MediaFacts> {
+    const look = () => this.#run('inspectMedia', { settings: this.#settings, path });
+    const facts = await this.#shared(path, look);
+    if (checksum !== null) {
+      await this.#threads.runSlowly('requireChecksum', {
+        path: facts.realPath,
+        name: path,
+        checksum,
+      });
+    }
+    return facts;
+  }
+
+  fetchMedium(
+    url: string,
+    checksum: string | null,
+    onProgress: (progress: MediaProgress) => void,
+  ): Promise<MediaFacts> {
+    return this.#downloads.fetch(url, checksum, onProgress);
+  }
+
+  provideDisks(vmId: number, disks: readonly DiskImage[]) {
+    return this.#run('provideDisks', { settings: this.#settings, vmId, disks });
+  }
+
+  async removeDisks(vmId: number): Promise<void> {
+    await this.#run('removeDisks', { settings: this.#settings, vmId });
   }
 
   findKernel() {
@@ -259,7 +328,7 @@ class Host implements HostPort {
   }
 
   async close(): Promise<void> {
-    await this.#closePool();
+    await this.#threads.close();
     this.#exits.close();
   }
 }

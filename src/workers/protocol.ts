@@ -1,17 +1,16 @@
 // workers: what crosses the thread boundary. Each job has a name, one argument and a result, all plain
 // data; pool.ts and entry.ts both import this, so that neither can drift.
 
+import type { MessagePort } from 'node:worker_threads';
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
+import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
 import type {
   DeviceFacts,
-  Forward,
-  GuestIdentity,
+  DiskImage,
   HostInventory,
   HypervisorFacts,
   LaunchRequest,
   MediaFacts,
-  NetworkSpec,
-  PortProtocol,
 } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 
@@ -26,6 +25,10 @@ export interface HostSettings {
   readonly accelerator: AcceleratorChoice;
   /** Where sysfs is; tests have one of their own. */
   readonly sysfsRoot: string;
+  readonly mediaHosts: readonly string[];
+  readonly cacheDirectory: string;
+  readonly cacheBytesMax: number;
+  readonly diskDirectory: string;
   readonly antiSpoofing: boolean;
   readonly guestIsolation: boolean;
 }
@@ -64,6 +67,18 @@ export interface Jobs {
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
   inspectMedia: [{ settings: HostSettings; path: string }, MediaFacts];
+  requireChecksum: [{ path: string; name: string; checksum: string }, null];
+  fetchMedium: [
+    /** The port carries MediaProgress, and is closed at the end. */
+    { settings: HostSettings; url: string; checksum: string | null; progress: MessagePort },
+    MediaFacts,
+  ];
+  trimCache: [{ settings: HostSettings }, number];
+  provideDisks: [
+    { settings: HostSettings; vmId: number; disks: readonly DiskImage[] },
+    readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[],
+  ];
+  removeDisks: [{ settings: HostSettings; vmId: number }, null];
   findKernel: [{ settings: HostSettings }, MediaFacts];
   readLogTail: [{ path: string }, readonly string[]];
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];

@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, string>> = {
     'ip addr add 192.168.127.200/24 dev eth0; ping -c 2 -W 1 -I 192.168.127.200 192.168.127.1',
   'forge-mac':
     'ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:99; ip link set eth0 up; ping -c 2 -W 1 192.168.127.1',
+  disks:
+    'cd /sys/block; for d in vd*; do echo $d $(cat $d/serial) $(cat $d/size) $(cat $d/ro); done',
+  write: 'echo "$QUERY_STRING" | dd of=/dev/vda conv=notrunc,fsync 2>&1; head -c 12 /dev/vda',
+  read: 'head -c 12 /dev/"$QUERY_STRING"',
   orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
 };
 

@@ -4,11 +4,12 @@
 import type { Duplex } from 'node:stream';
 import { loadConfig } from '../../src/config.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
+import type { Forward } from '../../src/engine/network-ports.ts';
 import type {
   AgentConnection,
   ControlConnection,
   DeviceFacts,
-  Forward,
+  DiskImage,
   GuestEnd,
   HostInventory,
   HostPort,
@@ -69,6 +70,7 @@ const NO_DEVICE: DeviceFacts = {
 export class FakeHost implements HostPort {
   readonly taps = new Set<string>();
   readonly runDirectories = new Set<number>();
+  readonly diskDirectories = new Set<number>();
   readonly cgroups = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   readonly devices = new Map<string, DeviceFacts>();
@@ -147,6 +149,23 @@ export class FakeHost implements HostPort {
     return { realPath: path, sizeBytes: 1 };
   }
 
+  async fetchMedium(url: string): Promise<{ realPath: string; sizeBytes: number }> {
+    this.#fail(`fetch ${url}`);
+    return { realPath: `/cache/${encodeURIComponent(url)}`, sizeBytes: 1 };
+  }
+
+  async provideDisks(vmId: number, images: readonly DiskImage[]) {
+    this.#fail('provideDisks');
+    this.diskDirectories.add(vmId);
+    return images.map(({ name, path, format, readonly }) =>
+      readonly ? { path, format } : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const },
+    );
+  }
+
+  async removeDisks(vmId: number): Promise<void> {
+    this.diskDirectories.delete(vmId);
+  }
+
   async findKernel() {
     this.#fail('findKernel');
     return { realPath: '/kernel/vmlinux', sizeBytes: 1 };
@@ -180,6 +199,7 @@ export class FakeHost implements HostPort {
       bootId: this.bootId,
       tapNames: [...this.taps],
       runDirectoryIds: [...this.runDirectories],
+      diskDirectoryIds: [...this.diskDirectories],
       processes: running,
       cgroupNames: [...this.cgroups],
       orderlyExitIds: this.orderlyExitIds,
@@ -343,6 +363,7 @@ export function leftovers({ store, host }: World): object {
     leases: [...store.addresses.values()].filter((lease) => lease.vmId !== null).length,
     taps: host.taps.size,
     runDirectories: host.runDirectories.size,
+    diskDirectories: host.diskDirectories.size,
     cgroups: host.cgroups.size,
     processes: host.processes.size,
   };
@@ -354,6 +375,7 @@ export const NOTHING_LEFT = {
   leases: 0,
   taps: 0,
   runDirectories: 0,
+  diskDirectories: 0,
   cgroups: 0,
   processes: 0,
 };

@@ -2,7 +2,7 @@
 // each time: what stands there is what should stand there, whatever happened before.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { Forward } from '../../engine/ports.ts';
+import type { Forward } from '../../engine/network-ports.ts';
 import type { JobArgument } from '../protocol.ts';
 import { nft, tableOf } from './nft.ts';
 

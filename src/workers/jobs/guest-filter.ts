@@ -1,7 +1,7 @@
 // workers, job: what guests may send: frames with their own MAC address and from their own IP address,
 // nothing else. Rules of the bridge, so that they hold between guests, too.
 
-import type { GuestIdentity } from '../../engine/ports.ts';
+import type { GuestIdentity } from '../../engine/network-ports.ts';
 import type { JobArgument } from '../protocol.ts';
 import { nft, tableOf } from './nft.ts';
 

@@ -7,6 +7,7 @@ import type { ProcessIdentity } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { JobArgument } from '../protocol.ts';
 import { listCgroups } from './cgroup.ts';
+import { listDiskDirectories } from './disks.ts';
 import { errnoOf } from './fault.ts';
 import { bootId, startTimeOf } from './launch.ts';
 
@@ -19,6 +20,7 @@ export function takeInventory({ settings }: JobArgument<'takeInventory'>): HostI
     bootId: bootId(),
     tapNames: native.linkNames().filter((name) => name.startsWith(`vt${hostTag}-`)),
     runDirectoryIds,
+    diskDirectoryIds: listDiskDirectories(settings.diskDirectory),
     processes: findProcesses(runtimeDirectory),
     cgroupNames: listCgroups(hostTag),
     orderlyExitIds: runDirectoryIds.filter(

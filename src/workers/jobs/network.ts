@@ -1,7 +1,8 @@
 // workers, job: the guests' network: bridge, forwarding and NAT; and the taps that are ports of it.
 
 import { readFileSync, writeFileSync } from 'node:fs';
-import type { LaunchRequest, NetworkSpec } from '../../engine/ports.ts';
+import type { NetworkSpec } from '../../engine/network-ports.ts';
+import type { LaunchRequest } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { JobArgument } from '../protocol.ts';

@@ -1,0 +1,74 @@
+// engine: what a VM boots from and which disks it has, as its config says. Pure. Getting hold of the
+// images is media.ts's business.
+
+import { VolantError } from '../lib/errors.ts';
+import type { VmConfig } from '../schema/vm-config.ts';
+
+/** virtio-blk cuts a serial number here (VIRTIO_BLK_ID_BYTES). */
+const SERIAL_BYTES_MAX = 20;
+
+/** An image, as its owner names it. */
+export interface MediaSource {
+  /** An absolute path, or an http or https address. */
+  readonly location: string;
+  readonly isRemote: boolean;
+  readonly checksum: string | null;
+}
+
+export interface PlannedDisk {
+  readonly name: string;
+  readonly serial: string;
+  readonly source: MediaSource;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly: boolean;
+  /** Where the agent mounts it; null when nobody asked for that. */
+  readonly mountPoint: string | null;
+}
+
+export interface MediaPlan {
+  /** null where the daemon's own kernel is meant. */
+  readonly kernelPath: string | null;
+  readonly initramfs: MediaSource | null;
+  /** In the order of the guest's devices: the first is vda. */
+  readonly disks: readonly PlannedDisk[];
+}
+
+export function mediaPlanOf(config: VmConfig): MediaPlan {
+  const { manifest } = config;
+  const initramfs = config.initramfs?.url ? config.initramfs : manifest.initramfs;
+  return {
+    kernelPath: config.kernel_override || null,
+    initramfs: initramfs.url ? sourceOf(initramfs.url, initramfs.checksum) : null,
+    disks: (manifest.disks ?? []).map((disk) => {
+      const { name = '', source = '', checksum, format, target = '' } = disk;
+      const isMountPoint = target.startsWith('/');
+      return {
+        name,
+        serial: (isMountPoint || target === '' ? name : target).slice(0, SERIAL_BYTES_MAX),
+        source: sourceOf(source, checksum),
+        format: format === 'qcow2' ? 'qcow2' : 'raw',
+        readonly: disk.readonly ?? false,
+        mountPoint: isMountPoint ? target : null,
+      };
+    }),
+  };
+}
+
+/** Every image of a plan. */
+export function sourcesOf({ initramfs, disks }: MediaPlan): readonly MediaSource[] {
+  return [...(initramfs === null ? [] : [initramfs]), ...disks.map(({ source }) => source)];
+}
+
+function sourceOf(url: string, checksum: string | undefined): MediaSource {
+  const isRemote = /^https?:/i.test(url);
+  return { location: isRemote ? url : pathOf(url), isRemote, checksum: checksum?.trim() || null };
+}
+
+function pathOf(url: string): string {
+  if (!url.startsWith('file://')) return url;
+  try {
+    return decodeURIComponent(new URL(url).pathname);
+  } catch (error) {
+    throw new VolantError('MEDIA_INVALID', `${url} is not a file URL`, { cause: error });
+  }
+}

@@ -1,0 +1,27 @@
+// engine: what is said of the guests' network between the engine and the workers. Only types.
+
+export interface NetworkSpec {
+  readonly bridge: string;
+  readonly hostIp: string;
+  readonly prefixLength: number;
+  /** CIDR text of the guests' network, for the NAT rules. */
+  readonly subnet: string;
+  /** The address of the host whose ports lead to guests; 0.0.0.0 is every one. */
+  readonly exposeAddress: string;
+}
+
+/** Whose frames a tap carries: what comes from it under another name is dropped. */
+export interface GuestIdentity {
+  readonly tapName: string;
+  readonly macAddress: string;
+  readonly ipAddress: string;
+}
+
+export type PortProtocol = 'tcp' | 'udp';
+
+/** A port of the host and where new connections to it go: to each target in turn. */
+export interface Forward {
+  readonly protocol: PortProtocol;
+  readonly hostPort: number;
+  readonly targets: readonly { readonly address: string; readonly port: number }[];
+}
