@@ -26,6 +26,7 @@ import {
 } from './lib/debian.mjs';
 import { extractKernel, findKernel } from './lib/guest-kernel.mjs';
 import { packInitramfs } from './lib/initramfs.mjs';
+import { DEFAULT_MODULES, ROOT_DISK_MODULES } from './lib/kernel-modules.mjs';
 import { BUILD, homeDirectory, PROJECT_ROOT } from './lib/paths.mjs';
 import { buildProblems, requireNone } from './lib/preflight.mjs';
 import { alreadyThere, createProgress } from './lib/progress.mjs';
@@ -42,7 +43,7 @@ export async function setup({ log, home }) {
   await log.step('native', buildPrograms);
   await log.step('compile', compile);
   await log.step('kernel', prepareKernel);
-  await log.step('image', packHello);
+  await log.step('image', packImages);
   if (home !== null) await log.step('home', () => fillHome(home));
 }
 
@@ -141,28 +142,41 @@ async function prepareKernel(tell) {
     : `Linux ${kernel.version}, unpacked`;
 }
 
-async function packHello() {
-  const overlay = join(PROJECT_ROOT, 'images/hello');
-  const output = join(BUILD.images, 'hello.cpio');
+/** What there is to boot from: a plugin to begin with, and the way to a root disk. */
+const IMAGES = [
+  { name: 'hello', overlays: [join(PROJECT_ROOT, 'images/hello')], withBusybox: true },
+  { name: 'boot', overlays: [], withBusybox: false, modules: ROOT_DISK_MODULES },
+];
+
+async function packImages() {
+  const results = [];
+  for (const image of IMAGES) results.push(await packImage(image));
+  const packed = results.filter((result) => result !== null);
+  const names = IMAGES.map(({ name }) => `${name}.cpio`).join(', ');
+  return packed.length === 0 ? alreadyThere(names) : `packed ${packed.join(', ')}`;
+}
+
+/** null when it is there already. */
+async function packImage({ name, overlays, withBusybox, modules = DEFAULT_MODULES }) {
+  const output = join(BUILD.images, `${name}.cpio`);
   const kernel = await guestKernel();
-  const busybox = findBusybox();
-  const packers = ['initramfs', 'cpio', 'kernel-modules'].map((name) =>
-    join(PROJECT_ROOT, `scripts/lib/${name}.mjs`),
+  const busybox = withBusybox ? findBusybox() : null;
+  const packers = ['initramfs', 'cpio', 'kernel-modules'].map((script) =>
+    join(PROJECT_ROOT, `scripts/lib/${script}.mjs`),
   );
-  const value = digest({
-    paths: [overlay, BUILD.agent, busybox, ...packers],
-    texts: [kernel.version],
-  });
-  if (isFresh('hello', value, [output])) return alreadyThere('hello.cpio');
+  const inputs = [...overlays, BUILD.agent, ...(busybox === null ? [] : [busybox]), ...packers];
+  const value = digest({ paths: inputs, texts: [kernel.version, ...modules] });
+  if (isFresh(name, value, [output])) return null;
   const { bytes } = await packInitramfs({
     agent: BUILD.agent,
     busybox,
     kernelModulesDirectory: kernel.modulesDirectory,
-    overlays: [overlay],
+    modules,
+    overlays,
     output,
   });
-  remember('hello', value);
-  return `packed hello.cpio, ${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  remember(name, value);
+  return `${name}.cpio, ${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function fillHome(home) {
@@ -173,7 +187,7 @@ function fillHome(home) {
   const kernels = ['vmlinux', 'bzImage'].filter((name) => existsSync(join(BUILD.images, name)));
   const copied = [
     ...kernels.map((name) => copyIfChanged(name, directories.kernel)),
-    copyIfChanged('hello.cpio', directories.images),
+    ...IMAGES.map(({ name }) => copyIfChanged(`${name}.cpio`, directories.images)),
   ].filter((name) => name !== null);
   return copied.length === 0 ? alreadyThere(home) : `copied ${copied.join(', ')} to ${home}`;
 }

@@ -212,6 +212,8 @@ export interface Config {
   readonly accelerator: AcceleratorChoice;
   readonly kernelBzImage: string;
   readonly kernelVmlinux: string;
+  /** Leads to the root disk of a VM that has no initramfs of its own. */
+  readonly bootInitramfs: string;
   readonly apiKey: string | null;
   readonly allowedNetworks: readonly Ipv4Network[];
   readonly corsOrigins: readonly string[];
@@ -282,6 +284,7 @@ export function loadConfig(environment: Environment): Config {
     accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
+    bootInitramfs: read.path('VOLANT_BOOT_INITRAMFS', join(home, 'images', 'boot.cpio')),
     apiKey: environment['VOLANT_API_KEY'] || null,
     allowedNetworks: read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
       const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);

@@ -1,5 +1,5 @@
-// guest: what the parts of the agent share. The agent is PID 1 of a guest: one process, one thread, one
-// event loop; everything it keeps has a bound.
+// guest: what the parts of the agent share. The agent is PID 1 of a guest, or a process beside the init of
+// a root disk: one process, one thread, one event loop; everything it keeps has a bound.
 #ifndef VOLANT_AGENT_H
 #define VOLANT_AGENT_H
 
@@ -11,6 +11,7 @@
 #define AGENT_VERSION "0.1.0"
 #define AGENT_PORT_NAME "volant.agent"
 #define HTTP_PORT 8080
+#define PATH_BYTES_MAX 4096
 
 // ---- loop.c: one epoll, timers, nothing else
 
@@ -57,6 +58,8 @@ void cmdline_load(void);
 void cmdline_parse(const char *text);
 // The value of the first `key=value`, or NULL. Lives as long as the program.
 const char *cmdline_value(const char *key);
+// Whether it has an argument that is just this word.
+bool cmdline_has(const char *word);
 
 // ---- codec.c: the form of volant.manifest
 
@@ -84,6 +87,13 @@ void json_free(struct json *value);
 const struct json *json_member(const struct json *object, const char *name);
 const char *json_text(const struct json *object, const char *name, const char *fallback);
 
+// ---- output.c: what the workload prints
+
+// Takes over the reading ends of its pipes.
+void outputs_open(int out, int err);
+// Its last words, before its end is told. At most what a pipe holds: others may still write to it.
+void outputs_read_rest(void);
+
 // ---- logring.c: the newest lines of the workload
 
 struct log_line {
@@ -107,6 +117,10 @@ uint64_t log_tail(uint64_t count);
 // Takes over a manifest. false when there is one already; a malformed one is a failed workload.
 bool workload_set_manifest(const char *json_text);
 void workload_fail(const char *why);
+// Fails for good: a manifest that comes later is not run.
+void workload_give_up(const char *why);
+// The guest's own init runs what there is to run; a manifest only says where it listens.
+void workload_set_external(void);
 void workload_wait_for_manifest(void);
 void workload_child_ended(pid_t pid, int status);
 // SIGTERM to its group; calls back when it has ended or the time is over, SIGKILL then.
@@ -137,9 +151,56 @@ void channel_open(void);
 
 // ---- network.c
 
+// Address, route and host name.
 void network_setup(void);
+// /etc/hosts and /etc/resolv.conf.
+void network_write_files(void);
 // Dotted quad of the address, empty without one.
 const char *network_address(void);
+
+// ---- filesystem.c
+
+struct mount_options {
+  const char *type;  // NULL: as the superblock says
+  bool readonly;
+};
+
+// The type of the file system on a device, or NULL and why.
+const char *filesystem_probe(const char *device, char *why, size_t size);
+// A device that is read-only is mounted so. false, and why, when it cannot be mounted.
+bool filesystem_mount(const char *device, const char *target, const struct mount_options *options,
+                      char *why, size_t size);
+// A directory and those above it. false, with errno, when it is not there afterwards.
+bool make_directories(const char *path);
+// Makes all that is mounted from disks read-only, so that nothing is left to repair.
+void filesystem_release(void);
+
+// ---- disks.c
+
+// `why` is NULL when all went well.
+typedef void (*disks_callback)(const char *why);
+// Mounts what a list of the manifest says; calls back once, at once or when the disks have appeared.
+// The list must live until then.
+void disks_mount(const struct json *mounts, disks_callback done);
+// Stands still until disks_mount has called back. For the boot only.
+void disks_wait(void);
+// Makes the links in /dev/disk/by-id, which nobody else does when the agent is PID 1.
+void disks_own_dev(void);
+
+// ---- rootfs.c
+
+// Makes the root disk of the command line the root directory. false, and why, when it cannot be;
+// then everything is as before.
+bool rootfs_enter(char *why, size_t size);
+
+// ---- init.c: the root disk's own init as PID 1, with the agent beside it
+
+// Gives PID 1 to the program at path and returns true in a new process, which is the agent from then on.
+// false, as PID 1, when it cannot be executed. `name` is the agent's argv[0].
+bool init_start(const char *path, char *name);
+bool init_is_beside(void);
+void init_power_off(void);
+void init_child_ended(pid_t pid, int status);
 
 // ---- power.c
 

@@ -42,3 +42,11 @@ const char *cmdline_value(const char *key) {
   }
   return NULL;
 }
+
+bool cmdline_has(const char *word) {
+  if (line == NULL) return false;
+  for (const char *argument = line; *argument != '\1'; argument += strlen(argument) + 1) {
+    if (strcmp(argument, word) == 0) return true;
+  }
+  return false;
+}

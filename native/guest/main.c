@@ -1,5 +1,7 @@
 // guest: PID 1: the order in which a guest comes up, and the signals of its life.
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -17,8 +19,11 @@ static struct source signals;
 static void reap(void) {
   int status;
   pid_t pid;
-  // Every orphan of the guest becomes our child.
-  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) workload_child_ended(pid, status);
+  // As PID 1 it gets every orphan of the guest.
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    workload_child_ended(pid, status);
+    init_child_ended(pid, status);
+  }
 }
 
 static void on_signal(void *context, uint32_t events) {
@@ -27,7 +32,8 @@ static void on_signal(void *context, uint32_t events) {
   (void)events;
   while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
     if (info.ssi_signo == SIGCHLD) reap();
-    else power_off();
+    // An init that ends sends them to all; the agent is of use until the last moment.
+    else if (!init_is_beside()) power_off();
   }
 }
 
@@ -40,7 +46,7 @@ static void watch_signals(void) {
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) sigaddset(&set, numbers[i]);
   sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
-  reboot(RB_DISABLE_CAD);
+  if (!init_is_beside()) reboot(RB_DISABLE_CAD);
   loop_add(&signals, signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), EPOLLIN, on_signal, NULL);
 }
 
@@ -67,21 +73,53 @@ static void start_workload(void) {
   free(text);
 }
 
-int main(void) {
+// false when the guest stays in the initramfs though it should not: nothing can be run then.
+static bool enter_root(void) {
+  char why[192];
+  const char *boot = cmdline_value("volant.boot");
+  if (boot == NULL || strcmp(boot, "rootfs") != 0) return true;
+  if (rootfs_enter(why, sizeof why)) return true;
+  workload_give_up(why);
+  return false;
+}
+
+// The kernel itself does not look at init= when its initramfs has an /init. NULL when the agent stays PID 1.
+static const char *own_init(bool entered) {
+  const char *boot = cmdline_value("volant.boot");
+  bool is_rootfs = boot != NULL && strcmp(boot, "rootfs") == 0;
+  return entered && is_rootfs ? cmdline_value("init") : NULL;
+}
+
+static void hand_over(const char *init, char *name) {
+  char why[192];
+  workload_set_external();
+  start_workload();
+  // The init's programs expect their disks.
+  disks_wait();
+  if (init_start(init, name)) return;
+  snprintf(why, sizeof why, "the init %.80s cannot be executed: %s", init, strerror(errno));
+  workload_give_up(why);
+}
+
+int main(int count, char **arguments) {
+  (void)count;
   loop_init();
   boot_mount();
   cmdline_load();
-  watch_signals();
   boot_load_modules();
+  // Before the switch: a read-only root disk may lack a /dev, and the daemon must be able to learn of it.
+  channel_open();
+  const char *init = own_init(enter_root());
   network_setup();
+  if (init != NULL) hand_over(init, arguments[0]);
+  // From here on it may be a process beside the init. What belongs to a process comes after that.
+  watch_signals();
+  if (!init_is_beside()) {
+    network_write_files();
+    disks_own_dev();
+  }
   power_watch_button();
   http_listen();
-  channel_open();
-  const char *boot = cmdline_value("volant.boot");
-  if (boot != NULL && strcmp(boot, "rootfs") == 0) {
-    workload_fail("volant.boot=rootfs needs an agent that can switch to a root disk");
-  } else {
-    start_workload();
-  }
+  if (init == NULL) start_workload();
   loop_run();
 }

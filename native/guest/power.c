@@ -11,6 +11,8 @@
 #include "agent.h"
 
 #define WORKLOAD_STOP_MS 5000
+// An init stops many programs, some of them slow.
+#define INIT_STOP_MS 60000
 // For what is still on its way out: the last lines of the log, the answer to who asked for the end.
 #define LAST_WORDS_MS 20
 #define BUTTONS_MAX 8
@@ -20,8 +22,9 @@ static struct source buttons[BUTTONS_MAX];
 
 static void end_now(void *context) {
   (void)context;
-  console_flush();
   sync();
+  filesystem_release();
+  console_flush();
   reboot(RB_POWER_OFF);
 }
 
@@ -30,10 +33,21 @@ static void workload_has_ended(void *context) {
   loop_timer(LAST_WORDS_MS, end_now, NULL);
 }
 
+static void init_is_late(void *context) {
+  say("the init has not powered off in %d s: the agent does", INIT_STOP_MS / 1000);
+  end_now(context);
+}
+
 void power_off(void) {
   if (ending) return;
   ending = true;
   say("powering off");
+  if (init_is_beside()) {
+    workload_stop(0, NULL);
+    init_power_off();
+    loop_timer(INIT_STOP_MS, init_is_late, NULL);
+    return;
+  }
   workload_stop(WORKLOAD_STOP_MS, workload_has_ended);
 }
 

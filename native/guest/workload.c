@@ -15,30 +15,18 @@
 
 #define ARGUMENTS_MAX 256
 #define VARIABLES_MAX 512
-#define LINE_BYTES_MAX 1024
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 // After so long without an end the next back-off begins at its minimum again.
 #define STABLE_MS 60000
-#define CONSOLE_RETRY_MS 20
-#define PIPE_BYTES 65536
 #define CHECK_FAST_MS 100
 #define CHECK_START_MS 1000
 #define CHECK_SLOW_MS 5000
 #define START_BUDGET_MS 120000
 
-enum state { NONE, WAITING, STARTING, RUNNING, BACKOFF, FAILED, STOPPED };
+enum state { NONE, WAITING, STARTING, RUNNING, BACKOFF, FAILED, STOPPED, EXTERNAL };
 static const char *const state_names[] = {"none",    "waiting", "starting", "running",
-                                          "backoff", "failed",  "stopped"};
-
-// One of stdout and stderr, cut into lines.
-struct output {
-  struct source source;
-  const char *name;
-  bool open;
-  size_t length;
-  char line[LINE_BYTES_MAX + 1];
-};
+                                          "backoff", "failed",  "stopped",  "external"};
 
 static struct {
   enum state state;
@@ -56,73 +44,13 @@ static struct {
   timer_callback stop_done;
 } workload = {.backoff_ms = BACKOFF_MIN_MS};
 
-static struct output outputs[2] = {{.name = "stdout"}, {.name = "stderr"}};
-
 // -1 until the first check has ended.
 static int healthy = -1;
+// It failed before a manifest could say anything.
+static bool given_up;
 
 static void start(void *context);
 static void check_health(void *context);
-
-// ---- output
-
-// A line that is too long is cut for the log; the console gets it as it is.
-static void end_line(struct output *output, bool whole) {
-  log_append(output->name, output->line, output->length);
-  if (whole) output->line[output->length++] = '\n';
-  console_write(output->line, output->length);
-  output->length = 0;
-}
-
-static void take_text(struct output *output, const char *text, size_t length) {
-  for (size_t i = 0; i < length; i++) {
-    if (text[i] == '\n') {
-      end_line(output, true);
-      continue;
-    }
-    if (output->length == LINE_BYTES_MAX) end_line(output, false);
-    output->line[output->length++] = text[i];
-  }
-  http_log_grew();
-}
-
-static void close_output(struct output *output) {
-  if (!output->open) return;
-  if (output->length > 0) end_line(output, true);
-  loop_remove(&output->source);
-  close(output->source.fd);
-  output->open = false;
-}
-
-static void resume_output(void *context) {
-  struct output *output = context;
-  if (!output->open) return;
-  if (console_has_room()) loop_change(&output->source, EPOLLIN);
-  else loop_timer(CONSOLE_RETRY_MS, resume_output, output);
-}
-
-static void on_output(void *context, uint32_t events) {
-  struct output *output = context;
-  char text[4096];
-  (void)events;
-  // A slow console holds the workload back, as a terminal would: no line is lost.
-  if (!console_has_room()) {
-    loop_change(&output->source, 0);
-    loop_timer(CONSOLE_RETRY_MS, resume_output, output);
-    return;
-  }
-  ssize_t count = read(output->source.fd, text, sizeof text);
-  if (count > 0) take_text(output, text, (size_t)count);
-  else if (count == 0 || errno != EAGAIN) close_output(output);
-}
-
-static void open_output(struct output *output, int fd) {
-  close_output(output);
-  set_nonblocking(fd);
-  output->length = 0;
-  output->open = true;
-  loop_add(&output->source, fd, EPOLLIN, on_output, output);
-}
 
 // ---- manifest
 
@@ -132,8 +60,17 @@ void workload_fail(const char *why) {
   say("workload: %s", why);
 }
 
+void workload_give_up(const char *why) {
+  given_up = true;
+  workload_fail(why);
+}
+
+void workload_set_external(void) {
+  workload.state = EXTERNAL;
+}
+
 void workload_wait_for_manifest(void) {
-  workload.state = WAITING;
+  if (workload.state == NONE) workload.state = WAITING;
 }
 
 static bool take_arguments(const struct json *entrypoint) {
@@ -195,29 +132,52 @@ static bool take_base_url(const char *url) {
   return true;
 }
 
+static void disks_are_mounted(const char *why) {
+  // The guest may have been told to power off in the meantime.
+  if (workload.state == STOPPED) return;
+  if (why != NULL) return workload_fail(why);
+  if (workload.state == STARTING) return start(NULL);
+  workload.started_ms = now_ms();
+  loop_timer(0, check_health, NULL);
+}
+
+// What an own init runs needs no manifest; when there is one it says where requests go.
+static void take_external(const struct json *section) {
+  const char *url = json_text(section, "base_url", NULL);
+  if (url != NULL && !take_base_url(url)) say("base_url %.100s cannot be used", url);
+}
+
+// NULL when the workload can be started, else what is wrong.
+static const char *take_workload(const struct json *section) {
+  if (!take_arguments(json_member(section, "entrypoint"))) return "the manifest has no usable entrypoint";
+  if (!take_base_url(json_text(section, "base_url", NULL))) {
+    return "base_url must be http:// and an IPv4 address or localhost";
+  }
+  return take_variables(json_member(section, "env")) ? NULL : "the manifest has too many variables";
+}
+
 bool workload_set_manifest(const char *json_text_of_manifest) {
   if (workload.manifest != NULL) return false;
+  // Taken and left alone: what has failed already is what a person must know.
+  if (given_up) return true;
   struct json *manifest = json_parse(json_text_of_manifest);
   const struct json *section = json_member(manifest, "workload");
-  if (section == NULL) {
+  bool external = workload.state == EXTERNAL;
+  if (manifest == NULL || (section == NULL && !external)) {
     workload_fail("the manifest is not JSON with a workload");
     json_free(manifest);
     return true;
   }
   workload.manifest = manifest;
-  if (!take_arguments(json_member(section, "entrypoint"))) {
-    workload_fail("the manifest has no usable entrypoint");
+  const char *wrong = NULL;
+  if (external) take_external(section);
+  else wrong = take_workload(section);
+  if (wrong != NULL) {
+    workload_fail(wrong);
     return true;
   }
-  if (!take_base_url(json_text(section, "base_url", NULL))) {
-    workload_fail("base_url must be http:// and an IPv4 address or localhost");
-    return true;
-  }
-  if (!take_variables(json_member(section, "env"))) {
-    workload_fail("the manifest has too many variables");
-    return true;
-  }
-  start(NULL);
+  if (!external) workload.state = STARTING;
+  disks_mount(json_member(manifest, "mounts"), disks_are_mounted);
   return true;
 }
 
@@ -269,23 +229,12 @@ static void start(void *context) {
     close(err[0]);
     return workload_fail("it cannot be forked");
   }
-  open_output(&outputs[0], out[0]);
-  open_output(&outputs[1], err[0]);
+  outputs_open(out[0], err[0]);
   workload.pid = pid;
   workload.state = STARTING;
   workload.started_ms = now_ms();
   healthy = -1;
   loop_timer(0, check_health, NULL);
-}
-
-// Its last words, before its end is told. At most what a pipe holds: others may still write to it.
-static void read_rest(struct output *output) {
-  char text[4096];
-  for (int i = 0; i < PIPE_BYTES / (int)sizeof text && output->open; i++) {
-    ssize_t count = read(output->source.fd, text, sizeof text);
-    if (count <= 0) return;
-    take_text(output, text, (size_t)count);
-  }
 }
 
 static void describe_exit(int status) {
@@ -307,7 +256,7 @@ void workload_child_ended(pid_t pid, int status) {
   if (pid != workload.pid) return;
   // What it left behind in its own session goes with it.
   kill(-pid, SIGKILL);
-  for (int i = 0; i < 2; i++) read_rest(&outputs[i]);
+  outputs_read_rest();
   workload.pid = 0;
   healthy = 0;
   describe_exit(status);
@@ -349,13 +298,17 @@ static int start_budget_ms(void) {
   return given && member->number < 1e9 ? (int)member->number : START_BUDGET_MS;
 }
 
+static bool is_there(void) {
+  return workload.pid > 0 || workload.state == EXTERNAL;
+}
+
 static void check_ended(bool success) {
-  if (workload.pid <= 0) return;
+  if (!is_there()) return;
   int64_t age_ms = now_ms() - workload.started_ms;
   if (success) {
     healthy = 1;
-    workload.state = RUNNING;
-  } else if (workload.state == RUNNING || age_ms > start_budget_ms()) {
+    if (workload.state != EXTERNAL) workload.state = RUNNING;
+  } else if (workload.state == RUNNING || healthy == 1 || age_ms > start_budget_ms()) {
     healthy = 0;
   }
   int pause_ms = success || workload.state == RUNNING ? CHECK_SLOW_MS
@@ -366,11 +319,13 @@ static void check_ended(bool success) {
 
 static void check_health(void *context) {
   (void)context;
-  if (workload.pid <= 0) return;
+  if (!is_there()) return;
   if (endpoint()[0] == '\0') {
-    workload.state = RUNNING;
+    if (workload.state != EXTERNAL) workload.state = RUNNING;
     return;
   }
+  // Without an address there is nothing to ask; only what an own init runs may have none.
+  if (workload.port == 0) return;
   health_probe(workload.host, workload.port, workload.prefix, endpoint(), check_ended);
 }
 

@@ -28,7 +28,7 @@ const LINKS_MAX = 16;
  * ones. Paths go through symbolic links of the overlay (a tree whose /bin is a link to usr/bin works).
  *
  * - agent: path of the agent's binary, becomes /init
- * - busybox: path of a statically linked busybox
+ * - busybox: path of a statically linked busybox; null for an image without one
  * - kernelModulesDirectory: /lib/modules/<version> of the kernel that will boot it
  * - modules: names of kernel modules, dependencies are added
  * - overlays: directories whose content becomes the root directory's
@@ -59,7 +59,7 @@ export async function packInitramfs({
   entries.set('dev/console', { type: 'character', mode: 0o600, major: 5, minor: 1 });
   entries.set('dev/null', { type: 'character', mode: 0o666, major: 1, minor: 3 });
   entries.set('init', { type: 'file', mode: 0o755, content: readFileSync(agent) });
-  addBusybox(entries, busybox);
+  if (busybox !== null) addBusybox(entries, busybox);
   const loadOrder = collectModules(kernelModulesDirectory, modules);
   loadOrder.forEach(({ name, content }, index) => {
     const path = `mods/${String(index).padStart(2, '0')}-${name}.ko`;

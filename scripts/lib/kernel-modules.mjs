@@ -21,6 +21,17 @@ export const DEFAULT_MODULES = [
   'evdev',
 ];
 
+/** For an image that only leads to a root disk: the file systems that such disks have. */
+export const ROOT_DISK_MODULES = [
+  ...DEFAULT_MODULES,
+  'crc32c_generic',
+  'ext4',
+  'squashfs',
+  'vfat',
+  'nls_cp437',
+  'nls_ascii',
+];
+
 const MODULE_FILE = /\.ko(\.xz|\.zst|\.gz)?$/;
 
 /**

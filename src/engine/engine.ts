@@ -148,7 +148,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   });
   const networkSpec = () => hostFacts.networkSpec;
   const exposures = new Exposures({ host, networkSpec, readiness, log });
-  const media = new Media({ host, state, clock, log });
+  const media = new Media({ config, host, state, clock, log });
   const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, log };
   const launcher = new Launcher(launching);
   const plugins = new Plugins(state, clock, snapshot.plugins);

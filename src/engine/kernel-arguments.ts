@@ -77,6 +77,8 @@ export interface AgentArguments {
   readonly plugin: string;
   readonly runtime: string;
   readonly hostName: string;
+  /** The first disk is the root disk. */
+  readonly bootsFromDisk: boolean;
   readonly apiHost: string;
   readonly apiPort: string;
 }
@@ -122,7 +124,9 @@ export function completeCmdline(
   bytesMax: number,
 ): { readonly cmdline: string; readonly manifestOverChannel: boolean } {
   const own = [
-    'volant.boot=initramfs',
+    ...(agent.bootsFromDisk
+      ? ['volant.boot=rootfs', 'volant.rootfs_device=vda']
+      : ['volant.boot=initramfs']),
     `volant.hostname=${agent.hostName}`,
     `volant.plugin=${agent.plugin}`,
     `volant.runtime=${agent.runtime}`,

@@ -91,14 +91,15 @@ function checkBounds(config: VmConfig, manifest: Manifest, bounds: ResolutionDef
 function checkFeatures(config: VmConfig): void {
   const { manifest } = config;
   const details: Record<string, string> = {};
-  if (config.rootfs?.url || manifest.rootfs.url) details['rootfs'] = 'root disks are not available';
   if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
   const mode = config.network?.mode ?? manifest.network?.mode;
   if (mode === 'vsock' && (config.expose?.length ?? 0) > 0) {
     details['expose'] = 'host ports need a guest with an address, use network mode bridged';
   }
   if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
-  if (!config.initramfs?.url && !manifest.initramfs.url) details['initramfs.url'] = 'is required';
+  if (![config.initramfs, config.rootfs, manifest.initramfs, manifest.rootfs].some(hasUrl)) {
+    details['initramfs.url'] = 'is required where there is no rootfs';
+  }
   if (Object.keys(details).length > 0) {
     throw new VolantError('FEATURE_UNAVAILABLE', undefined, { details });
   }
@@ -205,10 +206,16 @@ function complete(
   bytesMax: number,
 ): { readonly cmdline: string; readonly manifestOverChannel: string | null } {
   const { plugin, runtime, api } = config;
-  const agent = { plugin, runtime, hostName, apiHost: api.host, apiPort: api.port };
+  const { bootsFromDisk } = mediaPlanOf(config);
+  const endpoint = { apiHost: api.host, apiPort: api.port };
+  const agent = { plugin, runtime, hostName, bootsFromDisk, ...endpoint };
   const manifestJson = manifestForGuest(config.manifest, mountsOf(config));
   const { cmdline, manifestOverChannel } = completeCmdline(visible, agent, manifestJson, bytesMax);
   return { cmdline, manifestOverChannel: manifestOverChannel ? manifestJson : null };
+}
+
+function hasUrl(image: { readonly url?: string } | null | undefined): boolean {
+  return Boolean(image?.url);
 }
 
 /** What the agent mounts before the workload starts. */

@@ -29,34 +29,46 @@ export interface MediaPlan {
   /** null where the daemon's own kernel is meant. */
   readonly kernelPath: string | null;
   readonly initramfs: MediaSource | null;
+  /** The guest goes on from its first disk; where it has no initramfs either, the daemon's own leads there. */
+  readonly bootsFromDisk: boolean;
   /** In the order of the guest's devices: the first is vda. */
   readonly disks: readonly PlannedDisk[];
 }
 
 export function mediaPlanOf(config: VmConfig): MediaPlan {
   const { manifest } = config;
+  const rootfs = config.rootfs?.url ? config.rootfs : manifest.rootfs;
   const initramfs = config.initramfs?.url ? config.initramfs : manifest.initramfs;
   return {
     kernelPath: config.kernel_override || null,
     initramfs: initramfs.url ? sourceOf(initramfs.url, initramfs.checksum) : null,
-    disks: (manifest.disks ?? []).map((disk) => {
-      const { name = '', source = '', checksum, format, target = '' } = disk;
-      const isMountPoint = target.startsWith('/');
-      return {
-        name,
-        serial: (isMountPoint || target === '' ? name : target).slice(0, SERIAL_BYTES_MAX),
-        source: sourceOf(source, checksum),
-        format: format === 'qcow2' ? 'qcow2' : 'raw',
-        readonly: disk.readonly ?? false,
-        mountPoint: isMountPoint ? target : null,
-      };
-    }),
+    bootsFromDisk: Boolean(rootfs.url),
+    disks: [...rootDisks(rootfs), ...(manifest.disks ?? []).map(plannedDisk)],
   };
 }
 
-/** Every image of a plan. */
-export function sourcesOf({ initramfs, disks }: MediaPlan): readonly MediaSource[] {
-  return [...(initramfs === null ? [] : [initramfs]), ...disks.map(({ source }) => source)];
+function rootDisks({ url, checksum, format }: NonNullable<VmConfig['rootfs']>): PlannedDisk[] {
+  if (!url) return [];
+  const source = sourceOf(url, checksum);
+  const rest = { readonly: false, mountPoint: null };
+  return [{ name: 'rootfs', serial: 'rootfs', source, format: formatOf(format), ...rest }];
+}
+
+function plannedDisk(disk: NonNullable<VmConfig['manifest']['disks']>[number]): PlannedDisk {
+  const { name = '', source = '', checksum, format, target = '' } = disk;
+  const isMountPoint = target.startsWith('/');
+  return {
+    name,
+    serial: (isMountPoint || target === '' ? name : target).slice(0, SERIAL_BYTES_MAX),
+    source: sourceOf(source, checksum),
+    format: formatOf(format),
+    readonly: disk.readonly ?? false,
+    mountPoint: isMountPoint ? target : null,
+  };
+}
+
+function formatOf(format: string | undefined): 'raw' | 'qcow2' {
+  return format?.trim().toLowerCase() === 'qcow2' ? 'qcow2' : 'raw';
 }
 
 function sourceOf(url: string, checksum: string | undefined): MediaSource {

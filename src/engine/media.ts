@@ -1,10 +1,11 @@
 // engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM.
 // What takes long is told as events.
 
+import type { Config } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import { otherEvent } from './events.ts';
-import { type MediaPlan, type MediaSource, sourcesOf } from './media-plan.ts';
+import type { MediaPlan, MediaSource } from './media-plan.ts';
 import type { DiskSpec, HostPort, MediaProgress } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import type { State } from './state.ts';
@@ -24,6 +25,7 @@ export interface BootMedia {
 export type LocalPaths = ReadonlyMap<string, string>;
 
 export interface MediaParts {
+  readonly config: Pick<Config, 'bootInitramfs'>;
   readonly host: HostPort;
   readonly state: State;
   readonly clock: Clock;
@@ -39,7 +41,7 @@ export class Media {
 
   /** The images of a plan that are files of this host. MEDIA_NOT_ALLOWED, MEDIA_INVALID, MEDIA_CHECKSUM_MISMATCH. */
   async locate(plan: MediaPlan): Promise<LocalPaths> {
-    const local = sourcesOf(plan).filter(({ isRemote }) => !isRemote);
+    const local = this.#sourcesOf(plan).filter(({ isRemote }) => !isRemote);
     const found = await Promise.all(
       local.map(async ({ location, checksum }): Promise<[string, string]> => {
         const { realPath } = await this.#parts.host.inspectMedia(location, checksum);
@@ -52,12 +54,12 @@ export class Media {
   /** Gets what is not here, and makes the disks of a VM that it does not have yet. */
   async provide(record: VmRecord, plan: MediaPlan, local: LocalPaths): Promise<BootMedia> {
     const paths = new Map(local);
-    for (const source of sourcesOf(plan)) {
+    for (const source of this.#sourcesOf(plan)) {
       if (paths.has(source.location)) continue;
       paths.set(source.location, await this.#fetch(record, source));
     }
     const pathOf = ({ location }: MediaSource) => paths.get(location) ?? location;
-    const initramfsPath = plan.initramfs === null ? null : pathOf(plan.initramfs);
+    const initramfsPath = pathOf(this.#initramfsOf(plan));
     if (plan.disks.length === 0) return { initramfsPath, disks: [] };
     const images = plan.disks.map(({ name, source, format, readonly }) => ({
       name,
@@ -78,6 +80,16 @@ export class Media {
   /** What the guest wrote is lost. */
   removeDisks(vmId: number): Promise<void> {
     return this.#parts.host.removeDisks(vmId);
+  }
+
+  #sourcesOf(plan: MediaPlan): readonly MediaSource[] {
+    return [this.#initramfsOf(plan), ...plan.disks.map(({ source }) => source)];
+  }
+
+  /** A VM without an initramfs boots from a disk: the daemon's own leads there. */
+  #initramfsOf({ initramfs }: MediaPlan): MediaSource {
+    const { bootInitramfs } = this.#parts.config;
+    return initramfs ?? { location: bootInitramfs, isRemote: false, checksum: null };
   }
 
   async #fetch(record: VmRecord, { location, checksum }: MediaSource): Promise<string> {

@@ -54,7 +54,9 @@ export async function startDaemon(
 ): Promise<Daemon> {
   const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
   mkdirSync(join(home, 'images'), { recursive: true });
-  symlinkSync(join(IMAGES, 'hello.cpio'), join(home, 'images', 'hello.cpio'));
+  for (const name of ['hello.cpio', 'boot.cpio']) {
+    symlinkSync(join(IMAGES, name), join(home, 'images', name));
+  }
   const port = nextPort++;
   const url = `http://127.0.0.1:${port}`;
   const own = Object.entries(process.env).filter(([name]) => !name.startsWith('VOLANT_'));

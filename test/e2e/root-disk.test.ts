@@ -1,0 +1,120 @@
+// e2e: a guest whose system is on a disk: with our agent as process 1, and with an init of its own. The
+// root file system is made here, from busybox.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { askGuest, type Daemon, startDaemon } from './daemon.ts';
+
+const SCRIPTS: Readonly<Record<string, string>> = {
+  root: "grep ' / ' /proc/mounts | tail -1",
+  init: 'tr "\\0" " " </proc/1/cmdline',
+  mounts: 'cat /proc/mounts',
+  count: 'echo one >>/root/count; sync; wc -l </root/count',
+  data: 'cat /data/file; echo more >>/data/file; sync',
+};
+
+/** An ext4 file system with a busybox system that serves the scripts above. */
+function makeRootDisk(home: string): string {
+  const tree = join(home, 'tree');
+  for (const name of ['bin', 'dev', 'etc/init.d', 'proc', 'sys', 'run', 'root', 'tmp', 'sbin']) {
+    mkdirSync(join(tree, name), { recursive: true });
+  }
+  const scripts = join(tree, 'srv/cgi-bin');
+  mkdirSync(scripts, { recursive: true });
+  for (const [name, command] of Object.entries(SCRIPTS)) {
+    const text = `#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n${command}\n`;
+    writeFileSync(join(scripts, name), text);
+    chmodSync(join(scripts, name), 0o755);
+  }
+  copyFileSync(busybox(), join(tree, 'bin/busybox'));
+  chmodSync(join(tree, 'bin/busybox'), 0o755);
+  const applets = execFileSync(busybox(), ['--list'], { encoding: 'utf8' }).split('\n');
+  for (const applet of applets.filter((name) => name !== '' && name !== 'busybox')) {
+    symlinkSync('/bin/busybox', join(tree, 'bin', applet));
+  }
+  symlinkSync('/bin/busybox', join(tree, 'sbin/init'));
+  writeFileSync(
+    join(tree, 'etc/inittab'),
+    '::respawn:/bin/httpd -f -p 127.0.0.1:8000 -h /srv\n::ctrlaltdel:/bin/reboot\n',
+  );
+  const image = join(home, 'images/root.raw');
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', tree, image, '64M']);
+  const data = join(home, 'data-tree');
+  mkdirSync(data);
+  writeFileSync(join(data, 'file'), 'of the image\n');
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', data, join(home, 'images/data.raw'), '16M']);
+  rmSync(tree, { recursive: true });
+  return image;
+}
+
+function busybox(): string {
+  const found = execFileSync(
+    process.execPath,
+    ['-e', "import('./scripts/lib/debian.mjs').then((m) => console.log(m.findBusybox()))"],
+    { cwd: PROJECT_ROOT, encoding: 'utf8' },
+  );
+  return found.trim();
+}
+
+async function installSystem(daemon: Daemon, more: object = {}): Promise<void> {
+  const answer = await daemon.call('POST', '/api/v1/plugins', {
+    schema_version: '1.0',
+    name: 'system',
+    version: '1',
+    runtime: 'system',
+    resources: { cpu_cores: 1, memory_mb: 160 },
+    rootfs: { url: `file://${makeRootDisk(daemon.home)}` },
+    workload: {
+      type: 'http',
+      base_url: 'http://127.0.0.1:8000',
+      entrypoint: ['/bin/httpd', '-f', '-p', '127.0.0.1:8000', '-h', '/srv'],
+    },
+    ...more,
+  });
+  if (answer.status !== 201) throw new Error(answer.text);
+}
+
+const ask = async (daemon: Daemon, name: string, script: string) => {
+  const { ip_address } = await daemon.getVm(name);
+  return (await askGuest(ip_address, `/v1/cgi-bin/${script}`)).trim();
+};
+
+test('the agent runs the workload on a root disk, which keeps its changes; disks are mounted', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const daemon = await startDaemon(t);
+  const source = `file://${join(daemon.home, 'images/data.raw')}`;
+  await installSystem(daemon, { disks: [{ name: 'data', source, target: '/data' }] });
+  await daemon.createVm('one', { plugin: 'system' });
+  assert.match(await ask(daemon, 'one', 'root'), /^\/dev\/vda \/ ext4 rw/);
+  assert.match(await ask(daemon, 'one', 'mounts'), /^\/dev\/vdb \/data ext4 rw/m);
+  assert.match(await ask(daemon, 'one', 'init'), /^\/init/);
+  assert.equal(await ask(daemon, 'one', 'data'), 'of the image');
+  assert.equal(await ask(daemon, 'one', 'count'), '1');
+  const stopped = await daemon.call('POST', '/api/v1/vms/one/stop');
+  assert.equal(stopped.status, 200, stopped.text);
+  assert.equal((await daemon.call('POST', '/api/v1/vms/one/start')).status, 200);
+  assert.equal(await ask(daemon, 'one', 'count'), '2');
+  assert.equal(await ask(daemon, 'one', 'data'), 'of the image\nmore');
+  await daemon.createVm('two', { plugin: 'system' });
+  assert.equal(await ask(daemon, 'two', 'count'), '1', 'every VM has its own');
+});
+
+test('with init= the root disk’s own init is process 1, the agent beside it', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const daemon = await startDaemon(t);
+  await installSystem(daemon);
+  const vm = await daemon.createVm('own', {
+    plugin: 'system',
+    kernel_cmdline: 'init=/sbin/init',
+  });
+  assert.match(await ask(daemon, 'own', 'init'), /^(\/sbin\/)?init/);
+  assert.equal(await ask(daemon, 'own', 'count'), '1');
+  const health = JSON.parse(await askGuest(vm.ip_address, '/healthz'));
+  assert.equal(health.workload.state, 'external');
+  const stopped = await daemon.call('POST', '/api/v1/vms/own/stop');
+  assert.equal(stopped.body.status, 'stopped', stopped.text);
+});
