@@ -13,6 +13,9 @@ const USAGE = `Use: npm run down             ends the daemon, VMs run on
 
 /** What the set-up and the daemon put into the home directory. */
 const OURS = [
+  'cache',
+  'disks',
+  'images/boot.cpio',
   'images/hello.cpio',
   'kernel/vmlinux',
   'kernel/bzImage',

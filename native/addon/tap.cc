@@ -1,11 +1,14 @@
 // addon: taps. They are made persistent: the descriptor that made one closes with the call, the tap
 // stays until it is deleted.
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "errno_error.h"
 #include "exports.h"
@@ -33,6 +36,30 @@ void Attach(Napi::Env env, int tun, const std::string& name, const std::string& 
   if (::ioctl(tun, TUNSETPERSIST, 1) < 0) throw ErrnoError(env, errno, "ioctl(TUNSETPERSIST)", name);
 }
 
+/**
+ * Waits until nobody has the tap open. A process that another thread forks at the wrong moment has a
+ * copy of every descriptor until it reaches its exec, and the hypervisor would find the tap busy. A tap
+ * has a carrier exactly as long as someone has it open.
+ */
+void WaitUntilFree(Napi::Env env, const std::string& name) {
+  constexpr int kAttempts = 1000;
+  constexpr std::chrono::milliseconds kPause{1};
+  UniqueFd control = OpenControlSocket(env);
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    ethtool_value carrier{};
+    carrier.cmd = ETHTOOL_GLINK;
+    ifreq request = RequestFor(name);
+    request.ifr_data = reinterpret_cast<char*>(&carrier);
+    // SAFETY: control is open and owned here; request points to a command that outlives the call.
+    if (::ioctl(control.get(), SIOCETHTOOL, &request) < 0) {
+      throw ErrnoError(env, errno, "ioctl(ETHTOOL_GLINK)", name);
+    }
+    if (carrier.data == 0) return;
+    std::this_thread::sleep_for(kPause);
+  }
+  throw ErrnoError(env, EBUSY, "tap", name);
+}
+
 }  // namespace
 
 Napi::Value TapAttach(const Napi::CallbackInfo& info) {
@@ -51,6 +78,8 @@ Napi::Value TapAttach(const Napi::CallbackInfo& info) {
   }
   // A new tap is not persistent yet: whatever throws from here on takes it away with its descriptor.
   Attach(env, tun.get(), name, bridge);
+  tun.reset();
+  WaitUntilFree(env, name);
   return env.Undefined();
 }
 
