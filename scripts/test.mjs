@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { capture, Failure, findCommand, run, runMain } from './lib/command.mjs';
-import { findBusybox } from './lib/debian.mjs';
+import { findBusybox, hasApt, installPackages, missingTestTools } from './lib/debian.mjs';
 import { labProblem, runInLab } from './lib/lab.mjs';
 import { PROJECT_ROOT } from './lib/paths.mjs';
-import { createProgress } from './lib/progress.mjs';
+import { alreadyThere, createProgress } from './lib/progress.mjs';
 import { guestKernel, setup } from './setup.mjs';
 
-const FILE_TIMEOUT_MS = 300_000;
+const FILE_TIMEOUT_MS = 480_000;
 const OUTPUT = join(PROJECT_ROOT, '.build');
 const TESTS = join(OUTPUT, 'test');
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it is the escape of a terminal's colours
@@ -31,6 +31,16 @@ function readArguments() {
     if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
     throw new Failure(`${error.message}\nUse: npm test [-- FILTER...] [--no-e2e]`);
   }
+}
+
+/** Where they cannot be installed the tests say themselves what they lack. */
+async function installTools(tell) {
+  const missing = missingTestTools();
+  if (missing.length === 0) return alreadyThere('all there');
+  if (process.getuid() !== 0 || !hasApt()) return alreadyThere(`lacking ${missing.join(' ')}`);
+  tell(`installing ${missing.join(' ')}`);
+  await installPackages(missing);
+  return `installed ${missing.join(' ')}`;
 }
 
 async function compile() {
@@ -197,6 +207,7 @@ await runMain(async () => {
   const log = createProgress();
   log.heading('Volant: tests');
   await setup({ log, home: null });
+  await log.step('test tools', installTools);
   await log.step('lint', lint);
   await log.step('types', compile);
   const total = await testAll(options);

@@ -28,6 +28,8 @@ export const LIMITS = {
   /** Jobs that may wait for a worker thread; more answer 503. */
   jobsWaitingMax: 8192,
   workerThreads: 4,
+  /** Taps on one bridge; the rest of the 1,023 ports that Linux allows is for cables to other bridges. */
+  bridgeTapsMax: 900,
   /** From launch until the hypervisor's control socket must have answered. */
   launchTimeoutMs: 30_000,
   /** One command on a control socket. */

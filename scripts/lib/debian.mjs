@@ -24,14 +24,26 @@ const TOOLS = [
   { package: 'curl', commands: ['curl'] },
 ];
 
+/** What only the tests need. */
+const TEST_TOOLS = [
+  { package: 'mmdebstrap', commands: ['mmdebstrap'] },
+  { package: 'mtools', commands: ['mcopy'] },
+  { package: 'dosfstools', commands: ['fsck.vfat'] },
+];
+
 /** Kernel packages made for guests, best first; each distribution has one of them. */
 const KERNEL_PACKAGES = ['linux-image-cloud-amd64', 'linux-image-kvm', 'linux-image-virtual'];
 
 /** Names of the packages whose commands this host lacks. */
-export function missingTools() {
-  return TOOLS.filter(({ commands }) => commands.every((name) => findCommand(name) === null)).map(
-    (tool) => tool.package,
-  );
+export const missingTools = () => missingOf(TOOLS);
+
+/** The same for what only the tests need. */
+export const missingTestTools = () => missingOf(TEST_TOOLS);
+
+function missingOf(tools) {
+  return tools
+    .filter(({ commands }) => commands.every((name) => findCommand(name) === null))
+    .map((tool) => tool.package);
 }
 
 export function hasApt() {

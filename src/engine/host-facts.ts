@@ -2,9 +2,9 @@
 // servers, the guests' network. Failures are not remembered: what is missing can be installed while
 // the daemon runs.
 
-import type { Config } from '../config.ts';
+import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
-import { formatIpv4 } from '../lib/ipv4.ts';
+import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
 import { guestOf } from './identity.ts';
 import type { GuestIdentity, NetworkSpec } from './network-ports.ts';
 import type { HostPort, HypervisorFacts } from './ports.ts';
@@ -70,6 +70,12 @@ export class HostFacts {
       prefixLength: subnet.prefixLength,
       subnet: `${formatIpv4(subnet.base)}/${subnet.prefixLength}`,
     };
+  }
+
+  /** An address is one guest's, so as many addresses as a bridge has room for make a shard. */
+  placeOf({ ipAddress }: GuestIdentity): { readonly spec: NetworkSpec; readonly shard: number } {
+    const offset = (parseIpv4(ipAddress) ?? 0) - this.#config.subnet.base;
+    return { spec: this.networkSpec, shard: Math.floor(offset / LIMITS.bridgeTapsMax) };
   }
 
   /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */

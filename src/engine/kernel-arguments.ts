@@ -2,13 +2,14 @@
 
 import { gzipSync } from 'node:zlib';
 import { VolantError } from '../lib/errors.ts';
+import { formatIpv4, maskOf } from '../lib/ipv4.ts';
 import type { Manifest } from '../schema/manifest.ts';
 import type { HypervisorFacts } from './ports.ts';
 
 export interface GuestNetwork {
   readonly ipAddress: string;
   readonly hostIp: string;
-  readonly netmask: string;
+  readonly prefixLength: number;
   readonly nameServers: readonly string[];
 }
 
@@ -43,12 +44,12 @@ function clockArguments(facts: HypervisorFacts): readonly string[] {
   return [`tsc_early_khz=${facts.tscKhz}`, 'tsc=reliable', 'no_timer_check'];
 }
 
-/** The arguments that the API shows as kernel_cmdline: ours, the network, the user's own. */
+/** The arguments that the API shows as kernel_cmdline: ours, the network, then those of the VM, the user's own last. */
 export function visibleArguments(
   facts: HypervisorFacts,
   hostName: string,
   network: GuestNetwork | null,
-  userArguments: string,
+  ofThisVm: readonly string[],
 ): string {
   const address =
     network === null
@@ -60,17 +61,14 @@ export function visibleArguments(
             network.ipAddress,
             '',
             network.hostIp,
-            network.netmask,
+            formatIpv4(maskOf(network.prefixLength)),
             hostName,
             'eth0',
             'off',
             ...network.nameServers.slice(0, 2),
           ].join(':')}`,
         ];
-  const user = userArguments.trim();
-  return [...BASE_ARGUMENTS, ...clockArguments(facts), ...address, ...(user ? [user] : [])].join(
-    ' ',
-  );
+  return [...BASE_ARGUMENTS, ...clockArguments(facts), ...address, ...ofThisVm].join(' ');
 }
 
 export interface AgentArguments {

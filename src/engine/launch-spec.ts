@@ -6,6 +6,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
+import { networkConfigArgument } from './cloud-init.ts';
 import { type ExposedPort, exposedPortsOf } from './exposed-ports.ts';
 import {
   completeCmdline,
@@ -91,7 +92,10 @@ function checkBounds(config: VmConfig, manifest: Manifest, bounds: ResolutionDef
 function checkFeatures(config: VmConfig): void {
   const { manifest } = config;
   const details: Record<string, string> = {};
-  if (config.cloud_init ?? manifest.cloud_init) details['cloud_init'] = 'is not available';
+  const datasource = config.cloud_init?.datasource || manifest.cloud_init?.datasource || 'NoCloud';
+  if (datasource.toLowerCase() !== 'nocloud') {
+    details['cloud_init.datasource'] = 'only NoCloud is available';
+  }
   const mode = config.network?.mode ?? manifest.network?.mode;
   if (mode === 'vsock' && (config.expose?.length ?? 0) > 0) {
     details['expose'] = 'host ports need a guest with an address, use network mode bridged';
@@ -130,7 +134,7 @@ export interface LaunchInput {
   readonly kernelPath: string;
   readonly runDirectory: string;
   readonly hostIp: string;
-  readonly netmask: string;
+  readonly prefixLength: number;
   readonly nameServers: readonly string[];
   readonly kernelCmdlineBytesMax: number;
 }
@@ -155,11 +159,15 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       : {
           ipAddress: leases.ipAddress,
           hostIp: input.hostIp,
-          netmask: input.netmask,
+          prefixLength: input.prefixLength,
           nameServers: input.nameServers,
         };
   const pciDevices = pciDevicesOf(config);
-  const visible = visibleArguments(input.facts, input.name, network, config.kernel_cmdline ?? '');
+  const media = mediaPlanOf(config);
+  const visible = visibleArguments(input.facts, input.name, network, [
+    ...networkConfigArguments(media, network, leases.macAddress),
+    ...[config.kernel_cmdline?.trim() ?? ''].filter(Boolean),
+  ]);
   const { cmdline, manifestOverChannel } = complete(
     input.name,
     visible,
@@ -170,7 +178,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
     kernelCmdline: visible,
     manifestOverChannel,
     exposedPorts: exposedPortsOf(config, input.replica),
-    media: mediaPlanOf(config),
+    media,
     spec: {
       vmId: input.vmId,
       name: input.name,
@@ -187,6 +195,16 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       start: { kind: 'cold' },
     },
   };
+}
+
+/** For a guest whose seed leaves the network to us. */
+function networkConfigArguments(
+  { seed }: MediaPlan,
+  network: GuestNetwork | null,
+  macAddress: string,
+): readonly string[] {
+  if (seed === null || seed.network_config !== null || network === null) return [];
+  return [networkConfigArgument(network, macAddress)];
 }
 
 /** What a VM that runs with this visible command line must get over the channel; null when nothing. */

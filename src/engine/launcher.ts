@@ -4,7 +4,6 @@
 import { type Config, LIMITS } from '../config.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
-import { formatIpv4, maskOf } from '../lib/ipv4.ts';
 import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import { exposedPortsOf } from './exposed-ports.ts';
@@ -12,7 +11,7 @@ import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
 import { cgroupNameOf, guestOf } from './identity.ts';
 import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
-import type { BootMedia, LocalPaths, Media } from './media.ts';
+import type { BootMedia, LocatedMedia, Media } from './media.ts';
 import { mediaPlanOf } from './media-plan.ts';
 import {
   type AgentConnection,
@@ -40,7 +39,7 @@ export interface RunningVm {
 export interface LaunchPreparation {
   readonly facts: HypervisorFacts;
   readonly kernelPath: string;
-  readonly localPaths: LocalPaths;
+  readonly located: LocatedMedia;
   readonly nameServers: readonly string[];
 }
 
@@ -97,13 +96,13 @@ export class Launcher {
   async prepare(config: VmConfig): Promise<LaunchPreparation> {
     const plan = mediaPlanOf(config);
     const { kernelPath } = plan;
-    const [facts, kernel, localPaths, nameServers] = await Promise.all([
+    const [facts, kernel, located, nameServers] = await Promise.all([
       this.#hostFacts.hypervisor(),
       kernelPath === null ? this.#host.findKernel() : this.#host.inspectMedia(kernelPath, null),
       this.#media.locate(plan),
       this.#hostFacts.nameServers(),
     ]);
-    return { facts, kernelPath: kernel.realPath, localPaths, nameServers };
+    return { facts, kernelPath: kernel.realPath, located, nameServers };
   }
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
@@ -121,7 +120,7 @@ export class Launcher {
       ...preparation,
       runDirectory: this.runDirectory(vm.id),
       hostIp: this.#config.hostIp,
-      netmask: formatIpv4(maskOf(this.#config.subnet.prefixLength)),
+      prefixLength: this.#config.subnet.prefixLength,
       kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
     });
   }
@@ -254,8 +253,7 @@ export class Launcher {
         name: 'media',
         run: async (context) => {
           const { record, resolved, preparation } = context;
-          const { localPaths } = preparation;
-          context.media = await this.#media.provide(record, resolved.media, localPaths);
+          context.media = await this.#media.provide(record, resolved.media, preparation.located);
         },
         // What a guest wrote before is not taken from it because a start has failed.
         undo: async ({ record }) => {
@@ -321,7 +319,7 @@ export class Launcher {
       executable,
       argv,
       workingDirectory,
-      tap: guest === null ? null : { guest, bridge: this.#config.bridge },
+      tap: guest && { guest, ...this.#hostFacts.placeOf(guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroupName: cgroupNameOf(record.id),
     });

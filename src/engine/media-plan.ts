@@ -3,6 +3,7 @@
 
 import { VolantError } from '../lib/errors.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
+import { type SeedSources, seedSourcesOf } from './cloud-init.ts';
 
 /** virtio-blk cuts a serial number here (VIRTIO_BLK_ID_BYTES). */
 const SERIAL_BYTES_MAX = 20;
@@ -33,6 +34,8 @@ export interface MediaPlan {
   readonly bootsFromDisk: boolean;
   /** In the order of the guest's devices: the first is vda. */
   readonly disks: readonly PlannedDisk[];
+  /** Becomes the last disk; null for a VM without cloud-init. */
+  readonly seed: SeedSources | null;
 }
 
 export function mediaPlanOf(config: VmConfig): MediaPlan {
@@ -44,6 +47,7 @@ export function mediaPlanOf(config: VmConfig): MediaPlan {
     initramfs: initramfs.url ? sourceOf(initramfs.url, initramfs.checksum) : null,
     bootsFromDisk: Boolean(rootfs.url),
     disks: [...rootDisks(rootfs), ...(manifest.disks ?? []).map(plannedDisk)],
+    seed: seedSourcesOf(config),
   };
 }
 
@@ -76,7 +80,8 @@ function sourceOf(url: string, checksum: string | undefined): MediaSource {
   return { location: isRemote ? url : pathOf(url), isRemote, checksum: checksum?.trim() || null };
 }
 
-function pathOf(url: string): string {
+/** The path of a file URL; anything else is a path already. MEDIA_INVALID. */
+export function pathOf(url: string): string {
   if (!url.startsWith('file://')) return url;
   try {
     return decodeURIComponent(new URL(url).pathname);

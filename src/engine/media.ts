@@ -3,9 +3,11 @@
 
 import type { Config } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
+import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
 import { otherEvent } from './events.ts';
-import type { MediaPlan, MediaSource } from './media-plan.ts';
+import { type MediaPlan, type MediaSource, type PlannedDisk, pathOf } from './media-plan.ts';
 import type { DiskSpec, HostPort, MediaProgress } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import type { State } from './state.ts';
@@ -15,14 +17,22 @@ const PROGRESS_STEP_PERCENT = 10;
 const PROGRESS_STEP_MS = 5_000;
 const MEBIBYTE = 2 ** 20;
 
+/** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */
+const SEED_SERIAL = 'seed';
+
 /** What a hypervisor is given. */
 export interface BootMedia {
   readonly initramfsPath: string | null;
   readonly disks: readonly DiskSpec[];
 }
 
-/** Where the images of this host are, by the location that their owner named. */
-export type LocalPaths = ReadonlyMap<string, string>;
+/** What a launch needs of this host's files. */
+export interface LocatedMedia {
+  /** Where the images are, by the location that their owner named. */
+  readonly paths: ReadonlyMap<string, string>;
+  /** null for a VM without cloud-init. */
+  readonly seed: SeedDocuments | null;
+}
 
 export interface MediaParts {
   readonly config: Pick<Config, 'bootInitramfs'>;
@@ -39,42 +49,73 @@ export class Media {
     this.#parts = parts;
   }
 
-  /** The images of a plan that are files of this host. MEDIA_NOT_ALLOWED, MEDIA_INVALID, MEDIA_CHECKSUM_MISMATCH. */
-  async locate(plan: MediaPlan): Promise<LocalPaths> {
+  /**
+   * The images of a plan that are files of this host, and the documents of its seed. MEDIA_NOT_ALLOWED,
+   * MEDIA_INVALID, MEDIA_CHECKSUM_MISMATCH.
+   */
+  async locate(plan: MediaPlan): Promise<LocatedMedia> {
+    const { host } = this.#parts;
     const local = this.#sourcesOf(plan).filter(({ isRemote }) => !isRemote);
-    const found = await Promise.all(
-      local.map(async ({ location, checksum }): Promise<[string, string]> => {
-        const { realPath } = await this.#parts.host.inspectMedia(location, checksum);
-        return [location, realPath];
-      }),
-    );
-    return new Map(found);
+    const images = local.map(async ({ location, checksum }): Promise<[string, string]> => {
+      const { realPath } = await host.inspectMedia(location, checksum);
+      return [location, realPath];
+    });
+    const [found, seed] = await Promise.all([
+      Promise.all(images),
+      plan.seed && readSeed(plan.seed, (url) => this.#readDocument(pathOf(url))),
+    ]);
+    return { paths: new Map(found), seed };
+  }
+
+  async #readDocument(path: string): Promise<string> {
+    try {
+      return await this.#parts.host.readDocument(path);
+    } catch (error) {
+      if (!(error instanceof VolantError) || error.code !== 'DOCUMENT_NOT_FOUND') throw error;
+      throw new VolantError('MEDIA_INVALID', error.message, { cause: error });
+    }
   }
 
   /** Gets what is not here, and makes the disks of a VM that it does not have yet. */
-  async provide(record: VmRecord, plan: MediaPlan, local: LocalPaths): Promise<BootMedia> {
-    const paths = new Map(local);
+  async provide(record: VmRecord, plan: MediaPlan, located: LocatedMedia): Promise<BootMedia> {
+    const paths = new Map(located.paths);
     for (const source of this.#sourcesOf(plan)) {
       if (paths.has(source.location)) continue;
       paths.set(source.location, await this.#fetch(record, source));
     }
-    const pathOf = ({ location }: MediaSource) => paths.get(location) ?? location;
-    const initramfsPath = pathOf(this.#initramfsOf(plan));
-    if (plan.disks.length === 0) return { initramfsPath, disks: [] };
-    const images = plan.disks.map(({ name, source, format, readonly }) => ({
+    const found = ({ location }: MediaSource) => paths.get(location) ?? location;
+    const initramfsPath = found(this.#initramfsOf(plan));
+    const disks = [
+      ...(await this.#provideDisks(record.id, plan.disks, found)),
+      ...(await this.#makeSeed(record, located.seed)),
+    ];
+    return { initramfsPath, disks };
+  }
+
+  async #provideDisks(
+    vmId: number,
+    planned: readonly PlannedDisk[],
+    found: (source: MediaSource) => string,
+  ): Promise<readonly DiskSpec[]> {
+    if (planned.length === 0) return [];
+    const images = planned.map(({ name, source, format, readonly }) => ({
       name,
-      path: pathOf(source),
+      path: found(source),
       format,
       readonly,
     }));
-    const disks = await this.#parts.host.provideDisks(record.id, images);
-    return {
-      initramfsPath,
-      disks: plan.disks.map(({ serial, readonly }, index) => {
-        const { path, format } = disks[index] ?? { path: '', format: 'raw' as const };
-        return { path, format, readonly, serial };
-      }),
-    };
+    const provided = await this.#parts.host.provideDisks(vmId, images);
+    return planned.map(({ serial, readonly }, index) => {
+      const { path, format } = provided[index] ?? { path: '', format: 'raw' as const };
+      return { path, format, readonly, serial };
+    });
+  }
+
+  /** Made again for each launch: its config may have changed. */
+  async #makeSeed(record: VmRecord, documents: SeedDocuments | null): Promise<readonly DiskSpec[]> {
+    if (documents === null) return [];
+    const path = await this.#parts.host.writeSeed(record.id, seedFiles(documents, record));
+    return [{ path, format: 'raw', readonly: true, serial: SEED_SERIAL }];
   }
 
   /** What the guest wrote is lost. */

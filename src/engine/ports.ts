@@ -114,8 +114,13 @@ export interface LaunchRequest {
   readonly argv: readonly string[];
   /** The run directory: made empty, 0700; an old one is removed first. */
   readonly workingDirectory: string;
-  /** Made persistent, a port of the bridge, and up. null for a VM without a network card. */
-  readonly tap: { readonly guest: GuestIdentity; readonly bridge: string } | null;
+  /** Made persistent, a port of its shard's bridge, and up. null for a VM without a network card. */
+  readonly tap: {
+    readonly guest: GuestIdentity;
+    readonly spec: NetworkSpec;
+    /** 0 is the bridge with the host's address; the others are made when they are needed. */
+    readonly shard: number;
+  } | null;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
@@ -245,6 +250,8 @@ export interface HostPort {
     vmId: number,
     images: readonly DiskImage[],
   ): Promise<readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[]>;
+  /** The image that cloud-init reads, with these files; replaces one that is there. Goes with the disks. */
+  writeSeed(vmId: number, files: ReadonlyMap<string, string>): Promise<string>;
   /** Absent is fine. */
   removeDisks(vmId: number): Promise<void>;
   /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */

@@ -2,6 +2,7 @@
 // job that throws becomes an Outcome here, nothing is thrown across the thread.
 
 import { type Outcome, success } from '../lib/outcome.ts';
+import * as shards from './jobs/bridge-shards.ts';
 import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
 import * as checksum from './jobs/checksum.ts';
@@ -20,12 +21,14 @@ import * as pciDriver from './jobs/pci-driver.ts';
 import * as portOwner from './jobs/port-owner.ts';
 import * as probe from './jobs/probe.ts';
 import * as run from './jobs/run-directory.ts';
+import * as seed from './jobs/seed.ts';
 import type { JobArgument, JobName, JobResult } from './protocol.ts';
 
 const jobs: {
   readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> | Promise<JobResult<N>>;
 } = {
   ensureNetwork: network.ensureNetwork,
+  ensureShard: shards.ensureShard,
   removeNetwork: network.removeNetwork,
   makeGuestFilter: guestFilter.makeGuestFilter,
   changeGuestFilter: guestFilter.changeGuestFilter,
@@ -41,6 +44,7 @@ const jobs: {
   fetchMedium: download.fetchMedium,
   trimCache: cache.trimCache,
   provideDisks: disks.provideDisks,
+  writeSeed: seed.writeSeed,
   removeDisks: disks.removeDisks,
   findKernel: media.findKernel,
   readLogTail: run.readLogTail,

@@ -103,6 +103,8 @@ class Host implements HostPort {
   readonly #exposeAddress: string;
   readonly #looks = new Map<string, Promise<MediaFacts>>();
   #network: Promise<HostChanges> | undefined;
+  /** By number; made when the first guest of one comes. */
+  readonly #shards = new Map<number, Promise<null>>();
   #networkSpec: NetworkSpec | undefined;
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
@@ -164,7 +166,7 @@ class Host implements HostPort {
   }
 
   async removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
-    this.#network = undefined;
+    this.#forgetNetwork();
     await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
   }
 
@@ -214,14 +216,31 @@ class Host implements HostPort {
     } catch (error) {
       // Somebody may have removed the bridge: once more with a new one, then it is told.
       if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
-      this.#network = undefined;
+      this.#forgetNetwork();
       await this.ensureNetwork(this.#networkSpec, []);
+      await this.#admit(request);
       return this.#run('launch', argument);
     }
   }
 
   async #admit({ tap }: LaunchRequest): Promise<void> {
-    if (tap !== null && this.#settings.antiSpoofing) await this.#filter.admit(tap.guest);
+    if (tap === null) return;
+    if (tap.shard > 0) await this.#ensureShard(tap.spec, tap.shard);
+    if (this.#settings.antiSpoofing) await this.#filter.admit(tap.guest);
+  }
+
+  #ensureShard(spec: NetworkSpec, shard: number): Promise<null> {
+    const known = this.#shards.get(shard);
+    if (known !== undefined) return known;
+    const making = this.#run('ensureShard', { settings: this.#settings, spec, shard });
+    this.#shards.set(shard, making);
+    making.catch(() => this.#shards.delete(shard));
+    return making;
+  }
+
+  #forgetNetwork(): void {
+    this.#network = undefined;
+    this.#shards.clear();
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {
@@ -260,6 +279,10 @@ class Host implements HostPort {
 
   provideDisks(vmId: number, disks: readonly DiskImage[]) {
     return this.#run('provideDisks', { settings: this.#settings, vmId, disks });
+  }
+
+  writeSeed(vmId: number, files: ReadonlyMap<string, string>) {
+    return this.#run('writeSeed', { settings: this.#settings, vmId, files });
   }
 
   async removeDisks(vmId: number): Promise<void> {

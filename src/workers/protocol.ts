@@ -49,6 +49,7 @@ export interface CpuSample {
 /** Name of a job -> [argument, result]. */
 export interface Jobs {
   ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
+  ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   makeGuestFilter: [{ settings: HostSettings; guests: readonly GuestIdentity[] }, null];
   changeGuestFilter: [
@@ -78,6 +79,7 @@ export interface Jobs {
     { settings: HostSettings; vmId: number; disks: readonly DiskImage[] },
     readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[],
   ];
+  writeSeed: [{ settings: HostSettings; vmId: number; files: ReadonlyMap<string, string> }, string];
   removeDisks: [{ settings: HostSettings; vmId: number }, null];
   findKernel: [{ settings: HostSettings }, MediaFacts];
   readLogTail: [{ path: string }, readonly string[]];

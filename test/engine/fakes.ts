@@ -71,6 +71,7 @@ export class FakeHost implements HostPort {
   readonly taps = new Set<string>();
   readonly runDirectories = new Set<number>();
   readonly diskDirectories = new Set<number>();
+  readonly seeds = new Map<number, ReadonlyMap<string, string>>();
   readonly cgroups = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   readonly devices = new Map<string, DeviceFacts>();
@@ -160,6 +161,13 @@ export class FakeHost implements HostPort {
     return images.map(({ name, path, format, readonly }) =>
       readonly ? { path, format } : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const },
     );
+  }
+
+  async writeSeed(vmId: number, files: ReadonlyMap<string, string>): Promise<string> {
+    this.#fail('writeSeed');
+    this.diskDirectories.add(vmId);
+    this.seeds.set(vmId, files);
+    return `/disks/${vmId}/seed.img`;
   }
 
   async removeDisks(vmId: number): Promise<void> {

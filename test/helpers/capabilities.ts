@@ -5,7 +5,17 @@ import { accessSync, closeSync, constants, existsSync, openSync } from 'node:fs'
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-type Capability = 'root' | 'tun' | 'netns' | 'qemu' | 'qemu-img' | 'kernel' | 'cgroup2' | 'lab';
+type Capability =
+  | 'root'
+  | 'tun'
+  | 'netns'
+  | 'qemu'
+  | 'qemu-img'
+  | 'kernel'
+  | 'cgroup2'
+  | 'lab'
+  | 'mtools'
+  | 'mmdebstrap';
 
 /** The checkout, seen from .build/test/helpers. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -22,6 +32,14 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   },
   qemu: { present: () => isExecutable('/usr/bin/qemu-system-x86_64'), remedy: 'npm run setup' },
   'qemu-img': { present: () => isExecutable('/usr/bin/qemu-img'), remedy: 'install qemu-utils' },
+  mtools: {
+    present: () => isExecutable('/usr/bin/mcopy') && isExecutable('/usr/sbin/fsck.vfat'),
+    remedy: 'install mtools and dosfstools',
+  },
+  mmdebstrap: {
+    present: () => isExecutable('/usr/bin/mmdebstrap'),
+    remedy: 'install mmdebstrap',
+  },
   kernel: { present: () => existsSync(`${IMAGES}/vmlinux`), remedy: 'npm run setup' },
   lab: {
     present: () => process.env['VOLANT_LAB'] === '1',

@@ -67,7 +67,8 @@ export function listDiskDirectories(diskDirectory: string): number[] {
   }
 }
 
-function directoryOf(diskDirectory: string, vmId: number): string {
+/** Where the disks of a VM are. */
+export function directoryOf(diskDirectory: string, vmId: number): string {
   return join(diskDirectory, String(vmId));
 }
 

@@ -3,6 +3,7 @@
 
 import type { GuestIdentity } from '../../engine/network-ports.ts';
 import type { JobArgument } from '../protocol.ts';
+import { uplinkPattern } from './bridge-shards.ts';
 import { nft, tableOf } from './nft.ts';
 
 /** Rules for these guests and no others. */
@@ -63,10 +64,15 @@ function tableText(
     ether type ip iifname . ether saddr . ip saddr @guests accept
     drop
   }`;
+  const uplinks = `"${uplinkPattern(hostTag)}"`;
+  // Uplinks are ports of the first bridge only: what goes from one bridge of guests to another passes there.
   const isolates = `
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname ${links} oifname ${links} drop
+    iifname ${links} oifname ${uplinks} drop
+    iifname ${uplinks} oifname ${links} drop
+    iifname ${uplinks} oifname ${uplinks} drop
   }`;
   return `table bridge ${table} {${antiSpoofing ? filters : ''}${guestIsolation ? isolates : ''}\n}`;
 }

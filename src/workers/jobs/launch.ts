@@ -10,7 +10,7 @@ import { makeRunDirectory } from './run-directory.ts';
 
 export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
   makeRunDirectory(request.workingDirectory);
-  if (request.tap !== null) attachTap(request.tap);
+  if (request.tap !== null) attachTap(settings, request.tap);
   const cgroup = makeCgroup(settings.hostTag, request.cgroupName);
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
   const reason = 'reason' in cgroup ? cgroup.reason : null;

@@ -5,7 +5,8 @@ import type { NetworkSpec } from '../../engine/network-ports.ts';
 import type { LaunchRequest } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
-import type { JobArgument } from '../protocol.ts';
+import type { HostSettings, JobArgument } from '../protocol.ts';
+import { bridgeOfShard, removeShards } from './bridge-shards.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { nft, tableOf } from './nft.ts';
 
@@ -30,6 +31,7 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
   const tables = [`ip ${table}`, `ip ${table}_ports`, `bridge ${table}`];
   const lines = tables.map((name) => `add table ${name}\ndelete table ${name}\n`);
   nft(lines.join(''), 'The network of guests');
+  removeShards(settings);
   if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
   if (changes.ipForwardBefore !== undefined) {
     writeFileSync(IP_FORWARD, `${changes.ipForwardBefore}\n`);
@@ -38,7 +40,11 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
 }
 
 /** Idempotent: a tap that is a port of the bridge already stays as it is. */
-export function attachTap({ guest, bridge }: NonNullable<LaunchRequest['tap']>): void {
+export function attachTap(
+  { hostTag }: HostSettings,
+  { guest, spec, shard }: NonNullable<LaunchRequest['tap']>,
+): void {
+  const bridge = bridgeOfShard(hostTag, spec, shard);
   try {
     native.tapAttach(guest.tapName, bridge);
   } catch (error) {
