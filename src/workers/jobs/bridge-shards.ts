@@ -15,6 +15,9 @@ export function bridgeOfShard(hostTag: string, spec: NetworkSpec, shard: number)
   return shard === 0 ? spec.bridge : `vb${hostTag}-${shard}`;
 }
 
+/** All bridges but the first, for nftables. */
+export const shardPattern = (hostTag: string) => `vb${hostTag}-*`;
+
 /** The ends of cables that are ports of the first bridge, for nftables. */
 export const uplinkPattern = (hostTag: string) => `vu${hostTag}-*`;
 

@@ -6,7 +6,7 @@ import type { LaunchRequest } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
-import { bridgeOfShard, removeShards } from './bridge-shards.ts';
+import { bridgeOfShard, removeShards, shardPattern } from './bridge-shards.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { nft, tableOf } from './nft.ts';
 
@@ -17,7 +17,7 @@ export function ensureNetwork({ settings, spec }: JobArgument<'ensureNetwork'>):
   const { created } = native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
   const before = readFileSync(IP_FORWARD, 'utf8').trim();
   if (before !== '1') writeFileSync(IP_FORWARD, '1\n');
-  nft(natRules(tableOf(settings.hostTag), spec), 'NAT for guests');
+  nft(natRules(settings, spec), 'NAT for guests');
   return {
     ...(created ? { bridgeCreated: true } : {}),
     ...(before === '1' ? {} : { ipForwardBefore: before }),
@@ -66,12 +66,20 @@ export function removeTaps({ tapNames }: JobArgument<'removeTaps'>): null {
   return null;
 }
 
-/** One transaction: the old rules count until the new ones do. */
-function natRules(table: string, { bridge, subnet }: NetworkSpec): string {
+/**
+ * One transaction: the old rules count until the new ones do. Where bridges hand frames to the rules of
+ * IP (br_netfilter), a packet to or from a shard passes twice: it is looked at on the first bridge only.
+ */
+function natRules({ hostTag }: HostSettings, { bridge, subnet }: NetworkSpec): string {
+  const table = tableOf(hostTag);
   return `
 add table ip ${table}
 delete table ip ${table}
 table ip ${table} {
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${shardPattern(hostTag)}" notrack
+  }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${subnet} oifname != "${bridge}" masquerade
@@ -79,6 +87,7 @@ table ip ${table} {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "${bridge}" accept
+    iifname "${shardPattern(hostTag)}" accept
     oifname "${bridge}" ct state established,related accept
   }
 }
