@@ -107,6 +107,8 @@ export const LIMITS = {
   idempotencyAnswerBytesMax: 65_536,
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
   agentStreamsMax: 24,
+  /** A guest must have accepted a connection through its agent within so long. */
+  tunnelConnectTimeoutMs: 10_000,
   /** A proxied request is ended when neither side sent anything for so long. */
   agentProxyTimeoutMs: 120_000,
   /** Largest request body that is handed to a guest. */

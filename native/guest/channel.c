@@ -174,8 +174,7 @@ static void move(struct stream *stream) {
   if (!send_down(stream) || !send_up(stream)) {
     send_frame(RESET, stream->number, NULL, 0);
     forget(stream);
-  } else if (stream->ours_ended) {
-    // The answer is complete; what the host still sends is of no use to anybody.
+  } else if (stream->ours_ended && stream->host_ended && stream->end == 0) {
     forget(stream);
   } else {
     watch(stream);
@@ -183,8 +182,14 @@ static void move(struct stream *stream) {
 }
 
 static void on_stream(void *context, uint32_t events) {
-  (void)events;
-  move(context);
+  struct stream *stream = context;
+  if (stream->ours_ended && (events & (EPOLLHUP | EPOLLERR)) != 0) {
+    // All was said, and nobody is there for what the host still sends.
+    send_frame(RESET, stream->number, NULL, 0);
+    forget(stream);
+    return;
+  }
+  move(stream);
 }
 
 static void take_data(struct stream *stream, const unsigned char *payload, size_t length) {

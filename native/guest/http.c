@@ -221,6 +221,15 @@ static void relay(struct connection *connection, const struct request *request) 
   relay_begin(connection, request, request->target + strlen("/v1"));
 }
 
+static void connect_port(struct connection *connection, const struct request *request) {
+  const char *port = strstr(request->target + request->path_length, "port=");
+  unsigned long number = port != NULL ? strtoul(port + strlen("port="), NULL, 10) : 0;
+  if (number == 0 || number > UINT16_MAX) {
+    return answer_error(connection, 400, "Bad Request", "port is missing or out of bounds");
+  }
+  tunnel_begin(connection, request, (uint16_t)number);
+}
+
 // The first that fits is taken. HEAD is served like GET, without the body.
 static const struct route {
   const char *method;  // NULL is any
@@ -234,6 +243,7 @@ static const struct route {
     {NULL, "/v1", true, false, relay},
     {"GET", "/agent/info", false, true, answer_info},
     {"PUT", "/agent/manifest", false, true, take_manifest},
+    {"GET", "/agent/connect", false, true, connect_port},
     {"POST", "/agent/poweroff", false, true, answer_power_off},
 };
 

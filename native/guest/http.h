@@ -33,6 +33,7 @@ struct request {
 
 struct connection {
   bool used, trusted, head_only;
+  bool tunnels;  // RELAYING, and not HTTP: bytes as they are, each side ends by itself
   enum mode mode;
   struct source client;
   struct source backend;
@@ -53,6 +54,8 @@ bool head_value(const char *head, const char *name, char *value, size_t size);
 bool flow_init(struct flow *flow);
 // Hands the request to the workload. path, with its query, is the one that the workload sees.
 void relay_begin(struct connection *connection, const struct request *request, const char *path);
+// Hands the connection itself to a port of the guest.
+void tunnel_begin(struct connection *connection, const struct request *request, uint16_t port);
 // Moves what can be moved and says what to wait for.
 void relay_pump(struct connection *connection);
 // The workload's side is over; the client's goes on.

@@ -1,5 +1,6 @@
 // guest: a request handed to the workload: its head rewritten, then bytes both ways until both sides
-// have ended. What one side has not taken yet is bounded, and the other side is not read meanwhile.
+// have ended; or the connection itself, handed to a port of the guest. What one side has not taken yet
+// is bounded, and the other side is not read meanwhile.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -168,7 +169,7 @@ void relay_pump(struct connection *connection) {
     }
   }
   if (!drain(down, connection->client.fd)) return close_connection(connection);
-  if (down->closed) return end_connection(connection);
+  if (down->closed && (!connection->tunnels || connection->up.closed)) return end_connection(connection);
   if (relays) {
     loop_timer(RELAY_IDLE_MS, close_connection, connection);
     if (connection->backend_connected) loop_change(&connection->backend, wanted(down, up));
@@ -179,6 +180,14 @@ void relay_pump(struct connection *connection) {
     // Reading goes on so that the client's end is seen; what it still sends is of no use.
     loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
   }
+}
+
+// Behind it there are the guest's own bytes.
+static void begin_answer(struct connection *connection) {
+  struct flow *down = &connection->down;
+  down->end = (size_t)snprintf(down->data, RELAY_BYTES,
+                               "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+  connection->answer_head.complete = true;
 }
 
 static void on_backend(void *context, uint32_t events) {
@@ -193,8 +202,23 @@ static void on_backend(void *context, uint32_t events) {
       return;
     }
     connection->backend_connected = true;
+    if (connection->tunnels) begin_answer(connection);
   }
   relay_pump(connection);
+}
+
+static void connect_backend(struct connection *connection, const char *host, uint16_t port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
+  inet_pton(AF_INET, host, &to.sin_addr);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return answer_error(connection, 502, "Bad Gateway", "no socket to the workload");
+  connection->mode = RELAYING;
+  connection->has_backend = true;
+  int result = connect(fd, (struct sockaddr *)&to, sizeof to);
+  loop_add(&connection->backend, fd, EPOLLOUT, on_backend, connection);
+  loop_change(&connection->client, EPOLLERR);
+  loop_timer(RELAY_IDLE_MS, close_connection, connection);
+  if (result < 0 && errno != EINPROGRESS) on_backend(connection, EPOLLERR);
 }
 
 void relay_begin(struct connection *connection, const struct request *request, const char *path) {
@@ -212,15 +236,14 @@ void relay_begin(struct connection *connection, const struct request *request, c
   if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
   memcpy(up->data + up->end, connection->in + request->head_length, rest);
   up->end += rest;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-  inet_pton(AF_INET, host, &to.sin_addr);
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return answer_error(connection, 502, "Bad Gateway", "no socket to the workload");
-  connection->mode = RELAYING;
-  connection->has_backend = true;
-  int result = connect(fd, (struct sockaddr *)&to, sizeof to);
-  loop_add(&connection->backend, fd, EPOLLOUT, on_backend, connection);
-  loop_change(&connection->client, EPOLLERR);
-  loop_timer(RELAY_IDLE_MS, close_connection, connection);
-  if (result < 0 && errno != EINPROGRESS) on_backend(connection, EPOLLERR);
+  connect_backend(connection, host, port);
+}
+
+void tunnel_begin(struct connection *connection, const struct request *request, uint16_t port) {
+  struct flow *up = &connection->up;
+  if (!flow_init(up) || !flow_init(&connection->down)) return close_connection(connection);
+  up->end = connection->in_length - request->head_length;
+  memcpy(up->data, connection->in + request->head_length, up->end);
+  connection->tunnels = true;
+  connect_backend(connection, "127.0.0.1", port);
 }

@@ -147,7 +147,13 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     log,
   });
   const networkSpec = () => hostFacts.networkSpec;
-  const exposures = new Exposures({ host, networkSpec, readiness, log });
+  const exposures = new Exposures({
+    host,
+    networkSpec,
+    readiness,
+    agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent ?? null,
+    log,
+  });
   const media = new Media({ config, host, state, clock, log });
   const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, log };
   const launcher = new Launcher(launching);

@@ -1,15 +1,17 @@
 // engine: ports of the host that lead to guests: who has which, and where new connections go. A port
-// belongs to one VM, or to a deployment whose ready replicas share it. How packets get there is the
-// workers' business.
+// belongs to one VM, or to a deployment whose ready replicas share it. How packets get to a guest with an
+// address is the workers' business; connections for one without are handed to its agent.
 
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type ExposedPort, nameOf } from './exposed-ports.ts';
 import type { Forward, NetworkSpec } from './network-ports.ts';
-import type { HostPort } from './ports.ts';
+import type { AgentConnection, HostPort } from './ports.ts';
 import type { ReplicaOf, VmRecord } from './records.ts';
+import { tunnel } from './tunnel.ts';
 
 /** Whose port it is, as a client knows it. */
 export interface PortOwner {
@@ -18,7 +20,8 @@ export interface PortOwner {
 }
 
 interface Member {
-  readonly address: string;
+  /** null: reached through its agent. */
+  readonly address: string | null;
   readonly port: number;
   /** Ends the interest in its readiness; null where it does not matter. */
   readonly unwatch: (() => void) | null;
@@ -29,6 +32,8 @@ interface Claim {
   readonly owner: string;
   readonly members: Map<number, Member>;
   readonly held: Promise<{ release(): void }>;
+  /** Connections handed to agents so far: the next one goes to the next guest. */
+  turn: number;
 }
 
 export interface ExposuresParts {
@@ -39,6 +44,7 @@ export interface ExposuresParts {
     isReady(vmId: number): boolean;
     subscribe(listener: (vmId: number) => void): () => void;
   };
+  readonly agentOf: (vmId: number) => AgentConnection | null;
   readonly log: Logger;
 }
 
@@ -76,7 +82,6 @@ export class Exposures {
   async set(record: VmRecord, ports: readonly ExposedPort[]): Promise<void> {
     const { ipAddress } = record.leases;
     if (ports.length === 0 && !this.#has(record.id)) return;
-    if (ipAddress === null) throw new VolantError('INTERNAL', 'A port without a guest address');
     this.refuseTaken(record, ports);
     const before = this.#portsOf(record.id);
     try {
@@ -109,19 +114,38 @@ export class Exposures {
   }
 
   #forwardOf({ exposed, members }: Claim): Forward {
-    const { protocol, hostPort, shared } = exposed;
-    const targets = [...members].filter(([vmId]) => !shared || this.#parts.readiness.isReady(vmId));
-    return {
-      protocol,
-      hostPort,
-      targets: targets.map(([, { address, port }]) => ({ address, port })),
-    };
+    const { protocol, hostPort } = exposed;
+    const targets = this.#takersOf({ exposed, members }).flatMap(([, { address, port }]) =>
+      address === null ? [] : [{ address, port }],
+    );
+    return { protocol, hostPort, targets };
+  }
+
+  /** Who gets new connections. */
+  #takersOf({ exposed, members }: Pick<Claim, 'exposed' | 'members'>): [number, Member][] {
+    const { readiness } = this.#parts;
+    return [...members].filter(([vmId]) => !exposed.shared || readiness.isReady(vmId));
+  }
+
+  /** A connection that came to the port itself: for a guest without an address, or for nobody. */
+  #serve(name: string, connection: Duplex): boolean {
+    const claim = this.#claims.get(name);
+    if (claim === undefined) return false;
+    const takers = this.#takersOf(claim).filter(([, { address }]) => address === null);
+    const [vmId, member] = takers[claim.turn++ % Math.max(1, takers.length)] ?? [];
+    if (vmId === undefined || member === undefined) return false;
+    const agent = this.#parts.agentOf(vmId);
+    if (agent === null) return false;
+    tunnel(connection, agent, member.port).catch((error: unknown) => {
+      this.#parts.log.debug({ id: vmId, port: name, err: error }, 'a connection was broken off');
+    });
+    return true;
   }
 
   /** What is new comes first: when it cannot be had, nothing is given up. */
   async #replace(
     record: VmRecord,
-    address: string,
+    address: string | null,
     before: readonly ExposedPort[],
     after: readonly ExposedPort[],
   ): Promise<void> {
@@ -130,13 +154,15 @@ export class Exposures {
     for (const name of before.map(nameOf)) if (!kept.has(name)) this.#leave(record.id, name);
   }
 
-  async #join(record: VmRecord, exposed: ExposedPort, address: string): Promise<void> {
+  async #join(record: VmRecord, exposed: ExposedPort, address: string | null): Promise<void> {
     const name = nameOf(exposed);
     let claim = this.#claims.get(name);
     if (claim === undefined) {
       const { protocol, hostPort } = exposed;
-      const held = this.#parts.host.holdPort(protocol, hostPort);
-      claim = { exposed, owner: ownerOf(record, exposed), members: new Map(), held };
+      const held = this.#parts.host.holdPort(protocol, hostPort, (connection) =>
+        this.#serve(name, connection),
+      );
+      claim = { exposed, owner: ownerOf(record, exposed), members: new Map(), held, turn: 0 };
       this.#claims.set(name, claim);
     }
     const unwatch =

@@ -97,8 +97,9 @@ function checkFeatures(config: VmConfig): void {
     details['cloud_init.datasource'] = 'only NoCloud is available';
   }
   const mode = config.network?.mode ?? manifest.network?.mode;
-  if (mode === 'vsock' && (config.expose?.length ?? 0) > 0) {
-    details['expose'] = 'host ports need a guest with an address, use network mode bridged';
+  for (const [index, { protocol }] of (config.expose ?? []).entries()) {
+    if (mode !== 'vsock' || protocol?.trim().toLowerCase() !== 'udp') continue;
+    details[`expose.${index}.protocol`] = 'udp needs a guest with an address, use mode bridged';
   }
   if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
   if (![config.initramfs, config.rootfs, manifest.initramfs, manifest.rootfs].some(hasUrl)) {

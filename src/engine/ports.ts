@@ -208,10 +208,15 @@ export interface HostPort {
   /** These forwards and no others. Calls at the same time share one change. */
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
   /**
-   * Holds a port of the host, so that no program can take it; what reaches it while it leads nowhere is
-   * refused. PORT_TAKEN with the name of the program that has it.
+   * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
+   * guest are given to `serve`; those that it does not take are refused. PORT_TAKEN with the name of the
+   * program that has it.
    */
-  holdPort(protocol: PortProtocol, port: number): Promise<{ release(): void }>;
+  holdPort(
+    protocol: PortProtocol,
+    port: number,
+    serve: (connection: Duplex) => boolean,
+  ): Promise<{ release(): void }>;
   /** Removes the rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
   /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
@@ -366,6 +371,11 @@ export interface AgentConnection {
    * OVERLOADED when LIMITS.agentStreamsMax are open.
    */
   open(): Duplex;
+  /**
+   * A connection to a TCP port of the guest's loopback address. Rejects when nobody listens there, and
+   * with what open() throws.
+   */
+  connect(port: number, signal: AbortSignal): Promise<Duplex>;
   close(): void;
 }
 

@@ -51,8 +51,39 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
     },
     // Fewer than there can be: clients never keep the daemon itself from asking.
     open: () => channel.open(LIMITS.agentStreamsMax),
+    connect: (port, signal) => connectTo(channel.open(LIMITS.agentStreamsMax), port, signal),
     close: () => channel.close(),
   };
+}
+
+/** A stream becomes the connection to a port of the guest. It is destroyed when that fails. */
+function connectTo(stream: Duplex, port: number, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      signal.removeEventListener('abort', abort);
+      stream.destroy();
+      reject(error);
+    };
+    const abort = () => fail(signal.reason as Error);
+    const outgoing = httpRequest({
+      path: `/agent/connect?port=${port}`,
+      createConnection: () => stream,
+      headers: { Host: 'agent', Connection: 'Upgrade', Upgrade: 'tcp' },
+    });
+    outgoing.on('error', fail);
+    outgoing.on('response', ({ statusCode }) =>
+      fail(new Error(`the agent answered ${statusCode}`)),
+    );
+    outgoing.on('upgrade', (_answer, _socket, first) => {
+      // From here on the stream is the caller's: the signal was for getting it.
+      signal.removeEventListener('abort', abort);
+      if (first.length > 0) stream.unshift(first);
+      resolve(stream);
+    });
+    if (signal.aborted) return abort();
+    signal.addEventListener('abort', abort, { once: true });
+    outgoing.end();
+  });
 }
 
 function workloadIn(body: string): WorkloadHealth {

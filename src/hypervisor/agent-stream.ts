@@ -47,9 +47,7 @@ export class AgentStream extends Duplex {
       this.#endedByAgent = true;
       this.push(null);
     } else if (type === FRAME.reset) {
-      this.#endedByAgent = true;
-      this.#endedByUs = true;
-      this.destroy(new Error('the agent reset the stream'));
+      this.#takeReset();
     }
   }
 
@@ -78,6 +76,16 @@ export class AgentStream extends Duplex {
     }
     this.#owner.forget(this.#number);
     done(error);
+  }
+
+  #takeReset(): void {
+    const saidAll = this.#endedByAgent;
+    this.#endedByAgent = true;
+    this.#endedByUs = true;
+    // After its end the agent only says that it takes no more: what it had said is still to be read.
+    if (!saidAll) this.destroy(new Error('the agent reset the stream'));
+    else if (this.readableEnded) this.destroy();
+    else this.once('end', () => this.destroy());
   }
 
   /** A guest is not trusted to keep to the protocol: without the window its data would fill our memory. */

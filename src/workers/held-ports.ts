@@ -1,23 +1,35 @@
 // workers, main-thread side: ports of the host that are held for guests. A socket of ours is bound to
-// each, so that no other program gets it; packets that lead to a guest never come to this socket.
+// each, so that no other program gets it; packets that lead to a guest never come to this socket, but
+// connections for a guest without an address do.
 
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { PortProtocol } from '../engine/network-ports.ts';
+
+/** Takes a connection, or says that nobody is there for it. */
+export type Serve = (connection: Duplex) => boolean;
 
 export interface HeldPort {
   release(): void;
 }
 
 /** Rejects with the system's error: EADDRINUSE, EACCES, EADDRNOTAVAIL. */
-export function holdPort(protocol: PortProtocol, address: string, port: number): Promise<HeldPort> {
-  return protocol === 'tcp' ? holdTcp(address, port) : holdUdp(address, port);
+export function holdPort(
+  protocol: PortProtocol,
+  address: string,
+  port: number,
+  serve: Serve,
+): Promise<HeldPort> {
+  return protocol === 'tcp' ? holdTcp(address, port, serve) : holdUdp(address, port);
 }
 
-async function holdTcp(host: string, port: number): Promise<HeldPort> {
-  // Whoever comes here asks for a guest that is not there.
-  const server = createServer((connection) => connection.resetAndDestroy());
+async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPort> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (connection) => {
+    // Whoever is not served asks for a guest that is not there.
+    if (!serve(connection)) connection.resetAndDestroy();
+  });
   server.listen({ host, port });
   await once(server, 'listening');
   server.unref();

@@ -21,7 +21,7 @@ import { Batch } from './batch.ts';
 import { Downloads } from './downloads.ts';
 import { ExitWatcher } from './exit-watcher.ts';
 import { GuestFilter } from './guest-filter.ts';
-import { type HeldPort, holdPort } from './held-ports.ts';
+import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
 import type { CpuSample, HostSettings, JobArgument, JobName, JobResult } from './protocol.ts';
 
 type Run = <N extends JobName>(
@@ -174,9 +174,9 @@ class Host implements HostPort {
     return this.#forwards.add({ spec, forwards });
   }
 
-  async holdPort(protocol: PortProtocol, port: number): Promise<HeldPort> {
+  async holdPort(protocol: PortProtocol, port: number, serve: Serve): Promise<HeldPort> {
     try {
-      return await holdPort(protocol, this.#exposeAddress, port);
+      return await holdPort(protocol, this.#exposeAddress, port, serve);
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code;
       const asked = `${protocol} port ${port} of ${this.#exposeAddress}`;

@@ -3,28 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { IMAGES, PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 
 /** An emulated processor needs most of a minute for systemd and cloud-init. */
 const BOOT_TIMEOUT_MS = 240_000;
-
-/** Made once for each version of its recipe: it takes a minute. */
-function debianDisk(): string {
-  const recipe = join(PROJECT_ROOT, 'images/debian/build');
-  const version = createHash('sha256').update(readFileSync(recipe)).digest('hex').slice(0, 8);
-  const path = join(IMAGES, `debian-${version}.img`);
-  if (!existsSync(path)) {
-    mkdirSync(IMAGES, { recursive: true });
-    execFileSync(recipe, [path], { stdio: 'inherit' });
-  }
-  return path;
-}
 
 /** What the guest says of itself: files below /srv, served by a unit that cloud-init makes. */
 const USER_DATA = `#cloud-config
@@ -58,7 +44,7 @@ async function startDebian(t: TestContext): Promise<Daemon> {
     version: '12',
     runtime: 'debian',
     resources: { cpu_cores: 2, memory_mb: 512 },
-    rootfs: { url: debianDisk() },
+    rootfs: { url: join(IMAGES, 'debian.img') },
     workload: {
       type: 'http',
       base_url: 'http://127.0.0.1:8000',
@@ -83,8 +69,7 @@ async function eventually(address: string, path: string): Promise<string> {
 }
 
 test('Debian boots to its own init, and its cloud-init does what the seed says, once', async (t) => {
-  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'mmdebstrap', 'mtools'))
-    return;
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'debian', 'mtools')) return;
   const daemon = await startDebian(t);
   const vm = await daemon.createVm('deb', {
     plugin: 'debian',
@@ -119,7 +104,7 @@ test('Debian boots to its own init, and its cloud-init does what the seed says, 
 });
 
 test('our agent is process 1 on the same disk, and runs a program of it', async (t) => {
-  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'mmdebstrap')) return;
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'debian')) return;
   const daemon = await startDebian(t);
   const vm = await daemon.createVm('agent', { plugin: 'debian' });
   assert.match(await eventually(vm.ip_address, '/v1/debian_version'), /^12\./);

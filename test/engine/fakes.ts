@@ -322,6 +322,7 @@ export class FakeHypervisor implements HypervisorPort {
       health: async () => ({ state: 'running', healthy: this.healthy }),
       powerOff: async () => undefined,
       open: () => this.openAgent(),
+      connect: async () => this.openAgent(),
       close: () => undefined,
     };
   }

@@ -15,7 +15,7 @@ type Capability =
   | 'cgroup2'
   | 'lab'
   | 'mtools'
-  | 'mmdebstrap';
+  | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../../', import.meta.url));
@@ -36,9 +36,9 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
     present: () => isExecutable('/usr/bin/mcopy') && isExecutable('/usr/sbin/fsck.vfat'),
     remedy: 'install mtools and dosfstools',
   },
-  mmdebstrap: {
-    present: () => isExecutable('/usr/bin/mmdebstrap'),
-    remedy: 'install mmdebstrap',
+  debian: {
+    present: () => existsSync(`${IMAGES}/debian.img`),
+    remedy: 'run the tests by npm test, as root and with mmdebstrap installed',
   },
   kernel: { present: () => existsSync(`${IMAGES}/vmlinux`), remedy: 'npm run setup' },
   lab: {

@@ -1,0 +1,30 @@
+// engine: a connection of a client, handed through an agent to a port of its guest. Bytes both ways; each
+// side ends by itself, and what breaks one breaks the other.
+
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { LIMITS } from '../config.ts';
+import type { AgentConnection } from './ports.ts';
+
+/**
+ * Resolves when both sides have ended. Rejects when one was broken off, when nobody listens on the port or
+ * when the agent has too many connections: then both are closed.
+ */
+export async function tunnel(
+  connection: Duplex,
+  agent: AgentConnection,
+  port: number,
+): Promise<void> {
+  // Until the guest has answered nobody else looks after the connection.
+  const broken = new AbortController();
+  const giveUp = () => broken.abort();
+  connection.once('error', giveUp).once('close', giveUp);
+  const inTime = AbortSignal.timeout(LIMITS.tunnelConnectTimeoutMs);
+  try {
+    const guest = await agent.connect(port, AbortSignal.any([broken.signal, inTime]));
+    await Promise.all([pipeline(connection, guest), pipeline(guest, connection)]);
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
+}
