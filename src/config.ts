@@ -6,6 +6,13 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from './lib/ipv4.ts';
+import {
+  type Environment,
+  expandHome,
+  type HostAndPort,
+  type ListenAddress,
+  settingsReader,
+} from './lib/settings.ts';
 
 /** Every bound of the program. A test asserts the relations between them. */
 export const LIMITS = {
@@ -194,10 +201,12 @@ export interface Config {
   readonly mediaDirectories: readonly string[];
   readonly listen: ListenAddress;
   /** The endpoint that guests are told, host:port. */
-  readonly advertise: { readonly host: string; readonly port: number };
+  readonly advertise: HostAndPort;
   readonly bridge: string;
   readonly subnet: Ipv4Network;
   readonly hostIp: string;
+  /** Who answers guests that ask for a lease: a server that is there already, or dnsmasq run by us. */
+  readonly dhcpServer: 'outside' | 'dnsmasq';
   /** Name servers for guests; empty means: those of the host. */
   readonly nameServers: readonly string[];
   /** Hosts that images may be downloaded from; empty is any. */
@@ -230,10 +239,6 @@ export interface Config {
   readonly hostTag: string;
 }
 
-export type ListenAddress =
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'unix'; readonly path: string };
-
 /** The settings are wrong; `problems` names each variable and what to do. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -248,12 +253,10 @@ export class ConfigError extends Error {
 const DEVICE_PATTERN =
   /^([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|[0-9a-f]{4}:([0-9a-f]{4}|\*))$/i;
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** Reads the settings. Throws ConfigError with every problem at once. */
 export function loadConfig(environment: Environment): Config {
   const problems: string[] = [];
-  const read = reader(environment, problems);
+  const read = settingsReader(environment, problems);
   const home = read.path('VOLANT_HOME', join(homedir(), '.volant'));
   const listen = read.listen('VOLANT_API_LISTEN', '127.0.0.1:7777');
   const network = readNetwork(read, problems);
@@ -282,9 +285,10 @@ export function loadConfig(environment: Environment): Config {
     cacheBytesMax: read.number('VOLANT_MEDIA_CACHE_MB', 20 * 1024) * 1024 ** 2,
     diskDirectory: read.path('VOLANT_DISK_DIR', join(home, 'disks')),
     exposeAddress: read.address('VOLANT_EXPOSE_ADDRESS', '0.0.0.0'),
+    dhcpServer: read.choice('VOLANT_DHCP_SERVER', ['outside', 'dnsmasq'], 'outside'),
     antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
-    hypervisor: read.hypervisor('VOLANT_HYPERVISOR'),
+    hypervisor: readHypervisor(read, problems),
     accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
@@ -317,7 +321,7 @@ export function loadConfig(environment: Environment): Config {
 }
 
 function readNetwork(
-  read: ReturnType<typeof reader>,
+  read: ReturnType<typeof settingsReader>,
   problems: string[],
 ): Pick<Config, 'bridge' | 'subnet' | 'hostIp'> {
   const bridge = read.text('VOLANT_BRIDGE', 'vbr0');
@@ -336,65 +340,14 @@ function readNetwork(
   return { bridge, subnet: subnet ?? { base: 0, prefixLength: 24 }, hostIp };
 }
 
-function reader(environment: Environment, problems: string[]) {
-  const text = (name: string, fallback: string): string => environment[name]?.trim() || fallback;
-  return {
-    text,
-    path: (name: string, fallback: string): string => resolve(expandHome(text(name, fallback))),
-    list: (name: string, separator: string): string[] =>
-      text(name, '')
-        .split(separator)
-        .map((item) => item.trim())
-        .filter((item) => item !== ''),
-    choice: <const T extends string>(name: string, choices: readonly T[], fallback: T): T => {
-      const value = text(name, fallback);
-      const chosen = choices.find((choice) => choice === value);
-      if (chosen === undefined) problems.push(`${name}: use one of ${choices.join(', ')}`);
-      return chosen ?? fallback;
-    },
-    number: (name: string, fallback: number): number => {
-      const value = text(name, String(fallback));
-      if (!/^\d{1,12}$/.test(value)) problems.push(`${name}: use a number of 0 or more`);
-      return Number(value);
-    },
-    address: (name: string, fallback: string): string => {
-      const value = text(name, fallback);
-      if (parseIpv4(value) === null) problems.push(`${name}: ${value} is not an IPv4 address`);
-      return value;
-    },
-    hypervisor: (name: string): HypervisorChoice => {
-      const value = text(name, 'auto');
-      if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
-      if (isAbsolute(value)) return { path: value };
-      problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
-      return 'auto';
-    },
-    listen: (name: string, fallback: string): ListenAddress => {
-      const value = text(name, fallback);
-      if (value.startsWith('unix:')) return { kind: 'unix', path: resolve(value.slice(5)) };
-      const parsed = splitHostPort(value);
-      if (parsed !== null) return { kind: 'tcp', ...parsed };
-      problems.push(`${name}: use host:port or unix:/path, not ${value}`);
-      return { kind: 'tcp', host: '127.0.0.1', port: 7777 };
-    },
-    advertise: (name: string, listen: ListenAddress, hostIp: string): Config['advertise'] => {
-      const parsed = splitHostPort(text(name, ''));
-      if (parsed !== null) return parsed;
-      if (environment[name]) problems.push(`${name}: use host:port`);
-      if (listen.kind === 'unix') return { host: hostIp, port: 7777 };
-      const local = /^(localhost|127\.|0\.0\.0\.0|::)/.test(listen.host);
-      return { host: local ? hostIp : listen.host, port: listen.port };
-    },
-  };
-}
-
-function splitHostPort(value: string): { host: string; port: number } | null {
-  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(value);
-  const port = Number(match?.[2]);
-  if (match?.[1] === undefined || !(port <= 65535)) return null;
-  return { host: match[1].replace(/^\[|\]$/g, ''), port };
-}
-
-function expandHome(path: string): string {
-  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+function readHypervisor(
+  read: ReturnType<typeof settingsReader>,
+  problems: string[],
+): HypervisorChoice {
+  const name = 'VOLANT_HYPERVISOR';
+  const value = read.text(name, 'auto');
+  if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
+  if (isAbsolute(value)) return { path: value };
+  problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
+  return 'auto';
 }

@@ -151,12 +151,28 @@ void channel_open(void);
 
 // ---- network.c
 
-// Address, route and host name.
+#define NAME_SERVERS_MAX 3
+
+// Dotted quads, each empty when there is none.
+struct network {
+  char address[16], mask[16], gateway[16], name_servers[NAME_SERVERS_MAX][16];
+};
+
+// Host name, and address and route as the command line says; a lease is waited for, within a bound.
 void network_setup(void);
+// Gives these to a device, or takes them away when `network` is NULL.
+void network_apply(const char *device, const struct network *network);
 // /etc/hosts and /etc/resolv.conf.
 void network_write_files(void);
 // Dotted quad of the address, empty without one.
 const char *network_address(void);
+
+// ---- dhcp.c
+
+// Asks for a lease for a device that is up, and waits for it within a bound; then keeps it, or keeps asking.
+void dhcp_start(const char *device, const char *hostname);
+// Gives the lease back. Without one nothing happens.
+void dhcp_release(void);
 
 // ---- filesystem.c
 

@@ -22,6 +22,7 @@ static struct source buttons[BUTTONS_MAX];
 
 static void end_now(void *context) {
   (void)context;
+  dhcp_release();
   sync();
   filesystem_release();
   console_flush();

@@ -29,6 +29,7 @@ const TEST_TOOLS = [
   { package: 'mmdebstrap', commands: ['mmdebstrap'] },
   { package: 'mtools', commands: ['mcopy'] },
   { package: 'dosfstools', commands: ['fsck.vfat'] },
+  { package: 'dnsmasq-base', commands: ['dnsmasq'] },
 ];
 
 /** Kernel packages made for guests, best first; each distribution has one of them. */

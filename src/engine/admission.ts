@@ -158,12 +158,13 @@ export class Admission {
 
   /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID. */
   leasesFor(id: number, config: VmConfig, nowMs: number): VmLeases {
-    const { hostTag } = this.#parts.config;
-    const bridged = networkModeOf(config) === 'bridged';
+    const { hostTag, dhcpServer } = this.#parts.config;
+    const mode = networkModeOf(config);
+    const isOurs = mode === 'bridged' || (mode === 'dhcp' && dhcpServer === 'dnsmasq');
     return {
-      ipAddress: bridged ? this.#addressFor(id, config, nowMs) : null,
+      ipAddress: isOurs ? this.#addressFor(id, config, nowMs) : null,
       macAddress: macAddressOf(hostTag, id),
-      tapName: bridged ? tapNameOf(hostTag, id) : null,
+      tapName: mode === 'vsock' ? null : tapNameOf(hostTag, id),
       vsockCid: vsockCidOf(id),
     };
   }

@@ -3,7 +3,7 @@
 
 import type { CloudInitDocInput } from '../schema/manifest.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
-import type { GuestNetwork } from './kernel-arguments.ts';
+import type { GuestNetwork, StaticNetwork } from './kernel-arguments.ts';
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 
@@ -129,16 +129,17 @@ function plainOrQuoted(name: string): string {
  * address, for its name depends on the guest; the default route is written with its prefix, for older
  * renderers do not know `default`.
  */
-export function networkConfigArgument(
-  { ipAddress, prefixLength, hostIp, nameServers }: GuestNetwork,
-  macAddress: string,
-): string {
-  const eth0 = {
-    match: { macaddress: macAddress },
+export function networkConfigArgument(network: GuestNetwork, macAddress: string): string {
+  const address = network === 'dhcp' ? { dhcp4: true } : staticAddress(network);
+  const eth0 = { match: { macaddress: macAddress }, ...address };
+  const config = JSON.stringify({ version: 2, ethernets: { eth0 } });
+  return `network-config=${Buffer.from(config).toString('base64')}`;
+}
+
+function staticAddress({ ipAddress, prefixLength, hostIp, nameServers }: StaticNetwork) {
+  return {
     addresses: [`${ipAddress}/${prefixLength}`],
     routes: [{ to: '0.0.0.0/0', via: hostIp }],
     ...(nameServers.length === 0 ? {} : { nameservers: { addresses: nameServers } }),
   };
-  const config = JSON.stringify({ version: 2, ethernets: { eth0 } });
-  return `network-config=${Buffer.from(config).toString('base64')}`;
 }

@@ -14,6 +14,9 @@ import type { State } from './state.ts';
 /** The host's name servers are read again after so long. */
 const NAME_SERVERS_TTL_MS = 30_000;
 
+/** Above every shard that a subnet can have. */
+const SHARD_WITHOUT_ADDRESSES = 100_000;
+
 export class HostFacts {
   readonly #config: Config;
   readonly #host: HostPort;
@@ -72,10 +75,17 @@ export class HostFacts {
     };
   }
 
-  /** An address is one guest's, so as many addresses as a bridge has room for make a shard. */
-  placeOf({ ipAddress }: GuestIdentity): { readonly spec: NetworkSpec; readonly shard: number } {
-    const offset = (parseIpv4(ipAddress) ?? 0) - this.#config.subnet.base;
-    return { spec: this.networkSpec, shard: Math.floor(offset / LIMITS.bridgeTapsMax) };
+  /**
+   * An address is one guest's, and so is an id: as many of either as a bridge has room for make a shard.
+   * Guests whose address is not known here have shards of their own.
+   */
+  placeOf(vmId: number, { ipAddress }: GuestIdentity) {
+    const address = ipAddress === null ? null : parseIpv4(ipAddress);
+    const shard =
+      address === null
+        ? SHARD_WITHOUT_ADDRESSES + Math.floor(vmId / LIMITS.bridgeTapsMax)
+        : Math.floor((address - this.#config.subnet.base) / LIMITS.bridgeTapsMax);
+    return { spec: this.networkSpec, shard };
   }
 
   /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */
@@ -95,9 +105,10 @@ export class HostFacts {
     await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
   }
 
-  /** Every VM that has an address: whether it runs does not matter to a rule about its tap. */
+  /** Those that may send. */
   #guests(): readonly GuestIdentity[] {
-    return this.#state.vms.records().flatMap(({ leases }) => guestOf(leases) ?? []);
+    const running = this.#state.vms.records().filter(({ process }) => process !== null);
+    return running.flatMap((record) => guestOf(record) ?? []);
   }
 
   async #probe(): Promise<HypervisorFacts> {

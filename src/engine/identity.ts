@@ -2,7 +2,7 @@
 // from one cannot collide with another VM's, dead or alive. Pure.
 
 import type { GuestIdentity } from './network-ports.ts';
-import type { VmLeases } from './records.ts';
+import type { VmRecord } from './records.ts';
 
 /** Linux allows 15 characters for a link name: "vt", the tag, "-" and an id in base 36. */
 export function tapNameOf(hostTag: string, vmId: number): string {
@@ -30,6 +30,10 @@ export function vsockCidOf(vmId: number): number {
 }
 
 /** Whose frames the VM's tap carries; null without a network card. */
-export function guestOf({ tapName, macAddress, ipAddress }: VmLeases): GuestIdentity | null {
-  return tapName === null || ipAddress === null ? null : { tapName, macAddress, ipAddress };
+export function guestOf({
+  leases: { tapName, macAddress, ipAddress },
+  networkMode,
+}: Pick<VmRecord, 'leases' | 'networkMode'>): GuestIdentity | null {
+  if (tapName === null) return null;
+  return { tapName, macAddress, ipAddress, asksForLease: networkMode === 'dhcp' };
 }

@@ -6,7 +6,10 @@ import { formatIpv4, maskOf } from '../lib/ipv4.ts';
 import type { Manifest } from '../schema/manifest.ts';
 import type { HypervisorFacts } from './ports.ts';
 
-export interface GuestNetwork {
+/** What the guest is told about its network: to ask, or all that there is to know. */
+export type GuestNetwork = 'dhcp' | StaticNetwork;
+
+export interface StaticNetwork {
   readonly ipAddress: string;
   readonly hostIp: string;
   readonly prefixLength: number;
@@ -51,24 +54,20 @@ export function visibleArguments(
   network: GuestNetwork | null,
   ofThisVm: readonly string[],
 ): string {
-  const address =
-    network === null
-      ? []
-      : [
-          // client:server:gateway:netmask:hostname:device:autoconf:dns0:dns1, the kernel's own format
-          // (Documentation/admin-guide/nfs/nfsroot.rst).
-          `ip=${[
-            network.ipAddress,
-            '',
-            network.hostIp,
-            formatIpv4(maskOf(network.prefixLength)),
-            hostName,
-            'eth0',
-            'off',
-            ...network.nameServers.slice(0, 2),
-          ].join(':')}`,
-        ];
+  const address = network === null ? [] : [addressArgument(hostName, network)];
   return [...BASE_ARGUMENTS, ...clockArguments(facts), ...address, ...ofThisVm].join(' ');
+}
+
+/**
+ * client:server:gateway:netmask:hostname:device:autoconf:dns0:dns1, the kernel's own format
+ * (Documentation/admin-guide/nfs/nfsroot.rst).
+ */
+function addressArgument(hostName: string, network: GuestNetwork): string {
+  if (network === 'dhcp') return `ip=::::${hostName}:eth0:dhcp`;
+  const { ipAddress, hostIp, prefixLength, nameServers } = network;
+  const mask = formatIpv4(maskOf(prefixLength));
+  const fields = [ipAddress, '', hostIp, mask, hostName, 'eth0', 'off'];
+  return `ip=${[...fields, ...nameServers.slice(0, 2)].join(':')}`;
 }
 
 export interface AgentArguments {

@@ -3,7 +3,7 @@
 // its config's, then the manifest's, then the default.
 
 import { VolantError } from '../lib/errors.ts';
-import type { Manifest } from '../schema/manifest.ts';
+import { type Manifest, NETWORK_MODES } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 import { networkConfigArgument } from './cloud-init.ts';
@@ -101,7 +101,6 @@ function checkFeatures(config: VmConfig): void {
     if (mode !== 'vsock' || protocol?.trim().toLowerCase() !== 'udp') continue;
     details[`expose.${index}.protocol`] = 'udp needs a guest with an address, use mode bridged';
   }
-  if (mode === 'dhcp') details['network.mode'] = 'dhcp is not available, use bridged or vsock';
   if (![config.initramfs, config.rootfs, manifest.initramfs, manifest.rootfs].some(hasUrl)) {
     details['initramfs.url'] = 'is required where there is no rootfs';
   }
@@ -111,7 +110,8 @@ function checkFeatures(config: VmConfig): void {
 }
 
 export function networkModeOf(config: VmConfig): NetworkMode {
-  return (config.network?.mode ?? config.manifest.network?.mode) === 'vsock' ? 'vsock' : 'bridged';
+  const given = config.network?.mode ?? config.manifest.network?.mode;
+  return NETWORK_MODES.find((mode) => mode === given) ?? 'bridged';
 }
 
 /** The address that the VM asks for; null when any will do. */
@@ -154,15 +154,7 @@ export interface ResolvedLaunch {
 /** Everything that a driver must know for one launch. CMDLINE_TOO_LONG, nothing else. */
 export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
   const { config, leases } = input;
-  const network: GuestNetwork | null =
-    leases.ipAddress === null
-      ? null
-      : {
-          ipAddress: leases.ipAddress,
-          hostIp: input.hostIp,
-          prefixLength: input.prefixLength,
-          nameServers: input.nameServers,
-        };
+  const network = guestNetworkOf(input);
   const pciDevices = pciDevicesOf(config);
   const media = mediaPlanOf(config);
   const visible = visibleArguments(input.facts, input.name, network, [
@@ -196,6 +188,15 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       start: { kind: 'cold' },
     },
   };
+}
+
+function guestNetworkOf(input: LaunchInput): GuestNetwork | null {
+  const { ipAddress } = input.leases;
+  const mode = networkModeOf(input.config);
+  if (mode === 'dhcp') return mode;
+  if (mode === 'vsock' || ipAddress === null) return null;
+  const { hostIp, prefixLength, nameServers } = input;
+  return { ipAddress, hostIp, prefixLength, nameServers };
 }
 
 /** For a guest whose seed leaves the network to us. */

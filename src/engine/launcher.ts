@@ -314,12 +314,12 @@ export class Launcher {
     const spec = { ...resolved.spec, ...media };
     const { executable, argv } = this.#hypervisor.command(spec, preparation.facts);
     const workingDirectory = this.runDirectory(record.id);
-    const guest = guestOf(record.leases);
+    const guest = guestOf(record);
     return this.#host.launch({
       executable,
       argv,
       workingDirectory,
-      tap: guest && { guest, ...this.#hostFacts.placeOf(guest) },
+      tap: guest && { guest, ...this.#hostFacts.placeOf(record.id, guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroupName: cgroupNameOf(record.id),
     });

@@ -14,7 +14,10 @@ export interface NetworkSpec {
 export interface GuestIdentity {
   readonly tapName: string;
   readonly macAddress: string;
-  readonly ipAddress: string;
+  /** null when somebody else's DHCP server gives it one. */
+  readonly ipAddress: string | null;
+  /** The guest asks for its address. */
+  readonly asksForLease: boolean;
 }
 
 export type PortProtocol = 'tcp' | 'udp';

@@ -1,7 +1,7 @@
 // engine: what is remembered about each thing. These are the shapes in the store; the shapes of the
 // API are in schema/. Only types and nothing that can run: store, workers and hypervisor import them.
 
-import type { Manifest } from '../schema/manifest.ts';
+import type { Manifest, NETWORK_MODES } from '../schema/manifest.ts';
 import type { VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 
@@ -16,7 +16,7 @@ export interface ProcessIdentity {
 
 export type DriverName = 'qemu' | 'simulator';
 export type Accelerator = 'kvm' | 'tcg' | 'none';
-export type NetworkMode = 'bridged' | 'vsock';
+export type NetworkMode = (typeof NETWORK_MODES)[number];
 
 /** All that is leased for one VM. Derived names (tap, CID, MAC) come from the id, which is never reused. */
 export interface VmLeases {

@@ -6,6 +6,7 @@ import * as shards from './jobs/bridge-shards.ts';
 import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
 import * as checksum from './jobs/checksum.ts';
+import * as dhcp from './jobs/dhcp-server.ts';
 import * as disks from './jobs/disks.ts';
 import * as download from './jobs/download.ts';
 import { faultOf } from './jobs/fault.ts';
@@ -32,6 +33,7 @@ const jobs: {
   removeNetwork: network.removeNetwork,
   makeGuestFilter: guestFilter.makeGuestFilter,
   changeGuestFilter: guestFilter.changeGuestFilter,
+  serveLeases: dhcp.serveLeases,
   setForwards: forwards.setForwards,
   findPortOwner: portOwner.findPortOwner,
   removeTaps: network.removeTaps,

@@ -2,7 +2,6 @@
 // must be known across jobs: which runs are shared, which descriptors came back, what is cached.
 
 import { fileURLToPath } from 'node:url';
-import type { TransferListItem } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
 import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
@@ -17,18 +16,11 @@ import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
-import { Batch } from './batch.ts';
 import { Downloads } from './downloads.ts';
 import { ExitWatcher } from './exit-watcher.ts';
-import { GuestFilter } from './guest-filter.ts';
+import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
-import type { CpuSample, HostSettings, JobArgument, JobName, JobResult } from './protocol.ts';
-
-type Run = <N extends JobName>(
-  name: N,
-  argument: JobArgument<N>,
-  transferList?: readonly TransferListItem[],
-) => Promise<JobResult<N>>;
+import type { CpuSample, HostSettings, JobResult, Run } from './protocol.ts';
 
 /** The threads, as the host uses them. */
 interface Threads {
@@ -97,15 +89,9 @@ class Host implements HostPort {
   readonly #threads: Threads;
   readonly #downloads: Downloads;
   readonly #exits = new ExitWatcher();
-  readonly #tapRemovals: Batch<string>;
-  readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
-  readonly #filter: GuestFilter;
+  readonly #network: GuestNetwork;
   readonly #exposeAddress: string;
   readonly #looks = new Map<string, Promise<MediaFacts>>();
-  #network: Promise<HostChanges> | undefined;
-  /** By number; made when the first guest of one comes. */
-  readonly #shards = new Map<number, Promise<null>>();
-  #networkSpec: NetworkSpec | undefined;
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
 
@@ -113,7 +99,7 @@ class Host implements HostPort {
     const { run } = threads;
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, hypervisor, accelerator, sysfsRoot } = config;
-    const { antiSpoofing, guestIsolation, mediaHosts } = config;
+    const { antiSpoofing, guestIsolation, mediaHosts, nameServers } = config;
     const { cacheDirectory, cacheBytesMax, diskDirectory } = config;
     this.#settings = {
       hostTag,
@@ -130,48 +116,26 @@ class Host implements HostPort {
       diskDirectory,
       antiSpoofing,
       guestIsolation,
+      nameServers,
     };
     this.#exposeAddress = config.exposeAddress;
     this.#log = log;
     this.#run = run;
     this.#threads = threads;
     this.#downloads = new Downloads(this.#settings, threads.runSlowly, log);
-    const settings = this.#settings;
-    this.#tapRemovals = new Batch((tapNames) => run('removeTaps', { tapNames }));
-    // Each call brings the whole table: the last of a round is what shall stand there.
-    this.#forwards = new Batch(async (tables) => {
-      const last = tables.at(-1);
-      if (last !== undefined) await run('setForwards', { settings, ...last });
-    });
-    this.#filter = new GuestFilter((admitted, left) =>
-      run('changeGuestFilter', { settings, admitted, left }),
-    );
+    this.#network = new GuestNetwork(this.#settings, run, this.#exits, log);
   }
 
   ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
-    this.#networkSpec = spec;
-    this.#network ??= this.#makeNetwork(spec, guests).catch((error: unknown) => {
-      this.#network = undefined;
-      throw error;
-    });
-    return this.#network;
+    return this.#network.ensure(spec, guests);
   }
 
-  async #makeNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
-    const settings = this.#settings;
-    this.#filter.know(guests);
-    const changes = await this.#run('ensureNetwork', { settings, spec });
-    await this.#run('makeGuestFilter', { settings, guests: this.#filter.guests });
-    return changes;
-  }
-
-  async removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
-    this.#forgetNetwork();
-    await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
+  removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
+    return this.#network.remove(spec, changes);
   }
 
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void> {
-    return this.#forwards.add({ spec, forwards });
+    return this.#network.setForwards(spec, forwards);
   }
 
   async holdPort(protocol: PortProtocol, port: number, serve: Serve): Promise<HeldPort> {
@@ -190,9 +154,8 @@ class Host implements HostPort {
     }
   }
 
-  async removeTap(tapName: string): Promise<void> {
-    await this.#tapRemovals.add(tapName);
-    await this.#filter.leave(tapName);
+  removeTap(tapName: string): Promise<void> {
+    return this.#network.removeTap(tapName);
   }
 
   async removeRunDirectory(vmId: number): Promise<void> {
@@ -208,39 +171,9 @@ class Host implements HostPort {
     return this.#exits.watch(launched.identity, launched.pidfd);
   }
 
-  async #launch(request: LaunchRequest) {
-    const argument = { settings: this.#settings, request };
-    try {
-      await this.#admit(request);
-      return await this.#run('launch', argument);
-    } catch (error) {
-      // Somebody may have removed the bridge: once more with a new one, then it is told.
-      if (this.#networkSpec === undefined || !isHostFailure(error)) throw error;
-      this.#forgetNetwork();
-      await this.ensureNetwork(this.#networkSpec, []);
-      await this.#admit(request);
-      return this.#run('launch', argument);
-    }
-  }
-
-  async #admit({ tap }: LaunchRequest): Promise<void> {
-    if (tap === null) return;
-    if (tap.shard > 0) await this.#ensureShard(tap.spec, tap.shard);
-    if (this.#settings.antiSpoofing) await this.#filter.admit(tap.guest);
-  }
-
-  #ensureShard(spec: NetworkSpec, shard: number): Promise<null> {
-    const known = this.#shards.get(shard);
-    if (known !== undefined) return known;
-    const making = this.#run('ensureShard', { settings: this.#settings, spec, shard });
-    this.#shards.set(shard, making);
-    making.catch(() => this.#shards.delete(shard));
-    return making;
-  }
-
-  #forgetNetwork(): void {
-    this.#network = undefined;
-    this.#shards.clear();
+  #launch(request: LaunchRequest) {
+    const launch = () => this.#run('launch', { settings: this.#settings, request });
+    return request.tap === null ? launch() : this.#network.withTap(request.tap, launch);
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {
@@ -354,8 +287,4 @@ class Host implements HostPort {
     await this.#threads.close();
     this.#exits.close();
   }
-}
-
-function isHostFailure(error: unknown): boolean {
-  return error instanceof VolantError && error.code === 'HOST_OPERATION_FAILED';
 }

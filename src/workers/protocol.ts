@@ -1,7 +1,7 @@
 // workers: what crosses the thread boundary. Each job has a name, one argument and a result, all plain
 // data; pool.ts and entry.ts both import this, so that neither can drift.
 
-import type { MessagePort } from 'node:worker_threads';
+import type { MessagePort, TransferListItem } from 'node:worker_threads';
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
 import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
 import type {
@@ -31,6 +31,8 @@ export interface HostSettings {
   readonly diskDirectory: string;
   readonly antiSpoofing: boolean;
   readonly guestIsolation: boolean;
+  /** Empty means those of the host. */
+  readonly nameServers: readonly string[];
 }
 
 /** A pidfd comes with it: whoever gets this owns the descriptor. */
@@ -59,6 +61,16 @@ export interface Jobs {
       left: readonly GuestIdentity[];
     },
     null,
+  ];
+  serveLeases: [
+    {
+      settings: HostSettings;
+      spec: NetworkSpec;
+      guests: readonly GuestIdentity[];
+      /** The process whose end the caller would learn of. */
+      watchedPid: number | null;
+    },
+    { pidfd: number; identity: ProcessIdentity } | null,
   ];
   setForwards: [{ settings: HostSettings; spec: NetworkSpec; forwards: readonly Forward[] }, null];
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
@@ -107,3 +119,10 @@ export interface Jobs {
 export type JobName = keyof Jobs;
 export type JobArgument<N extends JobName> = Jobs[N][0];
 export type JobResult<N extends JobName> = Jobs[N][1];
+
+/** Runs a job on some thread. What it throws, or says that it failed for, is thrown. */
+export type Run = <N extends JobName>(
+  name: N,
+  argument: JobArgument<N>,
+  transferList?: readonly TransferListItem[],
+) => Promise<JobResult<N>>;

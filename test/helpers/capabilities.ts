@@ -15,6 +15,7 @@ type Capability =
   | 'cgroup2'
   | 'lab'
   | 'mtools'
+  | 'dnsmasq'
   | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
@@ -35,6 +36,10 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   mtools: {
     present: () => isExecutable('/usr/bin/mcopy') && isExecutable('/usr/sbin/fsck.vfat'),
     remedy: 'install mtools and dosfstools',
+  },
+  dnsmasq: {
+    present: () => isExecutable('/usr/sbin/dnsmasq'),
+    remedy: 'install dnsmasq-base',
   },
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),

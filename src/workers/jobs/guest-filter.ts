@@ -6,6 +6,10 @@ import type { JobArgument } from '../protocol.ts';
 import { uplinkPattern } from './bridge-shards.ts';
 import { nft, tableOf } from './nft.ts';
 
+const NONE = '0.0.0.0';
+/** A guest is nobody's DHCP server. */
+const DHCP_SERVER_PORT = 67;
+
 /** Rules for these guests and no others. */
 export function makeGuestFilter({ settings, guests }: JobArgument<'makeGuestFilter'>): null {
   const table = tableOf(settings.hostTag);
@@ -34,11 +38,23 @@ export function changeGuestFilter({
 }
 
 function elementLines(verb: 'add' | 'delete', table: string, guest: GuestIdentity): string[] {
-  return [`${verb} element bridge ${table} guests { ${elementOf(guest)} }`];
+  const of = (set: string, elements: readonly string[]) =>
+    elements.map((element) => `${verb} element bridge ${table} ${set} { ${element} }`);
+  return [...of('guests', addressesOf(guest)), ...of('any_address', anyAddressOf(guest))];
 }
 
-function elementOf({ tapName, macAddress, ipAddress }: GuestIdentity): string {
-  return `"${tapName}" . ${macAddress} . ${ipAddress}`;
+/** Who asks for a lease has no address yet, and looks whether the one that it is offered is free. */
+function addressesOf({ tapName, macAddress, ipAddress, asksForLease }: GuestIdentity): string[] {
+  const addresses = [...(ipAddress === null ? [] : [ipAddress]), ...(asksForLease ? [NONE] : [])];
+  return addresses.map((address) => `"${tapName}" . ${macAddress} . ${address}`);
+}
+
+function anyAddressOf({ tapName, macAddress, ipAddress }: GuestIdentity): string[] {
+  return ipAddress === null ? [`"${tapName}" . ${macAddress}`] : [];
+}
+
+function elementsOf(elements: readonly string[]): string {
+  return elements.length === 0 ? '' : `elements = { ${elements.join(', ')} };`;
 }
 
 /**
@@ -51,17 +67,22 @@ function tableText(
   guests: readonly GuestIdentity[],
 ): string {
   const links = `"vt${hostTag}-*"`;
-  const elements = guests.map(elementOf).join(', ');
   const filters = `
   set guests {
     type ifname . ether_addr . ipv4_addr;
-    ${elements === '' ? '' : `elements = { ${elements} };`}
+    ${elementsOf(guests.flatMap(addressesOf))}
+  }
+  set any_address {
+    type ifname . ether_addr;
+    ${elementsOf(guests.flatMap(anyAddressOf))}
   }
   chain prerouting {
     type filter hook prerouting priority filter; policy accept;
     iifname != ${links} accept
+    udp sport ${DHCP_SERVER_PORT} drop
     ether type arp iifname . arp saddr ether . arp saddr ip @guests accept
     ether type ip iifname . ether saddr . ip saddr @guests accept
+    ether type { arp, ip } iifname . ether saddr @any_address accept
     drop
   }`;
   const uplinks = `"${uplinkPattern(hostTag)}"`;

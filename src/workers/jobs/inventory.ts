@@ -9,7 +9,7 @@ import type { JobArgument } from '../protocol.ts';
 import { listCgroups } from './cgroup.ts';
 import { listDiskDirectories } from './disks.ts';
 import { errnoOf } from './fault.ts';
-import { bootId, startTimeOf } from './launch.ts';
+import { bootId, startTimeOf } from './process-facts.ts';
 
 export function takeInventory({ settings }: JobArgument<'takeInventory'>): HostInventory {
   const { hostTag, runtimeDirectory } = settings;

@@ -1,11 +1,11 @@
 // workers, job: launching a hypervisor, and finding again one that an earlier daemon launched.
 
-import { readFileSync } from 'node:fs';
 import { native } from '../native.ts';
 import type { JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
+import { bootId, startTimeOf } from './process-facts.ts';
 import { makeRunDirectory } from './run-directory.ts';
 
 export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
@@ -59,23 +59,4 @@ export function openProcess({ identity }: JobArgument<'openProcess'>): { pidfd: 
   if (same) return { pidfd };
   native.closeFd(pidfd);
   return { pidfd: null };
-}
-
-export function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
-
-/** Field 22 of /proc/<pid>/stat (proc(5)); null when there is no such process or it is a zombie. */
-export function startTimeOf(pid: number): number | null {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 'ENOENT' || errno === 'ESRCH') return null;
-    throw error;
-  }
-  // The name in field 2 may hold anything, the closing bracket is the last one of the line.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' ? null : Number(fields[19]);
 }

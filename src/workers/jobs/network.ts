@@ -7,6 +7,7 @@ import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
 import { bridgeOfShard, removeShards, shardPattern } from './bridge-shards.ts';
+import { endLeaseServer } from './dhcp-server.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { nft, tableOf } from './nft.ts';
 
@@ -31,6 +32,7 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
   const tables = [`ip ${table}`, `ip ${table}_ports`, `bridge ${table}`];
   const lines = tables.map((name) => `add table ${name}\ndelete table ${name}\n`);
   nft(lines.join(''), 'The network of guests');
+  endLeaseServer(settings.hostTag);
   removeShards(settings);
   if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
   if (changes.ipForwardBefore !== undefined) {

@@ -1,0 +1,75 @@
+// lib: settings as texts of the environment become values; what is wrong is collected, all of it at once.
+// Which settings there are is not known here.
+
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseIpv4 } from './ipv4.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export interface HostAndPort {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** Each method reads one variable, or takes the fallback where it is empty, and adds to `problems`. */
+export function settingsReader(environment: Environment, problems: string[]) {
+  const text = (name: string, fallback: string): string => environment[name]?.trim() || fallback;
+  return {
+    text,
+    path: (name: string, fallback: string): string => resolve(expandHome(text(name, fallback))),
+    list: (name: string, separator: string): string[] =>
+      text(name, '')
+        .split(separator)
+        .map((item) => item.trim())
+        .filter((item) => item !== ''),
+    choice: <const T extends string>(name: string, choices: readonly T[], fallback: T): T => {
+      const value = text(name, fallback);
+      const chosen = choices.find((choice) => choice === value);
+      if (chosen === undefined) problems.push(`${name}: use one of ${choices.join(', ')}`);
+      return chosen ?? fallback;
+    },
+    number: (name: string, fallback: number): number => {
+      const value = text(name, String(fallback));
+      if (!/^\d{1,12}$/.test(value)) problems.push(`${name}: use a number of 0 or more`);
+      return Number(value);
+    },
+    address: (name: string, fallback: string): string => {
+      const value = text(name, fallback);
+      if (parseIpv4(value) === null) problems.push(`${name}: ${value} is not an IPv4 address`);
+      return value;
+    },
+    listen: (name: string, fallback: string): ListenAddress => {
+      const value = text(name, fallback);
+      if (value.startsWith('unix:')) return { kind: 'unix', path: resolve(value.slice(5)) };
+      const parsed = splitHostPort(value);
+      if (parsed !== null) return { kind: 'tcp', ...parsed };
+      problems.push(`${name}: use host:port or unix:/path, not ${value}`);
+      return { kind: 'tcp', host: '127.0.0.1', port: 7777 };
+    },
+    advertise: (name: string, listen: ListenAddress, hostIp: string): HostAndPort => {
+      const parsed = splitHostPort(text(name, ''));
+      if (parsed !== null) return parsed;
+      if (environment[name]) problems.push(`${name}: use host:port`);
+      if (listen.kind === 'unix') return { host: hostIp, port: 7777 };
+      const local = /^(localhost|127\.|0\.0\.0\.0|::)/.test(listen.host);
+      return { host: local ? hostIp : listen.host, port: listen.port };
+    },
+  };
+}
+
+function splitHostPort(value: string): HostAndPort | null {
+  const match = /^(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})$/.exec(value);
+  const port = Number(match?.[2]);
+  if (match?.[1] === undefined || !(port <= 65535)) return null;
+  return { host: match[1].replace(/^\[|\]$/g, ''), port };
+}
+
+/** `~` is the home directory of the user who runs the daemon. */
+export function expandHome(path: string): string {
+  return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
+}

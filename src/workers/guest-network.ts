@@ -1,0 +1,117 @@
+// workers, main-thread side: the guests' network as it must be known across jobs: what of it is there, who
+// may send, who is served a lease. Changes that come at the same time are one change of the kernel's tables.
+
+import type { Forward, GuestIdentity, NetworkSpec } from '../engine/network-ports.ts';
+import type { LaunchRequest } from '../engine/ports.ts';
+import type { HostChanges } from '../engine/records.ts';
+import { VolantError } from '../lib/errors.ts';
+import type { Logger } from '../lib/log.ts';
+import { Batch } from './batch.ts';
+import type { ExitWatcher } from './exit-watcher.ts';
+import { GuestFilter } from './guest-filter.ts';
+import { LeaseServer } from './lease-server.ts';
+import type { HostSettings, Run } from './protocol.ts';
+
+type Tap = NonNullable<LaunchRequest['tap']>;
+
+export class GuestNetwork {
+  readonly #settings: HostSettings;
+  readonly #run: Run;
+  readonly #filter: GuestFilter;
+  readonly #leases: LeaseServer;
+  readonly #tapRemovals: Batch<string>;
+  readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
+  #made: Promise<HostChanges> | undefined;
+  #spec: NetworkSpec | undefined;
+  /** By number; made when the first guest of one comes. */
+  readonly #shards = new Map<number, Promise<null>>();
+
+  constructor(settings: HostSettings, run: Run, exits: ExitWatcher, log: Logger) {
+    this.#settings = settings;
+    this.#run = run;
+    this.#tapRemovals = new Batch((tapNames) => run('removeTaps', { tapNames }));
+    // Each call brings the whole table: the last of a round is what shall stand there.
+    this.#forwards = new Batch(async (tables) => {
+      const last = tables.at(-1);
+      if (last !== undefined) await run('setForwards', { settings, ...last });
+    });
+    this.#filter = new GuestFilter((admitted, left) =>
+      run('changeGuestFilter', { settings, admitted, left }),
+    );
+    this.#leases = new LeaseServer(settings, run, exits, log);
+  }
+
+  /** Bridge, NAT, filter, leases: what is missing of it. These guests are there already. */
+  ensure(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
+    this.#spec = spec;
+    this.#made ??= this.#make(spec, guests).catch((error: unknown) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return this.#made;
+  }
+
+  async #make(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
+    const settings = this.#settings;
+    this.#filter.know(guests);
+    const changes = await this.#run('ensureNetwork', { settings, spec });
+    await this.#run('makeGuestFilter', { settings, guests: this.#filter.guests });
+    await this.#leases.know(spec, guests);
+    return changes;
+  }
+
+  async remove(spec: NetworkSpec, changes: HostChanges): Promise<void> {
+    this.#forget();
+    await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
+  }
+
+  setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void> {
+    return this.#forwards.add({ spec, forwards });
+  }
+
+  /** Runs `launch`, which attaches the tap, in a network that has a place for it. */
+  async withTap<T>(tap: Tap, launch: () => Promise<T>): Promise<T> {
+    try {
+      await this.#admit(tap);
+      return await launch();
+    } catch (error) {
+      // Somebody may have removed the bridge: once more with a new one, then it is told.
+      if (this.#spec === undefined || !isHostFailure(error)) throw error;
+      this.#forget();
+      await this.ensure(this.#spec, []);
+      await this.#admit(tap);
+      return launch();
+    }
+  }
+
+  async removeTap(tapName: string): Promise<void> {
+    await this.#tapRemovals.add(tapName);
+    await Promise.all([this.#filter.leave(tapName), this.#leases.leave(tapName)]);
+  }
+
+  async #admit({ guest, spec, shard }: Tap): Promise<void> {
+    if (shard > 0) await this.#ensureShard(spec, shard);
+    await Promise.all([
+      this.#settings.antiSpoofing ? this.#filter.admit(guest) : undefined,
+      this.#leases.admit(spec, guest),
+    ]);
+  }
+
+  #ensureShard(spec: NetworkSpec, shard: number): Promise<null> {
+    const known = this.#shards.get(shard);
+    if (known !== undefined) return known;
+    const making = this.#run('ensureShard', { settings: this.#settings, spec, shard });
+    this.#shards.set(shard, making);
+    making.catch(() => this.#shards.delete(shard));
+    return making;
+  }
+
+  #forget(): void {
+    this.#made = undefined;
+    this.#shards.clear();
+  }
+}
+
+function isHostFailure(error: unknown): boolean {
+  return error instanceof VolantError && error.code === 'HOST_OPERATION_FAILED';
+}
