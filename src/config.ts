@@ -161,6 +161,9 @@ export const LIMITS = {
   /** Largest vCPU count and memory that a VM may ask for. */
   cpuCoresMax: 64,
   memoryMbMin: 32,
+  /** What a hypervisor may use beside the memory and the vCPUs of its guest. */
+  hypervisorMemoryMb: 512,
+  hypervisorTasksMax: 256,
   memoryMbMax: 1024 * 1024,
   /** Ports of the host that one VM may ask for. */
   exposedPortsMax: 64,

@@ -2,6 +2,7 @@
 // relay.c. One request for each connection. A connection is a descriptor: TCP or a stream of the
 // channel, which alone may use /agent.
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,6 @@
 #define BACKLOG 64
 
 static struct connection connections[CONNECTIONS_MAX];
-static struct source listener;
 
 static void heartbeat(void *context);
 
@@ -341,22 +341,32 @@ void http_serve(int fd, bool trusted) {
 }
 
 static void on_listener(void *context, uint32_t events) {
-  (void)context;
   (void)events;
-  int fd = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC);
+  const struct source *listener = context;
+  int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
   if (fd >= 0) http_serve(fd, false);
 }
 
-void http_listen(void) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+static void listen_at(struct source *listener, const struct sockaddr *at, socklen_t size) {
+  int fd = socket(at->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   int one = 1;
-  struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(HTTP_PORT)};
+  // Most guests have no vsock, some no network.
+  if (fd < 0 && errno == EAFNOSUPPORT) return;
   if (fd < 0) return say("no socket: %s", strerror(errno));
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, BACKLOG) < 0) {
+  if (bind(fd, at, size) < 0 || listen(fd, BACKLOG) < 0) {
     say("cannot listen on port %d: %s", HTTP_PORT, strerror(errno));
     close(fd);
     return;
   }
-  loop_add(&listener, fd, EPOLLIN, on_listener, NULL);
+  loop_add(listener, fd, EPOLLIN, on_listener, listener);
+}
+
+void http_listen(void) {
+  static struct source listeners[2];
+  struct sockaddr_in inet = {.sin_family = AF_INET, .sin_port = htons(HTTP_PORT)};
+  struct sockaddr_vm vm = {
+      .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = HTTP_PORT};
+  listen_at(&listeners[0], (struct sockaddr *)&inet, sizeof inet);
+  listen_at(&listeners[1], (struct sockaddr *)&vm, sizeof vm);
 }

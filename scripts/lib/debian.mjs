@@ -30,6 +30,7 @@ const TEST_TOOLS = [
   { package: 'mtools', commands: ['mcopy'] },
   { package: 'dosfstools', commands: ['fsck.vfat'] },
   { package: 'dnsmasq-base', commands: ['dnsmasq'] },
+  { package: 'socat', commands: ['socat'] },
 ];
 
 /** Kernel packages made for guests, best first; each distribution has one of them. */

@@ -17,6 +17,7 @@ export const DEFAULT_MODULES = [
   'virtio_blk',
   'virtio_console',
   'virtio-rng',
+  'vmw_vsock_virtio_transport',
   'button',
   'evdev',
 ];

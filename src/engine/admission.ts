@@ -165,7 +165,7 @@ export class Admission {
       ipAddress: isOurs ? this.#addressFor(id, config, nowMs) : null,
       macAddress: macAddressOf(hostTag, id),
       tapName: mode === 'vsock' ? null : tapNameOf(hostTag, id),
-      vsockCid: vsockCidOf(id),
+      vsockCid: vsockCidOf(hostTag, id),
     };
   }
 

@@ -4,6 +4,8 @@
 import type { GuestIdentity } from './network-ports.ts';
 import type { VmRecord } from './records.ts';
 
+const CIDS_PER_DAEMON = 0x4000;
+
 /** Linux allows 15 characters for a link name: "vt", the tag, "-" and an id in base 36. */
 export function tapNameOf(hostTag: string, vmId: number): string {
   return `vt${hostTag}-${vmId.toString(36)}`;
@@ -24,9 +26,13 @@ export function macAddressOf(hostTag: string, vmId: number): string {
   return (hex.match(/../g) ?? []).join(':');
 }
 
-/** CIDs 0 to 2 have a fixed meaning (hypervisor, local, host). */
-export function vsockCidOf(vmId: number): number {
-  return vmId + 2;
+/**
+ * CIDs 0 to 2 have a fixed meaning (hypervisor, local, host), and all daemons of a host share the others: the
+ * tag of each makes a range. Two to the power of 32 less one is any CID.
+ */
+export function vsockCidOf(hostTag: string, vmId: number): number {
+  const base = Number.parseInt(hostTag, 16) * CIDS_PER_DAEMON;
+  return 3 + ((base + vmId) % (0x1_0000 * CIDS_PER_DAEMON));
 }
 
 /** Whose frames the VM's tap carries; null without a network card. */

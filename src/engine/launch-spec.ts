@@ -182,7 +182,8 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
       kernelCmdline: cmdline,
       network:
         leases.tapName === null ? null : { tapName: leases.tapName, macAddress: leases.macAddress },
-      vsockCid: leases.vsockCid,
+      vsockCid:
+        networkModeOf(config) === 'vsock' && input.facts.vhostVsock ? leases.vsockCid : null,
       pciDevices,
       runDirectory: input.runDirectory,
       start: { kind: 'cold' },

@@ -6,6 +6,7 @@ import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
+import { cgroupOf } from './cgroup-limits.ts';
 import { exposedPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -321,7 +322,7 @@ export class Launcher {
       workingDirectory,
       tap: guest && { guest, ...this.#hostFacts.placeOf(record.id, guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
-      cgroupName: cgroupNameOf(record.id),
+      cgroup: cgroupOf(record),
     });
   }
 

@@ -124,7 +124,7 @@ export interface LaunchRequest {
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
-  readonly cgroupName: string;
+  readonly cgroup: CgroupSpec;
 }
 
 /** A PCI device that shares an IOMMU group with another. */
@@ -161,6 +161,17 @@ export interface HypervisorFacts {
   readonly reason: string;
   /** The host's TSC frequency; TCG hands the host's counter to its guests. */
   readonly tscKhz: number;
+  /** Guests can have a socket of the family vsock that the host reaches by their CID. */
+  readonly vhostVsock: boolean;
+}
+
+/** A cgroup (version 2) for one hypervisor, and what its processes may use together. */
+export interface CgroupSpec {
+  readonly name: string;
+  readonly memoryBytesMax: number;
+  readonly tasksMax: number;
+  /** Of the host's processors, at the same time. */
+  readonly cpusMax: number;
 }
 
 export interface MediaFacts {
@@ -313,7 +324,8 @@ export interface LaunchSpec {
   readonly kernelCmdline: string;
   readonly disks: readonly DiskSpec[];
   readonly network: { readonly tapName: string; readonly macAddress: string } | null;
-  readonly vsockCid: number;
+  /** null: no device for it. */
+  readonly vsockCid: number | null;
   /** Addresses of devices on vfio-pci; a machine with PCI. */
   readonly pciDevices: readonly string[];
   readonly runDirectory: string;

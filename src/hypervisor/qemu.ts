@@ -33,6 +33,7 @@ export function qemuCommand(
     serialArguments(spec),
     agentArguments(spec, device.serialBus),
     networkArguments(spec, device.network),
+    spec.vsockCid === null ? [] : ['-device', `${device.vsock},guest-cid=${spec.vsockCid}`],
     spec.disks.flatMap((disk, index) => diskArguments(disk, index, device.disk)),
     ['-device', device.entropy],
     spec.pciDevices.flatMap((address) => ['-device', `vfio-pci,host=${address}`]),
@@ -55,6 +56,7 @@ interface DeviceNames {
   readonly disk: string;
   readonly serialBus: string;
   readonly entropy: string;
+  readonly vsock: string;
 }
 
 /** microvm has virtio over MMIO, q35 over PCI; an option ROM for network boot would cost boot time. */
@@ -65,6 +67,7 @@ function deviceNames(kind: LaunchSpec['machine']): DeviceNames {
     disk: `virtio-blk-${bus}`,
     serialBus: `virtio-serial-${bus}`,
     entropy: `virtio-rng-${bus}`,
+    vsock: `vhost-vsock-${bus}`,
   };
 }
 

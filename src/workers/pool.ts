@@ -164,9 +164,9 @@ class Host implements HostPort {
 
   async launch(request: LaunchRequest) {
     const launched = await this.#launch(request);
-    if (launched.withoutCgroup !== null && !this.#toldAboutCgroups) {
+    if (launched.withoutLimits !== null && !this.#toldAboutCgroups) {
       this.#toldAboutCgroups = true;
-      this.#log.warn({ reason: launched.withoutCgroup }, 'hypervisors run without cgroups');
+      this.#log.warn({ reason: launched.withoutLimits }, 'hypervisors run without limits');
     }
     return this.#exits.watch(launched.identity, launched.pidfd);
   }

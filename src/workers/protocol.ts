@@ -39,8 +39,8 @@ export interface HostSettings {
 export interface LaunchedProcess {
   readonly identity: ProcessIdentity;
   readonly pidfd: number;
-  /** Why it is not in a cgroup of its own; null when it is. */
-  readonly withoutCgroup: string | null;
+  /** Why the limits of its cgroup do not hold; null when they do. */
+  readonly withoutLimits: string | null;
 }
 
 export interface CpuSample {

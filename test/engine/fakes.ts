@@ -126,7 +126,7 @@ export class FakeHost implements HostPort {
     this.runDirectories.add(Number(request.workingDirectory.split('/').at(-1)));
     this.#fail('tap');
     if (request.tap !== null) this.taps.add(request.tap.guest.tapName);
-    this.cgroups.add(request.cgroupName);
+    this.cgroups.add(request.cgroup.name);
     this.#fail('launch');
     this.launches.push(request);
     const process = new FakeProcess(this.#nextPid++);
@@ -223,6 +223,7 @@ export class FakeHost implements HostPort {
       accelerator: 'tcg',
       reason: 'test',
       tscKhz: 2_000_000,
+      vhostVsock: false,
     } as const;
     return { facts, kvmVerdicts: {} };
   }

@@ -13,6 +13,7 @@ const FACTS: HypervisorFacts = {
   accelerator: 'tcg',
   reason: '',
   tscKhz: 1,
+  vhostVsock: false,
 };
 
 const SPEC: LaunchSpec = {
@@ -26,7 +27,7 @@ const SPEC: LaunchSpec = {
   kernelCmdline: 'console=ttyS0 a=b',
   disks: [],
   network: { tapName: 'vtabcd-7', macAddress: '02:ab:00:00:00:07' },
-  vsockCid: 9,
+  vsockCid: null,
   pciDevices: [],
   runDirectory: '/run/7',
   start: { kind: 'cold' },
@@ -55,6 +56,14 @@ suite('QEMU command line', () => {
       valuesOf(argv, '-device').includes('virtio-net-device,netdev=net0,mac=02:ab:00:00:00:07'),
     );
     assert.deepEqual(valuesOf(argv, '-pidfile'), ['/run/7/hypervisor.pid']);
+  });
+
+  test('a guest has a vsock device where it has a CID', () => {
+    const devices = (spec: LaunchSpec) => valuesOf(qemuCommand(spec, FACTS).argv, '-device');
+    assert.ok(!devices(SPEC).some((device) => device.includes('vsock')));
+    assert.ok(devices({ ...SPEC, vsockCid: 9 }).includes('vhost-vsock-device,guest-cid=9'));
+    const q35 = devices({ ...SPEC, machine: 'q35', vsockCid: 9 });
+    assert.ok(q35.includes('vhost-vsock-pci,guest-cid=9'));
   });
 
   test('q35 has PCI devices without network boot', () => {

@@ -11,13 +11,12 @@ import { makeRunDirectory } from './run-directory.ts';
 export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
   makeRunDirectory(request.workingDirectory);
   if (request.tap !== null) attachTap(settings, request.tap);
-  const cgroup = makeCgroup(settings.hostTag, request.cgroupName);
+  const cgroup = makeCgroup(settings.hostTag, request.cgroup);
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
-  const reason = 'reason' in cgroup ? cgroup.reason : null;
   return {
     identity: { pid, startTimeTicks, bootId: bootId() },
     pidfd,
-    withoutCgroup: reason ?? (cgroupErrno === 0 ? null : `errno ${cgroupErrno}`),
+    withoutLimits: cgroup.withoutLimits ?? (cgroupErrno === 0 ? null : `errno ${cgroupErrno}`),
   };
 }
 
@@ -33,7 +32,7 @@ function launchProcess(
       env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LANG=C.UTF-8'],
       cwd: request.workingDirectory,
       logPath: request.logPath,
-      cgroupProcsPath: 'procs' in cgroup ? cgroup.procs : null,
+      cgroupProcsPath: cgroup.procs,
     });
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;

@@ -2,7 +2,7 @@
 // request and still hang any ordinary kernel, so a canary guest is booted once for each kernel.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../../config.ts';
@@ -34,6 +34,7 @@ export function probeHypervisor({
     accelerator: works ? 'kvm' : 'tcg',
     reason,
     tscKhz: native.tscKhz(TSC_SAMPLE_MS),
+    vhostVsock: existsSync('/dev/vhost-vsock'),
   };
   return { facts, kvmVerdicts: verdicts };
 }
@@ -54,6 +55,7 @@ function probeSimulator(): HypervisorFacts {
     accelerator: 'none',
     reason: 'The simulator boots no guests',
     tscKhz: 0,
+    vhostVsock: false,
   };
 }
 
