@@ -5,7 +5,8 @@
 import { mkdirSync } from 'node:fs';
 import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
-import type { HostPort, StorePort } from './engine/ports.ts';
+import type { HostPort } from './engine/ports.ts';
+import type { StorePort } from './engine/store-ports.ts';
 import { type HttpServer, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
 import { systemClock } from './lib/clock.ts';

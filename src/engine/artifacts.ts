@@ -7,9 +7,9 @@ import { VolantError } from '../lib/errors.ts';
 import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
 import { NAME_PATTERN, NAME_RULE } from '../schema/parts.ts';
 import type { ArtifactApi } from './engine-api.ts';
-import type { Write } from './ports.ts';
 import type { ArtifactRecord } from './records.ts';
 import type { State } from './state.ts';
+import type { Write } from './store-ports.ts';
 
 export class Artifacts implements ArtifactApi {
   readonly #state: State;

@@ -19,9 +19,9 @@ import type { Exposures } from './exposures.ts';
 import { networkModeOf, requestedAddressOf } from './launch-spec.ts';
 import type { Operations } from './operations.ts';
 import { checkedManifest } from './plugins.ts';
-import type { Write } from './ports.ts';
 import type { ConfigRecord, VmRecord } from './records.ts';
 import { putVm, type State } from './state.ts';
+import type { Write } from './store-ports.ts';
 import { stateConflict } from './vm-state.ts';
 
 /** Versions of one VM share the upper bits, so that an id is unique among all VMs. */

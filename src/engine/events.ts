@@ -3,8 +3,8 @@
 
 import { toTimestamp } from '../lib/clock.ts';
 import type { EventApi } from './engine-api.ts';
-import type { StorePort } from './ports.ts';
 import type { EventBody, StoredEvent, VmRecord } from './records.ts';
+import type { StorePort } from './store-ports.ts';
 
 /** Changes that are not a VM's; streams of VM events leave them out. */
 export type OtherEventType =

@@ -5,9 +5,9 @@ import { LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { IdempotencyApi, KeptAnswer } from './engine-api.ts';
-import type { Write } from './ports.ts';
 import type { AnswerRecord } from './records.ts';
 import type { State } from './state.ts';
+import type { Write } from './store-ports.ts';
 
 export class Idempotency implements IdempotencyApi {
   readonly #state: State;

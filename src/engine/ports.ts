@@ -1,95 +1,9 @@
-// engine: what the engine needs from the world, as types. store, hypervisor and workers implement
-// these and import nothing else from here; main.ts joins them. No code.
+// engine: what the engine needs from the world, as types; of store and network in files of their own.
+// hypervisor and workers implement these and import nothing else from here; main.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
 import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from './network-ports.ts';
-import type {
-  Accelerator,
-  AddressLease,
-  AnswerRecord,
-  ArtifactRecord,
-  ConfigRecord,
-  DeploymentRecord,
-  DeviceRecord,
-  DriverName,
-  EventBody,
-  HostChanges,
-  PluginRecord,
-  ProcessIdentity,
-  StoredEvent,
-  VmRecord,
-} from './records.ts';
-
-// ---------------------------------------------------------------------------------------- store
-
-/** One put (value) or removal (null). */
-export type Write =
-  | { readonly table: 'vms'; readonly key: number; readonly value: VmRecord | null }
-  | {
-      readonly table: 'configs';
-      readonly key: readonly [vmId: number, version: number];
-      readonly value: ConfigRecord | null;
-    }
-  | { readonly table: 'addresses'; readonly key: string; readonly value: AddressLease | null }
-  | { readonly table: 'plugins'; readonly key: string; readonly value: PluginRecord | null }
-  | {
-      readonly table: 'deployments';
-      readonly key: string;
-      readonly value: DeploymentRecord | null;
-    }
-  | { readonly table: 'devices'; readonly key: string; readonly value: DeviceRecord | null }
-  | { readonly table: 'answers'; readonly key: string; readonly value: AnswerRecord | null }
-  | {
-      readonly table: 'artifacts';
-      readonly key: readonly [plugin: string, version: string, name: string];
-      readonly value: ArtifactRecord | null;
-    }
-  | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
-  | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
-  | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
-  | {
-      readonly table: 'meta';
-      readonly key: 'kvmVerdicts';
-      readonly value: Record<string, boolean>;
-    };
-
-/** All that is in the store when the daemon starts, events and old configs excepted. */
-export interface Snapshot {
-  readonly vms: readonly VmRecord[];
-  readonly addresses: readonly (readonly [address: string, lease: AddressLease])[];
-  readonly plugins: readonly PluginRecord[];
-  readonly deployments: readonly DeploymentRecord[];
-  readonly devices: readonly DeviceRecord[];
-  readonly answers: readonly (readonly [key: string, answer: AnswerRecord])[];
-  readonly artifacts: readonly ArtifactRecord[];
-  readonly lastVmId: number;
-  readonly lastSequence: number;
-  /** true once the built-in plugins were installed: one that was removed does not come back. */
-  readonly builtinsInstalled: boolean;
-  readonly hostChanges: HostChanges;
-  readonly kvmVerdicts: Readonly<Record<string, boolean>>;
-}
-
-export interface StorePort {
-  load(): Snapshot;
-  /**
-   * Writes everything in one transaction, events numbered in order, and resolves when it is on disk.
-   * Commits resolve in the order in which they were called. Rejects with STORE_UNAVAILABLE, and then
-   * nothing of it was written and no event number was used up.
-   */
-  commit(writes: readonly Write[], events: readonly EventBody[]): Promise<readonly StoredEvent[]>;
-  /** One config of a VM, or undefined. */
-  config(vmId: number, version: number): ConfigRecord | undefined;
-  /** Configs of a VM, newest first. */
-  configs(vmId: number, limit: number): readonly ConfigRecord[];
-  /** Events after a number, oldest first, at most `limit`. */
-  eventsAfter(sequence: number, limit: number): readonly StoredEvent[];
-  /** The oldest number that is still stored; lastSequence + 1 when there is none. */
-  oldestSequence(): number;
-  /** false while writes fail. */
-  readonly healthy: boolean;
-  close(): Promise<void>;
-}
+import type { Accelerator, DriverName, HostChanges, ProcessIdentity } from './records.ts';
 
 // ----------------------------------------------------------------------------------------- host
 

@@ -3,9 +3,9 @@
 
 import { VolantError } from '../lib/errors.ts';
 import type { EventLog } from './events.ts';
-import type { StorePort, Write } from './ports.ts';
 import type { ReadModel } from './read-model.ts';
 import type { EventBody, VmRecord } from './records.ts';
+import type { StorePort, Write } from './store-ports.ts';
 
 export class State {
   readonly store: StorePort;

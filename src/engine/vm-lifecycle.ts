@@ -13,9 +13,10 @@ import { type VmEventType, vmEvent } from './events.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
 import type { Launcher, LaunchPreparation, RunningVm } from './launcher.ts';
 import type { Operations } from './operations.ts';
-import type { ProcessExit, Write } from './ports.ts';
+import type { ProcessExit } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import { putVm, type State } from './state.ts';
+import type { Write } from './store-ports.ts';
 import { meaningOfExit } from './vm-exit.ts';
 import { moveTo, stateConflict } from './vm-state.ts';
 

@@ -3,8 +3,8 @@
 // are given at that moment and used up only by what reaches the disk.
 
 import { LIMITS } from '../config.ts';
-import type { Snapshot, StorePort, Write } from '../engine/ports.ts';
 import type { EventBody, HostChanges, StoredEvent } from '../engine/records.ts';
+import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Env, openEnv } from './env.ts';

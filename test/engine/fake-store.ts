@@ -1,6 +1,5 @@
 // test: a stand-in for the store: it keeps what it was told, and fails where a test wants it to.
 
-import type { Snapshot, StorePort, Write } from '../../src/engine/ports.ts';
 import type {
   AddressLease,
   AnswerRecord,
@@ -14,6 +13,7 @@ import type {
   StoredEvent,
   VmRecord,
 } from '../../src/engine/records.ts';
+import type { Snapshot, StorePort, Write } from '../../src/engine/store-ports.ts';
 
 /** A store in memory that can be told to fail. Survives an engine, like a disk. */
 export class FakeStore implements StorePort {
