@@ -116,6 +116,10 @@ export const LIMITS = {
   agentStreamsMax: 24,
   /** A guest must have accepted a connection through its agent within so long. */
   tunnelConnectTimeoutMs: 10_000,
+  /** Senders of datagrams to one host port, how long each may be silent, and what waits of each. */
+  udpFlowsMax: 1024,
+  udpFlowIdleMs: 60_000,
+  udpFlowBytesMax: 256 * 1024,
   /** A proxied request is ended when neither side sent anything for so long. */
   agentProxyTimeoutMs: 120_000,
   /** Largest request body that is handed to a guest. */

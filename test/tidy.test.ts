@@ -25,7 +25,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** What a room may import of another one's files only; `types` allows nothing but `import type`. */
 const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' | 'values'>>>> = {
   store: { 'engine/store-ports.ts': 'types', 'engine/records.ts': 'types' },
-  hypervisor: { 'engine/ports.ts': 'values', 'engine/records.ts': 'types' },
+  hypervisor: {
+    'engine/network-ports.ts': 'types',
+    'engine/ports.ts': 'values',
+    'engine/records.ts': 'types',
+  },
   workers: {
     'engine/network-ports.ts': 'types',
     'engine/ports.ts': 'values',

@@ -54,7 +54,7 @@ static void answer(struct connection *connection, int status, const char *reason
                    const char *body) {
   connection->mode = ANSWERING;
   size_t length = strlen(body);
-  if (connection->down.data == NULL && !flow_init(&connection->down)) {
+  if (connection->down.data == NULL && !flow_init(&connection->down, RELAY_BYTES)) {
     close_connection(connection);
     return;
   }
@@ -144,7 +144,7 @@ static void heartbeat(void *context) {
 
 static void stream_log(struct connection *connection, const struct request *request) {
   const char *tail = strstr(request->target + request->path_length, "tail=");
-  if (!flow_init(&connection->down)) return close_connection(connection);
+  if (!flow_init(&connection->down, RELAY_BYTES)) return close_connection(connection);
   connection->mode = STREAMING;
   connection->next_line = tail != NULL ? log_tail(strtoull(tail + 5, NULL, 10)) : 0;
   struct flow *down = &connection->down;
@@ -226,6 +226,9 @@ static void connect_port(struct connection *connection, const struct request *re
   unsigned long number = port != NULL ? strtoul(port + strlen("port="), NULL, 10) : 0;
   if (number == 0 || number > UINT16_MAX) {
     return answer_error(connection, 400, "Bad Request", "port is missing or out of bounds");
+  }
+  if (strstr(request->target + request->path_length, "protocol=udp") != NULL) {
+    return datagrams_begin(connection, request, (uint16_t)number);
   }
   tunnel_begin(connection, request, (uint16_t)number);
 }

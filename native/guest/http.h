@@ -6,12 +6,14 @@
 
 #define HEAD_BYTES_MAX 16384
 #define RELAY_BYTES (HEAD_BYTES_MAX + 4096)
+#define RELAY_IDLE_MS 300000
 
 enum mode { READING, RECEIVING, ANSWERING, RELAYING, STREAMING, ENDING };
 
 // What was read on one side and not yet written on the other.
 struct flow {
   char *data;
+  size_t size;
   size_t start, end;
   bool ended;   // no more will be read
   bool closed;  // the other side was told so
@@ -33,7 +35,8 @@ struct request {
 
 struct connection {
   bool used, trusted, head_only;
-  bool tunnels;  // RELAYING, and not HTTP: bytes as they are, each side ends by itself
+  bool tunnels;    // RELAYING, and not HTTP: bytes as they are, each side ends by itself
+  bool datagrams;  // RELAYING, to a UDP port
   enum mode mode;
   struct source client;
   struct source backend;
@@ -50,12 +53,21 @@ struct connection {
 // The value of a header of the request, copied and closed with a NUL; false when it is not there.
 bool head_value(const char *head, const char *name, char *value, size_t size);
 
-// Room for RELAY_BYTES. false when there is no memory.
-bool flow_init(struct flow *flow);
+// false when there is no memory.
+bool flow_init(struct flow *flow, size_t size);
+// Reads what there is room for. false when the connection is broken.
+bool flow_fill(struct flow *flow, int fd);
+// Writes what can be written, and at the end that it is the end. false when the connection is broken.
+bool flow_drain(struct flow *flow, int fd);
 // Hands the request to the workload. path, with its query, is the one that the workload sees.
 void relay_begin(struct connection *connection, const struct request *request, const char *path);
 // Hands the connection itself to a port of the guest.
 void tunnel_begin(struct connection *connection, const struct request *request, uint16_t port);
+// The same with a UDP port; datagrams have their length in front.
+void datagrams_begin(struct connection *connection, const struct request *request, uint16_t port);
+void datagrams_pump(struct connection *connection);
+// Says that the connection is a tunnel from here on.
+void relay_answer_upgrade(struct connection *connection);
 // Moves what can be moved and says what to wait for.
 void relay_pump(struct connection *connection);
 // The workload's side is over; the client's goes on.

@@ -14,8 +14,6 @@
 
 #include "http.h"
 
-#define RELAY_IDLE_MS 300000
-
 bool head_value(const char *head, const char *name, char *value, size_t size) {
   size_t name_length = strlen(name);
   for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
@@ -70,20 +68,20 @@ static size_t rewrite_head(const char *head, const char *method, const char *pat
   return used + 2;
 }
 
-bool flow_init(struct flow *flow) {
-  flow->data = malloc(RELAY_BYTES);
+bool flow_init(struct flow *flow, size_t size) {
+  flow->data = malloc(size);
+  flow->size = flow->data == NULL ? 0 : size;
   return flow->data != NULL;
 }
 
 // One byte may become two: see fill_head.
 static bool has_room(const struct flow *flow) {
-  return RELAY_BYTES - flow->end >= 2;
+  return flow->size - flow->end >= 2;
 }
 
-// false when the connection is broken.
-static bool fill(struct flow *flow, int fd) {
+bool flow_fill(struct flow *flow, int fd) {
   if (flow->ended || !has_room(flow)) return true;
-  ssize_t count = read(fd, flow->data + flow->end, RELAY_BYTES - flow->end);
+  ssize_t count = read(fd, flow->data + flow->end, flow->size - flow->end);
   if (count < 0) return errno == EAGAIN;
   if (count == 0) flow->ended = true;
   flow->end += (size_t)count;
@@ -95,9 +93,9 @@ static bool fill(struct flow *flow, int fd) {
 static bool fill_head(struct answer_head *head, struct flow *flow, int fd) {
   if (flow->ended || !has_room(flow)) return true;
   // Read to the end of the buffer and copied forward, so that there is room for what is added.
-  size_t most = (RELAY_BYTES - flow->end) / 2;
-  const char *from = flow->data + RELAY_BYTES - most;
-  ssize_t count = read(fd, flow->data + RELAY_BYTES - most, most);
+  size_t most = (flow->size - flow->end) / 2;
+  const char *from = flow->data + flow->size - most;
+  ssize_t count = read(fd, flow->data + flow->size - most, most);
   if (count < 0) return errno == EAGAIN;
   if (count == 0) flow->ended = true;
   for (ssize_t i = 0; i < count; i++) {
@@ -114,8 +112,7 @@ static bool fill_head(struct answer_head *head, struct flow *flow, int fd) {
   return true;
 }
 
-// false when the connection is broken.
-static bool drain(struct flow *flow, int fd) {
+bool flow_drain(struct flow *flow, int fd) {
   while (flow->start < flow->end) {
     ssize_t count = send(fd, flow->data + flow->start, flow->end - flow->start, MSG_NOSIGNAL);
     if (count < 0) return errno == EAGAIN;
@@ -147,10 +144,10 @@ static bool move(struct connection *connection) {
   struct flow *up = &connection->up, *down = &connection->down;
   struct answer_head *head = &connection->answer_head;
   int backend = connection->backend.fd;
-  if (!fill(up, connection->client.fd)) return false;
-  bool answers = head->complete ? fill(down, backend) : fill_head(head, down, backend);
+  if (!flow_fill(up, connection->client.fd)) return false;
+  bool answers = head->complete ? flow_fill(down, backend) : fill_head(head, down, backend);
   if (!answers) down->ended = true;
-  if (!drain(up, backend)) {
+  if (!flow_drain(up, backend)) {
     // It takes no more, but it may have answered.
     up->start = up->end = 0;
     up->ended = up->closed = true;
@@ -161,6 +158,7 @@ static bool move(struct connection *connection) {
 void relay_pump(struct connection *connection) {
   struct flow *up = &connection->up, *down = &connection->down;
   bool relays = connection->mode == RELAYING;
+  if (relays && connection->datagrams) return datagrams_pump(connection);
   if (relays && connection->backend_connected) {
     if (!move(connection)) return close_connection(connection);
     if (down->ended && down->end == 0 && !down->moved) {
@@ -168,7 +166,7 @@ void relay_pump(struct connection *connection) {
       return answer_error(connection, 502, "Bad Gateway", "the workload did not answer");
     }
   }
-  if (!drain(down, connection->client.fd)) return close_connection(connection);
+  if (!flow_drain(down, connection->client.fd)) return close_connection(connection);
   if (down->closed && (!connection->tunnels || connection->up.closed)) return end_connection(connection);
   if (relays) {
     loop_timer(RELAY_IDLE_MS, close_connection, connection);
@@ -183,9 +181,9 @@ void relay_pump(struct connection *connection) {
 }
 
 // Behind it there are the guest's own bytes.
-static void begin_answer(struct connection *connection) {
+void relay_answer_upgrade(struct connection *connection) {
   struct flow *down = &connection->down;
-  down->end = (size_t)snprintf(down->data, RELAY_BYTES,
+  down->end = (size_t)snprintf(down->data, down->size,
                                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
   connection->answer_head.complete = true;
 }
@@ -202,7 +200,7 @@ static void on_backend(void *context, uint32_t events) {
       return;
     }
     connection->backend_connected = true;
-    if (connection->tunnels) begin_answer(connection);
+    if (connection->tunnels) relay_answer_upgrade(connection);
   }
   relay_pump(connection);
 }
@@ -228,7 +226,7 @@ void relay_begin(struct connection *connection, const struct request *request, c
     return answer_error(connection, 502, "Bad Gateway", "there is no workload");
   }
   struct flow *up = &connection->up;
-  if (!flow_init(up) || !flow_init(&connection->down)) {
+  if (!flow_init(up, RELAY_BYTES) || !flow_init(&connection->down, RELAY_BYTES)) {
     return close_connection(connection);
   }
   size_t rest = connection->in_length - request->head_length;
@@ -241,7 +239,7 @@ void relay_begin(struct connection *connection, const struct request *request, c
 
 void tunnel_begin(struct connection *connection, const struct request *request, uint16_t port) {
   struct flow *up = &connection->up;
-  if (!flow_init(up) || !flow_init(&connection->down)) return close_connection(connection);
+  if (!flow_init(up, RELAY_BYTES) || !flow_init(&connection->down, RELAY_BYTES)) return close_connection(connection);
   up->end = connection->in_length - request->head_length;
   memcpy(up->data, connection->in + request->head_length, up->end);
   connection->tunnels = true;

@@ -136,7 +136,8 @@ export class Exposures {
     if (vmId === undefined || member === undefined) return false;
     const agent = this.#parts.agentOf(vmId);
     if (agent === null) return false;
-    tunnel(connection, agent, member.port).catch((error: unknown) => {
+    const { protocol } = claim.exposed;
+    tunnel(connection, agent, { protocol, port: member.port }).catch((error: unknown) => {
       this.#parts.log.debug({ id: vmId, port: name, err: error }, 'a connection was broken off');
     });
     return true;

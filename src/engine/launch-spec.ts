@@ -96,11 +96,6 @@ function checkFeatures(config: VmConfig): void {
   if (datasource.toLowerCase() !== 'nocloud') {
     details['cloud_init.datasource'] = 'only NoCloud is available';
   }
-  const mode = config.network?.mode ?? manifest.network?.mode;
-  for (const [index, { protocol }] of (config.expose ?? []).entries()) {
-    if (mode !== 'vsock' || protocol?.trim().toLowerCase() !== 'udp') continue;
-    details[`expose.${index}.protocol`] = 'udp needs a guest with an address, use mode bridged';
-  }
   if (![config.initramfs, config.rootfs, manifest.initramfs, manifest.rootfs].some(hasUrl)) {
     details['initramfs.url'] = 'is required where there is no rootfs';
   }

@@ -22,6 +22,12 @@ export interface GuestIdentity {
 
 export type PortProtocol = 'tcp' | 'udp';
 
+/** A port on the guest's loopback address. On a connection to one of UDP each datagram has its length in front. */
+export interface GuestPort {
+  readonly protocol: PortProtocol;
+  readonly port: number;
+}
+
 /** A port of the host and where new connections to it go: to each target in turn. */
 export interface Forward {
   readonly protocol: PortProtocol;

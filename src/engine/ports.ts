@@ -2,7 +2,13 @@
 // hypervisor and workers implement these and import nothing else from here; main.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
-import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from './network-ports.ts';
+import type {
+  Forward,
+  GuestIdentity,
+  GuestPort,
+  NetworkSpec,
+  PortProtocol,
+} from './network-ports.ts';
 import type { Accelerator, DriverName, HostChanges, ProcessIdentity } from './records.ts';
 
 // ----------------------------------------------------------------------------------------- host
@@ -301,7 +307,7 @@ export interface AgentConnection {
    * A connection to a TCP port of the guest's loopback address. Rejects when nobody listens there, and
    * with what open() throws.
    */
-  connect(port: number, signal: AbortSignal): Promise<Duplex>;
+  connect(port: GuestPort, signal: AbortSignal): Promise<Duplex>;
   close(): void;
 }
 

@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { LIMITS } from '../config.ts';
+import type { GuestPort } from './network-ports.ts';
 import type { AgentConnection } from './ports.ts';
 
 /**
@@ -13,7 +14,7 @@ import type { AgentConnection } from './ports.ts';
 export async function tunnel(
   connection: Duplex,
   agent: AgentConnection,
-  port: number,
+  port: GuestPort,
 ): Promise<void> {
   // Until the guest has answered nobody else looks after the connection.
   const broken = new AbortController();

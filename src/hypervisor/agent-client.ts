@@ -3,6 +3,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../config.ts';
+import type { GuestPort } from '../engine/network-ports.ts';
 import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { AgentChannel } from './agent-channel.ts';
@@ -51,13 +52,17 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
     },
     // Fewer than there can be: clients never keep the daemon itself from asking.
     open: () => channel.open(LIMITS.agentStreamsMax),
-    connect: (port, signal) => connectTo(channel.open(LIMITS.agentStreamsMax), port, signal),
+    connect: (target, signal) => connectTo(channel.open(LIMITS.agentStreamsMax), target, signal),
     close: () => channel.close(),
   };
 }
 
 /** A stream becomes the connection to a port of the guest. It is destroyed when that fails. */
-function connectTo(stream: Duplex, port: number, signal: AbortSignal): Promise<Duplex> {
+function connectTo(
+  stream: Duplex,
+  { protocol, port }: GuestPort,
+  signal: AbortSignal,
+): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => {
       signal.removeEventListener('abort', abort);
@@ -66,7 +71,7 @@ function connectTo(stream: Duplex, port: number, signal: AbortSignal): Promise<D
     };
     const abort = () => fail(signal.reason as Error);
     const outgoing = httpRequest({
-      path: `/agent/connect?port=${port}`,
+      path: `/agent/connect?port=${port}&protocol=${protocol}`,
       createConnection: () => stream,
       headers: { Host: 'agent', Connection: 'Upgrade', Upgrade: 'tcp' },
     });

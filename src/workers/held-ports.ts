@@ -7,8 +7,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { PortProtocol } from '../engine/network-ports.ts';
+import { UdpFlows } from './udp-flows.ts';
 
-/** Takes a connection, or says that nobody is there for it. */
+/** Takes a connection, or a flow of datagrams, or says that nobody is there for it. */
 export type Serve = (connection: Duplex) => boolean;
 
 export interface HeldPort {
@@ -22,7 +23,7 @@ export function holdPort(
   port: number,
   serve: Serve,
 ): Promise<HeldPort> {
-  return protocol === 'tcp' ? holdTcp(address, port, serve) : holdUdp(address, port);
+  return protocol === 'tcp' ? holdTcp(address, port, serve) : holdUdp(address, port, serve);
 }
 
 async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPort> {
@@ -36,10 +37,15 @@ async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPo
   return { release: () => server.close() };
 }
 
-async function holdUdp(address: string, port: number): Promise<HeldPort> {
+async function holdUdp(address: string, port: number, serve: Serve): Promise<HeldPort> {
   const socket = createSocket('udp4');
   socket.bind({ address, port });
   await once(socket, 'listening');
   socket.unref();
-  return { release: () => socket.close() };
+  const flows = new UdpFlows(socket, serve);
+  const release = () => {
+    flows.close();
+    socket.close();
+  };
+  return { release };
 }

@@ -1,15 +1,20 @@
 // e2e: a guest without a network card: what the host offers it goes over the agent's channel.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
-import { test } from 'node:test';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { requireCapability } from '../helpers/capabilities.ts';
-import { startDaemon } from './daemon.ts';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
 const WORKLOAD_PORT = 8000;
+const UDP_PORT = 9000;
 const network = { mode: 'vsock' };
 const exposing = (host_port: number, more: object = {}) => ({
   network,
@@ -88,11 +93,64 @@ test('a balanced port goes round guests without a network card; the next daemon 
   await until(18190, 'set-1');
 });
 
-test('udp needs an address, and is refused by name', async (t) => {
-  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
-  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
-  const config = exposing(18180, { protocol: 'udp' });
-  const answer = await daemon.call('POST', '/api/v1/vms', { name: 'a', plugin: 'hello', config });
-  assert.equal(answer.body.code, 'FEATURE_UNAVAILABLE');
-  assert.deepEqual(Object.keys(answer.body.details), ['expose.0.protocol']);
+/** Answers of a UDP port: of one sender, which asks again until there is one, for datagrams may be lost. */
+async function udpClient(t: TestContext, hostPort: number) {
+  const socket = createSocket('udp4');
+  t.after(() => socket.close());
+  socket.connect(hostPort, '127.0.0.1');
+  await once(socket, 'connect');
+  socket.on('error', () => undefined);
+  return async (text: string): Promise<string> => {
+    for (let tries = 0; tries < 200; tries += 1) {
+      const answer = once(socket, 'message', { signal: AbortSignal.timeout(200) });
+      socket.send(text);
+      try {
+        return String((await answer)[0]);
+      } catch (error) {
+        if ((error as Error).name !== 'AbortError') throw error;
+      }
+    }
+    throw new Error(`no answer from port ${hostPort}`);
+  };
+}
+
+/** The probe with a UDP server beside its own. */
+async function installUdpProbe(daemon: Daemon): Promise<void> {
+  const directory = join(daemon.home, 'overlay/bin');
+  mkdirSync(directory, { recursive: true });
+  const source = join(PROJECT_ROOT, 'test/e2e/udp-echo.c');
+  execFileSync('musl-gcc', ['-static', '-o', join(directory, 'udp-echo'), source]);
+  const serve = `udp-echo ${UDP_PORT} & exec httpd -f -p 127.0.0.1:${WORKLOAD_PORT} -h /srv`;
+  await installProbe(daemon, {
+    workload: {
+      type: 'http',
+      base_url: `http://127.0.0.1:${WORKLOAD_PORT}`,
+      entrypoint: ['/bin/sh', '-c', serve],
+    },
+  });
+}
+
+test('datagrams reach guests without a network card, those of one sender the same guest', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const daemon = await startDaemon(t);
+  await installUdpProbe(daemon);
+  const expose = [{ port: UDP_PORT, host_port: 18195, protocol: 'udp', balanced: true }];
+  const made = await daemon.call('POST', '/api/v1/deployments?wait=ready', {
+    name: 'set',
+    replicas: 2,
+    config: { plugin: 'probe', network, expose },
+  });
+  assert.equal(made.status, 201, made.text);
+  const clients = await Promise.all([1, 2, 3, 4].map(() => udpClient(t, 18195)));
+  const guests = new Set<string>();
+  for (const ask of clients) {
+    const [guest = '', word] = (await ask('hello')).split(' ');
+    assert.equal(word, 'hello');
+    guests.add(guest);
+    assert.equal(await ask('again'), `${guest} again`, 'it stays with its guest');
+  }
+  assert.deepEqual([...guests].sort(), ['set-1', 'set-2']);
+  const large = 'x'.repeat(40_000);
+  const ask = clients[0];
+  assert.ok((await ask?.(large))?.endsWith(large));
 });

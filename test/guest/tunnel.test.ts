@@ -2,10 +2,13 @@
 // agent is like one of TCP.
 
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, before, suite, type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { createAgentConnection } from '../../src/hypervisor/agent-client.ts';
 import { buildHostAgent, startHostAgent, temporaryDirectory } from './programs.ts';
 import { NO_LOG, soon } from './served-agent.ts';
@@ -33,16 +36,14 @@ async function textOf(stream: Duplex): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-suite('a connection to a port of the guest', () => {
-  before(() => {
-    program = buildHostAgent(
-      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
-    );
-  });
-  after(() => {
-    for (const step of undo) step();
-  });
+before(() => {
+  program = buildHostAgent(temporaryDirectory({ after: (done) => undo.push(done as () => void) }));
+});
+after(() => {
+  for (const step of undo) step();
+});
 
+suite('a connection to a port of the guest', () => {
   test('carries what the guest says first, and each side ends by itself', async (t) => {
     let received: Promise<string> | undefined;
     const { connection, port } = await startBoth(t, (socket) => {
@@ -51,7 +52,7 @@ suite('a connection to a port of the guest', () => {
       received = textOf(socket);
     });
     const inTime = new AbortController();
-    const stream = await connection.connect(port, inTime.signal);
+    const stream = await connection.connect({ protocol: 'tcp', port }, inTime.signal);
     inTime.abort();
     assert.equal(await textOf(stream), '220 ready\r\n');
     stream.write('after ');
@@ -64,7 +65,7 @@ suite('a connection to a port of the guest', () => {
     const { connection, port } = await startBoth(t, (socket) => {
       void textOf(socket).then((text) => socket.end(text.toUpperCase()));
     });
-    const stream = await connection.connect(port, soon());
+    const stream = await connection.connect({ protocol: 'tcp', port }, soon());
     stream.end('x'.repeat(500_000));
     assert.ok((await textOf(stream)) === 'X'.repeat(500_000));
   });
@@ -72,8 +73,110 @@ suite('a connection to a port of the guest', () => {
   test('is refused where nobody listens, and costs nothing', async (t) => {
     const { connection } = await startBoth(t, () => undefined);
     for (let tries = 0; tries < 100; tries += 1) {
-      await assert.rejects(connection.connect(1, soon()), /502/);
+      await assert.rejects(connection.connect({ protocol: 'tcp', port: 1 }, soon()), /502/);
     }
     assert.equal((await connection.health(soon())).state, 'none');
+  });
+});
+
+/** A UDP port where each datagram is answered by itself, and one of its own is asked for by `large`. */
+async function startEcho(t: TestContext): Promise<number> {
+  const socket = createSocket('udp4');
+  socket.on('message', (datagram, { port, address }) => {
+    const answer = datagram.toString() === 'large' ? Buffer.alloc(60_000, 'L') : datagram;
+    socket.send(answer, port, address);
+  });
+  socket.bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  t.after(() => socket.close());
+  return socket.address().port;
+}
+
+function framed(datagram: Buffer): Buffer {
+  const prefix = Buffer.alloc(2);
+  prefix.writeUInt16BE(datagram.length);
+  return Buffer.concat([prefix, datagram]);
+}
+
+/** The next datagram on a stream. */
+function reader(stream: Duplex): () => Promise<Buffer> {
+  let rest = Buffer.alloc(0);
+  stream.on('data', (chunk: Buffer) => {
+    rest = Buffer.concat([rest, chunk]);
+  });
+  return async () => {
+    for (;;) {
+      const end = rest.length < 2 ? Number.POSITIVE_INFINITY : 2 + rest.readUInt16BE(0);
+      if (rest.length >= end) {
+        const datagram = rest.subarray(2, end);
+        rest = rest.subarray(end);
+        return datagram;
+      }
+      await once(stream, 'data');
+    }
+  };
+}
+
+suite('a flow of datagrams to a port of the guest', () => {
+  async function openFlow(t: TestContext, port?: number) {
+    const agent = await startHostAgent(t, program);
+    const connection = createAgentConnection(agent.socketPath, NO_LOG);
+    t.after(() => connection.close());
+    await connection.ready(soon());
+    const target = { protocol: 'udp', port: port ?? (await startEcho(t)) } as const;
+    const flow = await connection.connect(target, soon());
+    // At the end it is broken off.
+    flow.on('error', () => undefined);
+    return { flow, next: reader(flow), connection, target };
+  }
+
+  test('keeps each datagram as it is, from none to many bytes', async (t) => {
+    const { flow, next } = await openFlow(t);
+    for (const datagram of [Buffer.from('one'), Buffer.alloc(0), randomBytes(60_000)]) {
+      flow.write(framed(datagram));
+      assert.ok((await next()).equals(datagram), `${datagram.length} bytes`);
+    }
+    flow.write(framed(Buffer.from('large')));
+    assert.equal((await next()).length, 60_000);
+  });
+
+  test('does not mind where the stream is cut', async (t) => {
+    const { flow, next } = await openFlow(t);
+    const bytes = Buffer.concat([framed(Buffer.from('first')), framed(randomBytes(300))]);
+    for (const byte of bytes) {
+      flow.write(Buffer.from([byte]));
+      if (byte % 16 === 0) await pause(1);
+    }
+    assert.equal((await next()).toString(), 'first');
+    assert.equal((await next()).length, 300);
+  });
+
+  test('outlives a time in which nobody listens', async (t) => {
+    const place = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(place, 'listening');
+    const { port } = place.address();
+    place.close();
+    const { flow, next } = await openFlow(t, port);
+    for (let tries = 0; tries < 3; tries += 1) {
+      flow.write(framed(Buffer.from('lost')));
+      await pause(20);
+    }
+    const late = createSocket('udp4').bind(port, '127.0.0.1');
+    t.after(() => late.close());
+    late.on('message', (datagram, from) => late.send(datagram, from.port, from.address));
+    await once(late, 'listening');
+    flow.write(framed(Buffer.from('found')));
+    assert.equal((await next()).toString(), 'found');
+  });
+
+  test('ends with its client, and its place is free for the next', async (t) => {
+    const { flow, connection, target } = await openFlow(t);
+    flow.destroy();
+    for (let turn = 0; turn < 100; turn += 1) {
+      const one = await connection.connect(target, soon());
+      one.write(framed(Buffer.from('x')));
+      assert.equal((await reader(one)()).toString(), 'x');
+      one.destroy();
+    }
   });
 });
