@@ -76,6 +76,12 @@ export class Shell {
   progress<T>(what: string, work: Promise<T>): Promise<T> {
     return withProgress(this.streams.stderr, what, work);
   }
+
+  /** The same for what may have to wait for images of a VM or of a deployment: their progress is told. */
+  progressOf<T>(name: string, what: string, work: Promise<T>): Promise<T> {
+    const { events } = this.client;
+    return withProgress(this.streams.stderr, what, work, { events, name });
+  }
 }
 
 export function baseUrlOf(environment: Environment, option: string | undefined): string {

@@ -257,3 +257,36 @@ test('versions: of volar alone without a daemon, of both with one', async (t) =>
   assert.equal(alone.status, 0);
   assert.match(alone.stdout, /volantd unknown/);
 });
+
+test('while an image comes from the network, a create tells how far it is', async (t) => {
+  const daemon = await startFakeDaemon(t, ({ method }, response) => {
+    if (method === 'POST') {
+      setTimeout(() => sendJson(response, 201, vmBody('one')), 2_500);
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const event = {
+      type: 'MEDIA_DOWNLOADING',
+      status: 'starting',
+      timestamp: '2026-01-01T00:00:00Z',
+    };
+    const mine = { ...event, name: 'one', message: 'http://images/root.qcow2: 3.0 of 10.0 MiB' };
+    const other = { ...event, name: 'two', message: 'http://images/other: 1.0 MiB' };
+    for (const [id, data] of [other, mine].entries()) {
+      response.write(`id: ${id}\nevent: ${data.type}\ndata: ${JSON.stringify(data)}\n\n`);
+    }
+  });
+  const { status, stdout, stderr } = await volar(t, daemon.url, ['vms', 'create', 'one', '--json']);
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, 'one downloads http://images/root.qcow2: 3.0 of 10.0 MiB\n');
+  assert.equal(JSON.parse(stdout).name, 'one');
+});
+
+test('a daemon that cannot tell about images is no reason to fail', async (t) => {
+  const daemon = await startFakeDaemon(t, ({ method }, response) => {
+    if (method === 'GET') sendJson(response, 404, { error: 'no', code: 'ROUTE_NOT_FOUND' });
+    else setTimeout(() => sendJson(response, 201, vmBody('one')), 1_500);
+  });
+  const { status, stderr } = await volar(t, daemon.url, ['vms', 'create', 'one']);
+  assert.deepEqual([status, stderr], [0, '']);
+});

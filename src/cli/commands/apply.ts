@@ -28,7 +28,8 @@ export function addApply(program: Command, shells: ShellMaker): void {
         for (const document of documents) {
           const complete = await completeDocument(shell, document, directory);
           const work = applyDocument(shell.client, complete, dryRun === true);
-          sayApplied(shell, await shell.progress(`Applying ${document.name}`, work));
+          const { name } = document;
+          sayApplied(shell, await shell.progressOf(name, `Applying ${name}`, work));
         }
       }),
     );

@@ -109,7 +109,7 @@ function addCreate(deployments: Command, shells: ShellMaker): void {
       const { client } = shell;
       if (flags.dryRun) return shell.printJson(await client.deployments.planCreate(request));
       const work = client.deployments.create(request, toWaitOptions(flags));
-      sayCounts(shell, await shell.progress(`Creating ${name}`, work));
+      sayCounts(shell, await shell.progressOf(name, `Creating ${name}`, work));
     }),
   );
 }
@@ -127,7 +127,7 @@ function addScale(deployments: Command, shells: ShellMaker): void {
       const { deployments: api } = shell.client;
       if (flags.dryRun) return shell.printJson(await api.planPatch(name, { replicas }));
       const work = api.scale(name, replicas, toWaitOptions(flags));
-      sayCounts(shell, await shell.progress(`Scaling ${name}`, work));
+      sayCounts(shell, await shell.progressOf(name, `Scaling ${name}`, work));
     }),
   );
 }

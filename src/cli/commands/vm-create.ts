@@ -57,7 +57,7 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       };
       const work = shell.client.vms.create(request, options);
-      const vm = await shell.progress(`Creating ${name}`, work);
+      const vm = await shell.progressOf(name, `Creating ${name}`, work);
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
       const address = vm.ip_address || 'no address';
       shell.say(vm, `${vm.name}  ${address}  ${vm.status} after ${seconds} s`);

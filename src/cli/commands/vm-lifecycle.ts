@@ -45,7 +45,7 @@ export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
       shells.action<WaitFlags>(async (shell, names, flags) => {
         for (const name of names) {
           const work = move(shell, name, toWaitOptions(flags));
-          const vm = await shell.progress(`${doing} ${name}`, work);
+          const vm = await shell.progressOf(name, `${doing} ${name}`, work);
           const pid = vm.pid === undefined ? '' : `  pid ${vm.pid}`;
           shell.say(vm, `${vm.name}  ${vm.status}${pid}`);
         }

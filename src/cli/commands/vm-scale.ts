@@ -40,12 +40,16 @@ export function addVmScale(vms: Command, shells: ShellMaker): void {
           shell.say(envelope, `${name}  ${size} in version ${envelope.version}${later}`);
         }
         if (sized && restart) {
-          const vm = await shell.progress(`Restarting ${name}`, shell.client.vms.restart(name));
+          const vm = await shell.progressOf(
+            name,
+            `Restarting ${name}`,
+            shell.client.vms.restart(name),
+          );
           shell.say(vm, `${name}  ${vm.status}`);
         }
         if (replicas !== undefined) {
           const work = shell.client.deployments.scale(name, replicas);
-          const deployment = await shell.progress(`Scaling ${name}`, work);
+          const deployment = await shell.progressOf(name, `Scaling ${name}`, work);
           const { ready_replicas, desired_replicas } = deployment;
           shell.say(deployment, `${name}  ${ready_replicas} of ${desired_replicas} ready`);
         }
