@@ -29,7 +29,8 @@ export async function bindDevice({ settings, address }: JobArgument<'bindDevice'
     if (await hasDriver(sysfsRoot, address, VFIO_DRIVER)) return null;
     throw new JobFault('DEVICE_FAILED', `vfio-pci did not take device ${address}`);
   } catch (error) {
-    await giveBack(sysfsRoot, address, former);
+    // What failed first is told. The engine gives it back once more, and says when that fails.
+    await giveBack(sysfsRoot, address, former).catch(() => undefined);
     throw error;
   }
 }
