@@ -21,6 +21,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The result, which was printed, is the failure. */
+export class ToldFailure extends Error {
+  override readonly name = 'ToldFailure';
+}
+
 export interface Failure {
   readonly exit: number;
   /** Already told by who failed. */
@@ -39,6 +44,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
   PLUGIN_NOT_FOUND: '`volar plugins list` shows what is installed.',
   DEPLOYMENT_NOT_FOUND: '`volar deployments list` shows the deployments.',
   VM_NAME_TAKEN: 'Take another name, or change the VM with `volar apply`.',
+  GROUP_NOT_VIABLE: '`volar devices groups` shows what belongs together.',
   DEPLOYMENT_NAME_TAKEN: 'Take another name, or change the deployment with `volar apply`.',
   PLUGIN_DISABLED: '`volar plugins enable` makes it usable again.',
   VERSION_MISMATCH: '`volar vms config get` shows the newest version; change that one.',
@@ -56,6 +62,9 @@ export function toFailure(error: unknown, baseUrl: string): Failure {
   const plain = { message, details: {} };
   if (error instanceof RequestTimeoutError) {
     return { exit: EXIT.timeout, code: 'NO_ANSWER', ...plain };
+  }
+  if (error instanceof ToldFailure) {
+    return { exit: EXIT.failed, silent: true, code: 'FAILED', ...plain };
   }
   if (error instanceof UsageError) return { exit: EXIT.usage, code: 'USAGE', ...plain };
   if (error instanceof CommanderError) {

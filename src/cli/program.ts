@@ -5,6 +5,7 @@ import { VERSION } from '../lib/version.ts';
 import { addApply } from './commands/apply.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDeployments } from './commands/deployments.ts';
+import { addDevices } from './commands/devices.ts';
 import { addEvents } from './commands/events.ts';
 import { addPlugins } from './commands/plugins.ts';
 import { addSystem } from './commands/system.ts';
@@ -39,6 +40,7 @@ export function createProgram(streams: Streams, environment: Environment): Comma
   addVms(program, shells);
   addDeployments(program, shells);
   addPlugins(program, shells);
+  addDevices(program, shells);
   addEvents(program, shells);
   addApply(program, shells);
   addSystem(program, shells);

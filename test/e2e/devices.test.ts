@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { volar } from '../cli/volar.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { FakeSysfs, VFIO_DRIVER } from './fake-sysfs.ts';
@@ -123,4 +124,35 @@ test('a device that was on vfio-pci before stays there', async (t) => {
     assert.equal((await ask(daemon, operation, '0000:05:00.0')).status, 200);
     assert.equal(sysfs.driverOf('0000:05:00.0'), VFIO_DRIVER);
   }
+});
+
+test('volar and agents say and do the same', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const { daemon, sysfs } = await start(t);
+  const type = (...words: string[]) => volar(t, daemon.url, ['devices', ...words]);
+  assert.match((await type('show', ONE, OTHER)).stdout, /^0000:01:00\.0 +1234:11e8 +host +7 /m);
+  const check = await type('check', ONE);
+  assert.equal(check.status, 1);
+  assert.match(check.stdout, /shares its IOMMU group with 0000:01:00\.1/);
+  assert.equal(check.stderr, '');
+  assert.match((await type('groups', TWO)).stdout, /^7 +0000:01:00\.0 0000:01:00\.1$/m);
+  assert.match((await type('bind', ONE)).stderr, /volar devices groups/, 'the way out is told');
+  assert.equal((await type('bind', ONE, TWO)).stdout, `${ONE}  bound\n${TWO}  bound\n`);
+  assert.equal((await type('paths', ONE, TWO)).stdout, '/dev/vfio/7\n');
+  assert.equal((await type('unbind', ONE, TWO, OTHER)).status, 0);
+  assert.deepEqual(stateOf(sysfs), BEFORE);
+
+  const run = async (tool: string, params: object) => {
+    const command = `volant.devices.${tool}`;
+    return (await daemon.call('POST', '/api/v1/mcp', { command, params })).body;
+  };
+  const pci_addresses = [ONE, TWO];
+  assert.equal((await run('get', { pci_address: ONE })).result.driver, 'host');
+  assert.equal((await run('validate', { pci_addresses })).result.valid, true);
+  assert.equal((await run('groups', { pci_addresses })).result.groups[0].id, '7');
+  const bound = (await run('bind', { pci_addresses })).result;
+  assert.deepEqual(bound, { bound_devices: pci_addresses });
+  assert.equal((await run('unbind', { pci_addresses })).result.unbound_devices.length, 2);
+  assert.match((await run('bind', { pci_addresses: ['x'] })).error, /pci_addresses/);
+  assert.deepEqual(stateOf(sysfs), BEFORE);
 });

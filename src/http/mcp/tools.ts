@@ -3,6 +3,7 @@
 import { type TObject, type TSchema, Type } from 'typebox';
 import { CONFIG_TOOLS } from './config-tools.ts';
 import { DEPLOYMENT_TOOLS } from './deployment-tools.ts';
+import { DEVICE_TOOLS } from './device-tools.ts';
 import { PLUGIN_TOOLS } from './plugin-tools.ts';
 import { SYSTEM_TOOLS } from './system-tools.ts';
 import { defineTool, READS, type Tool } from './tool.ts';
@@ -27,6 +28,7 @@ export const TOOLS: readonly Tool[] = [
   ...CONFIG_TOOLS,
   ...DEPLOYMENT_TOOLS,
   ...PLUGIN_TOOLS,
+  ...DEVICE_TOOLS,
   ...SYSTEM_TOOLS,
   capabilities,
 ];

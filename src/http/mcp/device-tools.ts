@@ -1,0 +1,63 @@
+// http, mcp: tools for PCI devices of the host.
+
+import { Type } from 'typebox';
+import { LIMITS } from '../../config.ts';
+import { CHANGES, defineTool, INTERRUPTS, READS, type Tool } from './tool.ts';
+
+const ADDRESSES = {
+  pci_addresses: Type.Array(Type.String(), {
+    minItems: 1,
+    maxItems: LIMITS.devicesMax,
+    description: 'PCI addresses with their domain, such as 0000:01:00.0',
+  }),
+};
+
+export const DEVICE_TOOLS: readonly Tool[] = [
+  defineTool({
+    name: 'volant.devices.get',
+    description: 'Show ids, driver, IOMMU group and NUMA node of a PCI device of the host.',
+    input: Type.Object({ pci_address: Type.String({ description: 'Such as 0000:01:00.0' }) }),
+    hints: READS,
+    run: ({ engine }, { pci_address }) => engine.devices.info(pci_address),
+  }),
+  defineTool({
+    name: 'volant.devices.validate',
+    description: 'Tell everything that is in the way of giving these PCI devices to one VM.',
+    input: Type.Object({
+      ...ADDRESSES,
+      allowlist: Type.Optional(
+        Type.Array(Type.String(), { description: 'Addresses, vendor:device or vendor:*' }),
+      ),
+    }),
+    hints: READS,
+    run: ({ engine }, check) => engine.devices.validate(check),
+  }),
+  defineTool({
+    name: 'volant.devices.groups',
+    description: 'List the whole IOMMU groups of PCI devices: they are given out together.',
+    input: Type.Object(ADDRESSES),
+    hints: READS,
+    run: async ({ engine }, { pci_addresses }) => ({
+      groups: await engine.devices.groups(pci_addresses),
+    }),
+  }),
+  defineTool({
+    name: 'volant.devices.bind',
+    description:
+      'Take PCI devices from their host drivers for programs outside of Volant, all or none. A VM that names devices takes them by itself.',
+    input: Type.Object(ADDRESSES),
+    hints: INTERRUPTS,
+    run: async ({ engine }, { pci_addresses }) => ({
+      bound_devices: await engine.devices.bind(pci_addresses),
+    }),
+  }),
+  defineTool({
+    name: 'volant.devices.unbind',
+    description: 'Give PCI devices back to the drivers that they had.',
+    input: Type.Object(ADDRESSES),
+    hints: CHANGES,
+    run: async ({ engine }, { pci_addresses }) => ({
+      unbound_devices: await engine.devices.unbind(pci_addresses),
+    }),
+  }),
+];
