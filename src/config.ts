@@ -167,7 +167,7 @@ export const LIMITS = {
   memoryMbMin: 32,
   /** What a hypervisor may use beside the memory and the vCPUs of its guest. */
   hypervisorMemoryMb: 512,
-  hypervisorTasksMax: 256,
+  hypervisorTasksMax: 128,
   memoryMbMax: 1024 * 1024,
   /** Ports of the host that one VM may ask for. */
   exposedPortsMax: 64,

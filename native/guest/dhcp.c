@@ -23,7 +23,7 @@
 // A boot goes on without a lease after this time; the client keeps trying.
 #define FIRST_LEASE_MS 10000
 #define RETRY_MS_MIN 500
-#define RETRY_MS_MAX 16000
+#define RETRY_MS_MAX 4000
 // Timers count in milliseconds in an int; a longer lease is renewed earlier than it needs.
 #define LEASE_SECONDS_MAX 1000000u
 #define LEASE_SECONDS_MIN 2u

@@ -64,7 +64,11 @@ for (const [title, connect] of GENERATIONS) {
       );
       for (const { name, inputSchema, annotations } of tools) {
         assert.equal(inputSchema.type, 'object', name);
-        assert.equal(annotations.readOnlyHint, /list|get|history|info|status|validate|groups/.test(name), name);
+        assert.equal(
+          annotations.readOnlyHint,
+          /list|get|history|info|status|validate|groups/.test(name),
+          name,
+        );
         assert.equal(annotations.openWorldHint, false, name);
         if (/delete|remove/.test(name)) assert.equal(annotations.destructiveHint, true, name);
       }
