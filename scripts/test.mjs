@@ -14,6 +14,9 @@ import { alreadyThere, createProgress } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
 import { guestKernel, setup } from './setup.mjs';
 
+/** Guests that are emulated for minutes: mostly one core is at work for them. */
+const LONG_TESTS = /e2e\/(debian|dhcp|guides)\./;
+
 const FILE_TIMEOUT_MS = 480_000;
 const OUTPUT = join(PROJECT_ROOT, '.build');
 const TESTS = join(OUTPUT, 'test');
@@ -114,8 +117,10 @@ function newCounter() {
   };
 }
 
+const writeOut = (text) => process.stdout.write(text);
+
 /** Runs test files and resolves with their counts. Whatever they leave in their process group is killed. */
-function runTests(files, { prefix = [], concurrency }) {
+function runTests(files, { prefix = [], concurrency, write = writeOut }) {
   const [command, ...args] = [
     ...prefix,
     process.execPath,
@@ -139,7 +144,7 @@ function runTests(files, { prefix = [], concurrency }) {
   };
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   createInterface({ input: child.stdout }).on('line', (line) => {
-    process.stdout.write(`${line}\n`);
+    write(`${line}\n`);
     counter.take(line);
   });
   return new Promise((resolve, reject) => {
@@ -160,14 +165,34 @@ function killQuietly(pid) {
   }
 }
 
-/** Runs the files inside a network namespace of their own, which is removed afterwards. */
-async function runInNamespace(files) {
+/**
+ * Runs files side by side with those that take long, each of the two in a network namespace of its own. What
+ * the long ones say comes at the end.
+ */
+async function runInNamespaces(files) {
+  const long = files.filter((path) => LONG_TESTS.test(path));
+  const others = files.filter((path) => !long.includes(path));
+  let said = '';
+  const keep = (text) => {
+    said += text;
+  };
+  const lanes = [
+    { name: 'main', files: others, write: writeOut },
+    { name: 'long', files: long, write: others.length === 0 ? writeOut : keep },
+  ].filter((lane) => lane.files.length > 0);
+  const counts = await Promise.all(lanes.map(runInNamespace));
+  writeOut(said);
+  return sum(counts);
+}
+
+/** Runs the files of a lane inside a network namespace of its own, which is removed afterwards. */
+async function runInNamespace({ name: lane, files, write }) {
   const [ip, nsenter] = [findCommand('ip'), findCommand('nsenter')];
   if (process.getuid() !== 0 || ip === null || nsenter === null) {
     // Without a namespace the tests say themselves what they lack.
-    return runTests(files, { concurrency: 1 });
+    return runTests(files, { concurrency: 1, write });
   }
-  const name = `volant-test-${process.pid}`;
+  const name = `volant-test-${process.pid}-${lane}`;
   const netns = (...args) => spawnSync(ip, ['netns', ...args], { encoding: 'utf8' });
   capture(ip, ['netns', 'add', name]);
   try {
@@ -175,6 +200,7 @@ async function runInNamespace(files) {
     return await runTests(files, {
       prefix: [nsenter, `--net=/run/netns/${name}`],
       concurrency: 1,
+      write,
     });
   } finally {
     const leftOver = netns('pids', name).stdout.split('\n').filter(Boolean).map(Number);
@@ -209,16 +235,21 @@ async function runLabTests(files) {
 async function testAll({ unit, endToEnd, lab }, withEndToEnd) {
   const groups = [
     { title: 'tests', files: unit, start: (files) => runTests(files, { concurrency: 2 }) },
-    { title: 'end-to-end tests', files: withEndToEnd ? endToEnd : [], start: runInNamespace },
+    { title: 'end-to-end tests', files: withEndToEnd ? endToEnd : [], start: runInNamespaces },
     { title: 'tests in the lab', files: withEndToEnd ? lab : [], start: runLabTests },
   ];
-  const total = { passed: 0, failed: 0, skipped: 0 };
+  const all = [];
   for (const { title, files, start } of groups.filter((group) => group.files.length > 0)) {
     process.stdout.write(`\n${title}: ${files.length} files\n`);
     if (interrupted) break;
-    const counts = await start(files);
-    for (const key of Object.keys(total)) total[key] += counts[key];
+    all.push(await start(files));
   }
+  return sum(all);
+}
+
+function sum(counts) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const one of counts) for (const key of Object.keys(total)) total[key] += one[key];
   return total;
 }
 

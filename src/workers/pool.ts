@@ -31,12 +31,21 @@ interface Threads {
 
 const SLOW_IDLE_MS = 60_000;
 
+/**
+ * Piscina loads a file by `require` first. Node aborts the whole process when a thread is ended while it
+ * requires an ES module; while it imports one, nothing happens.
+ */
+const NO_REQUIRE = ['--no-experimental-require-module'].filter((flag) =>
+  process.allowedNodeEnvironmentFlags.has(flag),
+);
+
 /** Starts the threads. */
 export function createHost(config: Config, log: Logger): HostPort {
   const filename = fileURLToPath(new URL('./entry.js', import.meta.url));
   const pool = new Piscina({
     filename,
     name: 'runJob',
+    execArgv: NO_REQUIRE,
     // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
     minThreads: LIMITS.workerThreads,
     maxThreads: LIMITS.workerThreads,
@@ -50,6 +59,7 @@ export function createHost(config: Config, log: Logger): HostPort {
   const slowPool = new Piscina({
     filename,
     name: 'runJob',
+    execArgv: NO_REQUIRE,
     minThreads: 0,
     maxThreads: 1,
     concurrentTasksPerWorker: LIMITS.mediaJobsMax,
