@@ -11,7 +11,8 @@
         "native/addon/host.cc",
         "native/addon/link.cc",
         "native/addon/process.cc",
-        "native/addon/tap.cc"
+        "native/addon/tap.cc",
+        "native/addon/vfio.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],

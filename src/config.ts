@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from './lib/ipv4.ts';
+import { DEVICE_PATTERN_RULE, isDevicePattern } from './lib/pci-address.ts';
 import {
   type Environment,
   expandHome,
@@ -151,8 +152,13 @@ export const LIMITS = {
   /** One change of a device's driver, and how long a driver may take to show it. */
   deviceTimeoutMs: 10_000,
   deviceSettleMs: 1_000,
-  /** PCI devices that one request may name. */
+  /** What could not be given back is tried again after so long. */
+  deviceRetryMs: 15_000,
+  /** PCI devices that one request may name, and those of one VM: its machine has 32 slots, disks need some, too. */
   devicesMax: 64,
+  vmDevicesMax: 8,
+  /** A guest with devices has all of its memory made and pinned before its hypervisor answers; slower is stuck. */
+  pinnedMbPerSecondMin: 1_024,
   /** Items of a list that an agent gets when it does not say how many, and the most that it may ask for. */
   mcpPageDefault: 100,
   mcpPageMax: 1_000,
@@ -257,9 +263,6 @@ export class ConfigError extends Error {
   }
 }
 
-const DEVICE_PATTERN =
-  /^([0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]|[0-9a-f]{4}:([0-9a-f]{4}|\*))$/i;
-
 /** Reads the settings. Throws ConfigError with every problem at once. */
 export function loadConfig(environment: Environment): Config {
   const problems: string[] = [];
@@ -309,8 +312,8 @@ export function loadConfig(environment: Environment): Config {
     corsOrigins: read.list('VOLANT_CORS_ORIGINS', ','),
     openapiHosts: read.list('VOLANT_OPENAPI_HOSTS', ',').map((host) => host.toLowerCase()),
     vfioAllow: read.list('VOLANT_VFIO_ALLOW', ',').map((pattern) => {
-      if (!DEVICE_PATTERN.test(pattern)) {
-        problems.push(`VOLANT_VFIO_ALLOW: ${pattern} is no PCI address, vendor:device or vendor:*`);
+      if (!isDevicePattern(pattern)) {
+        problems.push(`VOLANT_VFIO_ALLOW: ${pattern} ${DEVICE_PATTERN_RULE}`);
       }
       return pattern.toLowerCase();
     }),

@@ -27,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<ExitWatchStart>(env, exports, "exitWatchStart");
   Export<ExitWatchAdd>(env, exports, "exitWatchAdd");
   Export<ExitWatchStop>(env, exports, "exitWatchStop");
+  Export<VfioProbeGroup>(env, exports, "vfioProbeGroup");
   return exports;
 }
 

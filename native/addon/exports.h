@@ -20,5 +20,6 @@ Napi::Value LockFile(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchStart(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchStop(const Napi::CallbackInfo& info);
+Napi::Value VfioProbeGroup(const Napi::CallbackInfo& info);
 
 }  // namespace volant

@@ -31,6 +31,9 @@ const TEST_TOOLS = [
   { package: 'dosfstools', commands: ['fsck.vfat'] },
   { package: 'dnsmasq-base', commands: ['dnsmasq'] },
   { package: 'socat', commands: ['socat'] },
+  { package: 'e2fsprogs', commands: ['mke2fs'] },
+  { package: 'kmod', commands: ['modprobe'] },
+  { package: 'pciutils', commands: ['lspci'] },
 ];
 
 /** Kernel packages made for guests, best first; each distribution has one of them. */

@@ -5,18 +5,20 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Failure } from './command.mjs';
+import { Failure, findCommand, run } from './command.mjs';
 import { writeCpio } from './cpio.mjs';
 import { collectModules } from './kernel-modules.mjs';
 import { BUILD, PROJECT_ROOT } from './paths.mjs';
 
 const VIRTIOFSD = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
 const MEMORY_MB = 2048;
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 const SOCKET_WAIT_MS = 5_000;
+const DISK_BYTES = 16 * 2 ** 20;
+const DISK_WORD_OFFSET = 15 * 2 ** 20;
 
 /** Loaded before the root is there. */
 const BOOT_MODULES = ['virtio_pci', 'fuse', 'virtiofs', 'overlay', 'button'];
@@ -28,6 +30,7 @@ const LAB_MODULES = [
   'vfio_iommu_type1',
   'vhost_vsock',
   'tun',
+  'virtio_net',
   'bridge',
   'nf_tables',
   'nft_chain_nat',
@@ -37,23 +40,31 @@ const LAB_MODULES = [
   'nft_fib_ipv4',
   'nft_numgen',
   'nft_meta_bridge',
+  'nf_conntrack_netlink',
 ];
 
 /** Says what the command printed and how it ended; nothing else of the console matters. */
 const STATUS_LINE = /^VOLANT_LAB_STATUS=(\d+)$/;
 
 /**
- * The devices that the tests look at: one alone in its IOMMU group, one with a driver of its own, two
- * that share a group behind a bridge, and a disk controller.
+ * The devices that the tests look at: one alone in its IOMMU group, a network card and a disk with drivers of their
+ * own, a card of two functions that has none, and two that share a group behind a bridge, one of them with a driver.
  */
-const DEVICES = [
-  ['-device', 'edu'],
-  ['-device', 'virtio-net-pci,romfile=,iommu_platform=on,disable-legacy=on'],
-  ['-device', 'pcie-root-port,id=port0,chassis=1'],
-  ['-device', 'pcie-pci-bridge,id=bridge0,bus=port0'],
-  ['-device', 'edu,bus=bridge0,addr=1'],
-  ['-device', 'edu,bus=bridge0,addr=2'],
-];
+function devices(disk) {
+  return [
+    ['-device', 'edu'],
+    ['-device', 'virtio-net-pci,romfile=,iommu_platform=on,disable-legacy=on'],
+    ['-drive', `file=${disk},format=raw,if=none,id=disk0`],
+    ['-device', 'nvme,serial=lab,drive=disk0'],
+    ['-device', 'pcie-root-port,id=port1,chassis=2'],
+    ['-device', 'bochs-display,bus=port1,addr=0.0,multifunction=on'],
+    ['-device', 'ich9-intel-hda,bus=port1,addr=0.1'],
+    ['-device', 'pcie-root-port,id=port0,chassis=1'],
+    ['-device', 'pcie-pci-bridge,id=bridge0,bus=port0'],
+    ['-device', 'edu,bus=bridge0,addr=1'],
+    ['-device', 'virtio-rng-pci,bus=bridge0,addr=2'],
+  ].flat();
+}
 
 /** One sentence with the remedy when this machine cannot run the lab, else null. */
 export function labProblem() {
@@ -61,6 +72,7 @@ export function labProblem() {
   if (findVirtiofsd() === undefined) {
     return 'virtiofsd is missing: run `apt-get install qemu-system-common`, or virtiofsd on newer systems.';
   }
+  if (findCommand('depmod') === null) return 'depmod is missing: run `apt-get install kmod`.';
   return null;
 }
 
@@ -75,6 +87,7 @@ function findVirtiofsd() {
 export async function runInLab({ command, kernel, busybox, onLine }) {
   const problem = labProblem();
   if (problem !== null) throw new Failure(problem);
+  await indexModules(kernel.modulesDirectory);
   const directory = mkdtempSync(join(tmpdir(), 'volant-lab-'));
   const children = [];
   try {
@@ -82,7 +95,9 @@ export async function runInLab({ command, kernel, busybox, onLine }) {
     writeFileSync(initramfs, Buffer.concat([...writeCpio(entries({ command, kernel, busybox }))]));
     const socket = join(directory, 'root.sock');
     children.push(await shareRoot(socket));
-    const machine = spawn('qemu-system-x86_64', machineArguments(initramfs, socket), {
+    const disk = join(directory, 'disk.img');
+    makeDisk(disk);
+    const machine = spawn('qemu-system-x86_64', machineArguments(initramfs, socket, disk), {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     children.push(machine);
@@ -91,6 +106,24 @@ export async function runInLab({ command, kernel, busybox, onLine }) {
     for (const child of children) child.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** Empty but for a word by which a guest can tell that it has read from it. */
+function makeDisk(path) {
+  const disk = Buffer.alloc(DISK_BYTES);
+  disk.write('volant', DISK_WORD_OFFSET);
+  writeFileSync(path, disk);
+}
+
+/** modprobe needs an index, which a package that was only unpacked has not. */
+async function indexModules(modulesDirectory) {
+  if (existsSync(join(modulesDirectory, 'modules.dep'))) return;
+  await run('depmod', ['-b', rootOf(modulesDirectory), basename(modulesDirectory)]);
+}
+
+/** What modprobe and depmod call the root: the directory that lib/modules is in. */
+function rootOf(modulesDirectory) {
+  return modulesDirectory.replace(/\/lib\/modules\/[^/]+$/, '') || '/';
 }
 
 async function shareRoot(socket) {
@@ -109,7 +142,7 @@ async function shareRoot(socket) {
   return child;
 }
 
-function machineArguments(initramfs, socket) {
+function machineArguments(initramfs, socket, disk) {
   return [
     // The IOMMU must be the first device.
     ['-M', 'q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,kernel-irqchip=off'],
@@ -123,7 +156,7 @@ function machineArguments(initramfs, socket) {
     ['-append', kernelArguments()],
     ['-chardev', `socket,id=root,path=${socket}`],
     ['-device', 'vhost-user-fs-pci,chardev=root,tag=root'],
-    ...DEVICES,
+    devices(disk),
   ].flat();
 }
 
@@ -178,11 +211,10 @@ poweroff -f
 }
 
 function labScript(kernel) {
-  const root = kernel.modulesDirectory.replace(/\/lib\/modules\/[^/]+$/, '') || '/';
   return `export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 export PATH="${join(process.execPath, '..')}:$PATH" VOLANT_LAB=1 NO_COLOR=1
 hostname lab; ip link set lo up
-modprobe -d ${root} -a ${LAB_MODULES.join(' ')}
+modprobe -d ${rootOf(kernel.modulesDirectory)} -a ${LAB_MODULES.join(' ')}
 cd ${PROJECT_ROOT}
 bash /run/command.sh
 echo "VOLANT_LAB_STATUS=$?"

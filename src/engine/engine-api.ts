@@ -1,5 +1,6 @@
 // engine: what the engine offers to http, as types. http sees this and nothing behind it.
 
+import type { VolantError } from '../lib/errors.ts';
 import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
 import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
 import type {
@@ -147,6 +148,13 @@ export interface ConsoleApi {
   attach(vmName: string, viewer: ConsoleViewer): ConsoleSession;
 }
 
+/** Each device is given back as far as it can be: one that cannot does not keep the others. */
+export interface DevicesGivenBack {
+  readonly done: readonly string[];
+  /** What went wrong first, with what went wrong with each device in its details; null when nothing did. */
+  readonly failure: VolantError | null;
+}
+
 export interface DeviceApi {
   /** BODY_INVALID, DEVICE_NOT_FOUND. */
   info(address: string): Promise<DeviceInfo>;
@@ -156,8 +164,8 @@ export interface DeviceApi {
   groups(addresses: readonly string[]): Promise<readonly IommuGroup[]>;
   /** All or none. Those that are bound already stay so. */
   bind(addresses: readonly string[]): Promise<readonly string[]>;
-  /** Gives back to the drivers that they had. DEVICE_OWNED for what a VM has. */
-  unbind(addresses: readonly string[]): Promise<readonly string[]>;
+  /** Gives back to the drivers that they had. DEVICE_OWNED for what a VM has, or whose group it has. */
+  unbind(addresses: readonly string[]): Promise<DevicesGivenBack>;
   /** /dev/vfio/<group>, unique and sorted. DEVICE_NOT_BOUND. */
   groupPaths(addresses: readonly string[]): Promise<readonly string[]>;
 }

@@ -89,7 +89,7 @@ export function createEngine(parts: EngineParts): EngineControl {
     const { hostTag } = config;
     const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
     system.recovery = await recover(recovery);
-    await joined.devices.sweep((vmId) => lifecycle.runningVm(vmId) !== undefined);
+    await joined.devices.sweep((vmId) => state.find(vmId) !== undefined);
     if (snapshot.vms.length > 0) await restoreNetwork();
   };
   return {
@@ -116,6 +116,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       deployments.stop();
       readiness.close();
       consoles.close();
+      joined.devices.close();
       await operations.close();
       lifecycle.disconnect();
     },
@@ -123,6 +124,8 @@ export function createEngine(parts: EngineParts): EngineControl {
       await recoverVms();
       await deployments.forgetAll();
       await Promise.all(state.vms.records().map(({ name }) => lifecycle.destroy(name)));
+      await joined.devices.releaseAll();
+      joined.devices.close();
       await hostFacts.removeNetwork();
       await host.removeCgroupRoot();
     },

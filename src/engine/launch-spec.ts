@@ -3,6 +3,7 @@
 // its config's, then the manifest's, then the default.
 
 import { VolantError } from '../lib/errors.ts';
+import { normalPciAddresses } from '../lib/pci-address.ts';
 import { type Manifest, NETWORK_MODES } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
@@ -116,8 +117,11 @@ export function requestedAddressOf(config: VmConfig): string | null {
 
 /** Host devices that the VM is given, by address in lower case. The config's own replace the manifest's. */
 export function pciDevicesOf(config: VmConfig): readonly string[] {
-  const { pci_passthrough = [] } = config.devices ?? config.manifest.devices ?? {};
-  return [...new Set(pci_passthrough.map((address) => address.trim().toLowerCase()))];
+  return normalPciAddresses(deviceConfigOf(config).pci_passthrough ?? []);
+}
+
+function deviceConfigOf(config: VmConfig) {
+  return config.devices ?? config.manifest.devices ?? {};
 }
 
 export interface LaunchInput {
@@ -140,6 +144,8 @@ export interface ResolvedLaunch {
   readonly spec: Omit<LaunchSpec, 'initramfsPath' | 'disks'>;
   readonly media: MediaPlan;
   readonly exposedPorts: readonly ExposedPort[];
+  /** Which devices of the host the VM may be given at all, besides the operator's own list. */
+  readonly deviceAllowlist: readonly string[];
   /** For the record and the API. */
   readonly kernelCmdline: string;
   /** The manifest to send over the agent's channel; null when it is on the command line. */
@@ -166,6 +172,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
     kernelCmdline: visible,
     manifestOverChannel,
     exposedPorts: exposedPortsOf(config, input.replica),
+    deviceAllowlist: deviceConfigOf(config).allowlist ?? [],
     media,
     spec: {
       vmId: input.vmId,

@@ -7,6 +7,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import { cgroupOf } from './cgroup-limits.ts';
+import { Connections } from './connections.ts';
 import { exposedPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -46,8 +47,8 @@ export interface LaunchPreparation {
 
 /** Devices of the host, taken for a VM and given back. */
 export interface DeviceOwners {
-  /** All or none. */
-  takeFor(vmId: number, addresses: readonly string[]): Promise<void>;
+  /** All or none. An empty allowlist allows what the operator does. */
+  takeFor(vmId: number, addresses: readonly string[], allowlist: readonly string[]): Promise<void>;
   /** What the VM has, if anything. What cannot be given back stays recorded; recovery tries again. */
   releaseFor(vmId: number): Promise<void>;
 }
@@ -69,6 +70,7 @@ export class Launcher {
   readonly #devices: DeviceOwners;
   readonly #exposures: Exposures;
   readonly #media: Media;
+  readonly #connections: Connections;
   readonly #log: Logger;
   readonly #steps: readonly Step<LaunchContext>[];
 
@@ -90,6 +92,8 @@ export class Launcher {
     this.#exposures = parts.exposures;
     this.#media = parts.media;
     this.#log = parts.log;
+    const runDirectory = (vmId: number) => this.runDirectory(vmId);
+    this.#connections = new Connections({ ...parts, runDirectory });
     this.#steps = this.#makeSteps();
   }
 
@@ -145,7 +149,7 @@ export class Launcher {
     if (process === undefined || control === undefined) {
       throw new VolantError('INTERNAL', 'A launch ended without process or control connection');
     }
-    return { process, control, agent: this.#connectAgent(record, resolved, process) };
+    return { process, control, agent: this.#connections.agent(record, resolved, process) };
   }
 
   /** Takes back a launch that succeeded but could not be written down. */
@@ -175,10 +179,14 @@ export class Launcher {
             config,
             LIMITS.kernelCmdlineBytesMax,
           );
-    const agent = this.#connectAgent(record, { manifestOverChannel }, process);
+    const agent = this.#connections.agent(record, { manifestOverChannel }, process);
     if (config !== undefined) await this.#exposeAgain(record, config);
     try {
-      return { process, agent, control: await this.#connectControl(record, process) };
+      return {
+        process,
+        agent,
+        control: await this.#connections.control(record, process, LIMITS.launchTimeoutMs),
+      };
     } catch (error) {
       this.#log.error({ vm: record.name, err: error }, 'an adopted hypervisor does not answer');
       return { process, agent, control: null };
@@ -221,7 +229,12 @@ export class Launcher {
     vm?.agent?.close();
     await this.#exposures.clear(record.id);
     await this.#releaseHost(record);
-    await this.#devices.releaseFor(record.id);
+    await this.releaseDevices(record);
+  }
+
+  /** Gives back what the VM has of the host's devices. */
+  releaseDevices({ id }: VmRecord): Promise<void> {
+    return this.#devices.releaseFor(id);
   }
 
   /** Removes what outlives a stop: logs, sockets and disks. */
@@ -229,9 +242,9 @@ export class Launcher {
     await Promise.all([this.#host.removeRunDirectory(id), this.#media.removeDisks(id)]);
   }
 
-  /** The last lines that the hypervisor wrote, for an error or an event. */
+  /** The last lines that the hypervisor wrote, for an event. */
   lastWords(vmId: number): Promise<readonly string[]> {
-    return this.#host.readLogTail(`${this.runDirectory(vmId)}/${RUN_FILES.hypervisorLog}`);
+    return this.#connections.lastWords(vmId);
   }
 
   #makeSteps(): readonly Step<LaunchContext>[] {
@@ -247,8 +260,9 @@ export class Launcher {
       },
       {
         name: 'devices',
-        run: ({ record, resolved }) => this.#devices.takeFor(record.id, resolved.spec.pciDevices),
-        undo: ({ record }) => this.#devices.releaseFor(record.id),
+        run: ({ record, resolved }) =>
+          this.#devices.takeFor(record.id, resolved.spec.pciDevices, resolved.deviceAllowlist),
+        undo: ({ record }) => this.releaseDevices(record),
       },
       {
         name: 'media',
@@ -285,9 +299,10 @@ export class Launcher {
       {
         name: 'control socket',
         run: async (context) => {
-          const { record, process } = context;
+          const { record, process, resolved } = context;
           if (process === undefined) throw new VolantError('INTERNAL');
-          context.control = await this.#connectControl(record, process);
+          const timeoutMs = launchTimeoutMs(resolved);
+          context.control = await this.#connections.control(record, process, timeoutMs);
         },
         undo: async ({ control }) => control?.close(),
       },
@@ -326,62 +341,6 @@ export class Launcher {
     });
   }
 
-  /** Connects, unless the process ends first or the time is over: both with what the hypervisor said. */
-  async #connectControl(record: VmRecord, process: WatchedProcess): Promise<ControlConnection> {
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), LIMITS.launchTimeoutMs);
-    const connecting = this.#hypervisor.connect(
-      record.driver,
-      this.runDirectory(record.id),
-      abort.signal,
-    );
-    const died = process.exited.then((exit) => ({ exit }));
-    try {
-      const first = await Promise.race([connecting, died]);
-      if (!('exit' in first)) return first;
-      abort.abort();
-      // A connection that was made just before the end has nobody to serve.
-      connecting.then((control) => control.close()).catch(() => undefined);
-      throw await this.#launchFailure('HYPERVISOR_FAILED', record, describeExit(first.exit));
-    } catch (error) {
-      if (!abort.signal.aborted || error instanceof VolantError) throw error;
-      const seconds = LIMITS.launchTimeoutMs / 1000;
-      const why = `its control socket did not answer in ${seconds} s`;
-      throw await this.#launchFailure('HYPERVISOR_TIMEOUT', record, why);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #launchFailure(
-    code: 'HYPERVISOR_FAILED' | 'HYPERVISOR_TIMEOUT',
-    record: VmRecord,
-    why: string,
-  ): Promise<VolantError> {
-    const lines = await this.lastWords(record.id);
-    const details = lines.length === 0 ? {} : { details: { hypervisor: lines.join('\n') } };
-    return new VolantError(
-      code,
-      `The hypervisor of VM ${record.name} did not start: ${why}`,
-      details,
-    );
-  }
-
-  #connectAgent(
-    record: VmRecord,
-    resolved: Pick<ResolvedLaunch, 'manifestOverChannel'>,
-    process: WatchedProcess,
-  ): AgentConnection | null {
-    const agent = this.#hypervisor.agent(record.driver, this.runDirectory(record.id));
-    if (agent === null || resolved.manifestOverChannel === null) return agent;
-    const abort = new AbortController();
-    void process.exited.then(() => abort.abort(new Error('the hypervisor ended')));
-    agent.sendManifest(resolved.manifestOverChannel, abort.signal).catch((error: unknown) => {
-      this.#log.warn({ vm: record.name, err: error }, 'the agent did not take its manifest');
-    });
-    return agent;
-  }
-
   /** Agent and power button at once: a guest without our agent knows the button. */
   #askToPowerOff(vm: RunningVm, name: string, signal: AbortSignal): void {
     const asked = [vm.control?.powerButton(), vm.agent?.powerOff(signal)];
@@ -393,7 +352,8 @@ export class Launcher {
   }
 }
 
-function describeExit(exit: ProcessExit): string {
-  if (exit.signal !== null) return `it was killed by ${exit.signal}`;
-  return exit.code === null ? 'it ended' : `it ended with status ${exit.code}`;
+function launchTimeoutMs({ spec }: ResolvedLaunch): number {
+  const isPinned = spec.pciDevices.length > 0;
+  const pinningMs = isPinned ? (1000 * spec.memoryMb) / LIMITS.pinnedMbPerSecondMin : 0;
+  return LIMITS.launchTimeoutMs + pinningMs;
 }

@@ -83,8 +83,14 @@ export interface DeviceRecord {
   readonly address: string;
   /** Empty when it had none. */
   readonly formerDriver: string;
-  /** The VM that has it; null when a client asked for it to be bound. */
+  /** Which driver it was told to take alone, by driver_override; empty when none. */
+  readonly formerOverride: string;
+  /** The VM that has it; null when a client asked for it to be bound, or when it is on its way back. */
   readonly vmId: number | null;
+  /** A client had it bound before: it stays on vfio-pci when the VM lets go of it. */
+  readonly staysBound: boolean;
+  /** What is not bound yet, or not given back yet, when a daemon starts is given back then. */
+  readonly state: 'binding' | 'bound' | 'releasing';
   readonly boundAtMs: number;
 }
 

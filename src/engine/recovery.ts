@@ -67,7 +67,10 @@ async function recoverVm(
   inventory: HostInventory,
   record: VmRecord,
 ): Promise<Finding> {
-  if (record.status === 'stopped' || record.status === 'crashed') return 'unchanged';
+  if (record.status === 'stopped' || record.status === 'crashed') {
+    await parts.launcher.releaseDevices(record);
+    return 'unchanged';
+  }
   const process = record.process ?? processOf(inventory, record.id);
   const alive = { ...record, process };
   const config = parts.state.store.config(record.id, record.configVersion)?.config;

@@ -45,7 +45,7 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Con
   }
 }
 
-/** null when there is no socket yet or nobody listens on it. */
+/** null when there is no socket yet, nobody listens on it, or who did has ended. */
 async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection | null> {
   const socket = connect(path);
   const connected = await new Promise<boolean>((resolve) => {
@@ -57,8 +57,10 @@ async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection
   const onAbort = () => connection.close();
   signal.addEventListener('abort', onAbort, { once: true });
   try {
-    await connection.negotiate();
-    return connection;
+    if (await connection.negotiate()) return connection;
+    connection.close();
+    signal.throwIfAborted();
+    return null;
   } catch (error) {
     connection.close();
     signal.throwIfAborted();
@@ -75,6 +77,8 @@ class QmpConnection implements ControlConnection {
   readonly ended: Promise<void>;
   #greet: (greeted: boolean) => void = () => undefined;
   #buffer = '';
+  /** Who talks there is no hypervisor. */
+  #isStranger = false;
   #nextId = 1;
   guestEnd: GuestEnd | undefined;
 
@@ -97,10 +101,16 @@ class QmpConnection implements ControlConnection {
     });
   }
 
-  async negotiate(): Promise<void> {
-    const greeted = await within(this.#greeted, LIMITS.launchTimeoutMs);
-    if (greeted !== true) throw unanswered('the greeting');
-    await this.#execute('qmp_capabilities');
+  /**
+   * false when it ended before the hypervisor was ready: that one may have died. No bound of its own: QEMU greets, and
+   * answers when the guest's memory is made, which takes its time where devices need all of it.
+   */
+  async negotiate(): Promise<boolean> {
+    const greeted = await this.#greeted;
+    if (this.#isStranger) throw unanswered('the greeting');
+    if (!greeted) return false;
+    const { answered } = this.#send('qmp_capabilities');
+    return (await answered) !== null;
   }
 
   async status(): Promise<string> {
@@ -117,9 +127,7 @@ class QmpConnection implements ControlConnection {
   }
 
   async #execute(command: string): Promise<unknown> {
-    const id = this.#nextId++;
-    const answered = new Promise<Message | null>((resolve) => this.#pending.set(id, resolve));
-    this.#socket.write(`${JSON.stringify({ execute: command, id })}\n`);
+    const { id, answered } = this.#send(command);
     const message = await within(answered, LIMITS.controlTimeoutMs);
     this.#pending.delete(id);
     if (!message) throw unanswered(command);
@@ -128,12 +136,23 @@ class QmpConnection implements ControlConnection {
     throw new VolantError('HYPERVISOR_FAILED', `The hypervisor refused ${command}: ${why}`);
   }
 
+  /** The answer is null when the connection ends before it. */
+  #send(command: string): { readonly id: number; readonly answered: Promise<Message | null> } {
+    const id = this.#nextId++;
+    const answered = new Promise<Message | null>((resolve) => this.#pending.set(id, resolve));
+    this.#socket.write(`${JSON.stringify({ execute: command, id })}\n`);
+    return { id, answered };
+  }
+
   #take(text: string): void {
     this.#buffer += text;
     const lines = this.#buffer.split('\n');
     this.#buffer = lines.pop() ?? '';
     const messages = lines.map(parse);
-    if (this.#buffer.length > LINE_BYTES_MAX || messages.includes(null)) this.close();
+    if (this.#buffer.length > LINE_BYTES_MAX || messages.includes(null)) {
+      this.#isStranger = true;
+      this.close();
+    }
     for (const message of messages) if (message !== null) this.#handle(message);
   }
 

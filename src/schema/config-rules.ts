@@ -2,9 +2,8 @@
 // rules, in manifest-rules.ts.
 
 import { LIMITS } from '../config.ts';
-import { checkCloudInit, checkImage, checkNetwork } from './manifest-rules.ts';
+import { checkCloudInit, checkDevices, checkImage, checkNetwork } from './manifest-rules.ts';
 import type { Problems } from './validate.ts';
-import { PCI_ADDRESS, PCI_ADDRESS_RULE } from './vfio.ts';
 import type { VmConfigInput } from './vm-config.ts';
 
 /** Every problem of the config's own fields, keyed by path; empty when there is none. */
@@ -24,10 +23,7 @@ export function checkConfig(input: VmConfigInput): Problems {
   const { resources, api } = input;
   Object.assign(problems, checkResources(resources ?? {}, 'resources.'));
   Object.assign(problems, checkApi(api?.host, api?.port, ['api.host', 'api.port']));
-  for (const [index, address] of (input.devices?.pci_passthrough ?? []).entries()) {
-    if (PCI_ADDRESS.test(address)) continue;
-    problems[`devices.pci_passthrough[${index}]`] = PCI_ADDRESS_RULE;
-  }
+  checkDevices(input.devices, problems);
   return problems;
 }
 

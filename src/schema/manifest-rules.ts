@@ -1,7 +1,14 @@
 // schema: what a manifest must obey beyond its shape, and the normal form in which it is stored. Pure.
 // Arguments and environment values are the user's own and are never trimmed.
 
+import { LIMITS } from '../config.ts';
 import { parseIpv4 } from '../lib/ipv4.ts';
+import {
+  DEVICE_PATTERN_RULE,
+  isDevicePattern,
+  isPciAddress,
+  PCI_ADDRESS_RULE,
+} from '../lib/pci-address.ts';
 import type {
   CloudInitDocInput,
   CloudInitInput,
@@ -50,6 +57,7 @@ export function normaliseManifest(
   const network = checkNetwork(input.network, 'network', problems);
   const cloudInit = checkCloudInit(input.cloud_init, 'cloud_init', problems, true);
   const disks = checkDisks(input, problems);
+  checkDevices(input.devices, problems);
   const actions = checkActions(input, problems);
   const workload = checkWorkload(input, problems);
   const resources = checkResources(input, bounds, problems);
@@ -79,6 +87,25 @@ export function normaliseManifest(
     ...(input.devices ? { devices: input.devices } : {}),
   };
   return { manifest };
+}
+
+/** Devices of the host, and patterns for those that may be given. */
+export function checkDevices(
+  devices: ManifestInput['devices'],
+  problems: Record<string, string>,
+): void {
+  const { pci_passthrough = [], allowlist = [] } = devices ?? {};
+  if (pci_passthrough.length > LIMITS.vmDevicesMax) {
+    problems['devices.pci_passthrough'] = `must have at most ${LIMITS.vmDevicesMax} items`;
+  }
+  for (const [index, address] of pci_passthrough.entries()) {
+    if (isPciAddress(address)) continue;
+    problems[`devices.pci_passthrough[${index}]`] = PCI_ADDRESS_RULE;
+  }
+  for (const [index, pattern] of allowlist.entries()) {
+    if (isDevicePattern(pattern)) continue;
+    problems[`devices.allowlist[${index}]`] = DEVICE_PATTERN_RULE;
+  }
 }
 
 function checkWorkload(input: ManifestInput, problems: Record<string, string>): Workload {

@@ -2,11 +2,6 @@
 
 import { type Static, Type } from 'typebox';
 
-/** Domain, bus, device and function, as sysfs writes them, in either case. */
-export const PCI_ADDRESS = /^[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]$/;
-
-export const PCI_ADDRESS_RULE = 'must look like 0000:01:00.0';
-
 const Addresses = Type.Array(Type.String(), { description: 'PCI addresses, such as 0000:01:00.0' });
 
 export const DeviceInfoRequestSchema = Type.Object({ pci_address: Type.String() });

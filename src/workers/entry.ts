@@ -23,6 +23,7 @@ import * as portOwner from './jobs/port-owner.ts';
 import * as probe from './jobs/probe.ts';
 import * as run from './jobs/run-directory.ts';
 import * as seed from './jobs/seed.ts';
+import * as vfioGroup from './jobs/vfio-group.ts';
 import type { JobArgument, JobName, JobResult } from './protocol.ts';
 
 const jobs: {
@@ -58,8 +59,10 @@ const jobs: {
   measureUsage: hostFacts.measureUsage,
   readNameServers: hostFacts.readNameServers,
   inspectDevices: pci.inspectDevices,
+  readOverride: pciDriver.readOverride,
   bindDevice: pciDriver.bindDevice,
   releaseDevice: pciDriver.releaseDevice,
+  probeGroups: vfioGroup.probeGroups,
 };
 
 /** Runs one job. Never throws. */

@@ -56,6 +56,11 @@ export interface VolantNative {
   /** Takes over the descriptor. */
   exitWatchAdd(pidfd: number, token: number): void;
   exitWatchStop(): void;
+  /**
+   * Opens a file such as /dev/vfio/7 and puts the group into a container with an IOMMU, as a hypervisor would,
+   * and lets go of it again. Returns when that works; the error's `syscall` says what was refused.
+   */
+  vfioProbeGroup(path: string): void;
 }
 
 /** The compiled file as seen from dist/workers and from .build/src/workers. */

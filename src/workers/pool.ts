@@ -7,6 +7,7 @@ import { type Config, LIMITS } from '../config.ts';
 import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
 import type {
   DiskImage,
+  FormerDriver,
   HostPort,
   LaunchRequest,
   MediaFacts,
@@ -285,12 +286,20 @@ class Host implements HostPort {
     return this.#run('inspectDevices', { settings: this.#settings, addresses });
   }
 
+  driverOverrideOf(address: string) {
+    return this.#run('readOverride', { settings: this.#settings, address });
+  }
+
   async bindDevice(address: string): Promise<void> {
     await this.#run('bindDevice', { settings: this.#settings, address });
   }
 
-  async releaseDevice(address: string, formerDriver: string): Promise<void> {
-    await this.#run('releaseDevice', { settings: this.#settings, address, formerDriver });
+  async releaseDevice(address: string, former: FormerDriver): Promise<void> {
+    await this.#run('releaseDevice', { settings: this.#settings, address, former });
+  }
+
+  async probeGroups(groups: readonly string[]): Promise<void> {
+    await this.#run('probeGroups', { settings: this.#settings, groups });
   }
 
   async close(): Promise<void> {

@@ -7,6 +7,7 @@ import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engin
 import type {
   DeviceFacts,
   DiskImage,
+  FormerDriver,
   HostInventory,
   HypervisorFacts,
   LaunchRequest,
@@ -112,8 +113,10 @@ export interface Jobs {
     { settings: HostSettings; addresses: readonly string[] },
     readonly DeviceFacts[],
   ];
+  readOverride: [{ settings: HostSettings; address: string }, string];
   bindDevice: [{ settings: HostSettings; address: string }, null];
-  releaseDevice: [{ settings: HostSettings; address: string; formerDriver: string }, null];
+  releaseDevice: [{ settings: HostSettings; address: string; former: FormerDriver }, null];
+  probeGroups: [{ settings: HostSettings; groups: readonly string[] }, null];
 }
 
 export type JobName = keyof Jobs;

@@ -10,17 +10,18 @@ import type {
   ControlConnection,
   DeviceFacts,
   DiskImage,
+  FormerDriver,
   GuestEnd,
   HostInventory,
   HostPort,
   HypervisorPort,
   LaunchRequest,
-  ProcessExit,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
+import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
 
 export const silentLog: Logger = {
@@ -31,29 +32,6 @@ export const silentLog: Logger = {
   child: () => silentLog,
 };
 
-/** A process that ends when it is told to. */
-export class FakeProcess implements WatchedProcess {
-  readonly identity: ProcessIdentity;
-  readonly exited: Promise<ProcessExit>;
-  readonly signals: string[] = [];
-  ignores: readonly string[] = [];
-  end: (exit: ProcessExit) => void = () => undefined;
-
-  constructor(pid: number) {
-    this.identity = { pid, startTimeTicks: pid * 10, bootId: 'boot-1' };
-    this.exited = new Promise((resolve) => {
-      this.end = resolve;
-    });
-  }
-
-  async signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-    this.signals.push(name);
-    if (this.ignores.includes(name)) return;
-    if (name === 'SIGKILL') this.end({ code: null, signal: 'SIGKILL' });
-    if (name === 'SIGTERM') this.end({ code: 0, signal: null });
-  }
-}
-
 const NO_DEVICE: DeviceFacts = {
   address: '',
   present: false,
@@ -63,6 +41,7 @@ const NO_DEVICE: DeviceFacts = {
   iommuGroup: '7',
   numaNode: '-1',
   groupMembers: [],
+  isBridge: false,
   usedBy: null,
 };
 
@@ -233,7 +212,18 @@ export class FakeHost implements HostPort {
   }
 
   async inspectDevices(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
-    return addresses.map((address) => this.devices.get(address) ?? { ...NO_DEVICE, address });
+    return addresses.map((address) => {
+      const device = this.devices.get(address);
+      if (device === undefined) return { ...NO_DEVICE, address };
+      const members = [...this.devices.values()].filter(
+        ({ iommuGroup }) => iommuGroup === device.iommuGroup,
+      );
+      return { ...device, groupMembers: device.iommuGroup === '' ? [] : members };
+    });
+  }
+
+  async driverOverrideOf(): Promise<string> {
+    return '';
   }
 
   async bindDevice(address: string): Promise<void> {
@@ -241,16 +231,19 @@ export class FakeHost implements HostPort {
     this.#setDriver(address, 'vfio-pci');
   }
 
-  async releaseDevice(address: string, formerDriver: string): Promise<void> {
+  async releaseDevice(address: string, { driver }: FormerDriver): Promise<void> {
     this.#fail(`release ${address}`);
-    this.#setDriver(address, formerDriver);
+    this.#setDriver(address, driver ?? '');
   }
 
-  /** Adds a device that is alone in its IOMMU group. */
+  async probeGroups(groups: readonly string[]): Promise<void> {
+    for (const group of groups) this.#fail(`probe group ${group}`);
+  }
+
+  /** Adds a device, alone in its IOMMU group unless the facts name one. */
   addDevice(facts: Partial<DeviceFacts> & { readonly address: string }): void {
-    const { address, driver = '' } = facts;
-    const groupMembers = [{ address, driver, isBridge: false }];
-    this.devices.set(address, { ...NO_DEVICE, present: true, groupMembers, ...facts });
+    const iommuGroup = String(100 + this.devices.size);
+    this.devices.set(facts.address, { ...NO_DEVICE, present: true, iommuGroup, ...facts });
   }
 
   #setDriver(address: string, driver: string): void {

@@ -112,6 +112,21 @@ suite('control connection', () => {
     assert.equal(control.guestEnd, 'host-request');
   });
 
+  test('waits for a hypervisor that greets long before it is ready, and for one that comes after', async (t) => {
+    let clients = 0;
+    const path = await badSocket(t, (client) => {
+      clients += 1;
+      client.write('{"QMP": {}}\n');
+      // The first one dies before it is ready.
+      if (clients === 1) client.once('data', () => client.destroy());
+      else
+        client.once('data', () => setTimeout(() => client.write('{"return": {}, "id": 1}\n'), 50));
+    });
+    const control = await connectQmp(path, soon());
+    assert.equal(clients, 2);
+    control.close();
+  });
+
   test('gives up on a mute socket when it is told to', async (t) => {
     const path = await badSocket(t, () => undefined);
     await assert.rejects(connectQmp(path, AbortSignal.timeout(100)));

@@ -34,10 +34,18 @@ describe('the addon', () => {
     });
   });
 
+  it('says which file of VFIO there is not', () => {
+    assert.throws(() => native.vfioProbeGroup('/dev/vfio/4000000'), {
+      syscall: 'open',
+      path: /^\/dev\/vfio\/(vfio|4000000)$/,
+    });
+  });
+
   it('refuses arguments of other types instead of guessing', () => {
     const calls = native as unknown as Record<string, (...values: unknown[]) => unknown>;
     assert.throws(() => calls['pidfdOpen']?.('1'), TypeError);
     assert.throws(() => calls['launch']?.(null), TypeError);
+    assert.throws(() => calls['vfioProbeGroup']?.(7), TypeError);
     assert.throws(() => calls['tapsDelete']?.('tap0'), TypeError);
     assert.throws(() => calls['lockFile']?.('a\0b'), TypeError);
   });

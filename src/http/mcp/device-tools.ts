@@ -56,8 +56,10 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     description: 'Give PCI devices back to the drivers that they had.',
     input: Type.Object(ADDRESSES),
     hints: CHANGES,
-    run: async ({ engine }, { pci_addresses }) => ({
-      unbound_devices: await engine.devices.unbind(pci_addresses),
-    }),
+    run: async ({ engine }, { pci_addresses }) => {
+      const { done, failure } = await engine.devices.unbind(pci_addresses);
+      if (failure !== null) throw failure;
+      return { unbound_devices: done };
+    },
   }),
 ];

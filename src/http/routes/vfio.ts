@@ -17,16 +17,17 @@ export const vfioRoutes = {
       const message = `${bound.length} devices are bound to vfio-pci`;
       return json(200, { success: true, message, bound_devices: bound });
     } catch (error) {
-      return refused(error, 'bound_devices');
+      return refused(error, { bound_devices: [] });
     }
   },
   unbindVFIODevices: async ({ engine }, _head, body) => {
     try {
-      const unbound = await engine.devices.unbind(addressesIn(body));
-      const message = `${unbound.length} devices are given back`;
-      return json(200, { success: true, message, unbound_devices: unbound });
+      const { done, failure } = await engine.devices.unbind(addressesIn(body));
+      if (failure !== null) return refused(failure, { unbound_devices: done });
+      const message = `${done.length} devices are given back`;
+      return json(200, { success: true, message, unbound_devices: done });
     } catch (error) {
-      return refused(error, 'unbound_devices');
+      return refused(error, { unbound_devices: [] });
     }
   },
   getVFIOGroupPaths: async ({ engine }, _head, body) =>
@@ -38,9 +39,9 @@ function addressesIn(body: unknown): readonly string[] {
 }
 
 /** Clients of these two look for `success` and `message` also in a refusal. */
-function refused(thrown: unknown, list: 'bound_devices' | 'unbound_devices'): Reply {
+function refused(thrown: unknown, done: Readonly<Record<string, readonly string[]>>): Reply {
   const { error, ...reply } = errorReply(thrown);
   if (error.code === 'INTERNAL') throw thrown;
   const shape = { ...JSON.parse(reply.body ?? '{}'), success: false, message: error.message };
-  return { ...reply, body: JSON.stringify({ ...shape, [list]: [] }) };
+  return { ...reply, body: JSON.stringify({ ...shape, ...done }) };
 }

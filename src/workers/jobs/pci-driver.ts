@@ -1,76 +1,103 @@
-// workers, job: giving a PCI device to vfio-pci and back. A write to sysfs may block for as long as
-// somebody holds the device, and nothing can interrupt it: each one is made by a process of its own,
-// which is left behind when its time is over.
+// workers, job: giving a PCI device to vfio-pci and back. The kernel may take minutes over what is read and written
+// here: see sysfs-bounded.ts.
 
-import { execFile, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { LIMITS } from '../../config.ts';
-import type { JobArgument } from '../protocol.ts';
+import type { HostSettings, JobArgument } from '../protocol.ts';
 import { JobFault } from './fault.ts';
 import { deviceDirectory, driverOf } from './pci.ts';
+import { readSysfs, runBounded, writeSysfs } from './sysfs-bounded.ts';
 
 const VFIO_DRIVER = 'vfio-pci';
 
 const SETTLE_PAUSE_MS = 10;
 
-/** Ends with the device on vfio-pci, or as it was. driver_override names one device, unlike new_id. */
+/** The one driver that the kernel gives the device to; empty when it may choose. */
+export async function readOverride({
+  settings,
+  address,
+}: JobArgument<'readOverride'>): Promise<string> {
+  const file = overrideFile(settings, address);
+  const doing = 'tell its driver_override';
+  const text = await readSysfs({ settings, address, file, doing });
+  return text === '(null)' ? '' : text;
+}
+
+/** Ends with the device on vfio-pci. driver_override names one device, unlike new_id. */
 export async function bindDevice({ settings, address }: JobArgument<'bindDevice'>): Promise<null> {
   const { sysfsRoot } = settings;
   const former = driverOf(sysfsRoot, address);
   if (former === VFIO_DRIVER) return null;
   await loadDriver(sysfsRoot);
-  try {
-    await writeSysfs(override(sysfsRoot, address), VFIO_DRIVER);
-    if (former !== '') await writeSysfs(driverFile(sysfsRoot, former, 'unbind'), address);
-    await writeSysfs(join(sysfsRoot, 'bus/pci/drivers_probe'), address);
-    if (await hasDriver(sysfsRoot, address, VFIO_DRIVER)) return null;
-    throw new JobFault('DEVICE_FAILED', `vfio-pci did not take device ${address}`);
-  } catch (error) {
-    // What failed first is told. The engine gives it back once more, and says when that fails.
-    await giveBack(sysfsRoot, address, former).catch(() => undefined);
-    throw error;
-  }
+  await setOverride(settings, address, VFIO_DRIVER);
+  if (former !== '') await unbind(settings, address, former);
+  await probe(settings, address);
+  if (await hasDriver(sysfsRoot, address, VFIO_DRIVER)) return null;
+  throw new JobFault('DEVICE_FAILED', `vfio-pci did not take device ${address}`);
 }
 
 /** Ends with the device on the driver that it had, or without one when it had none. */
 export async function releaseDevice({
   settings,
   address,
-  formerDriver,
+  former,
 }: JobArgument<'releaseDevice'>): Promise<null> {
   const { sysfsRoot } = settings;
   if (!existsSync(deviceDirectory(sysfsRoot, address))) return null;
-  await giveBack(sysfsRoot, address, formerDriver);
+  await setOverride(settings, address, former.override);
+  const current = driverOf(sysfsRoot, address);
+  if (current === former.driver) return null;
+  // Who put another driver in our place knows why.
+  if (current !== '' && current !== VFIO_DRIVER) return null;
+  if (current === VFIO_DRIVER) await unbind(settings, address, VFIO_DRIVER);
+  if (former.driver === null) await probe(settings, address);
+  else if (former.driver !== '') await giveTo(settings, address, former.driver);
   return null;
 }
 
-async function giveBack(sysfsRoot: string, address: string, former: string): Promise<void> {
+async function giveTo(settings: HostSettings, address: string, driver: string): Promise<void> {
+  // One that vfio-pci had before may take it only by its override, which it has again.
+  if (driver === VFIO_DRIVER) await probe(settings, address);
+  else {
+    const file = join(settings.sysfsRoot, 'bus/pci/drivers', driver, 'bind');
+    await writeSysfs({ settings, address, file, text: address, doing: `bind it to ${driver}` });
+  }
+  if (await hasDriver(settings.sysfsRoot, address, driver)) return;
+  throw new JobFault('DEVICE_FAILED', `Driver ${driver} did not take device ${address} back`);
+}
+
+async function setOverride(settings: HostSettings, address: string, driver: string): Promise<void> {
+  const file = overrideFile(settings, address);
   // A single newline clears it; an empty write would be no write at all.
-  await writeSysfs(override(sysfsRoot, address), '\n');
-  const current = driverOf(sysfsRoot, address);
-  if (current === former) return;
-  if (current !== '') await writeSysfs(driverFile(sysfsRoot, current, 'unbind'), address);
-  if (former === '' || former === VFIO_DRIVER) return;
-  await writeSysfs(driverFile(sysfsRoot, former, 'bind'), address);
-  if (await hasDriver(sysfsRoot, address, former)) return;
-  throw new JobFault('DEVICE_FAILED', `Driver ${former} did not take device ${address} back`);
+  const text = driver === '' ? '\n' : driver;
+  await writeSysfs({ settings, address, file, text, doing: 'set its driver_override' });
+}
+
+function overrideFile({ sysfsRoot }: HostSettings, address: string): string {
+  return join(deviceDirectory(sysfsRoot, address), 'driver_override');
+}
+
+async function unbind(settings: HostSettings, address: string, driver: string): Promise<void> {
+  const file = join(settings.sysfsRoot, 'bus/pci/drivers', driver, 'unbind');
+  await writeSysfs({ settings, address, file, text: address, doing: `unbind it from ${driver}` });
+}
+
+/** The kernel looks for a driver, in its own order or by the override. */
+async function probe(settings: HostSettings, address: string): Promise<void> {
+  const file = join(settings.sysfsRoot, 'bus/pci/drivers_probe');
+  await writeSysfs({ settings, address, file, text: address, doing: 'look for its driver' });
 }
 
 async function loadDriver(sysfsRoot: string): Promise<void> {
   const directory = join(sysfsRoot, 'bus/pci/drivers', VFIO_DRIVER);
   if (existsSync(directory)) return;
-  try {
-    const env = { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' };
-    await promisify(execFile)('modprobe', [VFIO_DRIVER], { env, timeout: LIMITS.deviceTimeoutMs });
-  } catch (error) {
-    const remedy = 'the kernel must have the module vfio-pci, load it with modprobe vfio-pci';
-    throw new JobFault('VFIO_UNAVAILABLE', `vfio-pci is not there: ${remedy}`, error);
-  }
+  const { status, said } = await runBounded('modprobe', [VFIO_DRIVER]);
   if (existsSync(directory)) return;
-  throw new JobFault('VFIO_UNAVAILABLE', 'vfio-pci is not there although its module is loaded');
+  const remedy = 'the kernel must have the module vfio-pci, load it with modprobe vfio-pci';
+  const why = status === null ? `modprobe was not back in time; ${remedy}` : remedy;
+  throw new JobFault('VFIO_UNAVAILABLE', `vfio-pci is not there: ${why}`, said);
 }
 
 /** Some drivers take a device a moment after they were told to. */
@@ -81,44 +108,4 @@ async function hasDriver(sysfsRoot: string, address: string, driver: string): Pr
     await pause(SETTLE_PAUSE_MS);
   }
   return true;
-}
-
-function override(sysfsRoot: string, address: string): string {
-  return join(deviceDirectory(sysfsRoot, address), 'driver_override');
-}
-
-function driverFile(sysfsRoot: string, driver: string, file: 'bind' | 'unbind'): string {
-  return join(sysfsRoot, 'bus/pci/drivers', driver, file);
-}
-
-/** Writes in another process. DEVICE_BUSY when the kernel does not come back in time. */
-function writeSysfs(path: string, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const script = 'printf %s "$1" > "$2"';
-    const child = spawn('/bin/sh', ['-c', script, 'sh', text, path], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
-    let said = '';
-    const timer = setTimeout(() => {
-      // It may be beyond signals; then it ends when the device is let go.
-      child.kill('SIGKILL');
-      child.unref();
-      child.stderr.destroy();
-      const seconds = LIMITS.deviceTimeoutMs / 1000;
-      const why = `The kernel waits for more than ${seconds} s: something still holds the device`;
-      reject(new JobFault('DEVICE_BUSY', why, path));
-    }, LIMITS.deviceTimeoutMs);
-    child.stderr.on('data', (chunk) => {
-      said = (said + chunk).slice(0, 512);
-    });
-    child.once('error', (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
-    child.once('close', (status) => {
-      clearTimeout(timer);
-      if (status === 0) resolve();
-      else reject(new JobFault('DEVICE_FAILED', 'The kernel refused to change a driver', said));
-    });
-  });
 }

@@ -1,16 +1,22 @@
-// workers, job: PCI devices as sysfs shows them. Only reads; what changes a device is in pci-driver.ts.
+// workers, job: PCI devices as sysfs shows them. Only reads, and only what the kernel tells without locking the
+// device: that can take for ever, see sysfs-bounded.ts. What changes a device is in pci-driver.ts.
 
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DeviceFacts, GroupMember } from '../../engine/ports.ts';
 import type { JobArgument } from '../protocol.ts';
-import { errnoOf } from './fault.ts';
+import { readUses, type UseOf } from './pci-use.ts';
+import { linkTarget, namesIn, textOf } from './sysfs.ts';
+
+/** Bridges between PCI buses, ordinary ones and semi-transparent ones (PCI Code and ID Assignment, base class 06). */
+const PCI_BRIDGE = /^0x06(04|09)/;
 
 export function inspectDevices({
   settings,
   addresses,
 }: JobArgument<'inspectDevices'>): readonly DeviceFacts[] {
-  return addresses.map((address) => factsOf(settings.sysfsRoot, address));
+  const useOf = readUses(settings.sysfsRoot);
+  return addresses.map((address) => factsOf(settings.sysfsRoot, address, useOf));
 }
 
 export function deviceDirectory(sysfsRoot: string, address: string): string {
@@ -22,7 +28,7 @@ export function driverOf(sysfsRoot: string, address: string): string {
   return linkTarget(join(deviceDirectory(sysfsRoot, address), 'driver'));
 }
 
-function factsOf(sysfsRoot: string, address: string): DeviceFacts {
+function factsOf(sysfsRoot: string, address: string, useOf: UseOf): DeviceFacts {
   const directory = deviceDirectory(sysfsRoot, address);
   const group = linkTarget(join(directory, 'iommu_group'));
   return {
@@ -34,7 +40,8 @@ function factsOf(sysfsRoot: string, address: string): DeviceFacts {
     iommuGroup: group,
     numaNode: textOf(join(directory, 'numa_node')) ?? '-1',
     groupMembers: group === '' ? [] : membersOf(sysfsRoot, group),
-    usedBy: useOf(directory),
+    isBridge: isBridge(directory),
+    usedBy: useOf(directory) ?? useOfFunctions(sysfsRoot, directory),
   };
 }
 
@@ -44,59 +51,24 @@ function membersOf(sysfsRoot: string, group: string): readonly GroupMember[] {
     .map((address) => ({
       address,
       driver: driverOf(sysfsRoot, address),
-      // Base class 06: bridges do not take part in DMA and stay with their driver.
-      isBridge: (textOf(join(deviceDirectory(sysfsRoot, address), 'class')) ?? '').startsWith(
-        '0x06',
-      ),
+      isBridge: isBridge(deviceDirectory(sysfsRoot, address)),
     }));
 }
 
-/** A network interface that is up, or a disk of which something is mounted: the host needs it. null: nobody does. */
-function useOf(directory: string): string | null {
-  for (const name of namesIn(join(directory, 'net'))) {
-    if (textOf(join(directory, 'net', name, 'operstate')) === 'up')
-      return `network interface ${name}`;
-  }
-  const disks = [
-    ...namesIn(join(directory, 'block')),
-    ...namesIn(join(directory, 'nvme')).flatMap((controller) =>
-      namesIn(join(directory, 'nvme', controller)).filter((name) => /^nvme\d+n\d+$/.test(name)),
-    ),
-    ...virtioDisks(directory),
-  ];
-  const mounts = textOf('/proc/mounts') ?? '';
-  const mounted = disks.find((disk) => new RegExp(`^/dev/${disk}(p?\\d+)? `, 'm').test(mounts));
-  return mounted === undefined ? null : `mounted disk ${mounted}`;
+/** SR-IOV: a card and its virtual functions need each other. */
+function useOfFunctions(sysfsRoot: string, directory: string): string | null {
+  const count = namesIn(directory).filter((name) => /^virtfn\d+$/.test(name)).length;
+  if (count > 0) return `it has ${count} virtual functions (sriov_numvfs)`;
+  const card = linkTarget(join(directory, 'physfn'));
+  if (card === '' || driverOf(sysfsRoot, card) !== 'vfio-pci') return null;
+  return `its card ${card} is on vfio-pci`;
 }
 
-function virtioDisks(directory: string): readonly string[] {
-  return namesIn(directory)
-    .filter((name) => /^virtio\d+$/.test(name))
-    .flatMap((name) => namesIn(join(directory, name, 'block')));
+function isBridge(directory: string): boolean {
+  return PCI_BRIDGE.test(textOf(join(directory, 'class')) ?? '');
 }
 
 /** Hexadecimal digits without "0x"; empty when there is no such device. */
 function identity(directory: string, file: string): string {
   return (textOf(join(directory, file)) ?? '').replace(/^0x/, '').toLowerCase();
-}
-
-function textOf(path: string): string | undefined {
-  return unlessMissing(() => readFileSync(path, 'utf8').trim());
-}
-
-function linkTarget(path: string): string {
-  return unlessMissing(() => basename(readlinkSync(path))) ?? '';
-}
-
-function namesIn(directory: string): string[] {
-  return unlessMissing(() => readdirSync(directory)) ?? [];
-}
-
-function unlessMissing<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENODEV'].includes(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
 }

@@ -1,0 +1,90 @@
+// engine: questions about PCI devices. Nothing here changes anything.
+
+import { type Config, LIMITS } from '../config.ts';
+import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../lib/pci-address.ts';
+import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
+import type { DeviceLedger } from './device-ledger.ts';
+import { lookAtDevices } from './device-look.ts';
+import { problem, problemsOf, refuse, withoutGroup } from './device-rules.ts';
+import type { DeviceApi } from './engine-api.ts';
+import type { DeviceFacts, HostPort } from './ports.ts';
+
+export class DeviceQueries
+  implements Pick<DeviceApi, 'info' | 'validate' | 'groups' | 'groupPaths'>
+{
+  readonly #host: HostPort;
+  readonly #ledger: DeviceLedger;
+  readonly #vfioAllow: Config['vfioAllow'];
+
+  constructor(host: HostPort, ledger: DeviceLedger, vfioAllow: Config['vfioAllow']) {
+    this.#host = host;
+    this.#ledger = ledger;
+    this.#vfioAllow = vfioAllow;
+  }
+
+  async info(address: string): Promise<DeviceInfo> {
+    const [facts] = await lookAtDevices(this.#host, [address], 'pci_address');
+    if (facts === undefined) throw new Error('a device was looked at and is not there');
+    return {
+      address: facts.address,
+      vendor: facts.vendor,
+      device: facts.device,
+      driver: facts.driver,
+      iommu_group: facts.iommuGroup,
+      numa_node: facts.numaNode,
+    };
+  }
+
+  async validate({ pci_addresses, allowlist = [] }: DevicesCheck): Promise<DevicesValid> {
+    const together = normalPciAddresses(pci_addresses.filter(isPciAddress));
+    const found = await this.#host.inspectDevices(together.slice(0, LIMITS.devicesMax));
+    const operatorAllows = this.#vfioAllow;
+    const ownerOf = (address: string) => this.#ledger.ownerOf(address, null);
+    const demand = { together, allowlist, operatorAllows, ownerOf };
+    const errors = [
+      ...pci_addresses
+        .filter((address) => !isPciAddress(address))
+        .map((address) => `${address.slice(0, 64)} ${PCI_ADDRESS_RULE}`),
+      ...(together.length > LIMITS.devicesMax
+        ? [`A VM can have at most ${LIMITS.devicesMax} devices`]
+        : []),
+      ...found.flatMap((device) => problemsOf(device, demand)).map(({ text }) => text),
+    ];
+    const [message] = errors;
+    if (message === undefined) return { valid: true, message: 'All devices can be handed to a VM' };
+    return { valid: false, message, errors };
+  }
+
+  async groups(addresses: readonly string[]): Promise<readonly IommuGroup[]> {
+    const found = await this.#lookAtGrouped(addresses);
+    const groups = new Map<string, IommuGroup>();
+    for (const { iommuGroup: id, groupMembers } of found) {
+      groups.set(id, { id, devices: groupMembers.map(({ address }) => address) });
+    }
+    return [...groups.values()].sort((a, b) => Number(a.id) - Number(b.id));
+  }
+
+  async groupPaths(addresses: readonly string[]): Promise<readonly string[]> {
+    const found = await this.#lookAtGrouped(addresses);
+    refuse(
+      found
+        .filter(({ driver }) => driver !== 'vfio-pci')
+        .map(({ address, driver }) => {
+          const has = driver === '' ? 'no driver' : `driver ${driver}`;
+          return problem(address, 'DEVICE_NOT_BOUND', `has ${has}, not vfio-pci`);
+        }),
+    );
+    const numbers = [...new Set(found.map(({ iommuGroup }) => iommuGroup))];
+    return numbers.sort((a, b) => Number(a) - Number(b)).map((number) => `/dev/vfio/${number}`);
+  }
+
+  async #lookAtGrouped(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
+    const found = await lookAtDevices(this.#host, addresses);
+    refuse(
+      found
+        .filter(({ iommuGroup }) => iommuGroup === '')
+        .map(({ address }) => withoutGroup(address)),
+    );
+    return found;
+  }
+}

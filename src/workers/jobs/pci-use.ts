@@ -1,0 +1,67 @@
+// workers, job: what of the host needs a PCI device: disks and network interfaces that are behind it. Only reads.
+
+import { realpathSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { namesIn, textOf, unlessMissing } from './sysfs.ts';
+
+/** Bit 0 of an interface's flags: it was switched on (linux/if.h). */
+const IFF_UP = 0x1;
+
+/** Says in words what needs the device; null when nothing does. */
+export type UseOf = (deviceDirectory: string) => string | null;
+
+/** Looks once at the disks and interfaces of the host, for all devices that are asked about. */
+export function readUses(sysfsRoot: string): UseOf {
+  const disks = classOf(sysfsRoot, 'block').flatMap((disk) => {
+    const use = useOfDisk(disk);
+    return use === null ? [] : [{ path: disk.path, use }];
+  });
+  const cards = classOf(sysfsRoot, 'net')
+    .filter(({ path }) => (Number(textOf(join(path, 'flags')) ?? 0) & IFF_UP) !== 0)
+    .map(({ name, path }) => ({ path, use: `network interface ${name} is up` }));
+  const uses = [...cards, ...disks];
+  return (deviceDirectory) => {
+    const real = unlessMissing(() => realpathSync(deviceDirectory));
+    return uses.find(({ path }) => real !== undefined && path.startsWith(real + sep))?.use ?? null;
+  };
+}
+
+interface ClassMember {
+  readonly name: string;
+  /** Below the device that it belongs to. */
+  readonly path: string;
+}
+
+function classOf(sysfsRoot: string, name: 'block' | 'net'): readonly ClassMember[] {
+  const directory = join(sysfsRoot, 'class', name);
+  return namesIn(directory).flatMap((member) => {
+    const path = unlessMissing(() => realpathSync(join(directory, member)));
+    return path === undefined ? [] : [{ name: member, path }];
+  });
+}
+
+/** A disk or a partition of one: mounted, swapped to, or a part of something else such as a volume group. */
+function useOfDisk({ name, path }: ClassMember): string | null {
+  const disk = headOf(name);
+  const number = disk === name ? textOf(join(path, 'dev')) : undefined;
+  const holders = namesIn(join(path, 'holders'));
+  if (holders.length > 0) return `disk ${disk} is a part of ${holders.join(', ')}`;
+  if (mounts().some(({ device, source }) => device === number || source === `/dev/${disk}`)) {
+    return `disk ${disk} is mounted`;
+  }
+  const swaps = (textOf('/proc/swaps') ?? '').split('\n').map((line) => line.split(/\s/)[0]);
+  return swaps.includes(`/dev/${disk}`) ? `disk ${disk} is swap space` : null;
+}
+
+/** With several paths to an NVMe disk, what is below a controller is one path; the disk is named after all of them. */
+function headOf(name: string): string {
+  return name.replace(/^(nvme\d+)c\d+(n\d+)/, '$1$2');
+}
+
+/** See proc_pid_mountinfo(5). Some file systems have numbers of their own: their source names the disk. */
+function mounts(): readonly { readonly device: string; readonly source: string }[] {
+  return (textOf('/proc/self/mountinfo') ?? '').split('\n').map((line) => {
+    const fields = line.split(' ');
+    return { device: fields[2] ?? '', source: fields[fields.indexOf('-') + 2] ?? '' };
+  });
+}
