@@ -33,6 +33,8 @@ async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPo
   });
   server.listen({ host, port });
   await once(server, 'listening');
+  // A connection that could not be accepted, for want of descriptors, is its client's loss alone.
+  server.on('error', () => undefined);
   server.unref();
   return { release: () => server.close() };
 }
@@ -41,6 +43,8 @@ async function holdUdp(address: string, port: number, serve: Serve): Promise<Hel
   const socket = createSocket('udp4');
   socket.bind({ address, port });
   await once(socket, 'listening');
+  // What the network says of one datagram is no reason to give the port up.
+  socket.on('error', () => undefined);
   socket.unref();
   const flows = new UdpFlows(socket, serve);
   const release = () => {

@@ -26,6 +26,8 @@ export class UdpFlows {
   }
 
   #take(datagram: Buffer, sender: RemoteInfo): void {
+    // Nobody can be answered at port 0, which only forged datagrams come from.
+    if (sender.port === 0) return;
     const name = `${sender.address} ${sender.port}`;
     const flow = this.#flows.get(name) ?? this.#begin(name, sender);
     flow?.received(datagram);
@@ -77,10 +79,18 @@ class UdpFlow extends Duplex {
       if (this.#rest.length < end) break;
       const datagram = this.#rest.subarray(PREFIX_BYTES, end);
       this.#rest = this.#rest.subarray(end);
-      // One that cannot be sent is lost; a port that was given back meanwhile takes none.
-      this.#socket.send(datagram, this.#sender.port, this.#sender.address, () => undefined);
+      this.#send(datagram);
     }
     done();
+  }
+
+  /** One that cannot be sent is lost; a port that was given back meanwhile takes none. */
+  #send(datagram: Buffer): void {
+    try {
+      this.#socket.send(datagram, this.#sender.port, this.#sender.address, () => undefined);
+    } catch {
+      // Whether a socket says so here or to its callback depends on the reason.
+    }
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
