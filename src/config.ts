@@ -113,12 +113,16 @@ export const LIMITS = {
   idempotencyKeyCharactersMax: 200,
   idempotencyAnswerBytesMax: 65_536,
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
-  agentStreamsMax: 24,
+  agentStreamsMax: 12,
+  /** Connections and flows of datagrams that one VM's agent has at once for host ports. */
+  agentTunnelsMax: 16,
   /** A guest must have accepted a connection through its agent within so long. */
   tunnelConnectTimeoutMs: 10_000,
   /** Senders of datagrams to one host port, how long each may be silent, and what waits of each. */
   udpFlowsMax: 1024,
   udpFlowIdleMs: 60_000,
+  /** The same of one that was a question and its answer so far. */
+  udpFlowAnsweredIdleMs: 5_000,
   udpFlowBytesMax: 256 * 1024,
   /** A proxied request is ended when neither side sent anything for so long. */
   agentProxyTimeoutMs: 120_000,

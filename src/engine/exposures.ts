@@ -11,7 +11,7 @@ import { type ExposedPort, nameOf } from './exposed-ports.ts';
 import type { Forward, NetworkSpec } from './network-ports.ts';
 import type { AgentConnection, HostPort } from './ports.ts';
 import type { ReplicaOf, VmRecord } from './records.ts';
-import { tunnel } from './tunnel.ts';
+import { Tunnels } from './tunnels.ts';
 
 /** Whose port it is, as a client knows it. */
 export interface PortOwner {
@@ -50,10 +50,12 @@ export interface ExposuresParts {
 
 export class Exposures {
   readonly #parts: ExposuresParts;
+  readonly #tunnels: Tunnels;
   readonly #claims = new Map<string, Claim>();
 
   constructor(parts: ExposuresParts) {
     this.#parts = parts;
+    this.#tunnels = new Tunnels(parts.log);
     parts.readiness.subscribe((vmId) => {
       if (!this.#sharesPort(vmId)) return;
       this.sync().catch((error: unknown) => {
@@ -128,7 +130,7 @@ export class Exposures {
   }
 
   /** A connection that came to the port itself: for a guest without an address, or for nobody. */
-  #serve(name: string, connection: Duplex): boolean {
+  #serve(name: string, connection: Duplex, idleMs: (() => number) | null): boolean {
     const claim = this.#claims.get(name);
     if (claim === undefined) return false;
     const takers = this.#takersOf(claim).filter(([, { address }]) => address === null);
@@ -136,11 +138,8 @@ export class Exposures {
     if (vmId === undefined || member === undefined) return false;
     const agent = this.#parts.agentOf(vmId);
     if (agent === null) return false;
-    const { protocol } = claim.exposed;
-    tunnel(connection, agent, { protocol, port: member.port }).catch((error: unknown) => {
-      this.#parts.log.debug({ id: vmId, port: name, err: error }, 'a connection was broken off');
-    });
-    return true;
+    const target = { protocol: claim.exposed.protocol, port: member.port };
+    return this.#tunnels.begin(vmId, agent, target, connection, idleMs);
   }
 
   /** What is new comes first: when it cannot be had, nothing is given up. */
@@ -160,8 +159,8 @@ export class Exposures {
     let claim = this.#claims.get(name);
     if (claim === undefined) {
       const { protocol, hostPort } = exposed;
-      const held = this.#parts.host.holdPort(protocol, hostPort, (connection) =>
-        this.#serve(name, connection),
+      const held = this.#parts.host.holdPort(protocol, hostPort, (connection, idleMs) =>
+        this.#serve(name, connection, idleMs),
       );
       claim = { exposed, owner: ownerOf(record, exposed), members: new Map(), held, turn: 0 };
       this.#claims.set(name, claim);

@@ -140,13 +140,14 @@ export interface HostPort {
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
   /**
    * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
-   * guest are given to `serve`; those that it does not take are refused. PORT_TAKEN with the name of the
-   * program that has it.
+   * guest are given to `serve`; those that it does not take are refused. Of a flow of datagrams nothing
+   * tells the end but `idleMs`, for how long nobody has sent; null for a connection. PORT_TAKEN with the
+   * name of the program that has it.
    */
   holdPort(
     protocol: PortProtocol,
     port: number,
-    serve: (connection: Duplex) => boolean,
+    serve: (connection: Duplex, idleMs: (() => number) | null) => boolean,
   ): Promise<{ release(): void }>;
   /** Removes the rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
@@ -304,8 +305,8 @@ export interface AgentConnection {
    */
   open(): Duplex;
   /**
-   * A connection to a TCP port of the guest's loopback address. Rejects when nobody listens there, and
-   * with what open() throws.
+   * A connection to a port of the guest's loopback address. Rejects when nobody listens there, and with
+   * what open() throws; here LIMITS.agentTunnelsMax may be open.
    */
   connect(port: GuestPort, signal: AbortSignal): Promise<Duplex>;
   close(): void;

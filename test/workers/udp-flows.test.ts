@@ -6,6 +6,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { type TestContext, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import { UdpFlows } from '../../src/workers/udp-flows.ts';
 
 async function boundSocket(t: TestContext): Promise<Socket> {
@@ -41,6 +42,36 @@ test('each sender gets its own answers', async (t) => {
   assert.deepEqual(await Promise.all([ask(one, port, 'a'), ask(two, port, 'b')]), ['a', 'b']);
   assert.equal(await ask(one, port, 'c'), 'c');
   assert.equal(flows.length, 2);
+});
+
+test('a question that was answered is forgotten early, a conversation is not', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const { port, flows } = await echoing(t);
+  const [once, often] = [await boundSocket(t), await boundSocket(t)];
+  await ask(once, port, 'a');
+  await ask(often, port, 'a');
+  await ask(often, port, 'b');
+  t.mock.timers.tick(LIMITS.udpFlowAnsweredIdleMs);
+  assert.deepEqual(
+    flows.map(({ destroyed }) => destroyed),
+    [true, false],
+  );
+  t.mock.timers.tick(LIMITS.udpFlowIdleMs);
+  assert.equal(flows[1]?.destroyed, true);
+});
+
+test('a new sender takes the place of the one that is silent for longest', async (t) => {
+  const { port, flows } = await echoing(t);
+  const from = (sender: number) =>
+    port.emit('message', Buffer.from('x'), { address: '127.0.0.2', family: 'IPv4', port: sender });
+  for (let sender = 1; sender <= LIMITS.udpFlowsMax; sender += 1) from(sender);
+  from(1);
+  from(LIMITS.udpFlowsMax + 1);
+  assert.equal(flows.length, LIMITS.udpFlowsMax + 1);
+  assert.deepEqual(
+    flows.slice(0, 3).map(({ destroyed }) => destroyed),
+    [false, true, false],
+  );
 });
 
 test('a datagram whose sender cannot be answered is dropped, and others are served', async (t) => {
