@@ -85,6 +85,8 @@ export const LIMITS = {
   readinessPauseMaxMs: 5_000,
   /** One question about health. */
   readinessTimeoutMs: 2_000,
+  /** A replica that was ready before a restart of the daemon is so for so long while it does not answer. */
+  readinessTrustMs: 30_000,
   /** Deployments, and replicas of one. */
   deploymentsMax: 1_000,
   replicasMax: 10_000,
@@ -175,6 +177,9 @@ export const LIMITS = {
   memoryMbMax: 1024 * 1024,
   /** Ports of the host that one VM may ask for. */
   exposedPortsMax: 64,
+  /** A port that another program took while no daemon ran is asked for so often and so many times. */
+  lostPortRetryMs: 10_000,
+  lostPortTriesMax: 360,
   /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
   balancedDrainMs: 1_000,
   /** An image from the network: its size, a silent server, tries, and the pause before the second one. */

@@ -8,7 +8,7 @@ import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import { exposedPortsOf, PORT_MAX } from './exposed-ports.ts';
+import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
 import {
@@ -91,21 +91,15 @@ export class Admission {
     });
   }
 
-  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where there are not as many. */
-  requireReplicaPorts(deployment: string, count: number, config: VmConfig): void {
-    for (let index = 1; index <= count; index += 1) {
-      const replica = { deployment, index, revision: 1 };
-      const ports = exposedPortsOf(config, replica);
-      const beyond = ports.findIndex(({ hostPort }) => hostPort > PORT_MAX);
-      if (beyond >= 0) {
-        const problem = `replica ${index} would get a port above ${PORT_MAX}`;
-        throw new VolantError('BODY_INVALID', undefined, {
-          details: { [`expose[${beyond}].host_port`]: problem },
-        });
-      }
-      if (ports.length === 0) return;
-      this.#parts.exposures.refuseTaken({ name: `${deployment}-${index}`, replica }, ports);
+  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where they overlap or are too many. */
+  requireReplicaPorts(deployment: string, replicas: number, config: VmConfig): void {
+    const details = replicaPortProblems(config, replicas);
+    if (Object.keys(details).length > 0) {
+      throw new VolantError('BODY_INVALID', undefined, { details });
     }
+    // Of no revision yet: what its replicas have now they keep until they are replaced.
+    const owner = { name: deployment, replica: { deployment, revision: 0 } };
+    this.#parts.exposures.refuseTaken(owner, replicaPortsOf(config, replicas));
   }
 
   /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */

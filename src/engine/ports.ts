@@ -129,6 +129,11 @@ export interface HostInventory {
   readonly orderlyExitIds: readonly number[];
 }
 
+/** A port of the host that no program can take. */
+export interface HeldPort {
+  release(): void;
+}
+
 /** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
 export interface HostPort {
   /**
@@ -148,7 +153,7 @@ export interface HostPort {
     protocol: PortProtocol,
     port: number,
     serve: (connection: Duplex, idleMs: (() => number) | null) => boolean,
-  ): Promise<{ release(): void }>;
+  ): Promise<HeldPort>;
   /** Removes the rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
   /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */

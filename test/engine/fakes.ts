@@ -15,12 +15,12 @@ import type {
   HostPort,
   HypervisorPort,
   LaunchRequest,
-  ProcessExit,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
+import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
 
 export const silentLog: Logger = {
@@ -30,29 +30,6 @@ export const silentLog: Logger = {
   error: () => undefined,
   child: () => silentLog,
 };
-
-/** A process that ends when it is told to. */
-export class FakeProcess implements WatchedProcess {
-  readonly identity: ProcessIdentity;
-  readonly exited: Promise<ProcessExit>;
-  readonly signals: string[] = [];
-  ignores: readonly string[] = [];
-  end: (exit: ProcessExit) => void = () => undefined;
-
-  constructor(pid: number) {
-    this.identity = { pid, startTimeTicks: pid * 10, bootId: 'boot-1' };
-    this.exited = new Promise((resolve) => {
-      this.end = resolve;
-    });
-  }
-
-  async signal(name: 'SIGTERM' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT'): Promise<void> {
-    this.signals.push(name);
-    if (this.ignores.includes(name)) return;
-    if (name === 'SIGKILL') this.end({ code: null, signal: 'SIGKILL' });
-    if (name === 'SIGTERM') this.end({ code: 0, signal: null });
-  }
-}
 
 const NO_DEVICE: DeviceFacts = {
   address: '',
@@ -83,6 +60,10 @@ export class FakeHost implements HostPort {
   network = false;
   forwards: readonly Forward[] = [];
   readonly heldPorts = new Set<string>();
+  /** Waits to let a port be held late. */
+  beforeHold: (name: string) => Promise<void> = async () => undefined;
+  /** Waits to let recovery be late. */
+  beforeInventory: () => Promise<void> = async () => undefined;
   logTail: readonly string[] = [];
   /** What the guest printed before anybody looked. */
   consoleLog = '';
@@ -102,7 +83,10 @@ export class FakeHost implements HostPort {
 
   async holdPort(protocol: string, port: number) {
     const name = `${protocol} ${port}`;
+    await this.beforeHold(name);
     this.#fail(`hold ${name}`);
+    // As with a real socket: whoever takes a port twice has not given it back.
+    if (this.heldPorts.has(name)) throw new VolantError('PORT_TAKEN', `${name} is held already`);
     this.heldPorts.add(name);
     return { release: () => this.heldPorts.delete(name) };
   }
@@ -196,6 +180,7 @@ export class FakeHost implements HostPort {
   async trimLogs(): Promise<void> {}
 
   async inventory(): Promise<HostInventory> {
+    await this.beforeInventory();
     const running = [...this.processes.values()].map((process) => {
       const launch = this.launches[process.identity.pid - 1000];
       return {
@@ -288,6 +273,8 @@ export class FakeHypervisor implements HypervisorPort {
   };
   /** What every agent says of its workload. */
   healthy = true;
+  /** Agents say something when they are asked. */
+  answering = true;
 
   constructor(host: FakeHost) {
     this.#host = host;
@@ -320,7 +307,10 @@ export class FakeHypervisor implements HypervisorPort {
       sendManifest: async (manifest) => {
         this.manifests.push(manifest);
       },
-      health: async () => ({ state: 'running', healthy: this.healthy }),
+      health: async () => {
+        if (!this.answering) throw new Error('no answer');
+        return { state: 'running', healthy: this.healthy };
+      },
       powerOff: async () => undefined,
       open: () => this.openAgent(),
       connect: async () => this.openAgent(),
@@ -353,6 +343,13 @@ export function newWorld(): World {
 
 /** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
 export async function engineOn(world: World): Promise<EngineControl> {
+  const control = await preparedOn(world);
+  await control.recover();
+  return control;
+}
+
+/** The same before its recovery. */
+export async function preparedOn(world: World): Promise<EngineControl> {
   let nowMs = 1_700_000_000_000;
   const control = createEngine({
     ...world,
@@ -361,8 +358,16 @@ export async function engineOn(world: World): Promise<EngineControl> {
     log: silentLog,
   });
   await control.prepare();
-  await control.recover();
   return control;
+}
+
+/** "tcp 8080 > 192.168.127.10:80" for each forward in the kernel. */
+export function forwardsOf({ host }: World): string[] {
+  const lines = host.forwards.map(({ protocol, hostPort, targets }) => {
+    const to = targets.map(({ address, port }) => `${address}:${port}`).join(' ');
+    return `${protocol} ${hostPort} > ${to}`;
+  });
+  return lines.sort();
 }
 
 /** What is left in the world of VMs that are gone. */
