@@ -180,8 +180,14 @@ export const LIMITS = {
   /** A port that another program took while no daemon ran is asked for so often and so many times. */
   lostPortRetryMs: 10_000,
   lostPortTriesMax: 360,
-  /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
-  balancedDrainMs: 1_000,
+  /**
+   * A replica that leaves a balanced port is stopped when no connection to it is left, or after so long: less
+   * than deploymentAnswerMs, so that a delete is answered when it is over.
+   */
+  balancedDrainMs: 20_000,
+  /** How often that is looked at, and how long it lasts where connections cannot be counted. */
+  balancedDrainLookMs: 200,
+  balancedDrainBlindMs: 1_000,
   /** An image from the network: its size, a silent server, tries, and the pause before the second one. */
   mediaBytesMax: 64 * 1024 ** 3,
   mediaIdleTimeoutMs: 30_000,

@@ -3,14 +3,18 @@
 // workers'; connections for one without are handed to its agent.
 
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LIMITS } from '../config.ts';
 import type { Logger } from '../lib/log.ts';
-import type { ExposedPort } from './exposed-ports.ts';
-import { nameOf } from './exposed-ports.ts';
+import { untilUnused } from './drain.ts';
+import { type ExposedPort, nameOf } from './exposed-ports.ts';
 import { LostPorts } from './lost-ports.ts';
 import type { Forward, NetworkSpec } from './network-ports.ts';
-import { type Claim, PortClaims, type PortOwner, type Readiness } from './port-claims.ts';
+import {
+  type Claim,
+  type Member,
+  PortClaims,
+  type PortOwner,
+  type Readiness,
+} from './port-claims.ts';
 import { type NamedPort, PortHolds } from './port-holds.ts';
 import type { AgentConnection, HostPort } from './ports.ts';
 import type { VmRecord } from './records.ts';
@@ -129,11 +133,17 @@ export class Exposures {
     }
   }
 
-  /** Nothing new reaches the VM from here on; what is under way on a shared port has a moment to end. */
+  /**
+   * Nothing new reaches the VM from here on. Resolves when what is under way on shared ports has ended, at the
+   * latest after LIMITS.balancedDrainMs. Datagrams have no end that could be waited for.
+   */
   async drain(vmId: number): Promise<void> {
-    const shared = this.#claims.sharesPort(vmId);
+    const shared = this.#claims
+      .membersOf(vmId)
+      .filter(({ protocol, member }) => member.shared && protocol === 'tcp')
+      .map(({ member }) => member);
     await this.clear(vmId);
-    if (shared) await sleep(LIMITS.balancedDrainMs);
+    if (shared.length > 0) await untilUnused(() => this.#connectionsTo(vmId, shared));
   }
 
   /**
@@ -165,6 +175,20 @@ export class Exposures {
     }
     // Not before: a rule that is still there would lead another program's connections to a guest.
     for (const name of free) if (isFree(name)) this.#holds.release(name);
+  }
+
+  async #connectionsTo(vmId: number, members: readonly Member[]): Promise<number | null> {
+    const throughAgent = this.#tunnels.count(vmId);
+    const targets = members.flatMap(({ address, port }) =>
+      address === null ? [] : [{ address, port }],
+    );
+    if (throughAgent > 0 || targets.length === 0) return throughAgent;
+    try {
+      return await this.#parts.host.countConnections(targets);
+    } catch (error) {
+      this.#parts.log.warn({ id: vmId, err: error }, 'connections could not be counted');
+      return null;
+    }
   }
 
   async #syncOrLog(problem: string): Promise<void> {

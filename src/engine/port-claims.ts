@@ -110,16 +110,25 @@ export class PortClaims {
     }
   }
 
-  portsOf(vmId: number): readonly ExposedPort[] {
-    return this.all().flatMap(({ protocol, hostPort, members }) => {
+  /** What a VM is behind. */
+  membersOf(vmId: number): readonly (NamedPort & { readonly member: Member })[] {
+    return this.all().flatMap(({ name, protocol, hostPort, members }) => {
       const member = members.get(vmId);
-      if (member === undefined) return [];
-      return [{ protocol, hostPort, port: member.port, shared: member.shared }];
+      return member === undefined ? [] : [{ name, protocol, hostPort, member }];
     });
   }
 
+  portsOf(vmId: number): readonly ExposedPort[] {
+    return this.membersOf(vmId).map(({ protocol, hostPort, member: { port, shared } }) => ({
+      protocol,
+      hostPort,
+      port,
+      shared,
+    }));
+  }
+
   sharesPort(vmId: number): boolean {
-    return this.all().some(({ members }) => members.get(vmId)?.shared);
+    return this.membersOf(vmId).some(({ member }) => member.shared);
   }
 
   /**

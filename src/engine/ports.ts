@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream';
 import type {
   Forward,
+  ForwardTarget,
   GuestIdentity,
   GuestPort,
   NetworkSpec,
@@ -143,6 +144,8 @@ export interface HostPort {
   ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges>;
   /** These forwards and no others. Calls at the same time share one change. */
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
+  /** TCP connections that forwards have led to these and that go on; null where the kernel does not tell. */
+  countConnections(targets: readonly ForwardTarget[]): Promise<number | null>;
   /**
    * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
    * guest are given to `serve`; those that it does not take are refused. Of a flow of datagrams nothing

@@ -127,13 +127,24 @@ test('replicas have a port each, or share one among those that are ready', async
   assert.equal(await guestBehind(18102), 'set-2');
   await untilBehind(18100, (name) => name !== null);
   assert.deepEqual(await guestsInTurn(4), ['set-1', 'set-2']);
+  const slow = Promise.all([slowAnswer(18100), slowAnswer(18100)]);
+  await pause(500);
   const scaled = await daemon.call('PATCH', '/api/v1/deployments/set', { replicas: 1 });
   assert.equal(scaled.status, 200, scaled.text);
+  assert.deepEqual(scaled.body.replicas, ['set-1']);
+  assert.deepEqual((await slow).sort(), ['set-1', 'set-2'], 'what was under way came to its end');
   assert.deepEqual(await guestsInTurn(4), ['set-1']);
   await daemon.call('DELETE', '/api/v1/deployments/set');
   for (let tries = 0; tries < 200 && daemon.taps().length > 0; tries += 1) await pause(50);
   assert.equal(portRules(), '');
 });
+
+/** The name of the guest that took some seconds to tell it. */
+async function slowAnswer(hostPort: number): Promise<string> {
+  const headers = { connection: 'close' };
+  const url = `http://127.0.0.1:${hostPort}/v1/cgi-bin/slow`;
+  return (await (await fetch(url, { headers })).text()).trim();
+}
 
 /** The names behind the shared port after so many connections, each once. */
 async function guestsInTurn(connections: number): Promise<(string | null)[]> {

@@ -3,8 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
 import type { VolantError } from '../../src/lib/errors.ts';
-import { engineOn, forwardsOf, newWorld } from './fakes.ts';
+import { engineOn, newWorld } from './fakes.ts';
+import { forwardsOf } from './forwards.ts';
 
 const config = (...expose: object[]) => ({ plugin: 'hello', config: { expose } }).config;
 const deployment = (replicas: number, ...expose: object[]) => ({
@@ -82,6 +85,21 @@ suite('ports of a deployment', () => {
     }
     await engine.deployments.remove('web');
     await engine.vms.create({ name: 'other', plugin: 'hello', config: config(port(8080)) });
+    await shutdown();
+  });
+
+  test('are left by a replica when nobody uses it any more, and at once when nobody does', async () => {
+    const world = newWorld();
+    const { engine, shutdown } = await engineOn(world);
+    await engine.deployments.create(deployment(2, port(8080, balanced)));
+    world.host.connections = 1;
+    const scaling = engine.deployments.patch('web', { replicas: 1 });
+    await pause(3 * LIMITS.balancedDrainLookMs);
+    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80'], 'nothing new comes');
+    assert.equal(world.host.processes.size, 2, 'what is under way goes on');
+    world.host.connections = 0;
+    await scaling;
+    assert.equal(world.host.processes.size, 1);
     await shutdown();
   });
 

@@ -4,7 +4,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { VolantError } from '../../src/lib/errors.ts';
-import { engineOn, forwardsOf, leftovers, NOTHING_LEFT, newWorld } from './fakes.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld } from './fakes.ts';
+import { forwardsOf } from './forwards.ts';
 
 const vm = (name: string, expose: object[]) => ({ name, plugin: 'hello', config: { expose } });
 const web = { port: 80, host_port: 8080 };

@@ -59,6 +59,8 @@ export class FakeHost implements HostPort {
   bootId = 'boot-1';
   network = false;
   forwards: readonly Forward[] = [];
+  /** To whatever guest. */
+  connections: number | null = 0;
   readonly heldPorts = new Set<string>();
   /** Waits to let a port be held late. */
   beforeHold: (name: string) => Promise<void> = async () => undefined;
@@ -79,6 +81,11 @@ export class FakeHost implements HostPort {
   async setForwards(_: unknown, forwards: readonly Forward[]): Promise<void> {
     this.#fail('setForwards');
     this.forwards = forwards;
+  }
+
+  async countConnections(): Promise<number | null> {
+    this.#fail('countConnections');
+    return this.connections;
   }
 
   async holdPort(protocol: string, port: number) {
@@ -359,15 +366,6 @@ export async function preparedOn(world: World): Promise<EngineControl> {
   });
   await control.prepare();
   return control;
-}
-
-/** "tcp 8080 > 192.168.127.10:80" for each forward in the kernel. */
-export function forwardsOf({ host }: World): string[] {
-  const lines = host.forwards.map(({ protocol, hostPort, targets }) => {
-    const to = targets.map(({ address, port }) => `${address}:${port}`).join(' ');
-    return `${protocol} ${hostPort} > ${to}`;
-  });
-  return lines.sort();
 }
 
 /** What is left in the world of VMs that are gone. */

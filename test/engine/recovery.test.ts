@@ -7,15 +7,8 @@ import { LIMITS } from '../../src/config.ts';
 import type { VmRecord } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Vm } from '../../src/schema/vm.ts';
-import {
-  engineOn,
-  forwardsOf,
-  leftovers,
-  NOTHING_LEFT,
-  newWorld,
-  preparedOn,
-  type World,
-} from './fakes.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, preparedOn, type World } from './fakes.ts';
+import { forwardsOf } from './forwards.ts';
 
 async function worldWithVm(changes: Partial<VmRecord> = {}): Promise<World> {
   const world = newWorld();
