@@ -150,25 +150,26 @@ export class Admission {
     }
   }
 
-  /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID. */
-  leasesFor(id: number, config: VmConfig, nowMs: number): VmLeases {
-    const { hostTag, dhcpServer } = this.#parts.config;
-    const mode = networkModeOf(config);
-    const isOurs = mode === 'bridged' || (mode === 'dhcp' && dhcpServer === 'dnsmasq');
+  /**
+   * Leases of a VM with this id and config; an address that it has already it keeps, unless it asks for another.
+   * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID.
+   */
+  leasesFor(id: number, config: VmConfig, nowMs: number, address: string | null = null): VmLeases {
+    const { hostTag } = this.#parts.config;
     return {
-      ipAddress: isOurs ? this.#addressFor(id, config, nowMs) : null,
+      ipAddress: this.#getsAddress(config) ? this.#addressFor(id, config, nowMs, address) : null,
       macAddress: macAddressOf(hostTag, id),
-      tapName: mode === 'vsock' ? null : tapNameOf(hostTag, id),
+      tapName: networkModeOf(config) === 'vsock' ? null : tapNameOf(hostTag, id),
       vsockCid: vsockCidOf(hostTag, id),
     };
   }
 
-  #addressFor(id: number, config: VmConfig, nowMs: number): string {
+  /** ADDRESS_TAKEN, BODY_INVALID when a VM with this id cannot have the address that the config asks for. */
+  refuseAddress(id: number, config: VmConfig): void {
     const { addresses, state } = this.#parts;
-    const wanted = requestedAddressOf(config);
-    if (wanted === null) return addresses.lease(id, nowMs);
-    const refusal = addresses.claim(wanted, id);
-    if (refusal === null) return wanted;
+    const wanted = this.#getsAddress(config) ? requestedAddressOf(config) : null;
+    const refusal = wanted === null ? null : addresses.refusal(wanted, id);
+    if (refusal === null) return;
     const field = 'network.ip_address';
     if (refusal.refused === 'outside') {
       const details = { [field]: `${wanted} is not an address for guests of this host` };
@@ -178,6 +179,21 @@ export class Admission {
     const owner = state.find(refusal.refused)?.name ?? drafts?.[0] ?? refusal.refused;
     const why = `Address ${wanted} belongs to VM ${owner}`;
     throw new VolantError('ADDRESS_TAKEN', why, { details: { [field]: why } });
+  }
+
+  /** From us: one that another's DHCP server gives is not known here. */
+  #getsAddress(config: VmConfig): boolean {
+    const mode = networkModeOf(config);
+    return mode === 'bridged' || (mode === 'dhcp' && this.#parts.config.dhcpServer === 'dnsmasq');
+  }
+
+  #addressFor(id: number, config: VmConfig, nowMs: number, present: string | null): string {
+    const { addresses } = this.#parts;
+    const wanted = requestedAddressOf(config);
+    if (wanted === null) return present ?? addresses.lease(id, nowMs);
+    this.refuseAddress(id, config);
+    addresses.claim(wanted, id);
+    return wanted;
   }
 
   /** What never reached the disk has no record whose removal would free its address. */

@@ -349,18 +349,18 @@ export function newWorld(): World {
 }
 
 /** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
-export async function engineOn(world: World): Promise<EngineControl> {
-  const control = await preparedOn(world);
+export async function engineOn(world: World, settings = {}): Promise<EngineControl> {
+  const control = await preparedOn(world, settings);
   await control.recover();
   return control;
 }
 
 /** The same before its recovery. */
-export async function preparedOn(world: World): Promise<EngineControl> {
+export async function preparedOn(world: World, settings = {}): Promise<EngineControl> {
   let nowMs = 1_700_000_000_000;
   const control = createEngine({
     ...world,
-    config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test' }),
+    config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
     clock: { nowMs: () => nowMs++, monotonicMs: () => performance.now() },
     log: silentLog,
   });
