@@ -11,6 +11,7 @@ import { exposedPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import type { HostFacts } from './host-facts.ts';
 import { cgroupNameOf, guestOf } from './identity.ts';
+import { describeExit, launchFailure } from './launch-failure.ts';
 import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
 import type { BootMedia, LocatedMedia, Media } from './media.ts';
 import { mediaPlanOf } from './media-plan.ts';
@@ -358,12 +359,7 @@ export class Launcher {
     why: string,
   ): Promise<VolantError> {
     const lines = await this.lastWords(record.id);
-    const details = lines.length === 0 ? {} : { details: { hypervisor: lines.join('\n') } };
-    return new VolantError(
-      code,
-      `The hypervisor of VM ${record.name} did not start: ${why}`,
-      details,
-    );
+    return launchFailure(code, record, why, lines, this.#hypervisor.complaintIn(lines));
   }
 
   #connectAgent(
@@ -390,9 +386,4 @@ export class Launcher {
       });
     }
   }
-}
-
-function describeExit(exit: ProcessExit): string {
-  if (exit.signal !== null) return `it was killed by ${exit.signal}`;
-  return exit.code === null ? 'it ended' : `it ended with status ${exit.code}`;
 }

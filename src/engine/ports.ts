@@ -320,12 +320,17 @@ export interface AgentConnection {
   close(): void;
 }
 
+/** What a hypervisor said that its client can do something about. */
+export type HypervisorComplaint = 'cid-taken';
+
 export interface HypervisorPort {
   /** LaunchSpec -> command line. Pure. */
   command(
     spec: LaunchSpec,
     facts: HypervisorFacts,
   ): { executable: string; argv: readonly string[] };
+  /** Of the last lines that a hypervisor wrote. Pure. */
+  complaintIn(lines: readonly string[]): HypervisorComplaint | null;
   /** Connects to the control socket and resolves when the hypervisor answered. Retries until the signal aborts. */
   connect(
     driver: DriverName,

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { engineOn, leftovers, NOTHING_LEFT, newWorld } from './fakes.ts';
 import { forwardsOf } from './forwards.ts';
@@ -122,6 +123,29 @@ suite('a host port', () => {
     await engine.vms.create(vm('b', []));
     assert.deepEqual(forwardsOf(world), []);
     assert.equal(world.host.heldPorts.size, 0);
+  });
+
+  test('still leads to a guest that could not be ended', async (t) => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create(vm('a', [web]));
+    const [process] = world.host.processes.values();
+    assert.ok(process);
+    process.ignores = ['SIGTERM', 'SIGKILL'];
+    world.hypervisor.powerButtonWorks = false;
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let ended = false;
+    const stopping = engine.vms.stop('a').finally(() => {
+      ended = true;
+    });
+    stopping.catch(() => undefined);
+    while (!ended) {
+      await new Promise(setImmediate);
+      t.mock.timers.tick(LIMITS.stopGraceMs);
+    }
+    await assert.rejects(stopping, { code: 'STOP_FAILED' });
+    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80']);
+    assert.deepEqual([...world.host.heldPorts], ['tcp 8080']);
   });
 
   test('still leads to its guest after the daemon was started again', async () => {

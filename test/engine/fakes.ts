@@ -18,6 +18,7 @@ import type {
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
+import { complaintIn } from '../../src/hypervisor/qemu.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
 import { FakeProcess } from './fake-process.ts';
@@ -290,6 +291,8 @@ export class FakeHypervisor implements HypervisorPort {
   command() {
     return { executable: '/bin/hypervisor', argv: ['--fake'] };
   }
+
+  complaintIn = complaintIn;
 
   async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
     await this.beforeConnect(runDirectory, signal);
