@@ -53,6 +53,9 @@ export interface DeviceOwners {
   releaseFor(vmId: number): Promise<void>;
 }
 
+/** The end of a process is seen so soon after its connections are lost. */
+const EXIT_SEEN_MS = 1_000;
+
 interface LaunchContext {
   readonly record: VmRecord;
   readonly resolved: ResolvedLaunch;
@@ -336,8 +339,14 @@ export class Launcher {
       abort.signal,
     );
     const died = process.exited.then((exit) => ({ exit }));
+    // One that ends takes its connection along, and that may be seen first.
+    const connected = connecting.catch(async (error: unknown) => {
+      const exit = await within(process.exited, EXIT_SEEN_MS);
+      if (exit === undefined) throw error;
+      return { exit };
+    });
     try {
-      const first = await Promise.race([connecting, died]);
+      const first = await Promise.race([connected, died]);
       if (!('exit' in first)) return first;
       abort.abort();
       // A connection that was made just before the end has nobody to serve.

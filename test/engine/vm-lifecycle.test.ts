@@ -88,6 +88,13 @@ suite('create', () => {
       return new Promise(() => undefined);
     };
     await assert.rejects(engine.vms.start('web'), code('CID_TAKEN'));
+    world.hypervisor.beforeConnect = async () => {
+      setImmediate(() => {
+        for (const process of world.host.processes.values()) process.end({ code: 1, signal: null });
+      });
+      throw new VolantError('HYPERVISOR_TIMEOUT', 'its connection was lost');
+    };
+    await assert.rejects(engine.vms.start('web'), code('CID_TAKEN'), 'its end is seen late');
     assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'stopped');
   });
 
