@@ -68,7 +68,8 @@ export function replicaPortProblems(
         range.last >= first,
     );
     if (other < 0) continue;
-    problems[field] = `${replicas} replicas need ${first} to ${last}, as expose[${other}] does`;
+    const ports = first === last ? `port ${first}` : `ports ${first} to ${last}`;
+    problems[field] = `${ports} of ${replicas} replicas overlap with those of expose[${other}]`;
   }
   return problems;
 }
