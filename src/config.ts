@@ -86,6 +86,8 @@ export const LIMITS = {
   readinessPauseMaxMs: 5_000,
   /** One question about health. */
   readinessTimeoutMs: 2_000,
+  /** A replica that was ready before a restart of the daemon is so for so long while it does not answer. */
+  readinessTrustMs: 30_000,
   /** Deployments, and replicas of one. */
   deploymentsMax: 1_000,
   replicasMax: 10_000,
@@ -114,12 +116,16 @@ export const LIMITS = {
   idempotencyKeyCharactersMax: 200,
   idempotencyAnswerBytesMax: 65_536,
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
-  agentStreamsMax: 24,
+  agentStreamsMax: 12,
+  /** Connections and flows of datagrams that one VM's agent has at once for host ports. */
+  agentTunnelsMax: 16,
   /** A guest must have accepted a connection through its agent within so long. */
   tunnelConnectTimeoutMs: 10_000,
   /** Senders of datagrams to one host port, how long each may be silent, and what waits of each. */
   udpFlowsMax: 1024,
   udpFlowIdleMs: 60_000,
+  /** The same of one that was a question and its answer so far. */
+  udpFlowAnsweredIdleMs: 5_000,
   udpFlowBytesMax: 256 * 1024,
   /** A proxied request is ended when neither side sent anything for so long. */
   agentProxyTimeoutMs: 120_000,
@@ -177,8 +183,17 @@ export const LIMITS = {
   memoryMbMax: 1024 * 1024,
   /** Ports of the host that one VM may ask for. */
   exposedPortsMax: 64,
-  /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
-  balancedDrainMs: 1_000,
+  /** A port that another program took while no daemon ran is asked for so often and so many times. */
+  lostPortRetryMs: 10_000,
+  lostPortTriesMax: 360,
+  /**
+   * A replica that leaves a balanced port is stopped when no connection to it is left, or after so long: less
+   * than deploymentAnswerMs, so that a delete is answered when it is over.
+   */
+  balancedDrainMs: 20_000,
+  /** How often that is looked at, and how long it lasts where connections cannot be counted. */
+  balancedDrainLookMs: 200,
+  balancedDrainBlindMs: 1_000,
   /** An image from the network: its size, a silent server, tries, and the pause before the second one. */
   mediaBytesMax: 64 * 1024 ** 3,
   mediaIdleTimeoutMs: 30_000,

@@ -61,15 +61,22 @@ export class AddressPool {
     return formatIpv4(address);
   }
 
-  /** Leases this address, whether it rests or not. Else tells what is against it: a VM's id where one holds it. */
+  /** Leases this address, whether it rests or not. Else tells what is against it, as `refusal` does. */
   claim(address: string, vmId: number): { readonly refused: 'outside' | number } | null {
+    const refusal = this.refusal(address, vmId);
     const value = parseIpv4(address);
-    if (value === null || !this.#isUsable(value)) return { refused: 'outside' };
-    const holder = this.#holders.get(value);
-    if (holder !== undefined) return { refused: holder };
+    if (refusal !== null || value === null) return refusal;
     this.#resting.delete(value);
     this.#holders.set(value, vmId);
     return null;
+  }
+
+  /** What is against this address for this VM: the id of another that holds it. null: it may have it, or has it. */
+  refusal(address: string, vmId: number): { readonly refused: 'outside' | number } | null {
+    const value = parseIpv4(address);
+    if (value === null || !this.#isUsable(value)) return { refused: 'outside' };
+    const holder = this.#holders.get(value);
+    return holder === undefined || holder === vmId ? null : { refused: holder };
   }
 
   /** Gives an address back. It rests before it is given out again. */

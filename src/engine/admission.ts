@@ -8,7 +8,7 @@ import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import { exposedPortsOf, PORT_MAX } from './exposed-ports.ts';
+import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposed-ports.ts';
 import type { Exposures } from './exposures.ts';
 import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
 import {
@@ -91,21 +91,15 @@ export class Admission {
     });
   }
 
-  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where there are not as many. */
-  requireReplicaPorts(deployment: string, count: number, config: VmConfig): void {
-    for (let index = 1; index <= count; index += 1) {
-      const replica = { deployment, index, revision: 1 };
-      const ports = exposedPortsOf(config, replica);
-      const beyond = ports.findIndex(({ hostPort }) => hostPort > PORT_MAX);
-      if (beyond >= 0) {
-        const problem = `replica ${index} would get a port above ${PORT_MAX}`;
-        throw new VolantError('BODY_INVALID', undefined, {
-          details: { [`expose[${beyond}].host_port`]: problem },
-        });
-      }
-      if (ports.length === 0) return;
-      this.#parts.exposures.refuseTaken({ name: `${deployment}-${index}`, replica }, ports);
+  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where they overlap or are too many. */
+  requireReplicaPorts(deployment: string, replicas: number, config: VmConfig): void {
+    const details = replicaPortProblems(config, replicas);
+    if (Object.keys(details).length > 0) {
+      throw new VolantError('BODY_INVALID', undefined, { details });
     }
+    // Of no revision yet: what its replicas have now they keep until they are replaced.
+    const owner = { name: deployment, replica: { deployment, revision: 0 } };
+    this.#parts.exposures.refuseTaken(owner, replicaPortsOf(config, replicas));
   }
 
   /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */
@@ -156,25 +150,26 @@ export class Admission {
     }
   }
 
-  /** Leases of a VM with this id and config. ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID. */
-  leasesFor(id: number, config: VmConfig, nowMs: number): VmLeases {
-    const { hostTag, dhcpServer } = this.#parts.config;
-    const mode = networkModeOf(config);
-    const isOurs = mode === 'bridged' || (mode === 'dhcp' && dhcpServer === 'dnsmasq');
+  /**
+   * Leases of a VM with this id and config; an address that it has already it keeps, unless it asks for another.
+   * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID.
+   */
+  leasesFor(id: number, config: VmConfig, nowMs: number, address: string | null = null): VmLeases {
+    const { hostTag } = this.#parts.config;
     return {
-      ipAddress: isOurs ? this.#addressFor(id, config, nowMs) : null,
+      ipAddress: this.#getsAddress(config) ? this.#addressFor(id, config, nowMs, address) : null,
       macAddress: macAddressOf(hostTag, id),
-      tapName: mode === 'vsock' ? null : tapNameOf(hostTag, id),
+      tapName: networkModeOf(config) === 'vsock' ? null : tapNameOf(hostTag, id),
       vsockCid: vsockCidOf(hostTag, id),
     };
   }
 
-  #addressFor(id: number, config: VmConfig, nowMs: number): string {
+  /** ADDRESS_TAKEN, BODY_INVALID when a VM with this id cannot have the address that the config asks for. */
+  refuseAddress(id: number, config: VmConfig): void {
     const { addresses, state } = this.#parts;
-    const wanted = requestedAddressOf(config);
-    if (wanted === null) return addresses.lease(id, nowMs);
-    const refusal = addresses.claim(wanted, id);
-    if (refusal === null) return wanted;
+    const wanted = this.#getsAddress(config) ? requestedAddressOf(config) : null;
+    const refusal = wanted === null ? null : addresses.refusal(wanted, id);
+    if (refusal === null) return;
     const field = 'network.ip_address';
     if (refusal.refused === 'outside') {
       const details = { [field]: `${wanted} is not an address for guests of this host` };
@@ -184,6 +179,21 @@ export class Admission {
     const owner = state.find(refusal.refused)?.name ?? drafts?.[0] ?? refusal.refused;
     const why = `Address ${wanted} belongs to VM ${owner}`;
     throw new VolantError('ADDRESS_TAKEN', why, { details: { [field]: why } });
+  }
+
+  /** From us: one that another's DHCP server gives is not known here. */
+  #getsAddress(config: VmConfig): boolean {
+    const mode = networkModeOf(config);
+    return mode === 'bridged' || (mode === 'dhcp' && this.#parts.config.dhcpServer === 'dnsmasq');
+  }
+
+  #addressFor(id: number, config: VmConfig, nowMs: number, present: string | null): string {
+    const { addresses } = this.#parts;
+    const wanted = requestedAddressOf(config);
+    if (wanted === null) return present ?? addresses.lease(id, nowMs);
+    this.refuseAddress(id, config);
+    addresses.claim(wanted, id);
+    return wanted;
   }
 
   /** What never reached the disk has no record whose removal would free its address. */

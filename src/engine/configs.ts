@@ -89,6 +89,7 @@ export class Configs implements ConfigApi {
   planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun {
     const record = this.#parts.state.require(vmName);
     const config = this.#changed(record, patch, expectedVersion);
+    this.#refuseTaken(record, config);
     const version = record.configVersion + 1;
     return {
       dry_run: true,
@@ -116,6 +117,15 @@ export class Configs implements ConfigApi {
       throw stateConflict(record.name, record.status, why);
     }
     return config;
+  }
+
+  /** What a change would be refused for beside its own faults: PORT_TAKEN, ADDRESS_TAKEN, BODY_INVALID. */
+  #refuseTaken(record: VmRecord, config: VmConfig): void {
+    const { admission, exposures } = this.#parts;
+    if (movesInNetwork(record, config)) admission.refuseAddress(record.id, config);
+    // One that does not run asks for its ports when it is started.
+    if (IDLE.includes(record.status)) return;
+    exposures.refuseTaken(record, exposedPortsOf(config, record.replica));
   }
 
   #resolve(merged: VmConfigInput, patch: ConfigPatch): VmConfig {
@@ -195,7 +205,10 @@ export class Configs implements ConfigApi {
     if (!movesInNetwork(record, config)) {
       return { after: before, writes: [], leased: null, released: null };
     }
-    const after = this.#parts.admission.leasesFor(record.id, config, nowMs);
+    const after = this.#parts.admission.leasesFor(record.id, config, nowMs, before.ipAddress);
+    if (after.ipAddress === before.ipAddress) {
+      return { after, writes: [], leased: null, released: null };
+    }
     const writes: Write[] = [];
     if (before.ipAddress !== null) {
       const value = { vmId: null, releasedAtMs: nowMs };

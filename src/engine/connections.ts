@@ -2,13 +2,13 @@
 
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { describeExit, launchFailure } from './launch-failure.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
 import {
   type AgentConnection,
   type ControlConnection,
   type HostPort,
   type HypervisorPort,
-  type ProcessExit,
   RUN_FILES,
   type WatchedProcess,
 } from './ports.ts';
@@ -68,12 +68,7 @@ export class Connections {
     why: string,
   ): Promise<VolantError> {
     const lines = await this.lastWords(record.id);
-    const details = lines.length === 0 ? {} : { details: { hypervisor: lines.join('\n') } };
-    return new VolantError(
-      code,
-      `The hypervisor of VM ${record.name} did not start: ${why}`,
-      details,
-    );
+    return launchFailure(code, record, why, lines, this.#parts.hypervisor.complaintIn(lines));
   }
 
   /** null where the driver has no agent. It gets the manifest that did not fit on the command line. */
@@ -98,9 +93,4 @@ export class Connections {
       `${this.#parts.runDirectory(vmId)}/${RUN_FILES.hypervisorLog}`,
     );
   }
-}
-
-function describeExit(exit: ProcessExit): string {
-  if (exit.signal !== null) return `it was killed by ${exit.signal}`;
-  return exit.code === null ? 'it ended' : `it ended with status ${exit.code}`;
 }

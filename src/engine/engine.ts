@@ -16,7 +16,7 @@ import { Consoles } from './consoles.ts';
 import { Deployments } from './deployments/deployments.ts';
 import { Devices } from './devices.ts';
 import type { Engine } from './engine-api.ts';
-import { EventLog } from './events.ts';
+import { EventLog, type OtherEventType, otherEvent } from './events.ts';
 import { Exposures } from './exposures.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
@@ -80,17 +80,23 @@ export function createEngine(parts: EngineParts): EngineControl {
     try {
       if (snapshot.vms.some(({ leases }) => leases.tapName !== null))
         await hostFacts.ensureNetwork();
-      await joined.exposures.sync();
     } catch (error) {
       log.error({ err: error }, "the guests' network could not be restored");
     }
   };
+  const resumePorts = async () => {
+    try {
+      await joined.exposures.resume(snapshot.vms.length > 0);
+    } catch (error) {
+      log.error({ err: error }, 'host ports could not be restored');
+    }
+  };
   const recoverVms = async () => {
-    const { hostTag } = config;
-    const recovery = { state, host, launcher, lifecycle, operations, hostTag, clock, log };
-    system.recovery = await recover(recovery);
+    const { lastVmId } = snapshot;
+    system.recovery = await recover({ ...joined, host, lastVmId, clock, log });
     await joined.devices.sweep((vmId) => state.find(vmId) !== undefined);
     if (snapshot.vms.length > 0) await restoreNetwork();
+    await resumePorts();
   };
   return {
     engine: {
@@ -117,6 +123,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       readiness.close();
       consoles.close();
       joined.devices.close();
+      joined.exposures.close();
       await operations.close();
       lifecycle.disconnect();
     },
@@ -156,6 +163,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     networkSpec,
     readiness,
     agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent ?? null,
+    tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),
     log,
   });
   const media = new Media({ config, host, state, clock, log });
@@ -175,7 +183,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
       if (record !== undefined) readiness.changed(record.id);
     }
   });
-  const replicas = { state, lifecycle, admission, plugins, readiness, clock, log };
+  const replicas = { state, lifecycle, admission, exposures, plugins, readiness, clock, log };
   const deployments = new Deployments(replicas, snapshot.deployments);
   return {
     state,
@@ -198,6 +206,27 @@ function hasHealthCheck(state: State, vmId: number): boolean {
   if (record === undefined) return false;
   const stored = state.store.config(vmId, record.launchedConfigVersion);
   return Boolean(stored?.config.manifest.health_check.endpoint);
+}
+
+/** An event about each of these VMs. One that cannot be written is logged. */
+function tellOf(
+  state: State,
+  clock: Clock,
+  log: Logger,
+  vmIds: readonly number[],
+  type: OtherEventType,
+  message: string,
+): void {
+  const events = vmIds.flatMap((id) => {
+    const record = state.find(id);
+    if (record === undefined) return [];
+    const { name, status, replica } = record;
+    const deployment = replica === undefined ? {} : { deployment: replica.deployment };
+    return otherEvent(type, { name, status, ...deployment }, clock.nowMs(), message);
+  });
+  state.commit([], events).catch((error: unknown) => {
+    log.warn({ err: error, type }, 'an event could not be written');
+  });
 }
 
 /** Looks at the logs of running VMs again and again, one round at a time. */

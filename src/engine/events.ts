@@ -9,6 +9,8 @@ import type { StorePort } from './store-ports.ts';
 /** Changes that are not a VM's; streams of VM events leave them out. */
 export type OtherEventType =
   | 'CONFIG_CHANGED'
+  | 'HOST_PORT_LOST'
+  | 'HOST_PORT_REGAINED'
   | 'MEDIA_DOWNLOADING'
   | 'MEDIA_READY'
   | 'MEDIA_FAILED'

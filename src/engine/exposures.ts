@@ -1,78 +1,110 @@
-// engine: ports of the host that lead to guests: who has which, and where new connections go. A port
-// belongs to one VM, or to a deployment whose ready replicas share it. How packets get to a guest with an
-// address is the workers' business; connections for one without are handed to its agent.
+// engine: ports of the host that lead to guests: held, in place before a guest is said to run, and gone
+// when it ends. Who has which is port-claims' business, how packets get to a guest with an address the
+// workers'; connections for one without are handed to its agent.
 
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { LIMITS } from '../config.ts';
-import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { untilUnused } from './drain.ts';
 import { type ExposedPort, nameOf } from './exposed-ports.ts';
+import { LostPorts } from './lost-ports.ts';
 import type { Forward, NetworkSpec } from './network-ports.ts';
+import {
+  type Claim,
+  type Member,
+  PortClaims,
+  type PortOwner,
+  type Readiness,
+} from './port-claims.ts';
+import { type NamedPort, PortHolds } from './port-holds.ts';
 import type { AgentConnection, HostPort } from './ports.ts';
-import type { ReplicaOf, VmRecord } from './records.ts';
-import { tunnel } from './tunnel.ts';
-
-/** Whose port it is, as a client knows it. */
-export interface PortOwner {
-  readonly name: string;
-  readonly replica?: ReplicaOf | undefined;
-}
-
-interface Member {
-  /** null: reached through its agent. */
-  readonly address: string | null;
-  readonly port: number;
-  /** Ends the interest in its readiness; null where it does not matter. */
-  readonly unwatch: (() => void) | null;
-}
-
-interface Claim {
-  readonly exposed: ExposedPort;
-  readonly owner: string;
-  readonly members: Map<number, Member>;
-  readonly held: Promise<{ release(): void }>;
-  /** Connections handed to agents so far: the next one goes to the next guest. */
-  turn: number;
-}
+import type { VmRecord } from './records.ts';
+import { Tunnels } from './tunnels.ts';
 
 export interface ExposuresParts {
   readonly host: HostPort;
   readonly networkSpec: () => NetworkSpec;
-  readonly readiness: {
-    watch(vmId: number): () => void;
-    isReady(vmId: number): boolean;
+  readonly readiness: Readiness & {
     subscribe(listener: (vmId: number) => void): () => void;
   };
   readonly agentOf: (vmId: number) => AgentConnection | null;
+  /** A port that these VMs have lost to another program, or have again. */
+  readonly tell: (
+    type: 'HOST_PORT_LOST' | 'HOST_PORT_REGAINED',
+    vmIds: readonly number[],
+    message: string,
+  ) => void;
   readonly log: Logger;
 }
 
 export class Exposures {
   readonly #parts: ExposuresParts;
-  readonly #claims = new Map<string, Claim>();
+  readonly #tunnels: Tunnels;
+  readonly #claims: PortClaims;
+  readonly #holds: PortHolds;
+  readonly #lost: LostPorts;
+  /** While it is there the kernel's rules stay as an earlier daemon left them. */
+  #pause: { readonly over: Promise<void>; readonly end: () => void } | null = null;
+  /** The kernel may have other rules than it should. */
+  #dirty = false;
 
   constructor(parts: ExposuresParts) {
     this.#parts = parts;
+    this.#tunnels = new Tunnels(parts.log);
+    this.#claims = new PortClaims(parts.readiness);
+    this.#holds = new PortHolds(({ name, protocol, hostPort }) =>
+      parts.host.holdPort(protocol, hostPort, (connection, idleMs) =>
+        this.#serve(name, connection, idleMs),
+      ),
+    );
+    const isWanted = (name: string) => this.#claims.get(name) !== undefined;
+    this.#lost = new LostPorts(this.#holds, isWanted, (port) => this.#onRegained(port));
     parts.readiness.subscribe((vmId) => {
-      if (!this.#sharesPort(vmId)) return;
-      this.sync().catch((error: unknown) => {
-        parts.log.error({ id: vmId, err: error }, 'a shared port could not follow its replicas');
-      });
+      if (!this.#claims.sharesPort(vmId)) return;
+      void this.#syncOrLog('a shared port could not follow its replicas');
     });
   }
 
   /** PORT_TAKEN when one of the ports is another's. */
   refuseTaken(owner: PortOwner, ports: readonly ExposedPort[]): void {
-    const details: Record<string, string> = {};
-    for (const exposed of ports) {
-      const claim = this.#claims.get(nameOf(exposed));
-      if (claim === undefined || claim.owner === ownerOf(owner, exposed)) continue;
-      details[nameOf(exposed)] = `belongs to ${claim.owner}`;
+    this.#claims.refuseTaken(owner, ports);
+  }
+
+  /** These ports and no others are the deployment's, whether it has replicas at the moment or not. */
+  reserve(deployment: string, ports: readonly ExposedPort[]): void {
+    this.#claims.reserve(deployment, ports);
+  }
+
+  /**
+   * Gives VMs that an earlier daemon left running their ports again: they are theirs when this returns, and
+   * held as far as they can be when it resolves. The kernel's rules stay as they are until `resume`. Never
+   * rejects: a guest that lives is worth more than its port.
+   */
+  async restore(
+    vms: readonly { readonly record: VmRecord; readonly ports: readonly ExposedPort[] }[],
+  ): Promise<void> {
+    this.#pause = pause();
+    for (const { record, ports } of vms)
+      this.#joinAgain(record, ports, record.status === 'running');
+    await Promise.all(this.#claims.all().map((claim) => this.#holdAgain(claim)));
+  }
+
+  /**
+   * From here on each change is written down in the kernel at once; so is what changed since `restore`, or
+   * everything where `mayDiffer` says that the kernel may have rules of an earlier daemon.
+   */
+  async resume(mayDiffer: boolean): Promise<void> {
+    const paused = this.#pause;
+    this.#pause = null;
+    try {
+      if (mayDiffer || this.#dirty) await this.sync();
+    } finally {
+      paused?.end();
     }
-    const [port, why] = Object.entries(details)[0] ?? [];
-    if (port === undefined) return;
-    throw new VolantError('PORT_TAKEN', `Host port ${port} ${why}`, { details });
+  }
+
+  /** Asks no more for ports that another program has. */
+  close(): void {
+    this.#lost.close();
   }
 
   /**
@@ -80,129 +112,146 @@ export class Exposures {
    * HOST_OPERATION_FAILED: then it has those that it had before.
    */
   async set(record: VmRecord, ports: readonly ExposedPort[]): Promise<void> {
-    const { ipAddress } = record.leases;
-    if (ports.length === 0 && !this.#has(record.id)) return;
-    this.refuseTaken(record, ports);
-    const before = this.#portsOf(record.id);
+    const before = this.#claims.portsOf(record.id);
+    if (ports.length === 0 && before.length === 0 && !this.#dirty) return;
+    this.#claims.refuseTaken(record, ports);
+    // Nothing waits between the question and the claim: of two that ask at once one gets the port.
+    const claims = ports.map((exposed) => this.#claims.join(record, exposed));
+    const had = new Set(before.map(nameOf));
     try {
-      await this.#replace(record, ipAddress, before, ports);
+      // A port that it had and that another program took is no reason to refuse a change of the others.
+      const added = claims.filter(({ name }) => !had.has(name));
+      await Promise.all(added.map((claim) => this.#holds.take(claim)));
+      this.#claims.leaveAllBut(record.id, ports);
+      await this.#pause?.over;
       await this.sync();
     } catch (error) {
-      await this.#replace(record, ipAddress, ports, before);
+      this.#joinAgain(record, before);
+      this.#claims.leaveAllBut(record.id, before);
+      await this.#syncOrLog('a change of host ports could not be taken back');
       throw error;
     }
   }
 
-  /** Nothing new reaches the VM from here on; what is under way on a shared port has a moment to end. */
+  /**
+   * Nothing new reaches the VM from here on. Resolves when what is under way on shared ports has ended, at the
+   * latest after LIMITS.balancedDrainMs. Datagrams have no end that could be waited for.
+   */
   async drain(vmId: number): Promise<void> {
-    const shared = this.#sharesPort(vmId);
+    const shared = this.#claims
+      .membersOf(vmId)
+      .filter(({ protocol, member }) => member.shared && protocol === 'tcp')
+      .map(({ member }) => member);
     await this.clear(vmId);
-    if (shared) await sleep(LIMITS.balancedDrainMs);
+    if (shared.length > 0) await untilUnused(() => this.#connectionsTo(vmId, shared));
   }
 
-  /** Takes all ports of a VM away. None is fine. */
+  /**
+   * Takes all ports of a VM away. None is fine. What the kernel did not take is tried again with the next
+   * change; no other program gets the port before.
+   */
   async clear(vmId: number): Promise<void> {
-    if (!this.#has(vmId)) return;
-    for (const exposed of this.#portsOf(vmId)) this.#leave(vmId, nameOf(exposed));
-    await this.sync();
+    if (this.#claims.portsOf(vmId).length === 0 && !this.#dirty) return;
+    this.#claims.leaveAllBut(vmId, []);
+    await this.#syncOrLog('the host ports of a VM that ends could not be taken away');
   }
 
-  /** Writes down in the kernel what stands here. */
-  sync(): Promise<void> {
-    const forwards = [...this.#claims.values()].map((claim) => this.#forwardOf(claim));
-    return this.#parts.host.setForwards(this.#parts.networkSpec(), forwards);
+  /** Writes down in the kernel what stands here: ports that are held, and no others. */
+  async sync(): Promise<void> {
+    this.#dirty = true;
+    if (this.#pause !== null) return;
+    const forwards = this.#claims
+      .all()
+      .filter(({ name }) => this.#holds.isHeld(name))
+      .map((claim) => this.#forwardOf(claim));
+    const isFree = (name: string) => this.#claims.get(name) === undefined;
+    const free = this.#holds.names().filter(isFree);
+    this.#dirty = false;
+    try {
+      await this.#parts.host.setForwards(this.#parts.networkSpec(), forwards);
+    } catch (error) {
+      this.#dirty = true;
+      throw error;
+    }
+    // Not before: a rule that is still there would lead another program's connections to a guest.
+    for (const name of free) if (isFree(name)) this.#holds.release(name);
   }
 
-  #forwardOf({ exposed, members }: Claim): Forward {
-    const { protocol, hostPort } = exposed;
-    const targets = this.#takersOf({ exposed, members }).flatMap(([, { address, port }]) =>
+  async #connectionsTo(vmId: number, members: readonly Member[]): Promise<number | null> {
+    const throughAgent = this.#tunnels.count(vmId);
+    const targets = members.flatMap(({ address, port }) =>
       address === null ? [] : [{ address, port }],
     );
+    if (throughAgent > 0 || targets.length === 0) return throughAgent;
+    try {
+      return await this.#parts.host.countConnections(targets);
+    } catch (error) {
+      this.#parts.log.warn({ id: vmId, err: error }, 'connections could not be counted');
+      return null;
+    }
+  }
+
+  async #syncOrLog(problem: string): Promise<void> {
+    try {
+      await this.sync();
+    } catch (error) {
+      this.#parts.log.error({ err: error }, problem);
+    }
+  }
+
+  #forwardOf(claim: Claim): Forward {
+    const { protocol, hostPort } = claim;
+    const targets = this.#claims
+      .takersOf(claim)
+      .flatMap(({ address, port }) => (address === null ? [] : [{ address, port }]));
     return { protocol, hostPort, targets };
   }
 
-  /** Who gets new connections. */
-  #takersOf({ exposed, members }: Pick<Claim, 'exposed' | 'members'>): [number, Member][] {
-    const { readiness } = this.#parts;
-    return [...members].filter(([vmId]) => !exposed.shared || readiness.isReady(vmId));
-  }
-
   /** A connection that came to the port itself: for a guest without an address, or for nobody. */
-  #serve(name: string, connection: Duplex): boolean {
+  #serve(name: string, connection: Duplex, idleMs: (() => number) | null): boolean {
     const claim = this.#claims.get(name);
     if (claim === undefined) return false;
-    const takers = this.#takersOf(claim).filter(([, { address }]) => address === null);
-    const [vmId, member] = takers[claim.turn++ % Math.max(1, takers.length)] ?? [];
-    if (vmId === undefined || member === undefined) return false;
-    const agent = this.#parts.agentOf(vmId);
+    const takers = this.#claims.takersOf(claim).filter(({ address }) => address === null);
+    const member = takers[claim.turn++ % Math.max(1, takers.length)];
+    if (member === undefined) return false;
+    const agent = this.#parts.agentOf(member.vmId);
     if (agent === null) return false;
-    const { protocol } = claim.exposed;
-    tunnel(connection, agent, { protocol, port: member.port }).catch((error: unknown) => {
-      this.#parts.log.debug({ id: vmId, port: name, err: error }, 'a connection was broken off');
-    });
-    return true;
+    const target = { protocol: claim.protocol, port: member.port };
+    return this.#tunnels.begin(member.vmId, agent, target, connection, idleMs);
   }
 
-  /** What is new comes first: when it cannot be had, nothing is given up. */
-  async #replace(
-    record: VmRecord,
-    address: string | null,
-    before: readonly ExposedPort[],
-    after: readonly ExposedPort[],
-  ): Promise<void> {
-    for (const exposed of after) await this.#join(record, exposed, address);
-    const kept = new Set(after.map(nameOf));
-    for (const name of before.map(nameOf)) if (!kept.has(name)) this.#leave(record.id, name);
-  }
-
-  async #join(record: VmRecord, exposed: ExposedPort, address: string | null): Promise<void> {
-    const name = nameOf(exposed);
-    let claim = this.#claims.get(name);
-    if (claim === undefined) {
-      const { protocol, hostPort } = exposed;
-      const held = this.#parts.host.holdPort(protocol, hostPort, (connection) =>
-        this.#serve(name, connection),
-      );
-      claim = { exposed, owner: ownerOf(record, exposed), members: new Map(), held, turn: 0 };
-      this.#claims.set(name, claim);
+  /** What a VM had before. A port that is another's by now is lost. */
+  #joinAgain(record: VmRecord, ports: readonly ExposedPort[], wasReady = false): void {
+    for (const exposed of ports) {
+      try {
+        this.#claims.join(record, exposed, wasReady);
+      } catch (error) {
+        this.#parts.log.error({ vm: record.name, err: error }, 'a host port was lost');
+      }
     }
-    const unwatch =
-      claim.members.get(record.id)?.unwatch ??
-      (exposed.shared ? this.#parts.readiness.watch(record.id) : null);
-    claim.members.set(record.id, { address, port: exposed.port, unwatch });
-    await claim.held;
   }
 
-  #leave(vmId: number, name: string): void {
-    const claim = this.#claims.get(name);
-    const member = claim?.members.get(vmId);
-    if (claim === undefined || member === undefined) return;
-    member.unwatch?.();
-    claim.members.delete(vmId);
-    if (claim.members.size > 0) return;
-    this.#claims.delete(name);
-    // One that could not be held has nothing to release; whoever asked for it was told.
-    claim.held.then((held) => held.release()).catch(() => undefined);
+  async #holdAgain(claim: Claim): Promise<void> {
+    try {
+      await this.#holds.take(claim);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      this.#parts.tell('HOST_PORT_LOST', [...claim.members.keys()], why);
+      this.#lost.add(claim);
+    }
   }
 
-  #portsOf(vmId: number): readonly ExposedPort[] {
-    return [...this.#claims.values()].flatMap(({ exposed, members }) => {
-      const member = members.get(vmId);
-      return member === undefined ? [] : [{ ...exposed, port: member.port }];
-    });
-  }
-
-  #has(vmId: number): boolean {
-    return [...this.#claims.values()].some(({ members }) => members.has(vmId));
-  }
-
-  #sharesPort(vmId: number): boolean {
-    return [...this.#claims.values()].some(
-      ({ exposed, members }) => exposed.shared && members.has(vmId),
-    );
+  #onRegained({ name }: NamedPort): void {
+    const members = [...(this.#claims.get(name)?.members.keys() ?? [])];
+    this.#parts.tell('HOST_PORT_REGAINED', members, `Host port ${name} is held again`);
+    void this.#syncOrLog('a host port could not be put back');
   }
 }
 
-function ownerOf({ name, replica }: PortOwner, { shared }: ExposedPort): string {
-  return shared && replica !== undefined ? `deployment ${replica.deployment}` : `VM ${name}`;
+function pause() {
+  let end: () => void = () => undefined;
+  const over = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { over, end: () => end() };
 }

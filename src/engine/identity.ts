@@ -11,9 +11,19 @@ export function tapNameOf(hostTag: string, vmId: number): string {
   return `vt${hostTag}-${vmId.toString(36)}`;
 }
 
+/** The VM whose tap has this name. */
+export function vmIdOfTap(tapName: string): number {
+  return Number.parseInt(tapName.slice(tapName.indexOf('-') + 1), 36);
+}
+
 /** The name of the VM's cgroup below the daemon's own. */
 export function cgroupNameOf(vmId: number): string {
   return `vm-${vmId}`;
+}
+
+/** The VM whose cgroup has this name. */
+export function vmIdOfCgroup(cgroupName: string): number {
+  return Number(cgroupName.slice(cgroupName.indexOf('-') + 1));
 }
 
 /**

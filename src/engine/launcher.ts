@@ -180,7 +180,6 @@ export class Launcher {
             LIMITS.kernelCmdlineBytesMax,
           );
     const agent = this.#connections.agent(record, { manifestOverChannel }, process);
-    if (config !== undefined) await this.#exposeAgain(record, config);
     try {
       return {
         process,
@@ -216,6 +215,15 @@ export class Launcher {
     const killed = await within(exited, LIMITS.stopKillMs);
     if (killed !== undefined) return killed;
     throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
+  }
+
+  /** Gives a VM whose end failed its host ports back. One that is lost is told, not fatal. */
+  async exposeAgain(record: VmRecord, config: VmConfig): Promise<void> {
+    try {
+      await this.#exposures.set(record, exposedPortsOf(config, record.replica));
+    } catch (error) {
+      this.#log.error({ vm: record.name, err: error }, 'host ports could not be taken again');
+    }
   }
 
   /** Keeps what is new away from a VM that is about to end. */
@@ -307,15 +315,6 @@ export class Launcher {
         undo: async ({ control }) => control?.close(),
       },
     ];
-  }
-
-  /** A guest that lives is worth more than its port: a port that is lost is told, not fatal. */
-  async #exposeAgain(record: VmRecord, config: VmConfig): Promise<void> {
-    try {
-      await this.#exposures.set(record, exposedPortsOf(config, record.replica));
-    } catch (error) {
-      this.#log.error({ vm: record.name, err: error }, 'host ports could not be taken again');
-    }
   }
 
   async #releaseHost({ id, leases }: VmRecord): Promise<void> {

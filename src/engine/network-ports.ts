@@ -28,9 +28,15 @@ export interface GuestPort {
   readonly port: number;
 }
 
+/** A port of a guest with an address. */
+export interface ForwardTarget {
+  readonly address: string;
+  readonly port: number;
+}
+
 /** A port of the host and where new connections to it go: to each target in turn. */
 export interface Forward {
   readonly protocol: PortProtocol;
   readonly hostPort: number;
-  readonly targets: readonly { readonly address: string; readonly port: number }[];
+  readonly targets: readonly ForwardTarget[];
 }

@@ -4,6 +4,7 @@
 import type { Duplex } from 'node:stream';
 import type {
   Forward,
+  ForwardTarget,
   GuestIdentity,
   GuestPort,
   NetworkSpec,
@@ -136,6 +137,11 @@ export interface HostInventory {
   readonly orderlyExitIds: readonly number[];
 }
 
+/** A port of the host that no program can take. */
+export interface HeldPort {
+  release(): void;
+}
+
 /** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
 export interface HostPort {
   /**
@@ -145,16 +151,19 @@ export interface HostPort {
   ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges>;
   /** These forwards and no others. Calls at the same time share one change. */
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
+  /** TCP connections that forwards have led to these and that go on; null where the kernel does not tell. */
+  countConnections(targets: readonly ForwardTarget[]): Promise<number | null>;
   /**
    * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
-   * guest are given to `serve`; those that it does not take are refused. PORT_TAKEN with the name of the
-   * program that has it.
+   * guest are given to `serve`; those that it does not take are refused. Of a flow of datagrams nothing
+   * tells the end but `idleMs`, for how long nobody has sent; null for a connection. PORT_TAKEN with the
+   * name of the program that has it.
    */
   holdPort(
     protocol: PortProtocol,
     port: number,
-    serve: (connection: Duplex) => boolean,
-  ): Promise<{ release(): void }>;
+    serve: (connection: Duplex, idleMs: (() => number) | null) => boolean,
+  ): Promise<HeldPort>;
   /** Removes the rules, and what `changes` says that we made. Idempotent. */
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
   /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
@@ -321,12 +330,15 @@ export interface AgentConnection {
    */
   open(): Duplex;
   /**
-   * A connection to a TCP port of the guest's loopback address. Rejects when nobody listens there, and
-   * with what open() throws.
+   * A connection to a port of the guest's loopback address. Rejects when nobody listens there, and with
+   * what open() throws; here LIMITS.agentTunnelsMax may be open.
    */
   connect(port: GuestPort, signal: AbortSignal): Promise<Duplex>;
   close(): void;
 }
+
+/** What a hypervisor said that its client can do something about. */
+export type HypervisorComplaint = 'cid-taken';
 
 export interface HypervisorPort {
   /** LaunchSpec -> command line. Pure. */
@@ -334,6 +346,8 @@ export interface HypervisorPort {
     spec: LaunchSpec,
     facts: HypervisorFacts,
   ): { executable: string; argv: readonly string[] };
+  /** Of the last lines that a hypervisor wrote. Pure. */
+  complaintIn(lines: readonly string[]): HypervisorComplaint | null;
   /** Connects to the control socket and resolves when the hypervisor answered. Retries until the signal aborts. */
   connect(
     driver: DriverName,

@@ -15,6 +15,8 @@ export interface ReadinessParts {
 interface Watch {
   interested: number;
   ready: boolean;
+  /** Until then it stays ready while nobody answers: so it was when an earlier daemon ran. */
+  trustedUntilMs: number;
   pauseMs: number;
   ended: boolean;
   /** Raised when the VM changes: an answer that was asked for before counts no more. */
@@ -31,13 +33,17 @@ export class Readiness {
     this.#parts = parts;
   }
 
-  /** Asks about a VM until the returned function is called. */
-  watch(vmId: number): () => void {
+  /**
+   * Asks about a VM until the returned function is called. One that was ready for an earlier daemon is so
+   * until its first answer.
+   */
+  watch(vmId: number, wasReady = false): () => void {
     let watch = this.#watches.get(vmId);
     if (watch === undefined) {
       watch = {
         interested: 0,
-        ready: false,
+        ready: wasReady,
+        trustedUntilMs: wasReady ? performance.now() + LIMITS.readinessTrustMs : 0,
         pauseMs: LIMITS.readinessPauseMinMs,
         ended: false,
         epoch: 0,
@@ -69,6 +75,7 @@ export class Readiness {
     clearTimeout(watch.timer);
     watch.epoch += 1;
     watch.ready = false;
+    watch.trustedUntilMs = 0;
     watch.pauseMs = LIMITS.readinessPauseMinMs;
     void this.#ask(vmId, watch);
   }
@@ -85,28 +92,32 @@ export class Readiness {
 
   async #ask(vmId: number, watch: Watch): Promise<void> {
     const { epoch } = watch;
-    const ready = await this.#find(vmId);
+    const answer = await this.#find(vmId);
     if (watch.ended || watch.epoch !== epoch) return;
+    if (answer !== null) watch.trustedUntilMs = 0;
+    const ready = answer ?? performance.now() < watch.trustedUntilMs;
     const changed = ready !== watch.ready;
     watch.ready = ready;
-    watch.pauseMs = ready
-      ? LIMITS.readinessPauseMaxMs
-      : Math.min(watch.pauseMs * 2, LIMITS.readinessPauseWaitingMs);
+    watch.pauseMs =
+      ready && answer !== null
+        ? LIMITS.readinessPauseMaxMs
+        : Math.min(watch.pauseMs * 2, LIMITS.readinessPauseWaitingMs);
     watch.timer = setTimeout(() => void this.#ask(vmId, watch), watch.pauseMs).unref();
     if (changed) for (const listener of this.#listeners) listener(vmId);
   }
 
-  async #find(vmId: number): Promise<boolean> {
+  /** null when nobody answers. */
+  async #find(vmId: number): Promise<boolean | null> {
     const agent = this.#parts.agentOf(vmId);
-    if (agent === undefined) return false;
+    if (agent === undefined) return null;
     if (agent === null || !this.#parts.hasHealthCheck(vmId)) return true;
-    if (!agent.connected) return false;
+    if (!agent.connected) return null;
     try {
       const { healthy } = await agent.health(AbortSignal.timeout(LIMITS.readinessTimeoutMs));
       return healthy === true;
     } catch (error) {
       this.#parts.log.debug({ id: vmId, err: error }, 'an agent did not tell its health');
-      return false;
+      return null;
     }
   }
 

@@ -6,11 +6,13 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { RecoveryReport } from './engine-api.ts';
 import { vmEvent } from './events.ts';
-import { cgroupNameOf, tapNameOf } from './identity.ts';
+import { exposedPortsOf } from './exposed-ports.ts';
+import type { Exposures } from './exposures.ts';
+import { vmIdOfCgroup, vmIdOfTap } from './identity.ts';
 import type { Launcher, RunningVm } from './launcher.ts';
 import type { Operations } from './operations.ts';
 import type { HostInventory, HostPort } from './ports.ts';
-import type { ProcessIdentity, VmRecord } from './records.ts';
+import type { ConfigRecord, ProcessIdentity, VmRecord } from './records.ts';
 import { putVm, type State } from './state.ts';
 import type { VmLifecycle } from './vm-lifecycle.ts';
 import { moveTo } from './vm-state.ts';
@@ -21,34 +23,54 @@ interface RecoveryParts {
   readonly launcher: Launcher;
   readonly lifecycle: VmLifecycle;
   readonly operations: Operations;
-  readonly hostTag: string;
+  readonly exposures: Exposures;
+  /** The highest id that an earlier daemon gave. */
+  readonly lastVmId: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 type Finding = 'adopted' | 'crashed' | 'stopped' | 'undone' | 'unchanged';
 
-/** Makes records and host agree. Each VM is held like by an operation while it is looked at. */
+interface Look {
+  readonly finding: Finding;
+  /** Things that were removed because nobody has them. */
+  readonly swept: number;
+}
+
+const NOTHING: Look = { finding: 'unchanged', swept: 0 };
+
+/**
+ * Makes records and host agree. Each VM is held like by an operation until it was looked at: what clients ask
+ * for comes after, for when this returns everything is in line already.
+ */
 export async function recover(parts: RecoveryParts): Promise<RecoveryReport> {
-  const { state, operations, clock, log } = parts;
+  const { state, host, operations, exposures, clock, log } = parts;
   const startedMs = clock.monotonicMs();
-  // Taken before anything new can be made: whatever it shows is older than this daemon.
-  const inventory = await parts.host.inventory();
-  const findings = await Promise.all(
-    state.vms.records().map(({ id, name }) =>
-      operations.follow(id, async () => {
-        const record = state.find(id);
-        if (record === undefined) return 'unchanged';
-        try {
-          return await recoverVm(parts, inventory, record);
-        } catch (error) {
-          log.error({ vm: name, err: error }, 'VM could not be recovered');
-          return 'unchanged';
-        }
-      }),
-    ),
+  const records = state.vms.records();
+  const ports = exposures.restore(records.flatMap((record) => portsOf(parts, record)));
+  const looking = host.inventory();
+  const looks = records.map(({ id, name }) =>
+    operations.follow(id, async () => {
+      const inventory = await looking;
+      const record = state.find(id);
+      // A VM that was launched by this daemon needs no recovery.
+      if (record === undefined || parts.lifecycle.runningVm(id) !== undefined) return NOTHING;
+      try {
+        return await recoverVm(parts, inventory, record);
+      } catch (error) {
+        log.error({ vm: name, err: error }, 'VM could not be recovered');
+        return NOTHING;
+      }
+    }),
   );
-  const swept = await sweep(parts, inventory);
+  const looked = await Promise.all(looks);
+  const findings = looked.map(({ finding }) => finding);
+  const orphans = (id: number) => id <= parts.lastVmId && state.find(id) === undefined;
+  const swept =
+    looked.reduce((sum, look) => sum + look.swept, 0) +
+    (await sweep(parts, await looking, orphans));
+  await ports;
   const count = (wanted: Finding) => findings.filter((finding) => finding === wanted).length;
   const report: RecoveryReport = {
     adopted: count('adopted'),
@@ -66,18 +88,34 @@ async function recoverVm(
   parts: RecoveryParts,
   inventory: HostInventory,
   record: VmRecord,
-): Promise<Finding> {
+): Promise<Look> {
+  const isThis = (id: number) => id === record.id;
   if (record.status === 'stopped' || record.status === 'crashed') {
     await parts.launcher.releaseDevices(record);
-    return 'unchanged';
+    return { finding: 'unchanged', swept: await sweep(parts, inventory, isThis) };
   }
   const process = record.process ?? processOf(inventory, record.id);
   const alive = { ...record, process };
-  const config = parts.state.store.config(record.id, record.configVersion)?.config;
-  const vm = await parts.launcher.adopt(alive, config);
-  if (vm === null) return recoverDead(parts, inventory, record);
+  const vm = await parts.launcher.adopt(alive, configOf(parts, record)?.config);
+  if (vm === null) {
+    const finding = await recoverDead(parts, inventory, record);
+    return { finding, swept: 0 };
+  }
   parts.lifecycle.adopted(alive, vm);
-  return recoverAlive(parts, alive, vm);
+  return { finding: await recoverAlive(parts, alive, vm), swept: 0 };
+}
+
+/** Ports of a VM that may be alive, and is not on its way out. */
+function portsOf(parts: RecoveryParts, record: VmRecord) {
+  if (!['running', 'starting', 'pending'].includes(record.status)) return [];
+  const stored = configOf(parts, record);
+  return stored === undefined
+    ? []
+    : [{ record, ports: exposedPortsOf(stored.config, record.replica) }];
+}
+
+function configOf({ state }: RecoveryParts, record: VmRecord): ConfigRecord | undefined {
+  return state.store.config(record.id, record.configVersion);
 }
 
 async function recoverAlive(
@@ -155,17 +193,19 @@ function meaningOfAbsence(
   return { status: 'crashed', message: 'The hypervisor ended while the daemon was down' };
 }
 
-/** Removes what the inventory shows and no record owns. Returns how many things that were. */
-async function sweep(parts: RecoveryParts, inventory: HostInventory): Promise<number> {
-  const { state, host, hostTag, log } = parts;
-  const alive = state.vms.records().filter((record) => record.process !== null);
-  const aliveIds = new Set(alive.map((record) => record.id));
-  const tapNames = new Set(alive.map((record) => tapNameOf(hostTag, record.id)));
-  const cgroupNames = new Set(alive.map((record) => cgroupNameOf(record.id)));
-  const orphans = inventory.processes.filter(({ vmId }) => !aliveIds.has(vmId));
-  const taps = inventory.tapNames.filter((name) => !tapNames.has(name));
-  const cgroups = inventory.cgroupNames.filter((name) => !cgroupNames.has(name));
-  const isGone = (id: number) => state.find(id) === undefined;
+/**
+ * Removes what the inventory shows of VMs that do not run. Returns how many things that were. Run and disk
+ * directories of a VM that has a record stay.
+ */
+async function sweep(
+  { state, host, log }: RecoveryParts,
+  inventory: HostInventory,
+  isOver: (vmId: number) => boolean,
+): Promise<number> {
+  const isGone = (id: number) => isOver(id) && state.find(id) === undefined;
+  const orphans = inventory.processes.filter(({ vmId }) => isOver(vmId));
+  const taps = inventory.tapNames.filter((name) => isOver(vmIdOfTap(name)));
+  const cgroups = inventory.cgroupNames.filter((name) => isOver(vmIdOfCgroup(name)));
   const directories = inventory.runDirectoryIds.filter(isGone);
   const disks = inventory.diskDirectoryIds.filter(isGone);
   for (const orphan of orphans) log.warn({ ...orphan }, 'ending a hypervisor that no VM owns');

@@ -20,6 +20,7 @@ export async function tunnel(
   const broken = new AbortController();
   const giveUp = () => broken.abort();
   connection.once('error', giveUp).once('close', giveUp);
+  if (connection.destroyed) giveUp();
   const inTime = AbortSignal.timeout(LIMITS.tunnelConnectTimeoutMs);
   try {
     const guest = await agent.connect(port, AbortSignal.any([broken.signal, inTime]));

@@ -249,7 +249,9 @@ export class VmLifecycle {
     try {
       await this.#endProcess(stopping, false);
     } catch (error) {
-      await this.#move(stopping, 'running', 'VM_RUNNING', reasonOf(error));
+      const running = await this.#move(stopping, 'running', 'VM_RUNNING', reasonOf(error));
+      const config = this.#parts.state.store.config(record.id, record.configVersion)?.config;
+      if (config !== undefined) await this.#parts.launcher.exposeAgain(running, config);
       throw error;
     }
     return this.#move(stopping, 'stopped', 'VM_STOPPED');

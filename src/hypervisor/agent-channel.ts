@@ -60,14 +60,14 @@ export class AgentChannel implements StreamOwner {
 
   /**
    * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer, OVERLOADED when
-   * so many are open already.
+   * it has as many as it serves.
    */
-  open(streamsMax = STREAMS_MAX): Duplex {
+  open(): Duplex {
     if (!this.#inStep) {
       throw new VolantError('AGENT_UNREACHABLE', undefined, { retryAfterSeconds: 1 });
     }
-    if (this.#streams.size >= streamsMax) {
-      const why = `At most ${streamsMax} requests to the agent of a VM may be under way`;
+    if (this.#streams.size >= STREAMS_MAX) {
+      const why = `The agent of a VM serves at most ${STREAMS_MAX} streams`;
       throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 1 });
     }
     const number = this.#nextStream++;

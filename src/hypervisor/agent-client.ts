@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { LIMITS } from '../config.ts';
 import type { GuestPort } from '../engine/network-ports.ts';
 import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
+import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { AgentChannel } from './agent-channel.ts';
 
@@ -28,6 +29,9 @@ export interface AgentAnswer {
 /** Begins to connect at once. The socket need not be there yet. */
 export function createAgentConnection(socketPath: string, log: Logger): AgentConnection {
   const channel = new AgentChannel(socketPath, log);
+  // Together fewer than there can be, so that clients never keep the daemon itself from asking.
+  const openRequest = budgetOf(channel, LIMITS.agentStreamsMax, 'requests to the agent of a VM');
+  const openTunnel = budgetOf(channel, LIMITS.agentTunnelsMax, 'connections through an agent');
   return {
     get connected() {
       return channel.connected;
@@ -50,10 +54,24 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
       const { status, body } = await askUntilAnswered(channel, request, signal);
       if (status !== 202) throw new Error(`the agent answered ${status}: ${body}`);
     },
-    // Fewer than there can be: clients never keep the daemon itself from asking.
-    open: () => channel.open(LIMITS.agentStreamsMax),
-    connect: (target, signal) => connectTo(channel.open(LIMITS.agentStreamsMax), target, signal),
+    open: openRequest,
+    connect: async (target, signal) => connectTo(openTunnel(), target, signal),
     close: () => channel.close(),
+  };
+}
+
+/** Opens streams of one kind, so many at once: what is open of another kind takes nothing from them. */
+function budgetOf(channel: AgentChannel, streamsMax: number, what: string): () => Duplex {
+  const open = new Set<Duplex>();
+  return () => {
+    for (const stream of open) if (stream.destroyed) open.delete(stream);
+    if (open.size >= streamsMax) {
+      const why = `At most ${streamsMax} ${what} may be under way`;
+      throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 1 });
+    }
+    const stream = channel.open();
+    open.add(stream);
+    return stream;
   };
 }
 

@@ -1,7 +1,7 @@
 // hypervisor: LaunchSpec -> the command line of QEMU. Pure. Two machines: `microvm` for fleets, `q35`
 // where a VM needs PCI. How the command is run and what it answers is known elsewhere.
 
-import type { HypervisorFacts, LaunchSpec } from '../engine/ports.ts';
+import type { HypervisorComplaint, HypervisorFacts, LaunchSpec } from '../engine/ports.ts';
 import { RUN_FILES } from '../engine/ports.ts';
 
 /** The name of the port that the guest's agent looks for. */
@@ -41,6 +41,12 @@ export function qemuCommand(
     ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
   ].flat();
   return { executable: facts.executable, argv };
+}
+
+/** The kernel refuses a vsock address that another process has (drivers/vhost/vsock.c). */
+export function complaintIn(lines: readonly string[]): HypervisorComplaint | null {
+  const isTaken = (line: string) => /unable to set guest cid: Address already in use/.test(line);
+  return lines.some(isTaken) ? 'cid-taken' : null;
 }
 
 function machine(kind: LaunchSpec['machine']): string {

@@ -46,6 +46,7 @@ export const ERRORS = {
   PLUGIN_DISABLED: { status: 409, title: 'The plugin is disabled' },
   PORT_TAKEN: { status: 409, title: 'A host port is in use' },
   ADDRESS_TAKEN: { status: 409, title: 'Another VM has this address' },
+  CID_TAKEN: { status: 409, title: 'Another program has the vsock address of the VM' },
   ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
   VERSION_MISMATCH: { status: 412, title: 'The config has another version than expected' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },

@@ -6,6 +6,7 @@ import * as shards from './jobs/bridge-shards.ts';
 import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
 import * as checksum from './jobs/checksum.ts';
+import * as connections from './jobs/connections.ts';
 import * as dhcp from './jobs/dhcp-server.ts';
 import * as disks from './jobs/disks.ts';
 import * as download from './jobs/download.ts';
@@ -36,6 +37,7 @@ const jobs: {
   changeGuestFilter: guestFilter.changeGuestFilter,
   serveLeases: dhcp.serveLeases,
   setForwards: forwards.setForwards,
+  countConnections: connections.countConnections,
   findPortOwner: portOwner.findPortOwner,
   removeTaps: network.removeTaps,
   removeRunDirectory: run.removeRunDirectory,

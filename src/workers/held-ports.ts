@@ -9,8 +9,11 @@ import type { Duplex } from 'node:stream';
 import type { PortProtocol } from '../engine/network-ports.ts';
 import { UdpFlows } from './udp-flows.ts';
 
-/** Takes a connection, or a flow of datagrams, or says that nobody is there for it. */
-export type Serve = (connection: Duplex) => boolean;
+/**
+ * Takes a connection, or says that nobody is there for it. Of a flow of datagrams nothing tells the end but
+ * `idleMs`, for how long nobody has sent.
+ */
+export type Serve = (connection: Duplex, idleMs: (() => number) | null) => boolean;
 
 export interface HeldPort {
   release(): void;
@@ -29,10 +32,12 @@ export function holdPort(
 async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPort> {
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (connection) => {
     // Whoever is not served asks for a guest that is not there.
-    if (!serve(connection)) connection.resetAndDestroy();
+    if (!serve(connection, null)) connection.resetAndDestroy();
   });
   server.listen({ host, port });
   await once(server, 'listening');
+  // A connection that could not be accepted, for want of descriptors, is its client's loss alone.
+  server.on('error', () => undefined);
   server.unref();
   return { release: () => server.close() };
 }
@@ -41,6 +46,8 @@ async function holdUdp(address: string, port: number, serve: Serve): Promise<Hel
   const socket = createSocket('udp4');
   socket.bind({ address, port });
   await once(socket, 'listening');
+  // What the network says of one datagram is no reason to give the port up.
+  socket.on('error', () => undefined);
   socket.unref();
   const flows = new UdpFlows(socket, serve);
   const release = () => {

@@ -4,7 +4,13 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
-import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
+import type {
+  Forward,
+  ForwardTarget,
+  GuestIdentity,
+  NetworkSpec,
+  PortProtocol,
+} from '../engine/network-ports.ts';
 import type {
   DiskImage,
   FormerDriver,
@@ -147,6 +153,10 @@ class Host implements HostPort {
 
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void> {
     return this.#network.setForwards(spec, forwards);
+  }
+
+  countConnections(targets: readonly ForwardTarget[]): Promise<number | null> {
+    return this.#run('countConnections', { targets });
   }
 
   async holdPort(protocol: PortProtocol, port: number, serve: Serve): Promise<HeldPort> {

@@ -3,7 +3,13 @@
 
 import type { MessagePort, TransferListItem } from 'node:worker_threads';
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
-import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engine/network-ports.ts';
+import type {
+  Forward,
+  ForwardTarget,
+  GuestIdentity,
+  NetworkSpec,
+  PortProtocol,
+} from '../engine/network-ports.ts';
 import type {
   DeviceFacts,
   DiskImage,
@@ -74,6 +80,7 @@ export interface Jobs {
     { pidfd: number; identity: ProcessIdentity } | null,
   ];
   setForwards: [{ settings: HostSettings; spec: NetworkSpec; forwards: readonly Forward[] }, null];
+  countConnections: [{ targets: readonly ForwardTarget[] }, number | null];
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
   removeTaps: [{ tapNames: readonly string[] }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];

@@ -8,13 +8,17 @@ import { LIMITS } from '../config.ts';
 
 const PREFIX_BYTES = 2;
 
-/** Gives each new sender's flow to `serve`, which says whether somebody is there for it. */
+/** Takes a flow, which has been silent for `idleMs()`, or says that nobody is there for it. */
+type ServeFlow = (flow: Duplex, idleMs: () => number) => boolean;
+
+/** Gives each new sender's flow to whoever serves the port. */
 export class UdpFlows {
   readonly #socket: Socket;
-  readonly #serve: (flow: Duplex) => boolean;
+  readonly #serve: ServeFlow;
+  /** The one whose sender has been silent for longest comes first. */
   readonly #flows = new Map<string, UdpFlow>();
 
-  constructor(socket: Socket, serve: (flow: Duplex) => boolean) {
+  constructor(socket: Socket, serve: ServeFlow) {
     this.#socket = socket;
     this.#serve = serve;
     socket.on('message', (datagram, sender) => this.#take(datagram, sender));
@@ -26,39 +30,66 @@ export class UdpFlows {
   }
 
   #take(datagram: Buffer, sender: RemoteInfo): void {
+    // Nobody can be answered at port 0, which only forged datagrams come from.
+    if (sender.port === 0) return;
     const name = `${sender.address} ${sender.port}`;
     const flow = this.#flows.get(name) ?? this.#begin(name, sender);
-    flow?.received(datagram);
+    if (flow === null) return;
+    this.#flows.delete(name);
+    this.#flows.set(name, flow);
+    flow.received(datagram);
   }
 
   #begin(name: string, sender: RemoteInfo): UdpFlow | null {
-    if (this.#flows.size >= LIMITS.udpFlowsMax) return null;
+    this.#makeRoom();
     const flow = new UdpFlow(this.#socket, sender);
     this.#flows.set(name, flow);
-    flow.once('close', () => this.#flows.delete(name));
+    flow.once('close', () => {
+      // A sender whose flow was given up may have a new one by now.
+      if (this.#flows.get(name) === flow) this.#flows.delete(name);
+    });
     // Why it was broken off is told by whoever serves it.
     flow.on('error', () => undefined);
-    if (this.#serve(flow)) return flow;
+    if (this.#serve(flow, () => flow.idleMs())) return flow;
+    this.#flows.delete(name);
     flow.destroy();
     return null;
+  }
+
+  #makeRoom(): void {
+    const [oldest] = this.#flows;
+    if (oldest === undefined || this.#flows.size < LIMITS.udpFlowsMax) return;
+    this.#flows.delete(oldest[0]);
+    oldest[1].destroy();
   }
 }
 
 class UdpFlow extends Duplex {
   readonly #socket: Socket;
   readonly #sender: RemoteInfo;
-  readonly #idle: NodeJS.Timeout;
+  #idle: NodeJS.Timeout;
+  #usedAtMs = performance.now();
+  #received = 0;
+  #sent = 0;
   #rest = Buffer.alloc(0);
 
   constructor(socket: Socket, sender: RemoteInfo) {
     super();
     this.#socket = socket;
     this.#sender = sender;
-    this.#idle = setTimeout(() => this.destroy(), LIMITS.udpFlowIdleMs).unref();
+    this.#idle = this.#endIn(LIMITS.udpFlowIdleMs);
+  }
+
+  /** How long nobody has sent. */
+  idleMs(): number {
+    return performance.now() - this.#usedAtMs;
   }
 
   received(datagram: Buffer): void {
-    this.#idle.refresh();
+    // What was given up a moment ago may still be in somebody's hands.
+    if (this.destroyed) return;
+    this.#received += 1;
+    this.#used();
     if (this.readableLength + datagram.length > LIMITS.udpFlowBytesMax) return;
     const prefix = Buffer.alloc(PREFIX_BYTES);
     prefix.writeUInt16BE(datagram.length);
@@ -70,17 +101,38 @@ class UdpFlow extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#idle.refresh();
     this.#rest = Buffer.concat([this.#rest, chunk]);
     for (;;) {
       const end = PREFIX_BYTES + lengthOf(this.#rest);
       if (this.#rest.length < end) break;
       const datagram = this.#rest.subarray(PREFIX_BYTES, end);
       this.#rest = this.#rest.subarray(end);
-      // One that cannot be sent is lost; a port that was given back meanwhile takes none.
-      this.#socket.send(datagram, this.#sender.port, this.#sender.address, () => undefined);
+      this.#send(datagram);
     }
     done();
+  }
+
+  /** A question that was answered is over, as far as one can tell: most of what comes by UDP is that. */
+  #used(): void {
+    this.#usedAtMs = performance.now();
+    const isAnswered = this.#received === 1 && this.#sent === 1;
+    clearTimeout(this.#idle);
+    this.#idle = this.#endIn(isAnswered ? LIMITS.udpFlowAnsweredIdleMs : LIMITS.udpFlowIdleMs);
+  }
+
+  #endIn(idleMs: number): NodeJS.Timeout {
+    return setTimeout(() => this.destroy(), idleMs).unref();
+  }
+
+  /** One that cannot be sent is lost; a port that was given back meanwhile takes none. */
+  #send(datagram: Buffer): void {
+    this.#sent += 1;
+    this.#used();
+    try {
+      this.#socket.send(datagram, this.#sender.port, this.#sender.address, () => undefined);
+    } catch {
+      // Whether a socket says so here or to its callback depends on the reason.
+    }
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

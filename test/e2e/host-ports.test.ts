@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
@@ -112,6 +112,39 @@ test('a port has one owner, who is named to whoever asks for it, too', async (t)
   assert.equal((await daemon.call('POST', '/api/v1/vms', second)).status, 201);
 });
 
+test('a port that another program took while no daemon ran is that program’s, and this is told', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  await daemon.createVm('first', expose(18095));
+  await daemon.createVm('second', expose(18096));
+  await daemon.kill('SIGKILL');
+  const server = createServer((connection) => connection.end('a program')).listen(18095);
+  t.after(() => server.close());
+  await once(server, 'listening');
+  await daemon.start();
+  const lost = await untilEvent(daemon, 'HOST_PORT_LOST');
+  assert.match(lost, new RegExp(`"name":"first".*18095.*process ${process.pid}`));
+  for (let tries = 0; tries < 200 && portRules().includes('18095'); tries += 1) await pause(50);
+  assert.match(portRules(), /tcp dport 18096 dnat/, 'and the other one’s is as it was');
+  const client = connect(18095, '127.0.0.1');
+  assert.equal(String((await once(client, 'data'))[0]), 'a program');
+  client.destroy();
+});
+
+/** The first event of this type, as JSON. */
+async function untilEvent(daemon: Daemon, type: string): Promise<string> {
+  const signal = AbortSignal.timeout(30_000);
+  const url = `${daemon.url}/api/v1/events?after=0&type=${type}`;
+  const response = await fetch(url, { signal });
+  let text = '';
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk).toString();
+    const data = /^data: (.*)\n/m.exec(text)?.[1];
+    if (data !== undefined) return data;
+  }
+  throw new Error(`no event ${type}: ${text}`);
+}
+
 test('replicas have a port each, or share one among those that are ready', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
   const daemon = await startDaemon(t);
@@ -127,13 +160,24 @@ test('replicas have a port each, or share one among those that are ready', async
   assert.equal(await guestBehind(18102), 'set-2');
   await untilBehind(18100, (name) => name !== null);
   assert.deepEqual(await guestsInTurn(4), ['set-1', 'set-2']);
+  const slow = Promise.all([slowAnswer(18100), slowAnswer(18100)]);
+  await pause(500);
   const scaled = await daemon.call('PATCH', '/api/v1/deployments/set', { replicas: 1 });
   assert.equal(scaled.status, 200, scaled.text);
+  assert.deepEqual(scaled.body.replicas, ['set-1']);
+  assert.deepEqual((await slow).sort(), ['set-1', 'set-2'], 'what was under way came to its end');
   assert.deepEqual(await guestsInTurn(4), ['set-1']);
   await daemon.call('DELETE', '/api/v1/deployments/set');
   for (let tries = 0; tries < 200 && daemon.taps().length > 0; tries += 1) await pause(50);
   assert.equal(portRules(), '');
 });
+
+/** The name of the guest that took some seconds to tell it. */
+async function slowAnswer(hostPort: number): Promise<string> {
+  const headers = { connection: 'close' };
+  const url = `http://127.0.0.1:${hostPort}/v1/cgi-bin/slow`;
+  return (await (await fetch(url, { headers })).text()).trim();
+}
 
 /** The names behind the shared port after so many connections, each once. */
 async function guestsInTurn(connections: number): Promise<(string | null)[]> {

@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   address: "ip -o -4 addr show eth0 | awk '{print $4}'",
   links: 'ls /sys/class/net',
   hostname: 'hostname',
+  slow: 'sleep 6; hostname',
   processors: 'nproc',
   memory: "awk '/MemTotal/{print int($2/1024)}' /proc/meminfo",
   resolv: 'cat /etc/resolv.conf',

@@ -118,6 +118,41 @@ suite('the network mode', () => {
   });
 });
 
+suite('what a change asks for', () => {
+  const at = (ip_address: string, mode = 'bridged') => ({ network: { mode, ip_address } });
+
+  test('may be the address that the VM has, under another network mode', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world, { VOLANT_DHCP_SERVER: 'dnsmasq' });
+    const config = { network: { mode: 'dhcp' } };
+    await engine.vms.create({ name: 'a', plugin: 'hello', config });
+    const { ip_address } = JSON.parse(engine.vms.get('a') ?? '');
+    await engine.vms.stop('a');
+    const patches = [at(ip_address), { network: { mode: 'dhcp' } }, { network: null }];
+    for (const patch of patches) {
+      await engine.configs.patch('a', patch);
+      assert.equal(JSON.parse(engine.vms.get('a') ?? '').ip_address, ip_address);
+      assert.equal(world.store.addresses.get(ip_address)?.vmId, 1);
+    }
+    await engine.vms.create({ name: 'b', plugin: 'hello' });
+    assert.notEqual(JSON.parse(engine.vms.get('b') ?? '').ip_address, ip_address);
+  });
+
+  test('is refused by a dry run, too, when another has it, and nothing is taken', async () => {
+    const { engine } = await withVm();
+    const taken = { port: 80, host_port: 8080 };
+    const config = { expose: [taken], ...at('192.168.127.77') };
+    await engine.vms.create({ name: 'b', plugin: 'hello', config });
+    const dryRun = (patch: object) => () => engine.configs.planPatch('a', patch);
+    assert.throws(dryRun({ expose: [taken] }), { code: 'PORT_TAKEN' });
+    await engine.vms.stop('a');
+    assert.throws(dryRun(at('192.168.127.77')), { code: 'ADDRESS_TAKEN' });
+    assert.equal(dryRun(at('192.168.127.78'))()['version'], 2);
+    const other = { name: 'c', plugin: 'hello', config: at('192.168.127.78') };
+    await engine.vms.create(other);
+  });
+});
+
 suite('merging', () => {
   const current = {
     plugin: 'hello',

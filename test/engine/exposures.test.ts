@@ -3,20 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import { VolantError } from '../../src/lib/errors.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld } from './fakes.ts';
+import { forwardsOf } from './forwards.ts';
 
 const vm = (name: string, expose: object[]) => ({ name, plugin: 'hello', config: { expose } });
 const web = { port: 80, host_port: 8080 };
-
-/** "tcp 8080 > 192.168.127.10:80" for each forward. */
-function forwardsOf({ host }: World): string[] {
-  const lines = host.forwards.map(({ protocol, hostPort, targets }) => {
-    const to = targets.map(({ address, port }) => `${address}:${port}`).join(' ');
-    return `${protocol} ${hostPort} > ${to}`;
-  });
-  return lines.sort();
-}
 
 suite('a host port', () => {
   test('leads to its guest before the VM is said to run, and to nobody after its end', async () => {
@@ -95,6 +88,64 @@ suite('a host port', () => {
     await engine.configs.patch('b', { metadata: { looked: true } });
     assert.deepEqual(forwardsOf(world), right);
     assert.equal(engine.configs.get('a').version, 2);
+  });
+
+  test('leads nowhere before it is held, whatever changes meanwhile, nor when it cannot be', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    let refuse: () => void = () => undefined;
+    world.host.beforeHold = (name) =>
+      name !== 'tcp 8080'
+        ? Promise.resolve()
+        : new Promise((_, reject) => {
+            refuse = () => reject(new VolantError('PORT_TAKEN', 'nginx has it'));
+          });
+    const creating = engine.vms.create(vm('a', [{ port: 1, host_port: 8081 }, web]));
+    await Promise.race([creating, new Promise((resolve) => setTimeout(resolve, 20))]);
+    await engine.vms.create(vm('b', [{ port: 80, host_port: 9090 }]));
+    const isRight = (line: string) => !line.startsWith('tcp 8080');
+    assert.ok(forwardsOf(world).every(isRight), 'nginx keeps its connections');
+    refuse();
+    await assert.rejects(creating, { message: 'nginx has it' });
+    assert.deepEqual(forwardsOf(world), ['tcp 9090 > 192.168.127.11:80']);
+    assert.deepEqual([...world.host.heldPorts], ['tcp 9090']);
+  });
+
+  test('that the kernel did not give up is nobody else’s, and goes with the next change', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create(vm('a', [web]));
+    world.host.failures.set('setForwards', new VolantError('HOST_OPERATION_FAILED'));
+    await engine.vms.stop('a');
+    assert.equal(JSON.parse(engine.vms.get('a') ?? '').status, 'stopped');
+    assert.deepEqual([...world.host.heldPorts], ['tcp 8080']);
+    world.host.failures.clear();
+    await engine.vms.create(vm('b', []));
+    assert.deepEqual(forwardsOf(world), []);
+    assert.equal(world.host.heldPorts.size, 0);
+  });
+
+  test('still leads to a guest that could not be ended', async (t) => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create(vm('a', [web]));
+    const [process] = world.host.processes.values();
+    assert.ok(process);
+    process.ignores = ['SIGTERM', 'SIGKILL'];
+    world.hypervisor.powerButtonWorks = false;
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    let ended = false;
+    const stopping = engine.vms.stop('a').finally(() => {
+      ended = true;
+    });
+    stopping.catch(() => undefined);
+    while (!ended) {
+      await new Promise(setImmediate);
+      t.mock.timers.tick(LIMITS.stopGraceMs);
+    }
+    await assert.rejects(stopping, { code: 'STOP_FAILED' });
+    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80']);
+    assert.deepEqual([...world.host.heldPorts], ['tcp 8080']);
   });
 
   test('still leads to its guest after the daemon was started again', async () => {

@@ -1,26 +1,22 @@
 // test: stand-ins for the ports of the engine. They keep what they were told, so that a test can ask
 // what is left in the world, and fail where a test wants them to.
 
-import type { Duplex } from 'node:stream';
 import { loadConfig } from '../../src/config.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
 import type { Forward } from '../../src/engine/network-ports.ts';
 import type {
-  AgentConnection,
-  ControlConnection,
   DeviceFacts,
   DiskImage,
   FormerDriver,
-  GuestEnd,
   HostInventory,
   HostPort,
-  HypervisorPort,
   LaunchRequest,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
+import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
 
@@ -61,7 +57,13 @@ export class FakeHost implements HostPort {
   bootId = 'boot-1';
   network = false;
   forwards: readonly Forward[] = [];
+  /** To whatever guest. */
+  connections: number | null = 0;
   readonly heldPorts = new Set<string>();
+  /** Waits to let a port be held late. */
+  beforeHold: (name: string) => Promise<void> = async () => undefined;
+  /** Waits to let recovery be late. */
+  beforeInventory: () => Promise<void> = async () => undefined;
   logTail: readonly string[] = [];
   /** What the guest printed before anybody looked. */
   consoleLog = '';
@@ -79,9 +81,17 @@ export class FakeHost implements HostPort {
     this.forwards = forwards;
   }
 
+  async countConnections(): Promise<number | null> {
+    this.#fail('countConnections');
+    return this.connections;
+  }
+
   async holdPort(protocol: string, port: number) {
     const name = `${protocol} ${port}`;
+    await this.beforeHold(name);
     this.#fail(`hold ${name}`);
+    // As with a real socket: whoever takes a port twice has not given it back.
+    if (this.heldPorts.has(name)) throw new VolantError('PORT_TAKEN', `${name} is held already`);
     this.heldPorts.add(name);
     return { release: () => this.heldPorts.delete(name) };
   }
@@ -175,6 +185,7 @@ export class FakeHost implements HostPort {
   async trimLogs(): Promise<void> {}
 
   async inventory(): Promise<HostInventory> {
+    await this.beforeInventory();
     const running = [...this.processes.values()].map((process) => {
       const launch = this.launches[process.identity.pid - 1000];
       return {
@@ -263,76 +274,6 @@ export class FakeHost implements HostPort {
   }
 }
 
-export class FakeHypervisor implements HypervisorPort {
-  readonly #host: FakeHost;
-  /** Rejects or waits to make a connection fail. */
-  beforeConnect: (runDirectory: string, signal: AbortSignal) => Promise<void> = async () =>
-    undefined;
-  guestEnd: GuestEnd | undefined = 'power-off';
-  powerButtonWorks = true;
-  readonly manifests: string[] = [];
-  /** The other end of it is the agent's HTTP server. */
-  openAgent: () => Duplex = () => {
-    throw new VolantError('AGENT_UNREACHABLE');
-  };
-  /** The guest's serial port. */
-  openConsole: () => Promise<Duplex> = async () => {
-    throw new Error('no serial port');
-  };
-  /** What every agent says of its workload. */
-  healthy = true;
-
-  constructor(host: FakeHost) {
-    this.#host = host;
-  }
-
-  command() {
-    return { executable: '/bin/hypervisor', argv: ['--fake'] };
-  }
-
-  async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
-    await this.beforeConnect(runDirectory, signal);
-    const owner = this;
-    return {
-      get guestEnd() {
-        return owner.guestEnd;
-      },
-      ended: Promise.resolve(),
-      powerButton: async () => {
-        if (owner.powerButtonWorks) owner.#processIn(runDirectory)?.end({ code: 0, signal: null });
-      },
-      status: async () => 'running',
-      close: () => undefined,
-    };
-  }
-
-  agent(): AgentConnection {
-    return {
-      connected: true,
-      ready: async () => undefined,
-      sendManifest: async (manifest) => {
-        this.manifests.push(manifest);
-      },
-      health: async () => ({ state: 'running', healthy: this.healthy }),
-      powerOff: async () => undefined,
-      open: () => this.openAgent(),
-      connect: async () => this.openAgent(),
-      close: () => undefined,
-    };
-  }
-
-  console(): Promise<Duplex> {
-    return this.openConsole();
-  }
-
-  #processIn(runDirectory: string): FakeProcess | undefined {
-    for (const [pid, process] of this.#host.processes) {
-      if (this.#host.launches[pid - 1000]?.workingDirectory === runDirectory) return process;
-    }
-    return undefined;
-  }
-}
-
 export interface World {
   readonly store: FakeStore;
   readonly host: FakeHost;
@@ -345,16 +286,22 @@ export function newWorld(): World {
 }
 
 /** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
-export async function engineOn(world: World): Promise<EngineControl> {
+export async function engineOn(world: World, settings = {}): Promise<EngineControl> {
+  const control = await preparedOn(world, settings);
+  await control.recover();
+  return control;
+}
+
+/** The same before its recovery. */
+export async function preparedOn(world: World, settings = {}): Promise<EngineControl> {
   let nowMs = 1_700_000_000_000;
   const control = createEngine({
     ...world,
-    config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test' }),
+    config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
     clock: { nowMs: () => nowMs++, monotonicMs: () => performance.now() },
     log: silentLog,
   });
   await control.prepare();
-  await control.recover();
   return control;
 }
 

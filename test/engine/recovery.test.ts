@@ -3,10 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import type { VmRecord } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Vm } from '../../src/schema/vm.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, preparedOn, type World } from './fakes.ts';
+import { forwardsOf } from './forwards.ts';
 
 async function worldWithVm(changes: Partial<VmRecord> = {}): Promise<World> {
   const world = newWorld();
@@ -146,5 +148,138 @@ suite('recovery', () => {
     await control.teardown();
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
     assert.equal(world.host.network, false);
+  });
+});
+
+/** A world as a killed daemon leaves it: what it held is free again. */
+async function killed(world: World, control: { shutdown(): Promise<void> }): Promise<World> {
+  await control.shutdown();
+  world.host.heldPorts.clear();
+  return world;
+}
+
+async function turns(count = 20): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise(setImmediate);
+}
+
+suite('what clients ask for before recovery is over', () => {
+  test('comes after it, and what is new is left alone', async () => {
+    const world = await worldWithVm();
+    let goOn: () => void = () => undefined;
+    world.host.beforeInventory = () =>
+      new Promise((resolve) => {
+        goOn = resolve;
+      });
+    const { engine, recover } = await preparedOn(world);
+    const recovering = recover();
+    const stopping = engine.vms.stop('web');
+    await engine.vms.create({ name: 'two', plugin: 'hello' });
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'running');
+    goOn();
+    await Promise.all([recovering, stopping]);
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'stopped');
+    const two = JSON.parse(engine.vms.get('two') ?? '');
+    assert.deepEqual([...world.host.processes.keys()], [two.pid]);
+    assert.equal(world.host.taps.size, 1);
+    await engine.vms.stop('two');
+    assert.equal(world.host.processes.size, 0);
+  });
+
+  test('does not get a port of a VM that was not looked at yet', async () => {
+    const world = newWorld();
+    const config = { expose: [{ port: 80, host_port: 8080 }] };
+    const before = await engineOn(world);
+    await before.engine.vms.create({ name: 'web', plugin: 'hello', config });
+    const { engine, recover } = await preparedOn(await killed(world, before));
+    const recovering = recover();
+    await assert.rejects(engine.vms.create({ name: 'two', plugin: 'hello', config }), {
+      code: 'PORT_TAKEN',
+      message: 'Host port tcp 8080 belongs to VM web',
+    });
+    await recovering;
+    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80']);
+  });
+});
+
+suite('host ports over a restart', () => {
+  const expose = (host_port: number, more: object = {}) => [{ port: 80, host_port, ...more }];
+
+  test('lead to their guests without a break: the kernel is told once, at the end', async () => {
+    const world = newWorld();
+    const before = await engineOn(world);
+    for (const [index, name] of ['a', 'b', 'c'].entries()) {
+      const config = { expose: expose(8080 + index) };
+      await before.engine.vms.create({ name, plugin: 'hello', config });
+    }
+    const old = forwardsOf(world);
+    await killed(world, before);
+    const dead = world.store.vms.get(3)?.process?.pid ?? 0;
+    world.host.processes.delete(dead);
+    const written: string[][] = [];
+    const setForwards = world.host.setForwards.bind(world.host);
+    world.host.setForwards = async (spec, forwards) => {
+      await setForwards(spec, forwards);
+      written.push(forwardsOf(world));
+    };
+    await engineOn(world);
+    assert.deepEqual(written, [old.slice(0, 2)]);
+    assert.deepEqual([...world.host.heldPorts], ['tcp 8080', 'tcp 8081']);
+  });
+
+  test('are shared by replicas that were ready and do not answer yet', async () => {
+    const world = newWorld();
+    const before = await engineOn(world);
+    const manifest = before.engine.plugins.get('hello');
+    const health_check = { endpoint: '/healthz', timeout_ms: 1000 };
+    await before.engine.deployments.create({
+      name: 'web',
+      replicas: 2,
+      config: {
+        plugin: 'hello',
+        manifest: { ...manifest, health_check },
+        expose: expose(8080, { balanced: true }),
+      },
+    });
+    const old = forwardsOf(world);
+    assert.deepEqual(old, ['tcp 8080 > 192.168.127.10:80 192.168.127.11:80']);
+    await killed(world, before);
+    world.hypervisor.answering = false;
+    const { engine, shutdown } = await engineOn(world);
+    await turns();
+    assert.deepEqual(forwardsOf(world), old);
+    world.hypervisor.answering = true;
+    world.hypervisor.healthy = false;
+    while (forwardsOf(world)[0] !== 'tcp 8080 > ') await new Promise(setImmediate);
+    assert.equal(engine.deployments.get('web').ready_replicas, 0, 'an answer counts');
+    await shutdown();
+  });
+
+  test('that another program took are told, asked for again, and come back', async (t) => {
+    const world = newWorld();
+    const before = await engineOn(world);
+    await before.engine.vms.create({
+      name: 'a',
+      plugin: 'hello',
+      config: { expose: expose(8080) },
+    });
+    await killed(world, before);
+    world.host.failures.set('hold tcp 8080', new VolantError('PORT_TAKEN', 'nginx has it'));
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const { engine } = await engineOn(world);
+    await turns();
+    const last = () => {
+      const { type, name, message } = world.store.events.at(-1)?.body ?? {};
+      return [type, name, message];
+    };
+    assert.deepEqual(last(), ['HOST_PORT_LOST', 'a', 'nginx has it']);
+    assert.deepEqual(forwardsOf(world), [], 'nginx keeps its connections');
+    await engine.configs.patch('a', { metadata: { looked: true } });
+    t.mock.timers.tick(LIMITS.lostPortRetryMs);
+    await turns();
+    world.host.failures.clear();
+    t.mock.timers.tick(LIMITS.lostPortRetryMs);
+    await turns();
+    assert.equal(last()[0], 'HOST_PORT_REGAINED');
+    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80']);
   });
 });

@@ -76,6 +76,20 @@ suite('create', () => {
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 
+  test('tells what to do when another program has its vsock address', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create({ name: 'web', plugin: 'hello' });
+    await engine.vms.stop('web');
+    const why = 'unable to set guest cid: Address already in use';
+    world.host.logTail = [`qemu: -device vhost-vsock-device,guest-cid=7: vhost-vsock: ${why}`];
+    world.hypervisor.beforeConnect = () => {
+      for (const process of world.host.processes.values()) process.end({ code: 1, signal: null });
+      return new Promise(() => undefined);
+    };
+    await assert.rejects(engine.vms.start('web'), code('CID_TAKEN'));
+  });
+
   test('leaves nothing when the result cannot be written down', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);

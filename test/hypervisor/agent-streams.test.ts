@@ -8,6 +8,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../../src/config.ts';
 import type { AgentConnection } from '../../src/engine/ports.ts';
 import { createAgentConnection } from '../../src/hypervisor/agent-client.ts';
@@ -65,6 +66,24 @@ test('clients can have so many streams; the daemon itself can still ask', async 
   assert.deepEqual(health, { state: 'running', healthy: true });
   streams[0]?.destroy();
   open();
+});
+
+test('connections to host ports and requests do not take each other’s place', async (t) => {
+  const { agent } = await connected(t);
+  const target = { protocol: 'tcp', port: 80 } as const;
+  const aborted = new AbortController();
+  t.after(() => aborted.abort(new Error('the test is over')));
+  const connecting = Array.from({ length: LIMITS.agentTunnelsMax }, () =>
+    agent.connect(target, aborted.signal).catch(() => undefined),
+  );
+  await assert.rejects(agent.connect(target, aborted.signal), { code: 'OVERLOADED' });
+  agent.open().on('error', () => undefined);
+  assert.equal((await agent.health(AbortSignal.timeout(60_000))).healthy, true);
+  aborted.abort(new Error('enough'));
+  await Promise.all(connecting);
+  const again = agent.connect(target, AbortSignal.any([]));
+  again.catch(() => undefined);
+  assert.equal(await Promise.race([again.catch(() => 'refused'), pause(1, 'waits')]), 'waits');
 });
 
 test('a stream breaks when its channel is lost, and none is given out until it is back', async (t) => {

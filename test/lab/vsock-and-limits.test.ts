@@ -2,11 +2,13 @@
 // cgroup version 2 with every controller, which holds a hypervisor to its limits.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import WebSocket from 'ws';
 import { type Daemon, startDaemon } from '../e2e/daemon.ts';
 import { installProbe } from '../e2e/probe-image.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
@@ -36,13 +38,16 @@ function run(file: string, args: readonly string[], input = ''): Promise<Ended> 
 test('vhost-vsock and cgroups in the lab', async (t) => {
   if (!requireCapability(t, 'lab')) return;
   const daemon = await startDaemon(t, { VOLANT_ACCELERATOR: 'kvm' });
-  await installProbe(daemon);
+  await installProbe(daemon, { actions: { echo: { method: 'POST', path: '/cgi-bin/echo' } } });
   const made = await daemon.createVm('quiet', {
     plugin: 'probe',
     config: { network: { mode: 'vsock' }, expose: [{ port: 8000, host_port: 18380 }] },
   });
   await t.test('the host reaches the agent by the CID of the API', () => reaches(made.vsock_cid));
   await t.test('host ports, console and actions go on as they do without', () => goesOn(daemon));
+  await t.test('an address that another program has is told as such', () =>
+    isTaken(daemon, made.vsock_cid + 1),
+  );
   await t.test('the hypervisor has the limits of its VM', () => hasLimits(daemon));
   await t.test('memory and tasks beyond the limits are refused', () => bites(daemon));
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/quiet')).status, 204);
@@ -64,6 +69,49 @@ async function goesOn(daemon: Daemon): Promise<void> {
   assert.equal((await response.text()).trim(), 'lo', 'it has no network card');
   const proxied = await daemon.call('GET', '/api/v1/vms/quiet/agent/v1/cgi-bin/hostname');
   assert.equal(proxied.text.trim(), 'quiet');
+  const echoed = await daemon.call('POST', '/api/v1/vms/quiet/actions/probe/echo', { word: 'a' });
+  assert.deepEqual(echoed.body, { host: 'quiet', got: { word: 'a' } });
+  await seesConsole(daemon);
+}
+
+async function seesConsole(daemon: Daemon): Promise<void> {
+  const socket = new WebSocket(`${daemon.url.replace('http', 'ws')}/ws/v1/vms/quiet/console`);
+  let seen = '';
+  socket.on('message', (data) => {
+    seen += `${data}`;
+  });
+  try {
+    await once(socket, 'open');
+    await daemon.call('GET', '/api/v1/vms/quiet/agent/v1/cgi-bin/console');
+    for (let tries = 0; tries < 300 && !seen.includes('to-the-console'); tries += 1) {
+      await pause(100);
+    }
+    assert.match(seen, /to-the-console/);
+  } finally {
+    socket.terminate();
+  }
+}
+
+/** The next VM would get this address. */
+async function isTaken(daemon: Daemon, cid: number): Promise<void> {
+  const device = `vhost-vsock-pci,guest-cid=${cid}`;
+  const paused = ['-M', 'q35', '-nodefaults', '-display', 'none', '-S', '-qmp', 'stdio'];
+  const other = spawn('qemu-system-x86_64', [...paused, '-device', device], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const ended = once(other, 'exit');
+  try {
+    // It says hello when it has its devices.
+    await once(other.stdout, 'data');
+    const request = { name: 'late', plugin: 'probe', config: { network: { mode: 'vsock' } } };
+    const refused = await daemon.call('POST', '/api/v1/vms', request);
+    assert.deepEqual([refused.status, refused.body.code], [409, 'CID_TAKEN'], refused.text);
+    assert.equal((await daemon.call('POST', '/api/v1/vms', request)).status, 201);
+    assert.equal((await daemon.call('DELETE', '/api/v1/vms/late')).status, 204);
+  } finally {
+    other.kill('SIGKILL');
+    await ended;
+  }
 }
 
 /** The cgroup of a VM, in that of the only daemon here. */

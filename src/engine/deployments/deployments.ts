@@ -13,19 +13,22 @@ import type {
 import type { Admission } from '../admission.ts';
 import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
 import { type OtherEventType, otherEvent } from '../events.ts';
+import { replicaPortsOf } from '../exposed-ports.ts';
+import type { Exposures } from '../exposures.ts';
 import type { Plugins } from '../plugins.ts';
 import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { VmLifecycle } from '../vm-lifecycle.ts';
 import { Reconciler } from './reconciler.ts';
-import { replicaConfig } from './replica-config.ts';
-import { boundsOf, freeNames, planOf, viewOf } from './view.ts';
+import { replicaConfig, requirePorts } from './replica-config.ts';
+import { boundsOf, changesTo, freeNames, planOf, viewOf } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
   readonly lifecycle: VmLifecycle;
   readonly admission: Admission;
+  readonly exposures: Exposures;
   readonly plugins: Plugins;
   readonly readiness: Readiness;
   readonly clock: Clock;
@@ -108,7 +111,13 @@ export class Deployments implements DeploymentApi {
     const changed = await inTurn(entry, async () => {
       const record = this.#patched(entry.record, request);
       const rolls = record.revision !== entry.record.revision;
-      await this.#write(entry, record, rolls ? 'DEPLOYMENT_UPDATED' : 'DEPLOYMENT_SCALED');
+      this.#reservePorts(record);
+      try {
+        await this.#write(entry, record, rolls ? 'DEPLOYMENT_UPDATED' : 'DEPLOYMENT_SCALED');
+      } catch (error) {
+        this.#reservePorts(entry.record);
+        throw error;
+      }
       return record;
     });
     entry.reconciler.retry();
@@ -127,24 +136,8 @@ export class Deployments implements DeploymentApi {
   planPatch(name: string, request: PatchDeploymentRequest): DryRun {
     const { record, reconciler } = this.#require(name);
     const changed = this.#patched(record, request);
-    const members = reconciler.members();
-    const missing = Math.max(0, changed.desiredReplicas - members.length);
-    const surplus = Math.max(0, members.length - changed.desiredReplicas);
-    const byIndex = [...members].sort((a, b) => (b.replica?.index ?? 0) - (a.replica?.index ?? 0));
     const rolls = changed.revision !== record.revision;
-    return planOf(
-      [
-        ...freeNames(this.#parts.state, name, missing).map((subject) => ({
-          action: 'create.vm',
-          subject,
-        })),
-        ...byIndex.slice(0, surplus).map((vm) => ({ action: 'delete.vm', subject: vm.name })),
-        ...(rolls
-          ? byIndex.slice(surplus).map((vm) => ({ action: 'replace.vm', subject: vm.name }))
-          : []),
-      ],
-      changed,
-    );
+    return planOf(changesTo(this.#parts.state, changed, reconciler.members(), rolls), changed);
   }
 
   async remove(name: string): Promise<void> {
@@ -224,6 +217,7 @@ export class Deployments implements DeploymentApi {
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
     const desiredReplicas = replicas ?? record.desiredReplicas;
+    if (!config && replicas !== undefined) requirePorts(this.#parts, record, replicas);
     return {
       ...record,
       desiredReplicas,
@@ -257,7 +251,13 @@ export class Deployments implements DeploymentApi {
       }),
     };
     this.#entries.set(record.name, entry);
+    this.#reservePorts(record);
     return entry;
+  }
+
+  /** They are the deployment's as long as it exists, whether its replicas run or not. */
+  #reservePorts({ name, config, desiredReplicas }: DeploymentRecord): void {
+    this.#parts.exposures.reserve(name, replicaPortsOf(config, desiredReplicas));
   }
 
   #remove(name: string): void {
@@ -265,6 +265,7 @@ export class Deployments implements DeploymentApi {
     if (entry === undefined) return;
     entry.reconciler.close();
     this.#entries.delete(name);
+    this.#parts.exposures.reserve(name, []);
     for (const waiter of entry.waiters) waiter();
   }
 

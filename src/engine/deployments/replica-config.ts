@@ -6,16 +6,19 @@ import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
 import type { Admission } from '../admission.ts';
 import { requestedAddressOf } from '../launch-spec.ts';
 import { type Plugins, prefixed } from '../plugins.ts';
+import type { DeploymentRecord } from '../records.ts';
+
+type Rules = { readonly plugins: Plugins; readonly admission: Admission };
 
 /** The complete config. Whatever a VM may be refused for, and PORT_TAKEN for any of the replicas. */
 export function replicaConfig(
-  { plugins, admission }: { readonly plugins: Plugins; readonly admission: Admission },
+  { plugins, admission }: Rules,
   config: VmConfigInput,
   deployment: string,
   replicas: number,
 ): VmConfig {
   const manifest = plugins.manifestFor({ name: 'replica', config });
-  try {
+  return withFields(() => {
     const resolved = admission.configOf({ config }, manifest);
     if (requestedAddressOf(resolved) !== null) {
       const details = { 'network.ip_address': 'is for one VM, replicas get an address each' };
@@ -23,6 +26,21 @@ export function replicaConfig(
     }
     admission.requireReplicaPorts(deployment, replicas, resolved);
     return resolved;
+  });
+}
+
+/** The same for a deployment that is there already and shall have so many replicas. PORT_TAKEN, BODY_INVALID. */
+export function requirePorts(
+  { admission }: Pick<Rules, 'admission'>,
+  { name, config }: Pick<DeploymentRecord, 'name' | 'config'>,
+  replicas: number,
+): void {
+  withFields(() => admission.requireReplicaPorts(name, replicas, config));
+}
+
+function withFields<T>(resolve: () => T): T {
+  try {
+    return resolve();
   } catch (error) {
     if (!(error instanceof VolantError) || error.details === undefined) throw error;
     // Ports are named by their number, not by a field.

@@ -4,7 +4,7 @@ import { LIMITS } from '../../config.ts';
 import { toTimestamp } from '../../lib/clock.ts';
 import type { Deployment } from '../../schema/deployment.ts';
 import type { DryRun } from '../engine-api.ts';
-import type { DeploymentRecord } from '../records.ts';
+import type { DeploymentRecord, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import { type Reconciler, replicaName } from './reconciler.ts';
 
@@ -31,6 +31,24 @@ export function planOf(actions: DryRun['actions'], record: DeploymentRecord): Dr
     revision: record.revision,
     config: record.config,
   };
+}
+
+/** What becomes of the replicas that there are, and which are new, when the deployment is changed to this. */
+export function changesTo(
+  state: State,
+  { name, desiredReplicas }: DeploymentRecord,
+  members: readonly VmRecord[],
+  rolls: boolean,
+): DryRun['actions'] {
+  const missing = Math.max(0, desiredReplicas - members.length);
+  const surplus = Math.max(0, members.length - desiredReplicas);
+  const byIndex = [...members].sort((a, b) => (b.replica?.index ?? 0) - (a.replica?.index ?? 0));
+  const kept = rolls ? byIndex.slice(surplus) : [];
+  return [
+    ...freeNames(state, name, missing).map((subject) => ({ action: 'create.vm', subject })),
+    ...byIndex.slice(0, surplus).map((vm) => ({ action: 'delete.vm', subject: vm.name })),
+    ...kept.map((vm) => ({ action: 'replace.vm', subject: vm.name })),
+  ];
 }
 
 /** A deployment with its true counts. */

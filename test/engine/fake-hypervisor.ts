@@ -1,0 +1,95 @@
+// test: a stand-in for the drivers of hypervisors: it connects to processes that a FakeHost has launched.
+
+import type { Duplex } from 'node:stream';
+import type {
+  AgentConnection,
+  ControlConnection,
+  GuestEnd,
+  HypervisorPort,
+  LaunchRequest,
+} from '../../src/engine/ports.ts';
+import { complaintIn } from '../../src/hypervisor/qemu.ts';
+import { VolantError } from '../../src/lib/errors.ts';
+import type { FakeProcess } from './fake-process.ts';
+
+interface Host {
+  readonly processes: ReadonlyMap<number, FakeProcess>;
+  readonly launches: readonly LaunchRequest[];
+}
+
+export class FakeHypervisor implements HypervisorPort {
+  readonly #host: Host;
+  /** Rejects or waits to make a connection fail. */
+  beforeConnect: (runDirectory: string, signal: AbortSignal) => Promise<void> = async () =>
+    undefined;
+  guestEnd: GuestEnd | undefined = 'power-off';
+  powerButtonWorks = true;
+  readonly manifests: string[] = [];
+  /** The other end of it is the agent's HTTP server. */
+  openAgent: () => Duplex = () => {
+    throw new VolantError('AGENT_UNREACHABLE');
+  };
+  /** The guest's serial port. */
+  openConsole: () => Promise<Duplex> = async () => {
+    throw new Error('no serial port');
+  };
+  /** What every agent says of its workload. */
+  healthy = true;
+  /** Agents say something when they are asked. */
+  answering = true;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  command() {
+    return { executable: '/bin/hypervisor', argv: ['--fake'] };
+  }
+
+  complaintIn = complaintIn;
+
+  async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
+    await this.beforeConnect(runDirectory, signal);
+    const owner = this;
+    return {
+      get guestEnd() {
+        return owner.guestEnd;
+      },
+      ended: Promise.resolve(),
+      powerButton: async () => {
+        if (owner.powerButtonWorks) owner.#processIn(runDirectory)?.end({ code: 0, signal: null });
+      },
+      status: async () => 'running',
+      close: () => undefined,
+    };
+  }
+
+  agent(): AgentConnection {
+    return {
+      connected: true,
+      ready: async () => undefined,
+      sendManifest: async (manifest) => {
+        this.manifests.push(manifest);
+      },
+      health: async () => {
+        if (!this.answering) throw new Error('no answer');
+        return { state: 'running', healthy: this.healthy };
+      },
+      powerOff: async () => undefined,
+      open: () => this.openAgent(),
+      connect: async () => this.openAgent(),
+      close: () => undefined,
+    };
+  }
+
+  console(): Promise<Duplex> {
+    return this.openConsole();
+  }
+
+  #processIn(runDirectory: string): FakeProcess | undefined {
+    for (const [pid, process] of this.#host.processes) {
+      if (this.#host.launches[pid - 1000]?.workingDirectory === runDirectory) return process;
+    }
+    return undefined;
+  }
+}

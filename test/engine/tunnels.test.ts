@@ -1,0 +1,65 @@
+// What clients of host ports rely on whose guest is reached through its agent: those who only once asked
+// something by UDP do not keep others out, and a connection is never given up for another.
+
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
+import type { AgentConnection } from '../../src/engine/ports.ts';
+import { Tunnels } from '../../src/engine/tunnels.ts';
+import { silentLog } from './fakes.ts';
+
+const TARGET = { protocol: 'udp', port: 53 } as const;
+const VM = 1;
+
+/** An agent with as many connections as it may have, and no more. */
+function fakeAgent() {
+  const streams = new Set<PassThrough>();
+  const connect = async () => {
+    for (const stream of streams) if (stream.destroyed) streams.delete(stream);
+    if (streams.size >= LIMITS.agentTunnelsMax) throw new Error('too many');
+    const stream = new PassThrough();
+    streams.add(stream);
+    return stream;
+  };
+  return { agent: { connect } as Partial<AgentConnection> as AgentConnection, streams };
+}
+
+/** So many connections, all under way. */
+function filled(idleMs: (index: number) => (() => number) | null) {
+  const tunnels = new Tunnels(silentLog);
+  const { agent, streams } = fakeAgent();
+  const connections = Array.from({ length: LIMITS.agentTunnelsMax }, (_, index) => {
+    const connection = new PassThrough();
+    assert.ok(tunnels.begin(VM, agent, TARGET, connection, idleMs(index)));
+    return connection;
+  });
+  const begin = (connection: PassThrough) => tunnels.begin(VM, agent, TARGET, connection, null);
+  return { tunnels, agent, streams, connections, begin };
+}
+
+suite('connections through an agent', () => {
+  test('the flow that is silent for longest makes room for what is new', async () => {
+    const { connections, begin, streams } = filled((index) => () => (index === 3 ? 900 : index));
+    await new Promise(setImmediate);
+    const fresh = new PassThrough();
+    assert.equal(begin(fresh), true);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+    assert.deepEqual(
+      connections.flatMap(({ destroyed }, index) => (destroyed ? [index] : [])),
+      [3],
+    );
+    assert.equal(fresh.destroyed, false, 'the agent had room for it');
+    assert.equal(streams.size, LIMITS.agentTunnelsMax);
+  });
+
+  test('what ends by itself is never given up', async () => {
+    const { begin, tunnels, connections } = filled(() => null);
+    assert.equal(begin(new PassThrough()), false);
+    assert.equal(tunnels.count(VM), LIMITS.agentTunnelsMax);
+    await new Promise(setImmediate);
+    connections[0]?.destroy();
+    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+    assert.equal(begin(new PassThrough()), true);
+  });
+});
