@@ -173,6 +173,8 @@ export const LIMITS = {
   exposedPortsMax: 64,
   /** A replica that leaves a balanced port gets no new connections for so long before it is stopped. */
   balancedDrainMs: 1_000,
+  /** Disks of a manifest: a machine without PCI has 24 places for devices. */
+  disksMax: 16,
   /** An image from the network: its size, a silent server, tries, and the pause before the second one. */
   mediaBytesMax: 64 * 1024 ** 3,
   mediaIdleTimeoutMs: 30_000,

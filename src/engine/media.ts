@@ -7,7 +7,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
 import { otherEvent } from './events.ts';
-import { type MediaPlan, type MediaSource, type PlannedDisk, pathOf } from './media-plan.ts';
+import { locationOf, type MediaPlan, type MediaSource, type PlannedDisk } from './media-plan.ts';
 import type { DiskSpec, HostPort, MediaProgress } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import type { State } from './state.ts';
@@ -62,7 +62,7 @@ export class Media {
     });
     const [found, seed] = await Promise.all([
       Promise.all(images),
-      plan.seed && readSeed(plan.seed, (url) => this.#readDocument(pathOf(url))),
+      plan.seed && readSeed(plan.seed, (url) => this.#readDocument(locationOf(url).location)),
     ]);
     return { paths: new Map(found), seed };
   }
@@ -130,7 +130,14 @@ export class Media {
   /** A VM without an initramfs boots from a disk: the daemon's own leads there. */
   #initramfsOf({ initramfs }: MediaPlan): MediaSource {
     const { bootInitramfs } = this.#parts.config;
-    return initramfs ?? { location: bootInitramfs, isRemote: false, checksum: null };
+    return (
+      initramfs ?? {
+        field: 'initramfs.url',
+        location: bootInitramfs,
+        isRemote: false,
+        checksum: null,
+      }
+    );
   }
 
   async #fetch(record: VmRecord, { location, checksum }: MediaSource): Promise<string> {

@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { createReadStream, statSync } from 'node:fs';
+import { digestIn } from '../../lib/digest.ts';
 import type { JobArgument } from '../protocol.ts';
 import { JobFault } from './fault.ts';
 
@@ -33,11 +34,4 @@ export async function requireChecksum({
   const found = await sha256Of(path);
   if (found === wanted) return null;
   throw new JobFault('MEDIA_CHECKSUM_MISMATCH', `${name} has the SHA-256 ${found}, not ${wanted}`);
-}
-
-export function digestIn(checksum: string): string {
-  return checksum
-    .trim()
-    .replace(/^sha256:/, '')
-    .toLowerCase();
 }

@@ -18,8 +18,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../config.ts';
 import type { MediaFacts } from '../../engine/ports.ts';
+import { digestIn } from '../../lib/digest.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
-import { digestIn } from './checksum.ts';
 import { errnoOf, JobFault } from './fault.ts';
 
 const REDIRECTS_MAX = 5;
