@@ -185,31 +185,6 @@ export class Launcher {
     }
   }
 
-  /**
-   * Ends the process: the guest is asked to power off, then SIGTERM, then SIGKILL, each with its own
-   * bound. A hurried end does not wait for a guest whose agent does not answer. STOP_FAILED when the
-   * process outlives all of it.
-   */
-  async end(vm: RunningVm, name: string, hurry: boolean): Promise<ProcessExit> {
-    const { exited } = vm.process;
-    const worthAsking = !hurry || vm.agent === null || vm.agent.connected;
-    if (worthAsking) {
-      const signal = AbortSignal.timeout(LIMITS.stopGraceMs);
-      this.#askToPowerOff(vm, name, signal);
-      const exit = await within(exited, LIMITS.stopGraceMs);
-      if (exit !== undefined) return exit;
-      this.#log.warn({ vm: name }, 'guest did not power off in time, sending SIGTERM');
-    }
-    await vm.process.signal('SIGTERM');
-    const terminated = await within(exited, LIMITS.stopTerminateMs);
-    if (terminated !== undefined) return terminated;
-    this.#log.warn({ vm: name }, 'hypervisor ignored SIGTERM, sending SIGKILL');
-    await vm.process.signal('SIGKILL');
-    const killed = await within(exited, LIMITS.stopKillMs);
-    if (killed !== undefined) return killed;
-    throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
-  }
-
   /** Keeps what is new away from a VM that is about to end. */
   drain(record: VmRecord): Promise<void> {
     return this.#exposures.drain(record.id);
@@ -380,16 +355,6 @@ export class Launcher {
       this.#log.warn({ vm: record.name, err: error }, 'the agent did not take its manifest');
     });
     return agent;
-  }
-
-  /** Agent and power button at once: a guest without our agent knows the button. */
-  #askToPowerOff(vm: RunningVm, name: string, signal: AbortSignal): void {
-    const asked = [vm.control?.powerButton(), vm.agent?.powerOff(signal)];
-    for (const request of asked) {
-      request?.catch((error: unknown) => {
-        this.#log.debug({ vm: name, err: error }, 'a request to power off was not taken');
-      });
-    }
   }
 }
 

@@ -10,6 +10,7 @@ import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { AddressPool } from './addresses.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
 import { type VmEventType, vmEvent } from './events.ts';
+import { endGuest } from './guest-end.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
 import type { Launcher, LaunchPreparation, RunningVm } from './launcher.ts';
 import type { Operations } from './operations.ts';
@@ -265,10 +266,10 @@ export class VmLifecycle {
   }
 
   async #endProcess(record: VmRecord, hurry: boolean): Promise<void> {
-    const { launcher } = this.#parts;
+    const { launcher, log } = this.#parts;
     const vm = this.#running.get(record.id);
     await launcher.drain(record);
-    if (vm !== undefined) await launcher.end(vm, record.name, hurry);
+    if (vm !== undefined) await endGuest(vm, record.name, hurry, log);
     this.#running.delete(record.id);
     await launcher.release(record, vm);
   }
