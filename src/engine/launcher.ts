@@ -161,22 +161,20 @@ export class Launcher {
     await undoSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
   }
 
-  /** Connects to a hypervisor that another daemon launched. null when its process is not there any more. */
-  async adopt(record: VmRecord, config: VmConfig | undefined): Promise<RunningVm | null> {
+  /**
+   * Connects to a hypervisor that another daemon launched. null when its process is not there any more, and
+   * for no other reason: a config that is of no use does not cost a guest that lives.
+   */
+  async adopt(
+    record: VmRecord,
+    configs: { readonly launched: VmConfig | undefined; readonly newest: VmConfig | undefined },
+  ): Promise<RunningVm | null> {
     if (record.process === null) return null;
     const process = await this.#host.adopt(record.process);
     if (process === null) return null;
-    const manifestOverChannel =
-      config === undefined
-        ? null
-        : manifestForChannel(
-            record.name,
-            record.kernelCmdline,
-            config,
-            LIMITS.kernelCmdlineBytesMax,
-          );
+    const manifestOverChannel = this.#manifestOf(record, configs.launched);
     const agent = this.#connectAgent(record, { manifestOverChannel }, process);
-    if (config !== undefined) await this.#exposeAgain(record, config);
+    if (configs.newest !== undefined) await this.#exposeAgain(record, configs.newest);
     try {
       return { process, agent, control: await this.#connectControl(record, process) };
     } catch (error) {
@@ -267,6 +265,18 @@ export class Launcher {
         undo: async ({ control }) => control?.close(),
       },
     ];
+  }
+
+  /** What a guest that lives may still wait for on its channel. */
+  #manifestOf(record: VmRecord, config: VmConfig | undefined): string | null {
+    if (config === undefined) return null;
+    const { name, kernelCmdline } = record;
+    try {
+      return manifestForChannel(name, kernelCmdline, config, LIMITS.kernelCmdlineBytesMax);
+    } catch (error) {
+      this.#log.error({ vm: name, err: error }, 'the manifest of an adopted VM cannot be sent');
+      return null;
+    }
   }
 
   /** A guest that lives is worth more than its port: a port that is lost is told, not fatal. */

@@ -70,8 +70,12 @@ async function recoverVm(
   if (record.status === 'stopped' || record.status === 'crashed') return 'unchanged';
   const process = record.process ?? processOf(inventory, record.id);
   const alive = { ...record, process };
-  const config = parts.state.store.config(record.id, record.configVersion)?.config;
-  const vm = await parts.launcher.adopt(alive, config);
+  const configOf = (version: number) => parts.state.store.config(record.id, version)?.config;
+  // What it was launched with is in the guest; the ports of the host follow the newest config.
+  const vm = await parts.launcher.adopt(alive, {
+    launched: configOf(record.launchedConfigVersion),
+    newest: configOf(record.configVersion),
+  });
   if (vm === null) return recoverDead(parts, inventory, record);
   parts.lifecycle.adopted(alive, vm);
   return recoverAlive(parts, alive, vm);
