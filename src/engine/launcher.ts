@@ -14,6 +14,7 @@ import { cgroupNameOf, guestOf } from './identity.ts';
 import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
 import type { BootMedia, LocatedMedia, Media } from './media.ts';
 import { mediaPlanOf } from './media-plan.ts';
+import type { Turn } from './operations.ts';
 import {
   type AgentConnection,
   type ControlConnection,
@@ -56,6 +57,8 @@ interface LaunchContext {
   readonly record: VmRecord;
   readonly resolved: ResolvedLaunch;
   readonly preparation: LaunchPreparation;
+  /** Absent when only undoing is left. */
+  readonly turn?: Turn;
   media?: BootMedia;
   process?: WatchedProcess;
   control?: ControlConnection;
@@ -93,17 +96,21 @@ export class Launcher {
     this.#steps = this.#makeSteps();
   }
 
-  /** Finds hypervisor, kernel and images. Each thing that is missing has its own error. */
-  async prepare(config: VmConfig): Promise<LaunchPreparation> {
+  /**
+   * Finds hypervisor, kernel and images; for a VM that was launched before, those that it was made of. Each
+   * thing that is missing has its own error.
+   */
+  async prepare(config: VmConfig, vmId: number | null): Promise<LaunchPreparation> {
     const plan = mediaPlanOf(config);
-    const { kernelPath } = plan;
     const [facts, kernel, located, nameServers] = await Promise.all([
       this.#hostFacts.hypervisor(),
-      kernelPath === null ? this.#host.findKernel() : this.#host.inspectMedia(kernelPath, null),
-      this.#media.locate(plan),
+      plan.kernelPath === null ? this.#host.findKernel() : null,
+      this.#media.locate(plan, vmId),
       this.#hostFacts.nameServers(),
     ]);
-    return { facts, kernelPath: kernel.realPath, located, nameServers };
+    const kernelPath = located.kernelPath ?? kernel?.realPath;
+    if (kernelPath === undefined) throw new VolantError('INTERNAL', 'There is no kernel to launch');
+    return { facts, kernelPath, located, nameServers };
   }
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
@@ -138,8 +145,9 @@ export class Launcher {
     record: VmRecord,
     resolved: ResolvedLaunch,
     preparation: LaunchPreparation,
+    turn: Turn,
   ): Promise<RunningVm> {
-    const context: LaunchContext = { record, resolved, preparation };
+    const context: LaunchContext = { record, resolved, preparation, turn };
     await runSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
     const { process, control } = context;
     if (process === undefined || control === undefined) {
@@ -157,7 +165,7 @@ export class Launcher {
   ): Promise<void> {
     vm.agent?.close();
     vm.control?.close();
-    const context = { record, resolved, preparation, process: vm.process };
+    const context: LaunchContext = { record, resolved, preparation, process: vm.process };
     await undoSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
   }
 
@@ -226,8 +234,10 @@ export class Launcher {
       {
         name: 'media',
         run: async (context) => {
-          const { record, resolved, preparation } = context;
-          context.media = await this.#media.provide(record, resolved.media, preparation.located);
+          const { record, resolved, preparation, turn } = context;
+          if (turn === undefined) throw new VolantError('INTERNAL');
+          const { located } = preparation;
+          context.media = await this.#media.provide(record, resolved.media, located, turn);
         },
         // What a guest wrote before is not taken from it because a start has failed.
         undo: async ({ record }) => {

@@ -1,50 +1,78 @@
-// workers, job: keeps the cache of images under its budget. What a VM's disk is made of stays.
+// workers, job: keeps the cache of images under its budget. What a VM is made of stays, and so does what
+// a launch is about to use.
 
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import type { JobArgument } from '../protocol.ts';
+import { cachedBasesIn } from './base-notes.ts';
 import { listDiskDirectories } from './disks.ts';
 import { errnoOf } from './fault.ts';
 
-/** Removes what was used longest ago until the rest fits. Returns how many bytes were freed. */
-export function trimCache({ settings }: JobArgument<'trimCache'>): number {
-  const directory = join(settings.cacheDirectory, 'sha256');
-  const files = listFiles(directory);
-  const used = digestsInUse(settings.diskDirectory);
-  let excess = files.reduce((sum, file) => sum + file.sizeBytes, 0) - settings.cacheBytesMax;
+interface CacheFile {
+  readonly path: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly usedAtMs: number;
+}
+
+/**
+ * Removes what was used longest ago until the rest fits, and until `freeBytes` were freed. Images with a
+ * digest of `pinned` stay. Returns how many bytes were freed.
+ */
+export function trimCache({ settings, pinned, freeBytes }: JobArgument<'trimCache'>): number {
+  const { cacheDirectory, cacheBytesMax, diskDirectory } = settings;
+  const images = filesIn(join(cacheDirectory, 'sha256'), 'atimeMs');
+  const partials = filesIn(join(cacheDirectory, 'partial'), 'mtimeMs');
+  trimNotes(join(cacheDirectory, 'urls'));
+  const used = digestsInUse(diskDirectory);
+  const spare = [
+    // Without every note nobody knows what is in use: then all of it is.
+    ...(used === null
+      ? []
+      : images.filter(({ name }) => !used.has(name) && !pinned.includes(name))),
+    ...partials,
+  ].toSorted((one, other) => one.usedAtMs - other.usedAtMs);
+  const totalBytes = [...images, ...partials].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const wantedBytes = Math.max(totalBytes - cacheBytesMax, freeBytes);
   let freed = 0;
-  const oldestFirst = files.toSorted((a, b) => a.usedAtMs - b.usedAtMs);
-  for (const { name, sizeBytes, usedAtMs } of oldestFirst) {
-    if (excess <= 0) break;
-    // A launch that has just asked for it has not made its disk yet.
-    if (used.has(name) || Date.now() - usedAtMs < LIMITS.mediaKeepMs) continue;
-    rmSync(join(directory, name), { force: true });
-    excess -= sizeBytes;
+  for (const { path, sizeBytes, usedAtMs } of spare) {
+    const ageMs = Date.now() - usedAtMs;
+    const isGivenUp =
+      partials.some((one) => one.path === path) && ageMs > LIMITS.mediaPartialKeepMs;
+    // What was used a moment ago may be on its way into a launch, or still arrive.
+    if (!isGivenUp && (freed >= wantedBytes || ageMs < LIMITS.mediaKeepMs)) continue;
+    rmSync(path, { force: true });
     freed += sizeBytes;
   }
   return freed;
 }
 
-function listFiles(directory: string) {
-  return namesIn(directory).map((name) => {
-    const { size, atimeMs } = statSync(join(directory, name));
-    return { name, sizeBytes: size, usedAtMs: atimeMs };
-  });
+/** Which address had which content: the newest notes are kept. */
+function trimNotes(directory: string): void {
+  const oldestFirst = filesIn(directory, 'mtimeMs').toSorted((a, b) => a.usedAtMs - b.usedAtMs);
+  const excess = oldestFirst.length - LIMITS.mediaNotesMax;
+  for (const { path } of oldestFirst.slice(0, Math.max(0, excess))) rmSync(path, { force: true });
 }
 
-function digestsInUse(diskDirectory: string): ReadonlySet<string> {
-  return new Set(
-    listDiskDirectories(diskDirectory).flatMap((vmId) => {
-      const directory = join(diskDirectory, String(vmId));
-      return namesIn(directory)
-        .filter((name) => name.endsWith('.base.json'))
-        .map((name) => {
-          const { path } = JSON.parse(readFileSync(join(directory, name), 'utf8'));
-          return basename(path);
-        });
-    }),
-  );
+/** null when a note cannot be read. */
+function digestsInUse(diskDirectory: string): ReadonlySet<string> | null {
+  try {
+    const vmIds = listDiskDirectories(diskDirectory);
+    return new Set(vmIds.flatMap((vmId) => cachedBasesIn(join(diskDirectory, String(vmId)))));
+  } catch {
+    // Whatever is wrong with it: what is kept too long can go later.
+    return null;
+  }
+}
+
+function filesIn(directory: string, time: 'atimeMs' | 'mtimeMs'): CacheFile[] {
+  return namesIn(directory).flatMap((name) => {
+    const path = join(directory, name);
+    const facts = statSync(path, { throwIfNoEntry: false });
+    if (facts === undefined) return [];
+    return [{ path, name, sizeBytes: facts.size, usedAtMs: facts[time] }];
+  });
 }
 
 function namesIn(directory: string): string[] {
