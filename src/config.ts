@@ -198,6 +198,8 @@ export const LIMITS = {
   mediaKeepMs: 600_000,
   /** A download leaves so much of the disk free. */
   diskReserveBytes: 512 * 1024 ** 2,
+  /** A guest that was paused because the disk is full is let go on so often, to see whether there is room. */
+  diskFullRetryMs: 5_000,
   /** Longest unix socket path that Linux takes (sun_path less the NUL). */
   unixPathBytesMax: 107,
   /** A main-thread stall longer than this is logged. */

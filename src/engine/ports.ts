@@ -305,6 +305,10 @@ export interface ControlConnection {
   readonly guestEnd: GuestEnd | undefined;
   /** Resolves when the connection is over and everything that was sent on it has been read. */
   readonly ended: Promise<void>;
+  /** Calls back each time that the guest was paused because a disk of the host is full. */
+  onDiskFull(listener: () => void): void;
+  /** Lets a guest that was paused go on. */
+  resume(): Promise<void>;
   /** Presses the power button. */
   powerButton(): Promise<void>;
   /** 'running', 'paused' or what else the hypervisor says. */

@@ -9,6 +9,7 @@ import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { AddressPool } from './addresses.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
+import type { DiskGuard } from './disk-guard.ts';
 import { type VmEventType, vmEvent } from './events.ts';
 import { endGuest } from './guest-end.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
@@ -30,6 +31,7 @@ export interface LifecycleParts {
   readonly admission: Admission;
   readonly operations: Operations;
   readonly addresses: AddressPool;
+  readonly diskGuard: DiskGuard;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -124,7 +126,7 @@ export class VmLifecycle {
 
   /** Takes over what recovery found alive. */
   adopted(record: VmRecord, vm: RunningVm): void {
-    this.#register(record, vm);
+    this.#register(record, vm, true);
   }
 
   /** Brings a half-done deletion or stop to its end; for recovery. */
@@ -225,7 +227,7 @@ export class VmLifecycle {
       await launcher.undo(record, resolved, preparation, vm);
       throw error;
     }
-    this.#register(running, vm);
+    this.#register(running, vm, false);
     this.#parts.log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
   }
 
@@ -283,8 +285,9 @@ export class VmLifecycle {
     await launcher.release(record, vm);
   }
 
-  #register(record: VmRecord, vm: RunningVm): void {
+  #register(record: VmRecord, vm: RunningVm, wasAdopted: boolean): void {
     this.#running.set(record.id, vm);
+    if (vm.control !== null) this.#parts.diskGuard.watch(record, vm.control, wasAdopted);
     void vm.process.exited.then((exit) => this.#onExit(record.id, vm, exit));
   }
 
