@@ -81,12 +81,13 @@ function formatOf(format: string | undefined): 'raw' | 'qcow2' {
 
 function sourceOf(field: string, url: string, checksum: string | undefined): MediaSource {
   const digest = checksum?.trim() ? digestIn(checksum) : null;
-  return { field, ...locationOf(url), checksum: digest };
+  return { field, ...locationOf(field, url), checksum: digest };
 }
 
 /** MEDIA_INVALID: a config of an earlier version of this program may have what is refused today. */
-export function locationOf(url: string): ImageLocation {
+export function locationOf(field: string, url: string): ImageLocation {
   const found = imageLocation(url.trim());
   if (typeof found !== 'string') return found;
-  throw new VolantError('MEDIA_INVALID', `${withoutSecrets(url)} ${found}`);
+  const details = { [field]: found };
+  throw new VolantError('MEDIA_INVALID', `${withoutSecrets(url)} ${found}`, { details });
 }

@@ -70,7 +70,8 @@ export class Media {
     });
     const [kernel, seed] = await allOrDetails([
       kernelPath && inField('kernel_override', host.inspectMedia(kernelPath, null)),
-      plan.seed && readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(url))),
+      plan.seed &&
+        readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(field, url))),
       ...local,
     ] as const);
     return { kernelPath: kernel ? kernel.realPath : null, paths, seed: seed ?? null };
@@ -86,9 +87,9 @@ export class Media {
     return realPath;
   }
 
-  async #readDocument(url: string): Promise<Uint8Array> {
+  async #readDocument(field: string, url: string): Promise<Uint8Array> {
     try {
-      return await this.#parts.host.readDocument(locationOf(url).location);
+      return await this.#parts.host.readDocument(locationOf(field, url).location);
     } catch (error) {
       if (!(error instanceof VolantError) || error.code !== 'DOCUMENT_NOT_FOUND') throw error;
       throw new VolantError('MEDIA_INVALID', error.message, { cause: error });

@@ -236,7 +236,8 @@ export class VmLifecycle {
     const stored = state.store.config(record.id, record.configVersion);
     if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
     const { config } = stored;
-    const preparation = await launcher.prepare(config, record.id);
+    // A checksum may have to be computed first.
+    const preparation = await turn.wait(() => launcher.prepare(config, record.id));
     const resolved = launcher.resolve(record, config, preparation);
     const starting = this.#changed(record, 'starting', {
       kernelCmdline: resolved.kernelCmdline,

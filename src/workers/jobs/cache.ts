@@ -2,7 +2,7 @@
 // a launch is about to use.
 
 import { readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import type { JobArgument } from '../protocol.ts';
 import { cachedBasesIn } from './base-notes.ts';
@@ -22,30 +22,51 @@ interface CacheFile {
  */
 export function trimCache({ settings, pinned, freeBytes }: JobArgument<'trimCache'>): number {
   const { cacheDirectory, cacheBytesMax, diskDirectory } = settings;
-  const images = filesIn(join(cacheDirectory, 'sha256'), 'atimeMs');
-  const partials = filesIn(join(cacheDirectory, 'partial'), 'mtimeMs');
   trimNotes(join(cacheDirectory, 'urls'));
+  const images = filesIn(join(cacheDirectory, 'sha256'), 'atimeMs');
+  // The note of a partial file goes with it.
+  const partials = filesIn(join(cacheDirectory, 'partial'), 'mtimeMs').filter(
+    ({ name }) => !name.endsWith('.json'),
+  );
+  const ageMs = ({ usedAtMs }: CacheFile) => Date.now() - usedAtMs;
+  const givenUp = partials.filter((file) => ageMs(file) > LIMITS.mediaPartialKeepMs);
+  const all = [...images, ...partials];
+  const excessBytes = Math.max(sizeOf(all) - cacheBytesMax, freeBytes) - sizeOf(givenUp);
+  // What was used a moment ago may be on its way into a launch, or still arrive.
+  const old = all
+    .filter((file) => !givenUp.includes(file) && ageMs(file) >= LIMITS.mediaKeepMs)
+    .toSorted((one, other) => one.usedAtMs - other.usedAtMs);
+  const spare = excessBytes <= 0 ? [] : unused(old, diskDirectory, pinned);
+  return sizeOf(givenUp.map(removed)) + removeUntil(spare, excessBytes);
+}
+
+/** Without every note nobody knows which images are in use: then all of them are. */
+function unused(files: readonly CacheFile[], diskDirectory: string, pinned: readonly string[]) {
   const used = digestsInUse(diskDirectory);
-  const spare = [
-    // Without every note nobody knows what is in use: then all of it is.
-    ...(used === null
-      ? []
-      : images.filter(({ name }) => !used.has(name) && !pinned.includes(name))),
-    ...partials,
-  ].toSorted((one, other) => one.usedAtMs - other.usedAtMs);
-  const totalBytes = [...images, ...partials].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const wantedBytes = Math.max(totalBytes - cacheBytesMax, freeBytes);
+  const isImage = ({ path }: CacheFile) => basename(dirname(path)) === 'sha256';
+  return files.filter(
+    (file) =>
+      !isImage(file) || (used !== null && !used.has(file.name) && !pinned.includes(file.name)),
+  );
+}
+
+function removeUntil(files: readonly CacheFile[], wantedBytes: number): number {
   let freed = 0;
-  for (const { path, sizeBytes, usedAtMs } of spare) {
-    const ageMs = Date.now() - usedAtMs;
-    const isGivenUp =
-      partials.some((one) => one.path === path) && ageMs > LIMITS.mediaPartialKeepMs;
-    // What was used a moment ago may be on its way into a launch, or still arrive.
-    if (!isGivenUp && (freed >= wantedBytes || ageMs < LIMITS.mediaKeepMs)) continue;
-    rmSync(path, { force: true });
-    freed += sizeBytes;
+  for (const file of files) {
+    if (freed >= wantedBytes) break;
+    freed += removed(file).sizeBytes;
   }
   return freed;
+}
+
+function removed(file: CacheFile): CacheFile {
+  rmSync(file.path, { force: true });
+  rmSync(`${file.path}.json`, { force: true });
+  return file;
+}
+
+function sizeOf(files: readonly CacheFile[]): number {
+  return files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 /** Which address had which content: the newest notes are kept. */

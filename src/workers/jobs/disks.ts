@@ -47,14 +47,15 @@ export function provideDisks({
   const isNew = mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined;
   const isCached = (path: string) => dirname(path) === join(settings.cacheDirectory, 'sha256');
   if (initramfs !== null) writeBase(directory, INITRAMFS, foundBase(initramfs, 'initramfs'));
-  const provided = disks.map((image) => {
-    const sizeBytes = checkedSize(image);
+  // All of them are looked at before anything of one is given up.
+  const sizes = disks.map(checkedSize);
+  const provided = disks.map((image, index) => {
     const overlay = overlayOf(directory, image.name);
     settleBase(directory, image, isCached(image.path));
     if (image.readonly) return { path: image.path, format: image.format };
     if (!existsSync(overlay)) {
       requireReserve(directory, `Disk ${image.name}`);
-      replaceFile(overlay, emptyOverlay(image.path, image.format, sizeBytes));
+      replaceFile(overlay, emptyOverlay(image.path, image.format, sizes[index] ?? 0));
     }
     return { path: overlay, format: 'qcow2' as const };
   });

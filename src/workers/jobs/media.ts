@@ -13,12 +13,12 @@ import { errnoOf, JobFault } from './fault.ts';
  */
 export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): InspectedMedia {
   const realPath = resolved(path);
-  // What the operator has named by a setting is allowed by that.
-  if (path === settings.bootInitramfs && realPath !== null) return factsOf(path, realPath);
-  const allowed = settings.mediaDirectories.some((directory) => {
+  const isBelowOne = settings.mediaDirectories.some((directory) => {
     const real = realDirectory(directory);
     return real !== null && realPath?.startsWith(real + sep);
   });
+  // What the operator has named by a setting is allowed by that.
+  const allowed = isBelowOne || path === settings.bootInitramfs;
   // Outside the allowed directories nobody learns whether a file exists.
   if (!allowed && (realPath !== null || !isBelow(path, settings.mediaDirectories))) {
     const where = settings.mediaDirectories.join(', ');
