@@ -224,13 +224,14 @@ async function inField<T>(field: string, work: Promise<T>): Promise<T> {
 }
 
 function withField(thrown: unknown, field: string): unknown {
-  if (!(thrown instanceof VolantError) || !isAboutMedia(thrown)) return thrown;
+  if (!isAboutMedia(thrown)) return thrown;
   const { code, message, details, cause } = thrown;
   return new VolantError(code, message, { details: { [field]: message, ...details }, cause });
 }
 
-function isAboutMedia(error: VolantError): boolean {
-  return error.code.startsWith('MEDIA_') || error.code === 'DISK_SPACE_LOW';
+function isAboutMedia(thrown: unknown): thrown is VolantError {
+  if (!(thrown instanceof VolantError)) return false;
+  return thrown.code.startsWith('MEDIA_') || thrown.code === 'DISK_SPACE_LOW';
 }
 
 /** As Promise.all, but what is wrong with images is waited for and told all at once. */
@@ -238,14 +239,11 @@ async function allOrDetails<const T extends readonly unknown[]>(
   work: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   const results = await Promise.allSettled(work);
-  const reasons = results.flatMap((result) =>
-    result.status === 'rejected' ? [result.reason] : [],
-  );
-  const media = reasons.filter((error) => error instanceof VolantError && isAboutMedia(error));
-  const [first] = media as VolantError[];
-  const others = reasons.filter((error) => !media.includes(error));
-  if (others.length > 0) throw others[0];
-  if (first === undefined) return (await Promise.all(work)) as never;
-  const details = Object.assign({}, ...media.map((error) => (error as VolantError).details));
+  const wrong = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  const ofMedia = wrong.filter(isAboutMedia);
+  const [first] = ofMedia;
+  // Something else is wrong with the host, or nothing at all.
+  if (first === undefined || ofMedia.length < wrong.length) return await Promise.all(work);
+  const details = Object.assign({}, ...ofMedia.map((error) => error.details));
   throw new VolantError(first.code, first.message, { details, cause: first });
 }

@@ -139,8 +139,9 @@ export class Downloads {
   ): Promise<MediaFacts> {
     if (end.aborted) throw new VolantError('MEDIA_DOWNLOAD_FAILED', 'Nobody waits for it');
     const { port1, port2 } = new MessageChannel();
-    const close = () => port2.close();
-    end.addEventListener('abort', close, { once: true });
+    // A message waits for a job that has not begun; that the port was closed could be missed.
+    const tellEnd = () => port2.postMessage('end');
+    end.addEventListener('abort', tellEnd, { once: true });
     port2.on('message', (progress: MediaProgress) => {
       for (const { tell } of waiters) tell(progress);
     });
@@ -149,7 +150,7 @@ export class Downloads {
       const argument = { settings: this.#settings, url, digest, progress: port1 };
       return await this.#runDownload('fetchMedium', argument, [port1]);
     } finally {
-      end.removeEventListener('abort', close);
+      end.removeEventListener('abort', tellEnd);
       port2.close();
       this.trimSoon();
     }

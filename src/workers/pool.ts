@@ -39,11 +39,12 @@ const NO_REQUIRE = ['--no-experimental-require-module'].filter((flag) =>
   process.allowedNodeEnvironmentFlags.has(flag),
 );
 
+const ENTRY = fileURLToPath(new URL('./entry.js', import.meta.url));
+
 /** Starts the threads. */
 export function createHost(config: Config, log: Logger): HostPort {
-  const filename = fileURLToPath(new URL('./entry.js', import.meta.url));
   const pool = new Piscina({
-    filename,
+    filename: ENTRY,
     name: 'runJob',
     execArgv: NO_REQUIRE,
     // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
@@ -55,22 +56,8 @@ export function createHost(config: Config, log: Logger): HostPort {
     recordTiming: false,
   });
   const run = runnerOf(pool, log);
-  // Downloads and checksums take long: each kind has a thread of its own, and its jobs share it by turns.
-  const [downloads, checksums] = [LIMITS.mediaJobsMax, LIMITS.checksumJobsMax].map(
-    (concurrentTasksPerWorker) =>
-      new Piscina({
-        filename,
-        name: 'runJob',
-        execArgv: NO_REQUIRE,
-        minThreads: 0,
-        maxThreads: 1,
-        concurrentTasksPerWorker,
-        idleTimeout: SLOW_IDLE_MS,
-        maxQueue: LIMITS.jobsWaitingMax,
-        atomics: 'disabled',
-        recordTiming: false,
-      }),
-  ) as [Piscina, Piscina];
+  const downloads = slowPool(LIMITS.mediaJobsMax);
+  const checksums = slowPool(LIMITS.checksumJobsMax);
   const close = async () => {
     // A download is cut here and goes on when it is asked for again.
     await Promise.all([pool.close(), downloads.destroy(), checksums.destroy()]);
@@ -78,6 +65,22 @@ export function createHost(config: Config, log: Logger): HostPort {
   const runDownload = runnerOf(downloads, log);
   const runChecksum = runnerOf(checksums, log);
   return new Host(config, log, { run, runDownload, runChecksum, close });
+}
+
+/** For jobs that take long: those of one kind have a thread of their own, and share it by turns. */
+function slowPool(jobsMax: number): Piscina {
+  return new Piscina({
+    filename: ENTRY,
+    name: 'runJob',
+    execArgv: NO_REQUIRE,
+    minThreads: 0,
+    maxThreads: 1,
+    concurrentTasksPerWorker: jobsMax,
+    idleTimeout: SLOW_IDLE_MS,
+    maxQueue: LIMITS.jobsWaitingMax,
+    atomics: 'disabled',
+    recordTiming: false,
+  });
 }
 
 /** Runs jobs on a pool; what they throw, and what they say they failed for, is thrown here. */

@@ -93,7 +93,7 @@ export interface Jobs {
   sha256Of: [{ path: string }, string];
   findCached: [{ settings: HostSettings; digest: string }, MediaFacts | null];
   fetchMedium: [
-    /** The port carries MediaProgress; closing it at either end means the end. */
+    /** The port carries MediaProgress; whatever comes back means the end. */
     { settings: HostSettings; url: string; digest: string | null; progress: MessagePort },
     MediaFacts,
   ];

@@ -232,5 +232,9 @@ suite('many who want something', () => {
     await assert.rejects(host.inspectMedia(local, DIGEST), { code: 'MEDIA_CHECKSUM_MISMATCH' });
     leave.abort(new Error('enough'));
     await Promise.all(hanging);
+    // Those that were in line are not begun any more.
+    await host.fetchMedium(`${site.url}?another`, null, () => undefined);
+    const begun = site.requests.filter(({ url }) => url?.includes('hang'));
+    assert.equal(begun.length, LIMITS.mediaJobsMax);
   });
 });

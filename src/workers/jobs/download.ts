@@ -53,7 +53,7 @@ export function findCached({
 
 /**
  * The file in the cache, downloaded unless it is there. MEDIA_DOWNLOAD_FAILED, MEDIA_CHECKSUM_MISMATCH,
- * MEDIA_NOT_ALLOWED, DISK_SPACE_LOW. It ends when the other end of the port is closed.
+ * MEDIA_NOT_ALLOWED, DISK_SPACE_LOW. It ends when anything comes through the port.
  */
 export async function fetchMedium({
   settings,
@@ -62,7 +62,7 @@ export async function fetchMedium({
   progress,
 }: JobArgument<'fetchMedium'>): Promise<MediaFacts> {
   const end = new AbortController();
-  progress.on('close', () => end.abort(downloadFailed(url, 'nobody waits for it any more')));
+  progress.on('message', () => end.abort(downloadFailed(url, 'nobody waits for it any more')));
   const timer = setTimeout(
     () => end.abort(downloadFailed(url, `it takes longer than ${LIMITS.mediaTimeoutMs} ms`)),
     LIMITS.mediaTimeoutMs,

@@ -36,9 +36,9 @@ export class PartialFile {
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     const file = new PartialFile(path, handle, validators ?? NO_VALIDATORS);
     try {
-      if (file.version !== null) await file.#readAll(signal);
       // Nobody shall take it for one that was given up.
       await utimes(path, Date.now() / 1000, Date.now() / 1000);
+      if (file.version !== null) await file.#readAll(signal);
       return file;
     } catch (error) {
       await file.close();
