@@ -62,10 +62,13 @@ export class Operations {
    * this reason. What they do otherwise goes on to its end.
    */
   supersede<T>(vmId: number, reason: Error, operation: (turn: Turn) => Promise<T>): Promise<T> {
-    const before = [...(this.#lines.get(vmId)?.turns ?? [])];
-    const result = this.run(vmId, operation);
-    if (!this.#closed) for (const turn of before) turn.abort(reason);
-    return result;
+    if (!this.#closed) this.giveUp(vmId, reason);
+    return this.run(vmId, operation);
+  }
+
+  /** Ends what operations on a VM wait for, with this reason. */
+  giveUp(vmId: number, reason: Error): void {
+    for (const turn of this.#lines.get(vmId)?.turns ?? []) turn.abort(reason);
   }
 
   /** Runs what must be done whatever the load is, such as taking note of an exit. */

@@ -108,6 +108,11 @@ export class VmLifecycle {
     });
   }
 
+  /** Ends a launch that waits for an image; what goes on without a wait goes on. */
+  giveUp({ id, name }: VmRecord): void {
+    this.#parts.operations.giveUp(id, givenUp(name, 'not wanted any more'));
+  }
+
   async #create(
     request: CreateVmRequest,
     origin: ReplicaOrigin | undefined,
@@ -346,7 +351,7 @@ export class VmLifecycle {
 }
 
 /** Why a launch that waits for an image ends. */
-function givenUp(name: string, how: 'stopped' | 'deleted'): VolantError {
+function givenUp(name: string, how: string): VolantError {
   return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited for an image`);
 }
 
