@@ -9,11 +9,13 @@ import { ROOT } from './lib/daemon.ts';
 import { formatTable, type Row } from './lib/row.ts';
 import { benchCreates } from './suites/create.ts';
 import { benchFirstAnswer } from './suites/first-answer.ts';
+import { benchImages } from './suites/images.ts';
 import { benchReads } from './suites/read.ts';
 
 const SUITES = {
   read: benchReads,
   create: benchCreates,
+  images: benchImages,
   'first-answer': benchFirstAnswer,
 } as const;
 

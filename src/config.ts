@@ -194,17 +194,33 @@ export const LIMITS = {
   /** How often that is looked at, and how long it lasts where connections cannot be counted. */
   balancedDrainLookMs: 200,
   balancedDrainBlindMs: 1_000,
-  /** An image from the network: its size, a silent server, tries, and the pause before the second one. */
+  /** Disks of a manifest: a machine without PCI has 24 places for devices. */
+  disksMax: 16,
+  /** An image from the network: its size, a silent server, and all the time that it may take. */
   mediaBytesMax: 64 * 1024 ** 3,
   mediaIdleTimeoutMs: 30_000,
+  mediaTimeoutMs: 6 * 3_600_000,
+  /** Tries in a row that bring nothing, and the pause before the second one. */
   mediaAttemptsMax: 5,
   mediaRetryPauseMs: 500,
-  /** Downloads and checksums that run at once. */
-  mediaJobsMax: 4,
+  /** Downloads that run at once, and checksums of local files. */
+  mediaJobsMax: 16,
+  checksumJobsMax: 2,
+  /** Checksums of local files that are remembered. */
+  checksumsKnownMax: 1024,
+  /** What has arrived of a download that nobody went on with is removed after this. */
+  mediaPartialKeepMs: 86_400_000,
+  /** Addresses of which is known which content they had. */
+  mediaNotesMax: 4096,
+  /** The cache is looked at so often, and so long after a disk was removed. */
+  mediaTrimIntervalMs: 600_000,
+  mediaTrimDelayMs: 10_000,
   /** An image that was used a moment ago stays in the cache, whatever the budget. */
   mediaKeepMs: 600_000,
   /** A download leaves so much of the disk free. */
   diskReserveBytes: 512 * 1024 ** 2,
+  /** A guest that was paused because the disk is full is let go on so often, to see whether there is room. */
+  diskFullRetryMs: 5_000,
   /** Longest unix socket path that Linux takes (sun_path less the NUL). */
   unixPathBytesMax: 107,
   /** A main-thread stall longer than this is logged. */

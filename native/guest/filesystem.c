@@ -71,12 +71,25 @@ static bool device_is_readonly(const char *device) {
   return read_file(path, value, sizeof value) > 0 && value[0] == '1';
 }
 
+// A disk that was not left clean and cannot be written to is read as it is: its journal stays unread.
+static bool mount_without_journal(const char *device, const char *target, const char *type) {
+  int why = errno;
+  if (strcmp(type, "ext4") != 0 || (why != EROFS && why != EINVAL)) return false;
+  if (mount(device, target, type, MS_RDONLY, "noload") == 0) {
+    say("%s was not left clean and is read-only: its newest changes may be missing", device);
+    return true;
+  }
+  errno = why;
+  return false;
+}
+
 bool filesystem_mount(const char *device, const char *target, const struct mount_options *options,
                       char *why, size_t size) {
   const char *type = options->type;
   if (type == NULL && (type = filesystem_probe(device, why, size)) == NULL) return false;
   bool readonly = options->readonly || device_is_readonly(device);
   if (mount(device, target, type, readonly ? MS_RDONLY : 0, NULL) == 0) return true;
+  if (device_is_readonly(device) && mount_without_journal(device, target, type)) return true;
   // The kernel's word for it, "No such device", would mislead.
   if (errno == ENODEV) snprintf(why, size, "the kernel has no driver for %.32s", type);
   else snprintf(why, size, "%.32s: %s", type, strerror(errno));

@@ -1,9 +1,11 @@
 // engine: cloud-init. Pure: what a config says and the facts of a VM -> the files of a seed, as the
 // NoCloud data source reads them (docs.cloud-init.io, reference/datasources/nocloud).
 
+import { VolantError } from '../lib/errors.ts';
 import type { CloudInitDocInput } from '../schema/manifest.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { GuestNetwork, StaticNetwork } from './kernel-arguments.ts';
+import type { SeedFiles } from './ports.ts';
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 
@@ -17,8 +19,8 @@ export type SeedSource =
 /** null: nobody gave this document. */
 export type SeedSources = Readonly<Record<SeedDocumentName, SeedSource | null>>;
 
-/** The texts after the files were read. */
-export type SeedDocuments = Readonly<Record<SeedDocumentName, string | null>>;
+/** The documents after the files were read. Bytes are what is no text, such as packed user-data. */
+export type SeedDocuments = Readonly<Record<SeedDocumentName, string | Uint8Array | null>>;
 
 /**
  * The config's documents over those of the manifest, one by one. `inline: true` with nothing in it takes
@@ -50,31 +52,47 @@ function sourceOf(document: CloudInitDocInput | undefined): SeedSource | null {
   return path.trim() === '' ? null : { kind: 'file', url: path.trim() };
 }
 
-/** The texts of all documents; `read` gets those that are files. Its errors are thrown. */
+/** All documents; `read` gets those that are files, with the field that names each. Its errors are thrown. */
 export async function readSeed(
   sources: SeedSources,
-  read: (url: string) => Promise<string>,
+  read: (url: string, field: string) => Promise<Uint8Array>,
 ): Promise<SeedDocuments> {
-  const textOf = async (source: SeedSource | null): Promise<string | null> =>
-    source?.kind === 'file' ? read(source.url) : (source?.text ?? null);
+  const contentOf = async (name: SeedDocumentName) => {
+    const source = sources[name];
+    if (source?.kind !== 'file') return source?.text ?? null;
+    return textOrBytes(await read(source.url, `cloud_init.${name}.path`));
+  };
   const [user_data, meta_data, network_config] = await Promise.all([
-    textOf(sources.user_data),
-    textOf(sources.meta_data),
-    textOf(sources.network_config),
+    contentOf('user_data'),
+    contentOf('meta_data'),
+    contentOf('network_config'),
   ]);
-  return { user_data, meta_data, network_config };
+  const documents = { user_data, meta_data, network_config };
+  // Tried here, where nothing is made yet.
+  seedFiles(documents, { id: 0, name: 'vm' });
+  return documents;
+}
+
+function textOrBytes(bytes: Uint8Array): string | Uint8Array {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    // A TypeError: it is no UTF-8.
+    return bytes;
+  }
 }
 
 /**
  * The files of the seed, by name. NoCloud needs user-data and meta-data, so both are always there;
  * network-config only when it was given. The id of a VM is never used again: by the instance-id that is
- * made of it a guest knows whether it has booted before.
+ * made of it a guest knows whether it has booted before. MEDIA_INVALID for meta-data without an instance-id
+ * that none can be added to.
  */
 export function seedFiles(
   { user_data, meta_data, network_config }: SeedDocuments,
   vm: { readonly id: number; readonly name: string },
-): ReadonlyMap<string, string> {
-  const files = new Map([
+): SeedFiles {
+  const files = new Map<string, string | Uint8Array>([
     ['user-data', user_data ?? '#cloud-config\n'],
     ['meta-data', completeMetaData(meta_data ?? '', vm)],
   ]);
@@ -82,24 +100,59 @@ export function seedFiles(
   return files;
 }
 
-/** The user's meta-data with the keys that it lacks; one that is not plain lines of keys stays as it is. */
+/** The user's meta-data with the keys that it lacks. JSON is YAML, too. */
 function completeMetaData(
-  given: string,
+  given: string | Uint8Array,
   vm: { readonly id: number; readonly name: string },
 ): string {
-  const keys = topLevelKeys(given);
-  if (keys === null) return given;
+  if (typeof given !== 'string') throw badMetaData();
+  const instanceId = `volant-${vm.id}`;
+  const json = jsonObjectIn(given);
+  if (json !== null) {
+    return completeJson(given, json, { 'instance-id': instanceId, 'local-hostname': vm.name });
+  }
+  const text = given.replace(/(^|\n)\.\.\.[ \t]*\s*$/, '$1');
+  const keys = topLevelKeys(text);
+  if (keys === null) {
+    // What only a parser of YAML can make out is the user's, as long as it tells one VM from another.
+    if (/^[^#\n]*\binstance-id["']?\s*:/m.test(given)) return given;
+    throw badMetaData();
+  }
   const missing = [
-    ['instance-id', `volant-${vm.id}`],
+    ['instance-id', instanceId],
     ['local-hostname', plainOrQuoted(vm.name)],
   ].filter(([key = '']) => !keys.has(key));
-  const separator = given === '' || given.endsWith('\n') ? '' : '\n';
-  return `${given}${separator}${missing.map((pair) => `${pair.join(': ')}\n`).join('')}`;
+  const separator = text === '' || text.endsWith('\n') ? '' : '\n';
+  return `${text}${separator}${missing.map((pair) => `${pair.join(': ')}\n`).join('')}`;
+}
+
+/** The members that it lacks are put before the others, which stay as they were written. */
+function completeJson(given: string, json: object, own: Readonly<Record<string, string>>): string {
+  const missing = Object.entries(own).filter(([key]) => !Object.hasOwn(json, key));
+  const members = missing.map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`);
+  const separator = members.length > 0 && Object.keys(json).length > 0 ? ', ' : '';
+  return given.replace('{', () => `{${members.join(', ')}${separator}`);
+}
+
+function badMetaData(): VolantError {
+  const why = 'has no instance-id, and is neither JSON nor one "key: value" on each line';
+  const details = { 'cloud_init.meta_data': why };
+  return new VolantError('MEDIA_INVALID', `The meta-data for cloud-init ${why}`, { details });
+}
+
+function jsonObjectIn(text: string): object | null {
+  if (!text.trimStart().startsWith('{')) return null;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // A SyntaxError: it may be another form of YAML.
+    return null;
+  }
 }
 
 /**
  * The keys of YAML that is written as one block mapping, to whose end further keys can be added. null
- * for anything else: JSON, several documents, or a text that only a parser of YAML can make out.
+ * for anything else: several documents, or a text that only a parser of YAML can make out.
  */
 function topLevelKeys(text: string): ReadonlySet<string> | null {
   const keys = new Set<string>();
@@ -108,7 +161,7 @@ function topLevelKeys(text: string): ReadonlySet<string> | null {
     if (index === 0 && line.trimEnd() === '---') continue;
     // What a key holds: deeper lines, and the items of a list, which need not be deeper.
     if (keys.size > 0 && /^( |- |-$)/.test(line)) continue;
-    const key = /^(["']?)([A-Za-z][\w-]*)\1:(?: |$)/.exec(line)?.[2];
+    const key = /^(["']?)([A-Za-z][\w./-]*)\1[ \t]*:(?: |$)/.exec(line)?.[2];
     if (key === undefined) return null;
     keys.add(key);
   }

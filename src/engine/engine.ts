@@ -15,6 +15,7 @@ import { Configs } from './configs.ts';
 import { Consoles } from './consoles.ts';
 import { Deployments } from './deployments/deployments.ts';
 import { Devices } from './devices.ts';
+import { DiskGuard } from './disk-guard.ts';
 import type { Engine } from './engine-api.ts';
 import { EventLog, type OtherEventType, otherEvent } from './events.ts';
 import { Exposures } from './exposures.ts';
@@ -176,7 +177,8 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const known = { config, state, launcher, addresses, exposures, clock, log };
   const admission = new Admission({ ...known, lastVmId, manifestFor });
-  const lifecycle = new VmLifecycle({ ...known, admission, operations });
+  const diskGuard = new DiskGuard({ state, clock, log });
+  const lifecycle = new VmLifecycle({ ...known, admission, operations, diskGuard });
   events.subscribe((stored) => {
     for (const { body } of stored) {
       const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;

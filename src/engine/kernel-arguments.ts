@@ -104,6 +104,12 @@ export function manifestForGuest(manifest: Manifest, mounts: readonly GuestMount
   return JSON.stringify(mounts.length === 0 ? guest : { ...guest, mounts });
 }
 
+/**
+ * What gzip would bring below the 2048 bytes of a command line is not so long; packing megabytes to find
+ * that out would hold up everything else.
+ */
+const MANIFEST_CHARACTERS_MAX = 64 * 1024;
+
 /** JSON -> gzip -> base64url without padding: the form of `volant.manifest`. */
 export function encodeManifest(json: string): string {
   return gzipSync(json, { level: 9 }).toString('base64url');
@@ -121,9 +127,7 @@ export function completeCmdline(
   bytesMax: number,
 ): { readonly cmdline: string; readonly manifestOverChannel: boolean } {
   const own = [
-    ...(agent.bootsFromDisk
-      ? ['volant.boot=rootfs', 'volant.rootfs_device=vda']
-      : ['volant.boot=initramfs']),
+    ...(agent.bootsFromDisk ? rootArguments(visible) : ['volant.boot=initramfs']),
     `volant.hostname=${agent.hostName}`,
     `volant.plugin=${agent.plugin}`,
     `volant.runtime=${agent.runtime}`,
@@ -131,8 +135,10 @@ export function completeCmdline(
     `volant.api_port=${agent.apiPort}`,
   ];
   const fits = (text: string): boolean => Buffer.byteLength(text) < bytesMax;
-  const whole = [visible, ...own, `volant.manifest=${encodeManifest(manifestJson)}`].join(' ');
-  if (fits(whole)) return { cmdline: whole, manifestOverChannel: false };
+  if (manifestJson.length <= MANIFEST_CHARACTERS_MAX) {
+    const whole = [visible, ...own, `volant.manifest=${encodeManifest(manifestJson)}`].join(' ');
+    if (fits(whole)) return { cmdline: whole, manifestOverChannel: false };
+  }
   const short = [visible, ...own, 'volant.manifest_source=channel'].join(' ');
   if (fits(short)) return { cmdline: short, manifestOverChannel: true };
   const excess = Buffer.byteLength(short) + 1 - bytesMax;
@@ -141,4 +147,16 @@ export function completeCmdline(
       kernel_cmdline: `the kernel takes ${bytesMax} bytes with our own arguments; shorten it by ${excess}`,
     },
   });
+}
+
+/**
+ * Where the agent finds the root file system: on the whole first disk, or where `root=` of the user's own
+ * arguments says, with `rootfstype=` as its type. As for the kernel the last of each counts.
+ */
+function rootArguments(visible: string): readonly string[] {
+  const last = (pattern: RegExp) => [...visible.matchAll(pattern)].at(-1)?.[1];
+  const device = last(/(?:^| )root=\/dev\/(vd[a-z]\d{0,3})(?= |$)/g) ?? 'vda';
+  const type = last(/(?:^| )rootfstype=([a-z0-9]{1,16})(?= |$)/g);
+  const typed = type === undefined ? [] : [`volant.rootfs_fstype=${type}`];
+  return ['volant.boot=rootfs', `volant.rootfs_device=${device}`, ...typed];
 }

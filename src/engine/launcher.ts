@@ -15,13 +15,13 @@ import { cgroupNameOf, guestOf } from './identity.ts';
 import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
 import type { BootMedia, LocatedMedia, Media } from './media.ts';
 import { mediaPlanOf } from './media-plan.ts';
+import type { Turn } from './operations.ts';
 import {
   type AgentConnection,
   type ControlConnection,
   type HostPort,
   type HypervisorFacts,
   type HypervisorPort,
-  type ProcessExit,
   RUN_FILES,
   type WatchedProcess,
 } from './ports.ts';
@@ -57,6 +57,8 @@ interface LaunchContext {
   readonly record: VmRecord;
   readonly resolved: ResolvedLaunch;
   readonly preparation: LaunchPreparation;
+  /** Absent when only undoing is left. */
+  readonly turn?: Turn;
   media?: BootMedia;
   process?: WatchedProcess;
   control?: ControlConnection;
@@ -97,17 +99,21 @@ export class Launcher {
     this.#steps = this.#makeSteps();
   }
 
-  /** Finds hypervisor, kernel and images. Each thing that is missing has its own error. */
-  async prepare(config: VmConfig): Promise<LaunchPreparation> {
+  /**
+   * Finds hypervisor, kernel and images; for a VM that was launched before, those that it was made of. Each
+   * thing that is missing has its own error.
+   */
+  async prepare(config: VmConfig, vmId: number | null): Promise<LaunchPreparation> {
     const plan = mediaPlanOf(config);
-    const { kernelPath } = plan;
     const [facts, kernel, located, nameServers] = await Promise.all([
       this.#hostFacts.hypervisor(),
-      kernelPath === null ? this.#host.findKernel() : this.#host.inspectMedia(kernelPath, null),
-      this.#media.locate(plan),
+      plan.kernelPath === null ? this.#host.findKernel() : null,
+      this.#media.locate(plan, vmId),
       this.#hostFacts.nameServers(),
     ]);
-    return { facts, kernelPath: kernel.realPath, located, nameServers };
+    const kernelPath = located.kernelPath ?? kernel?.realPath;
+    if (kernelPath === undefined) throw new VolantError('INTERNAL', 'There is no kernel to launch');
+    return { facts, kernelPath, located, nameServers };
   }
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
@@ -142,8 +148,9 @@ export class Launcher {
     record: VmRecord,
     resolved: ResolvedLaunch,
     preparation: LaunchPreparation,
+    turn: Turn,
   ): Promise<RunningVm> {
-    const context: LaunchContext = { record, resolved, preparation };
+    const context: LaunchContext = { record, resolved, preparation, turn };
     await runSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
     const { process, control } = context;
     if (process === undefined || control === undefined) {
@@ -161,24 +168,19 @@ export class Launcher {
   ): Promise<void> {
     vm.agent?.close();
     vm.control?.close();
-    const context = { record, resolved, preparation, process: vm.process };
+    const context: LaunchContext = { record, resolved, preparation, process: vm.process };
     await undoSteps(this.#steps, context, this.#log.child({ vm: record.name, id: record.id }));
   }
 
-  /** Connects to a hypervisor that another daemon launched. null when its process is not there any more. */
-  async adopt(record: VmRecord, config: VmConfig | undefined): Promise<RunningVm | null> {
+  /**
+   * Connects to a hypervisor that another daemon launched. null when its process is not there any more, and
+   * for no other reason: a config that is of no use does not cost a guest that lives.
+   */
+  async adopt(record: VmRecord, launched: VmConfig | undefined): Promise<RunningVm | null> {
     if (record.process === null) return null;
     const process = await this.#host.adopt(record.process);
     if (process === null) return null;
-    const manifestOverChannel =
-      config === undefined
-        ? null
-        : manifestForChannel(
-            record.name,
-            record.kernelCmdline,
-            config,
-            LIMITS.kernelCmdlineBytesMax,
-          );
+    const manifestOverChannel = this.#manifestOf(record, launched);
     const agent = this.#connections.agent(record, { manifestOverChannel }, process);
     try {
       return {
@@ -190,31 +192,6 @@ export class Launcher {
       this.#log.error({ vm: record.name, err: error }, 'an adopted hypervisor does not answer');
       return { process, agent, control: null };
     }
-  }
-
-  /**
-   * Ends the process: the guest is asked to power off, then SIGTERM, then SIGKILL, each with its own
-   * bound. A hurried end does not wait for a guest whose agent does not answer. STOP_FAILED when the
-   * process outlives all of it.
-   */
-  async end(vm: RunningVm, name: string, hurry: boolean): Promise<ProcessExit> {
-    const { exited } = vm.process;
-    const worthAsking = !hurry || vm.agent === null || vm.agent.connected;
-    if (worthAsking) {
-      const signal = AbortSignal.timeout(LIMITS.stopGraceMs);
-      this.#askToPowerOff(vm, name, signal);
-      const exit = await within(exited, LIMITS.stopGraceMs);
-      if (exit !== undefined) return exit;
-      this.#log.warn({ vm: name }, 'guest did not power off in time, sending SIGTERM');
-    }
-    await vm.process.signal('SIGTERM');
-    const terminated = await within(exited, LIMITS.stopTerminateMs);
-    if (terminated !== undefined) return terminated;
-    this.#log.warn({ vm: name }, 'hypervisor ignored SIGTERM, sending SIGKILL');
-    await vm.process.signal('SIGKILL');
-    const killed = await within(exited, LIMITS.stopKillMs);
-    if (killed !== undefined) return killed;
-    throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
   }
 
   /** Gives a VM whose end failed its host ports back. One that is lost is told, not fatal. */
@@ -275,8 +252,10 @@ export class Launcher {
       {
         name: 'media',
         run: async (context) => {
-          const { record, resolved, preparation } = context;
-          context.media = await this.#media.provide(record, resolved.media, preparation.located);
+          const { record, resolved, preparation, turn } = context;
+          if (turn === undefined) throw new VolantError('INTERNAL');
+          const { located } = preparation;
+          context.media = await this.#media.provide(record, resolved.media, located, turn);
         },
         // What a guest wrote before is not taken from it because a start has failed.
         undo: async ({ record }) => {
@@ -317,6 +296,18 @@ export class Launcher {
     ];
   }
 
+  /** What a guest that lives may still wait for on its channel. */
+  #manifestOf(record: VmRecord, config: VmConfig | undefined): string | null {
+    if (config === undefined) return null;
+    const { name, kernelCmdline } = record;
+    try {
+      return manifestForChannel(name, kernelCmdline, config, LIMITS.kernelCmdlineBytesMax);
+    } catch (error) {
+      this.#log.error({ vm: name, err: error }, 'the manifest of an adopted VM cannot be sent');
+      return null;
+    }
+  }
+
   async #releaseHost({ id, leases }: VmRecord): Promise<void> {
     await Promise.all([
       leases.tapName === null ? undefined : this.#host.removeTap(leases.tapName),
@@ -338,16 +329,6 @@ export class Launcher {
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
     });
-  }
-
-  /** Agent and power button at once: a guest without our agent knows the button. */
-  #askToPowerOff(vm: RunningVm, name: string, signal: AbortSignal): void {
-    const asked = [vm.control?.powerButton(), vm.agent?.powerOff(signal)];
-    for (const request of asked) {
-      request?.catch((error: unknown) => {
-        this.#log.debug({ vm: name, err: error }, 'a request to power off was not taken');
-      });
-    }
   }
 }
 

@@ -1,18 +1,18 @@
 // engine: what a VM boots from and which disks it has, as its config says. Pure. Getting hold of the
 // images is media.ts's business.
 
+import { digestIn } from '../lib/digest.ts';
 import { VolantError } from '../lib/errors.ts';
+import { type ImageLocation, imageLocation, withoutSecrets } from '../lib/image-location.ts';
+import { serialOf } from '../schema/image-rules.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import { type SeedSources, seedSourcesOf } from './cloud-init.ts';
 
-/** virtio-blk cuts a serial number here (VIRTIO_BLK_ID_BYTES). */
-const SERIAL_BYTES_MAX = 20;
-
 /** An image, as its owner names it. */
-export interface MediaSource {
-  /** An absolute path, or an http or https address. */
-  readonly location: string;
-  readonly isRemote: boolean;
+export interface MediaSource extends ImageLocation {
+  /** The field that names it, for errors. */
+  readonly field: string;
+  /** 64 lower-case hexadecimal digits; null when any content will do. */
   readonly checksum: string | null;
 }
 
@@ -38,13 +38,14 @@ export interface MediaPlan {
   readonly seed: SeedSources | null;
 }
 
+/** MEDIA_INVALID, see locationOf. */
 export function mediaPlanOf(config: VmConfig): MediaPlan {
   const { manifest } = config;
   const rootfs = config.rootfs?.url ? config.rootfs : manifest.rootfs;
   const initramfs = config.initramfs?.url ? config.initramfs : manifest.initramfs;
   return {
     kernelPath: config.kernel_override || null,
-    initramfs: initramfs.url ? sourceOf(initramfs.url, initramfs.checksum) : null,
+    initramfs: initramfs.url ? sourceOf('initramfs.url', initramfs.url, initramfs.checksum) : null,
     bootsFromDisk: Boolean(rootfs.url),
     disks: [...rootDisks(rootfs), ...(manifest.disks ?? []).map(plannedDisk)],
     seed: seedSourcesOf(config),
@@ -53,18 +54,21 @@ export function mediaPlanOf(config: VmConfig): MediaPlan {
 
 function rootDisks({ url, checksum, format }: NonNullable<VmConfig['rootfs']>): PlannedDisk[] {
   if (!url) return [];
-  const source = sourceOf(url, checksum);
+  const source = sourceOf('rootfs.url', url, checksum);
   const rest = { readonly: false, mountPoint: null };
   return [{ name: 'rootfs', serial: 'rootfs', source, format: formatOf(format), ...rest }];
 }
 
-function plannedDisk(disk: NonNullable<VmConfig['manifest']['disks']>[number]): PlannedDisk {
+function plannedDisk(
+  disk: NonNullable<VmConfig['manifest']['disks']>[number],
+  index: number,
+): PlannedDisk {
   const { name = '', source = '', checksum, format, target = '' } = disk;
   const isMountPoint = target.startsWith('/');
   return {
     name,
-    serial: (isMountPoint || target === '' ? name : target).slice(0, SERIAL_BYTES_MAX),
-    source: sourceOf(source, checksum),
+    serial: serialOf(name, target),
+    source: sourceOf(`disks[${index}].source`, source, checksum),
     format: formatOf(format),
     readonly: disk.readonly ?? false,
     mountPoint: isMountPoint ? target : null,
@@ -75,17 +79,15 @@ function formatOf(format: string | undefined): 'raw' | 'qcow2' {
   return format?.trim().toLowerCase() === 'qcow2' ? 'qcow2' : 'raw';
 }
 
-function sourceOf(url: string, checksum: string | undefined): MediaSource {
-  const isRemote = /^https?:/i.test(url);
-  return { location: isRemote ? url : pathOf(url), isRemote, checksum: checksum?.trim() || null };
+function sourceOf(field: string, url: string, checksum: string | undefined): MediaSource {
+  const digest = checksum?.trim() ? digestIn(checksum) : null;
+  return { field, ...locationOf(field, url), checksum: digest };
 }
 
-/** The path of a file URL; anything else is a path already. MEDIA_INVALID. */
-export function pathOf(url: string): string {
-  if (!url.startsWith('file://')) return url;
-  try {
-    return decodeURIComponent(new URL(url).pathname);
-  } catch (error) {
-    throw new VolantError('MEDIA_INVALID', `${url} is not a file URL`, { cause: error });
-  }
+/** MEDIA_INVALID: a config of an earlier version of this program may have what is refused today. */
+export function locationOf(field: string, url: string): ImageLocation {
+  const found = imageLocation(url.trim());
+  if (typeof found !== 'string') return found;
+  const details = { [field]: found };
+  throw new VolantError('MEDIA_INVALID', `${withoutSecrets(url)} ${found}`, { details });
 }

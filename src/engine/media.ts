@@ -1,21 +1,15 @@
-// engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM.
-// What takes long is told as events.
+// engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM. What
+// a VM was made of before is taken again as long as its config asks for the same.
 
 import type { Config } from '../config.ts';
-import type { Clock } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
+import { withoutSecrets } from '../lib/image-location.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
-import { otherEvent } from './events.ts';
-import { type MediaPlan, type MediaSource, type PlannedDisk, pathOf } from './media-plan.ts';
-import type { DiskSpec, HostPort, MediaProgress } from './ports.ts';
+import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
+import { locationOf, type MediaPlan, type MediaSource } from './media-plan.ts';
+import type { Turn } from './operations.ts';
+import type { DiskImage, DiskSpec, HeldMedia, HostPort, KnownImage, KnownImages } from './ports.ts';
 import type { VmRecord } from './records.ts';
-import type { State } from './state.ts';
-
-/** Downloads are told of when they have come so much further, in percent, or after so long. */
-const PROGRESS_STEP_PERCENT = 10;
-const PROGRESS_STEP_MS = 5_000;
-const MEBIBYTE = 2 ** 20;
 
 /** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */
 const SEED_SERIAL = 'seed';
@@ -28,18 +22,28 @@ export interface BootMedia {
 
 /** What a launch needs of this host's files. */
 export interface LocatedMedia {
-  /** Where the images are, by the location that their owner named. */
-  readonly paths: ReadonlyMap<string, string>;
+  /** null where the daemon's own kernel is meant. */
+  readonly kernelPath: string | null;
+  /** Where the images are that are here, by what they are for. */
+  readonly paths: ReadonlyMap<MediaUse, string>;
   /** null for a VM without cloud-init. */
   readonly seed: SeedDocuments | null;
 }
 
-export interface MediaParts {
+/** The field that names an image: one image may be named twice with two checksums, and each counts. */
+type MediaUse = MediaSource['field'];
+
+interface Use {
+  readonly source: MediaSource;
+  /** What it was made of before, if that is still here. */
+  readonly known: KnownImage | null;
+}
+
+const NOTHING_KNOWN: KnownImages = { initramfs: null, disks: new Map() };
+
+export interface MediaParts extends MediaEventParts {
   readonly config: Pick<Config, 'bootInitramfs'>;
   readonly host: HostPort;
-  readonly state: State;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 export class Media {
@@ -50,62 +54,95 @@ export class Media {
   }
 
   /**
-   * The images of a plan that are files of this host, and the documents of its seed. MEDIA_NOT_ALLOWED,
-   * MEDIA_INVALID, MEDIA_CHECKSUM_MISMATCH.
+   * The images of a plan that are here, and the documents of its seed. Those of the network are here when
+   * the VM was made of them before: no server is asked then. MEDIA_NOT_ALLOWED, MEDIA_INVALID,
+   * MEDIA_CHECKSUM_MISMATCH, with every field that is wrong.
    */
-  async locate(plan: MediaPlan): Promise<LocatedMedia> {
+  async locate(plan: MediaPlan, vmId: number | null): Promise<LocatedMedia> {
     const { host } = this.#parts;
-    const local = this.#sourcesOf(plan).filter(({ isRemote }) => !isRemote);
-    const images = local.map(async ({ location, checksum }): Promise<[string, string]> => {
-      const { realPath } = await host.inspectMedia(location, checksum);
-      return [location, realPath];
+    const known = vmId === null ? NOTHING_KNOWN : await host.recallImages(vmId);
+    const { kernelPath } = plan;
+    const paths = new Map<MediaUse, string>();
+    const local = this.#usesOf(plan, known).map(async (use) => {
+      const { field, isRemote } = use.source;
+      const path = isRemote ? (use.known?.path ?? null) : await this.#inspect(use);
+      if (path !== null) paths.set(field, path);
     });
-    const [found, seed] = await Promise.all([
-      Promise.all(images),
-      plan.seed && readSeed(plan.seed, (url) => this.#readDocument(pathOf(url))),
-    ]);
-    return { paths: new Map(found), seed };
+    const [kernel, seed] = await allOrDetails([
+      kernelPath && inField('kernel_override', host.inspectMedia(kernelPath, null)),
+      plan.seed &&
+        readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(field, url))),
+      ...local,
+    ] as const);
+    return { kernelPath: kernel ? kernel.realPath : null, paths, seed: seed ?? null };
   }
 
-  async #readDocument(path: string): Promise<string> {
+  /** A file that the VM was made of before, and has not changed since, was checked then. */
+  async #inspect({ source, known }: Use): Promise<string> {
+    const { location, checksum, field } = source;
+    const inspect = (wanted: string | null) =>
+      inField(field, this.#parts.host.inspectMedia(location, wanted));
+    const { realPath } = await inspect(known === null ? checksum : null);
+    if (known !== null && known.path !== realPath) await inspect(checksum);
+    return realPath;
+  }
+
+  async #readDocument(field: string, url: string): Promise<Uint8Array> {
     try {
-      return await this.#parts.host.readDocument(path);
+      return await this.#parts.host.readDocument(locationOf(field, url).location);
     } catch (error) {
       if (!(error instanceof VolantError) || error.code !== 'DOCUMENT_NOT_FOUND') throw error;
       throw new VolantError('MEDIA_INVALID', error.message, { cause: error });
     }
   }
 
-  /** Gets what is not here, and makes the disks of a VM that it does not have yet. */
-  async provide(record: VmRecord, plan: MediaPlan, located: LocatedMedia): Promise<BootMedia> {
-    const paths = new Map(located.paths);
-    for (const source of this.#sourcesOf(plan)) {
-      if (paths.has(source.location)) continue;
-      paths.set(source.location, await this.#fetch(record, source));
+  /**
+   * Gets what is not here, and makes the disks of a VM that it does not have yet. Others have the turn's
+   * place while a download is waited for.
+   */
+  async provide(
+    record: VmRecord,
+    plan: MediaPlan,
+    located: LocatedMedia,
+    turn: Turn,
+  ): Promise<BootMedia> {
+    const held: HeldMedia[] = [];
+    try {
+      const paths = new Map(located.paths);
+      for (const { source } of this.#usesOf(plan, NOTHING_KNOWN)) {
+        if (paths.has(source.field)) continue;
+        const fetched = await this.#fetch(record, source, turn);
+        held.push(fetched);
+        paths.set(source.field, fetched.realPath);
+      }
+      const found = ({ field, location }: MediaSource) => paths.get(field) ?? location;
+      const disks = [
+        ...(await this.#provideDisks(record.id, plan, found)),
+        ...(await this.#makeSeed(record, located.seed)),
+      ];
+      return { initramfsPath: found(this.#initramfsOf(plan)), disks };
+    } finally {
+      // The VM's disks are noted now: by them the cache knows what is in use.
+      for (const { release } of held) release();
     }
-    const found = ({ location }: MediaSource) => paths.get(location) ?? location;
-    const initramfsPath = found(this.#initramfsOf(plan));
-    const disks = [
-      ...(await this.#provideDisks(record.id, plan.disks, found)),
-      ...(await this.#makeSeed(record, located.seed)),
-    ];
-    return { initramfsPath, disks };
   }
 
   async #provideDisks(
     vmId: number,
-    planned: readonly PlannedDisk[],
+    { disks, initramfs }: MediaPlan,
     found: (source: MediaSource) => string,
   ): Promise<readonly DiskSpec[]> {
-    if (planned.length === 0) return [];
-    const images = planned.map(({ name, source, format, readonly }) => ({
-      name,
-      path: found(source),
-      format,
-      readonly,
-    }));
-    const provided = await this.#parts.host.provideDisks(vmId, images);
-    return planned.map(({ serial, readonly }, index) => {
+    // An initramfs of the network is noted, so that a start finds it without its server.
+    const noted = initramfs?.isRemote
+      ? { reference: referenceOf(initramfs), path: found(initramfs) }
+      : null;
+    if (disks.length === 0 && noted === null) return [];
+    const images = disks.map(({ name, source, format, readonly }): DiskImage => {
+      const { field } = source;
+      return { name, field, reference: referenceOf(source), path: found(source), format, readonly };
+    });
+    const provided = await this.#parts.host.provideDisks(vmId, images, noted);
+    return disks.map(({ serial, readonly }, index) => {
       const { path, format } = provided[index] ?? { path: '', format: 'raw' as const };
       return { path, format, readonly, serial };
     });
@@ -123,61 +160,90 @@ export class Media {
     return this.#parts.host.removeDisks(vmId);
   }
 
-  #sourcesOf(plan: MediaPlan): readonly MediaSource[] {
-    return [this.#initramfsOf(plan), ...plan.disks.map(({ source }) => source)];
+  /** Every image of a plan, with what the VM has for it already. */
+  #usesOf(plan: MediaPlan, known: KnownImages): readonly Use[] {
+    const initramfs = this.#initramfsOf(plan);
+    return [
+      { source: initramfs, known: ifSame(initramfs, known.initramfs) },
+      ...plan.disks.map(({ name, source }) => ({
+        source,
+        known: ifSame(source, known.disks.get(name) ?? null),
+      })),
+    ];
   }
 
   /** A VM without an initramfs boots from a disk: the daemon's own leads there. */
   #initramfsOf({ initramfs }: MediaPlan): MediaSource {
-    const { bootInitramfs } = this.#parts.config;
-    return initramfs ?? { location: bootInitramfs, isRemote: false, checksum: null };
+    const location = this.#parts.config.bootInitramfs;
+    return initramfs ?? { field: 'initramfs.url', location, isRemote: false, checksum: null };
   }
 
-  async #fetch(record: VmRecord, { location, checksum }: MediaSource): Promise<string> {
-    const tell = this.#reporter(record, location);
+  async #fetch(record: VmRecord, source: MediaSource, turn: Turn): Promise<HeldMedia> {
+    const { location, checksum, field } = source;
+    const tell = progressTeller(this.#parts, record, location);
     let told = false;
     try {
-      const { realPath } = await this.#parts.host.fetchMedium(location, checksum, (progress) => {
-        told = true;
-        tell(progress);
-      });
-      if (told) this.#tell(record, 'MEDIA_READY', location);
-      return realPath;
+      const held = await turn.wait((signal) =>
+        this.#parts.host.fetchMedium(
+          location,
+          checksum,
+          (progress) => {
+            told = true;
+            tell(progress);
+          },
+          signal,
+        ),
+      );
+      if (told) tellMedia(this.#parts, record, 'MEDIA_READY', withoutSecrets(location));
+      return held;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#tell(record, 'MEDIA_FAILED', why);
-      throw error;
+      tellMedia(this.#parts, record, 'MEDIA_FAILED', why);
+      throw withField(error, field);
     }
   }
+}
 
-  #reporter(record: VmRecord, location: string): (progress: MediaProgress) => void {
-    let percentTold = Number.NEGATIVE_INFINITY;
-    let toldAtMs = Number.NEGATIVE_INFINITY;
-    return ({ receivedBytes, totalBytes }) => {
-      const nowMs = this.#parts.clock.monotonicMs();
-      const percent = totalBytes === null ? 0 : (100 * receivedBytes) / Math.max(1, totalBytes);
-      const isNews =
-        percent - percentTold >= PROGRESS_STEP_PERCENT || nowMs - toldAtMs >= PROGRESS_STEP_MS;
-      if (!isNews) return;
-      percentTold = percent;
-      toldAtMs = nowMs;
-      const received = (receivedBytes / MEBIBYTE).toFixed(1);
-      const total = totalBytes === null ? '' : ` of ${(totalBytes / MEBIBYTE).toFixed(1)}`;
-      this.#tell(record, 'MEDIA_DOWNLOADING', `${location}: ${received}${total} MiB`);
-    };
-  }
+function referenceOf({ location, checksum }: MediaSource) {
+  return { location, checksum };
+}
 
-  /** An event that cannot be written is no reason to stop a download. */
-  #tell(
-    { name, status, replica }: VmRecord,
-    type: 'MEDIA_DOWNLOADING' | 'MEDIA_READY' | 'MEDIA_FAILED',
-    message: string,
-  ): void {
-    const { state, clock, log } = this.#parts;
-    const deployment = replica === undefined ? {} : { deployment: replica.deployment };
-    const event = otherEvent(type, { name, status, ...deployment }, clock.nowMs(), message);
-    state.commit([], [event]).catch((error: unknown) => {
-      log.warn({ vm: name, err: error }, 'an event could not be written');
-    });
+function ifSame(source: MediaSource, known: KnownImage | null): KnownImage | null {
+  const isSame =
+    known?.reference.location === source.location && known.reference.checksum === source.checksum;
+  return isSame ? known : null;
+}
+
+/** What goes wrong is said to be about this field. */
+async function inField<T>(field: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    throw withField(error, field);
   }
+}
+
+function withField(thrown: unknown, field: string): unknown {
+  if (!isAboutMedia(thrown)) return thrown;
+  const { code, message, details, cause } = thrown;
+  return new VolantError(code, message, { details: { [field]: message, ...details }, cause });
+}
+
+function isAboutMedia(thrown: unknown): thrown is VolantError {
+  if (!(thrown instanceof VolantError)) return false;
+  return thrown.code.startsWith('MEDIA_') || thrown.code === 'DISK_SPACE_LOW';
+}
+
+/** As Promise.all, but what is wrong with images is waited for and told all at once. */
+async function allOrDetails<const T extends readonly unknown[]>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  const results = await Promise.allSettled(work);
+  const wrong = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+  const ofMedia = wrong.filter(isAboutMedia);
+  const [first] = ofMedia;
+  // Something else is wrong with the host, or nothing at all.
+  if (first === undefined || ofMedia.length < wrong.length) return await Promise.all(work);
+  const details = Object.assign({}, ...ofMedia.map((error) => error.details));
+  throw new VolantError(first.code, first.message, { details, cause: first });
 }

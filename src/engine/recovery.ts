@@ -96,7 +96,8 @@ async function recoverVm(
   }
   const process = record.process ?? processOf(inventory, record.id);
   const alive = { ...record, process };
-  const vm = await parts.launcher.adopt(alive, configOf(parts, record)?.config);
+  const configOf = (version: number) => parts.state.store.config(record.id, version)?.config;
+  const vm = await parts.launcher.adopt(alive, configOf(record.launchedConfigVersion));
   if (vm === null) {
     const finding = await recoverDead(parts, inventory, record);
     return { finding, swept: 0 };

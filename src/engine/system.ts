@@ -59,8 +59,8 @@ export class System implements SystemApi {
     };
   }
 
-  readDocument(path: string): Promise<string> {
-    return this.#host.readDocument(path);
+  async readDocument(path: string): Promise<string> {
+    return Buffer.from(await this.#host.readDocument(path)).toString();
   }
 
   async info(): Promise<SystemInfo> {

@@ -9,10 +9,12 @@ import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { AddressPool } from './addresses.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
+import type { DiskGuard } from './disk-guard.ts';
 import { type VmEventType, vmEvent } from './events.ts';
+import { endGuest } from './guest-end.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
 import type { Launcher, LaunchPreparation, RunningVm } from './launcher.ts';
-import type { Operations } from './operations.ts';
+import type { Operations, Turn } from './operations.ts';
 import type { ProcessExit } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import { putVm, type State } from './state.ts';
@@ -29,6 +31,7 @@ export interface LifecycleParts {
   readonly admission: Admission;
   readonly operations: Operations;
   readonly addresses: AddressPool;
+  readonly diskGuard: DiskGuard;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -61,18 +64,21 @@ export class VmLifecycle {
   async start(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
     this.#requireStatus(name, status, ['stopped', 'crashed'], 'cannot be started');
-    await this.#parts.operations.run(id, async () => {
+    await this.#parts.operations.run(id, async (turn) => {
       const record = this.#current(id, name);
       this.#requireStatus(name, record.status, ['stopped', 'crashed'], 'cannot be started');
-      await this.#startStopped(record);
+      await this.#startStopped(record, turn);
     });
   }
 
-  /** Idempotent: a stopped VM stays as it is, without an event. */
+  /**
+   * Idempotent: a stopped VM stays as it is, without an event. A launch that waits for an image is given
+   * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND.
+   */
   async stop(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
     if (status === 'stopped') return;
-    await this.#parts.operations.run(id, async () => {
+    await this.#parts.operations.supersede(id, givenUp(name, 'stopped'), async () => {
       const record = this.#current(id, name);
       if (record.status === 'stopped') return;
       if (record.status === 'crashed') await this.#move(record, 'stopped', 'VM_STOPPED');
@@ -84,18 +90,27 @@ export class VmLifecycle {
     const { id, status } = this.#parts.state.require(name);
     const allowed: VmStatus[] = ['running', 'stopped', 'crashed'];
     this.#requireStatus(name, status, allowed, 'cannot be restarted');
-    await this.#parts.operations.run(id, async () => {
+    await this.#parts.operations.run(id, async (turn) => {
       const record = this.#current(id, name);
       this.#requireStatus(name, record.status, allowed, 'cannot be restarted');
       const stopped = record.status === 'running' ? await this.#stopRunning(record) : record;
-      await this.#startStopped(stopped);
+      await this.#startStopped(stopped, turn);
     });
   }
 
-  /** Works in every status; a second one answers VM_NOT_FOUND. */
+  /** Works in every status; a second one answers VM_NOT_FOUND. A launch that waits for an image is given up. */
   async destroy(name: string): Promise<void> {
-    const { id } = this.#parts.state.require(name);
-    await this.#parts.operations.run(id, () => this.#destroy(this.#current(id, name)));
+    const { id, neverRan, status } = this.#parts.state.require(name);
+    await this.#parts.operations.supersede(id, givenUp(name, 'deleted'), async () => {
+      const isUndone =
+        neverRan && status === 'starting' && this.#parts.state.find(id) === undefined;
+      if (!isUndone) await this.#destroy(this.#current(id, name));
+    });
+  }
+
+  /** Ends a launch that waits for an image; what goes on without a wait goes on. */
+  giveUp({ id, name }: VmRecord): void {
+    this.#parts.operations.giveUp(id, givenUp(name, 'not wanted any more'));
   }
 
   async #create(
@@ -105,10 +120,10 @@ export class VmLifecycle {
   ): Promise<void> {
     const { admission, operations, launcher } = this.#parts;
     const { config, replica } = admission.resolve(request, origin);
-    const preparation = await launcher.prepare(config);
+    const preparation = await launcher.prepare(config, null);
     const draft = admission.reserve(request.name, config, preparation, replica);
     try {
-      await operations.run(draft.record.id, () => this.#createReserved(draft, accept));
+      await operations.run(draft.record.id, (turn) => this.#createReserved(draft, accept, turn));
     } finally {
       admission.settle(draft);
     }
@@ -116,7 +131,7 @@ export class VmLifecycle {
 
   /** Takes over what recovery found alive. */
   adopted(record: VmRecord, vm: RunningVm): void {
-    this.#register(record, vm);
+    this.#register(record, vm, true);
   }
 
   /** Brings a half-done deletion or stop to its end; for recovery. */
@@ -169,6 +184,7 @@ export class VmLifecycle {
   async #createReserved(
     { record, config, resolved, preparation }: Draft,
     accept: () => void,
+    turn: Turn,
   ): Promise<void> {
     const { state, admission } = this.#parts;
     const { ipAddress } = record.leases;
@@ -190,7 +206,7 @@ export class VmLifecycle {
     await state.commit(writes, [vmEvent('VM_CREATED', record)]);
     accept();
     try {
-      await this.#launch(record, resolved, preparation);
+      await this.#launch(record, resolved, preparation, turn);
     } catch (error) {
       await this.forget({ ...record, status: 'deleting' }, reasonOf(error));
       throw error;
@@ -202,9 +218,10 @@ export class VmLifecycle {
     record: VmRecord,
     resolved: ResolvedLaunch,
     preparation: LaunchPreparation,
+    turn: Turn,
   ): Promise<void> {
     const { launcher } = this.#parts;
-    const vm = await launcher.launch(record, resolved, preparation);
+    const vm = await launcher.launch(record, resolved, preparation, turn);
     const running = this.#changed(record, 'running', {
       process: vm.process.identity,
       neverRan: false,
@@ -215,16 +232,17 @@ export class VmLifecycle {
       await launcher.undo(record, resolved, preparation, vm);
       throw error;
     }
-    this.#register(running, vm);
+    this.#register(running, vm, false);
     this.#parts.log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
   }
 
-  async #startStopped(record: VmRecord): Promise<void> {
+  async #startStopped(record: VmRecord, turn: Turn): Promise<void> {
     const { state, launcher } = this.#parts;
     const stored = state.store.config(record.id, record.configVersion);
     if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
     const { config } = stored;
-    const preparation = await launcher.prepare(config);
+    // A checksum may have to be computed first.
+    const preparation = await turn.wait(() => launcher.prepare(config, record.id));
     const resolved = launcher.resolve(record, config, preparation);
     const starting = this.#changed(record, 'starting', {
       kernelCmdline: resolved.kernelCmdline,
@@ -236,7 +254,7 @@ export class VmLifecycle {
     });
     await state.commit([putVm(starting)], [vmEvent('VM_STARTING', starting)]);
     try {
-      await this.#launch(starting, resolved, preparation);
+      await this.#launch(starting, resolved, preparation, turn);
     } catch (error) {
       await this.#move(starting, 'stopped', 'VM_STOPPED', reasonOf(error));
       throw error;
@@ -267,16 +285,17 @@ export class VmLifecycle {
   }
 
   async #endProcess(record: VmRecord, hurry: boolean): Promise<void> {
-    const { launcher } = this.#parts;
+    const { launcher, log } = this.#parts;
     const vm = this.#running.get(record.id);
     await launcher.drain(record);
-    if (vm !== undefined) await launcher.end(vm, record.name, hurry);
+    if (vm !== undefined) await endGuest(vm, record.name, hurry, log);
     this.#running.delete(record.id);
     await launcher.release(record, vm);
   }
 
-  #register(record: VmRecord, vm: RunningVm): void {
+  #register(record: VmRecord, vm: RunningVm, wasAdopted: boolean): void {
     this.#running.set(record.id, vm);
+    if (vm.control !== null) this.#parts.diskGuard.watch(record, vm.control, wasAdopted);
     void vm.process.exited.then((exit) => this.#onExit(record.id, vm, exit));
   }
 
@@ -331,6 +350,11 @@ export class VmLifecycle {
   #requireStatus(name: string, status: VmStatus, allowed: VmStatus[], why: string): void {
     if (!allowed.includes(status)) throw stateConflict(name, status, why);
   }
+}
+
+/** Why a launch that waits for an image ends. */
+function givenUp(name: string, how: string): VolantError {
+  return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited for an image`);
 }
 
 function reasonOf(error: unknown): string {

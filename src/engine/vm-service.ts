@@ -35,7 +35,7 @@ export class VmService implements VmApi {
   async planCreate(request: CreateVmRequest): Promise<DryRun> {
     const { admission, launcher, state } = this.#parts;
     const { config } = admission.resolve(request);
-    const preparation = await launcher.prepare(config);
+    const preparation = await launcher.prepare(config, null);
     // Leased and given back in one turn: nobody sees it.
     const draft = admission.reserve(request.name, config, preparation, undefined);
     admission.settle(draft);

@@ -20,7 +20,12 @@ interface Message {
   readonly error?: { readonly desc?: string };
   readonly id?: number;
   readonly event?: string;
-  readonly data?: { readonly guest?: boolean; readonly reason?: string; readonly action?: string };
+  readonly data?: {
+    readonly guest?: boolean;
+    readonly reason?: string;
+    readonly action?: string;
+    readonly nospace?: boolean;
+  };
 }
 
 /** QEMU's ShutdownCause (qapi/run-state.json) -> what it means for the guest. */
@@ -75,6 +80,7 @@ class QmpConnection implements ControlConnection {
   readonly #pending = new Map<number, (message: Message | null) => void>();
   readonly #greeted: Promise<boolean>;
   readonly ended: Promise<void>;
+  readonly #diskFullListeners: (() => void)[] = [];
   #greet: (greeted: boolean) => void = () => undefined;
   #buffer = '';
   /** Who talks there is no hypervisor. */
@@ -116,6 +122,14 @@ class QmpConnection implements ControlConnection {
   async status(): Promise<string> {
     const answer = (await this.#execute('query-status')) as { status?: string } | undefined;
     return answer?.status ?? 'unknown';
+  }
+
+  onDiskFull(listener: () => void): void {
+    this.#diskFullListeners.push(listener);
+  }
+
+  async resume(): Promise<void> {
+    await this.#execute('cont');
   }
 
   async powerButton(): Promise<void> {
@@ -161,6 +175,10 @@ class QmpConnection implements ControlConnection {
     if (message.id !== undefined) this.#pending.get(message.id)?.(message);
     if (message.event === 'SHUTDOWN' && this.guestEnd !== 'panic') {
       this.guestEnd = GUEST_ENDS[message.data?.reason ?? ''] ?? 'host-request';
+    }
+    // For want of space QEMU pauses the guest (werror=enospc, its default) and keeps the write.
+    if (message.event === 'BLOCK_IO_ERROR' && message.data?.nospace === true) {
+      for (const listener of this.#diskFullListeners) listener();
     }
     // Told before the shutdown that may follow it, which gives another reason.
     if (message.event === 'GUEST_PANICKED') this.guestEnd = 'panic';

@@ -2,7 +2,8 @@
 // rules, in manifest-rules.ts.
 
 import { LIMITS } from '../config.ts';
-import { checkCloudInit, checkDevices, checkImage, checkNetwork } from './manifest-rules.ts';
+import { checkDiskFormat, checkImage } from './image-rules.ts';
+import { checkCloudInit, checkDevices, checkNetwork } from './manifest-rules.ts';
 import type { Problems } from './validate.ts';
 import type { VmConfigInput } from './vm-config.ts';
 
@@ -17,6 +18,7 @@ export function checkConfig(input: VmConfigInput): Problems {
   }
   checkImage(input.initramfs, 'initramfs', problems);
   checkImage(input.rootfs, 'rootfs', problems);
+  checkDiskFormat(input.rootfs?.format, 'rootfs.format', problems);
   checkNetwork(input.network, 'network', problems);
   checkCloudInit(input.cloud_init, 'cloud_init', problems, false);
   checkExpose(input, problems);

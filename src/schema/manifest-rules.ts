@@ -2,6 +2,7 @@
 // Arguments and environment values are the user's own and are never trimmed.
 
 import { LIMITS } from '../config.ts';
+import { imageLocation } from '../lib/image-location.ts';
 import { parseIpv4 } from '../lib/ipv4.ts';
 import {
   DEVICE_PATTERN_RULE,
@@ -9,6 +10,7 @@ import {
   isPciAddress,
   PCI_ADDRESS_RULE,
 } from '../lib/pci-address.ts';
+import { checkDiskFormat, checkDisks, checkImage } from './image-rules.ts';
 import type {
   CloudInitDocInput,
   CloudInitInput,
@@ -27,10 +29,6 @@ export interface ResourceBounds {
 }
 
 type NetworkInput = NonNullable<ManifestInput['network']>;
-
-/** Fit for a file name; the first 20 characters are what the guest sees. */
-const DISK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-const DISK_TARGET = /^([A-Za-z0-9._-]{0,20}|\/[A-Za-z0-9._/-]{1,255})$/;
 
 /** The manifest in its normal form, or every problem that it has, keyed by path. */
 export function normaliseManifest(
@@ -166,65 +164,6 @@ function checkInitramfs(
   return { url, ...(checksum === '' ? {} : { checksum }) };
 }
 
-/** Where an image comes from: used for manifests and for configs. */
-export function checkImage(
-  image: { url?: string; checksum?: string } | null | undefined,
-  path: string,
-  problems: Record<string, string>,
-): { url: string; checksum: string } {
-  const url = trimmed(image?.url);
-  const checksum = trimmed(image?.checksum);
-  if (url !== '' && !/^(https?:\/\/|file:\/\/|\/)/.test(url)) {
-    problems[`${path}.url`] = 'must be an http(s) or file URL or an absolute path';
-  }
-  if (url.includes('\0')) problems[`${path}.url`] = 'must not contain NUL';
-  if (checksum !== '' && !/^(sha256:)?[0-9a-fA-F]{64}$/.test(checksum)) {
-    problems[`${path}.checksum`] = 'must be sha256: and 64 hex digits';
-  }
-  return { url, checksum };
-}
-
-function checkDiskFormat(
-  given: string | undefined,
-  path: string,
-  problems: Record<string, string>,
-): 'raw' | 'qcow2' {
-  const format = trimmed(given).toLowerCase() || 'raw';
-  if (format === 'raw' || format === 'qcow2') return format;
-  problems[path] = 'must be raw or qcow2: the format of the image, not of the file system in it';
-  return 'raw';
-}
-
-function checkDisks(
-  input: ManifestInput,
-  problems: Record<string, string>,
-): ManifestInput['disks'] | undefined {
-  if (input.disks === undefined || input.disks.length === 0) return undefined;
-  const serials = new Set<string>();
-  return input.disks.map((disk, index) => {
-    const path = `disks[${index}]`;
-    const name = trimmed(disk.name);
-    if (name === '') problems[`${path}.name`] = 'is required';
-    else if (!DISK_NAME.test(name) || name === 'rootfs' || name === 'seed') {
-      problems[`${path}.name`] =
-        'must be 1 to 64 of a-z, 0-9, ".", "_" and "-", and not rootfs or seed';
-    }
-    const target = trimmed(disk.target);
-    const serial = (target === '' || target.startsWith('/') ? name : target).slice(0, 20);
-    if (serials.has(serial)) problems[path] = `another disk has the serial number ${serial}, too`;
-    serials.add(serial);
-    if (!DISK_TARGET.test(target)) {
-      problems[`${path}.target`] =
-        'must be a serial number of up to 20 characters or an absolute path';
-    }
-    const image = { url: disk.source ?? '', checksum: disk.checksum ?? '' };
-    const { url: source } = checkImage(image, path, problems);
-    if (source === '') problems[`${path}.source`] = 'is required';
-    const format = checkDiskFormat(disk.format, `${path}.format`, problems);
-    return { ...disk, name, source, format, ...(target === '' ? {} : { target }) };
-  });
-}
-
 function checkActions(
   input: ManifestInput,
   problems: Record<string, string>,
@@ -292,6 +231,9 @@ function checkCloudInitDoc(
   problems: Record<string, string>,
 ): void {
   if (doc === undefined) return;
+  const found = doc.path?.trim() ? imageLocation(doc.path.trim()) : null;
+  if (typeof found === 'string') problems[`${path}.path`] = found;
+  else if (found?.isRemote) problems[`${path}.path`] = 'must be a file of the host';
   if (doc.content && doc.path) problems[path] = 'has both content and path';
   else if (doc.content && doc.inline !== true)
     problems[`${path}.inline`] = 'must be true with content';

@@ -15,24 +15,24 @@ import type {
   DiskImage,
   FormerDriver,
   HostPort,
+  KnownImage,
   LaunchRequest,
   MediaFacts,
   MediaProgress,
+  SeedFiles,
 } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
-import { Downloads } from './downloads.ts';
 import { ExitWatcher } from './exit-watcher.ts';
 import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
+import { MediaFiles, type MediaThreads } from './media-files.ts';
 import type { CpuSample, HostSettings, JobResult, Run } from './protocol.ts';
 
 /** The threads, as the host uses them. */
-interface Threads {
-  readonly run: Run;
-  readonly runSlowly: Run;
+interface Threads extends MediaThreads {
   close(): Promise<void>;
 }
 
@@ -46,11 +46,12 @@ const NO_REQUIRE = ['--no-experimental-require-module'].filter((flag) =>
   process.allowedNodeEnvironmentFlags.has(flag),
 );
 
+const ENTRY = fileURLToPath(new URL('./entry.js', import.meta.url));
+
 /** Starts the threads. */
 export function createHost(config: Config, log: Logger): HostPort {
-  const filename = fileURLToPath(new URL('./entry.js', import.meta.url));
   const pool = new Piscina({
-    filename,
+    filename: ENTRY,
     name: 'runJob',
     execArgv: NO_REQUIRE,
     // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
@@ -62,24 +63,31 @@ export function createHost(config: Config, log: Logger): HostPort {
     recordTiming: false,
   });
   const run = runnerOf(pool, log);
-  // Downloads and checksums take long: they have a thread of their own, and share it by turns.
-  const slowPool = new Piscina({
-    filename,
+  const downloads = slowPool(LIMITS.mediaJobsMax);
+  const checksums = slowPool(LIMITS.checksumJobsMax);
+  const close = async () => {
+    // A download is cut here and goes on when it is asked for again.
+    await Promise.all([pool.close(), downloads.destroy(), checksums.destroy()]);
+  };
+  const runDownload = runnerOf(downloads, log);
+  const runChecksum = runnerOf(checksums, log);
+  return new Host(config, log, { run, runDownload, runChecksum, close });
+}
+
+/** For jobs that take long: those of one kind have a thread of their own, and share it by turns. */
+function slowPool(jobsMax: number): Piscina {
+  return new Piscina({
+    filename: ENTRY,
     name: 'runJob',
     execArgv: NO_REQUIRE,
     minThreads: 0,
     maxThreads: 1,
-    concurrentTasksPerWorker: LIMITS.mediaJobsMax,
+    concurrentTasksPerWorker: jobsMax,
     idleTimeout: SLOW_IDLE_MS,
     maxQueue: LIMITS.jobsWaitingMax,
     atomics: 'disabled',
     recordTiming: false,
   });
-  const close = async () => {
-    // A download is cut here and goes on when it is asked for again.
-    await Promise.all([pool.close(), slowPool.destroy()]);
-  };
-  return new Host(config, log, { run, runSlowly: runnerOf(slowPool, log), close });
 }
 
 /** Runs jobs on a pool; what they throw, and what they say they failed for, is thrown here. */
@@ -104,18 +112,19 @@ class Host implements HostPort {
   readonly #log: Logger;
   readonly #run: Run;
   readonly #threads: Threads;
-  readonly #downloads: Downloads;
+  readonly #media: MediaFiles;
   readonly #exits = new ExitWatcher();
   readonly #network: GuestNetwork;
   readonly #exposeAddress: string;
-  readonly #looks = new Map<string, Promise<MediaFacts>>();
+  #kernel: Promise<MediaFacts> | null = null;
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
 
   constructor(config: Config, log: Logger, threads: Threads) {
     const { run } = threads;
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
-    const { kernelVmlinux, kernelBzImage, hypervisor, accelerator, sysfsRoot } = config;
+    const { kernelVmlinux, kernelBzImage, bootInitramfs } = config;
+    const { hypervisor, accelerator, sysfsRoot } = config;
     const { antiSpoofing, guestIsolation, mediaHosts, nameServers } = config;
     const { cacheDirectory, cacheBytesMax, diskDirectory } = config;
     this.#settings = {
@@ -124,6 +133,7 @@ class Host implements HostPort {
       mediaDirectories,
       kernelVmlinux,
       kernelBzImage,
+      bootInitramfs,
       hypervisor,
       accelerator,
       sysfsRoot,
@@ -139,7 +149,7 @@ class Host implements HostPort {
     this.#log = log;
     this.#run = run;
     this.#threads = threads;
-    this.#downloads = new Downloads(this.#settings, threads.runSlowly, log);
+    this.#media = new MediaFiles(this.#settings, threads, log);
     this.#network = new GuestNetwork(this.#settings, run, this.#exits, log);
   }
 
@@ -210,50 +220,41 @@ class Host implements HostPort {
     await this.#run('removeCgroup', { settings: this.#settings, cgroupName: null });
   }
 
-  async inspectMedia(path: string, checksum: string | null): Promise<MediaFacts> {
-    const look = () => this.#run('inspectMedia', { settings: this.#settings, path });
-    const facts = await this.#shared(path, look);
-    if (checksum !== null) {
-      await this.#threads.runSlowly('requireChecksum', {
-        path: facts.realPath,
-        name: path,
-        checksum,
-      });
-    }
-    return facts;
+  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts> {
+    return this.#media.inspect(path, checksum);
   }
 
   fetchMedium(
     url: string,
     checksum: string | null,
     onProgress: (progress: MediaProgress) => void,
-  ): Promise<MediaFacts> {
-    return this.#downloads.fetch(url, checksum, onProgress);
+    signal?: AbortSignal,
+  ) {
+    return this.#media.fetch(url, checksum, onProgress, signal);
   }
 
-  provideDisks(vmId: number, disks: readonly DiskImage[]) {
-    return this.#run('provideDisks', { settings: this.#settings, vmId, disks });
+  recallImages(vmId: number) {
+    return this.#media.recall(vmId);
   }
 
-  writeSeed(vmId: number, files: ReadonlyMap<string, string>) {
-    return this.#run('writeSeed', { settings: this.#settings, vmId, files });
+  provideDisks(vmId: number, disks: readonly DiskImage[], initramfs: KnownImage | null) {
+    return this.#media.provideDisks(vmId, disks, initramfs);
   }
 
-  async removeDisks(vmId: number): Promise<void> {
-    await this.#run('removeDisks', { settings: this.#settings, vmId });
+  writeSeed(vmId: number, files: SeedFiles) {
+    return this.#media.writeSeed(vmId, files);
   }
 
-  findKernel() {
-    return this.#shared('', () => this.#run('findKernel', { settings: this.#settings }));
+  removeDisks(vmId: number): Promise<void> {
+    return this.#media.removeDisks(vmId);
   }
 
-  /** Many VMs of one image are looked up at once: whoever asks while a look is under way shares it. */
-  #shared(path: string, look: () => Promise<MediaFacts>): Promise<MediaFacts> {
-    const underWay = this.#looks.get(path);
-    if (underWay !== undefined) return underWay;
-    const found = look().finally(() => this.#looks.delete(path));
-    this.#looks.set(path, found);
-    return found;
+  /** Many VMs are launched at once: whoever asks while a look is under way shares it. */
+  findKernel(): Promise<MediaFacts> {
+    this.#kernel ??= this.#run('findKernel', { settings: this.#settings }).finally(() => {
+      this.#kernel = null;
+    });
+    return this.#kernel;
   }
 
   readLogTail(path: string) {
@@ -313,6 +314,7 @@ class Host implements HostPort {
   }
 
   async close(): Promise<void> {
+    this.#media.close();
     await this.#threads.close();
     this.#exits.close();
   }

@@ -16,8 +16,11 @@ import type {
   FormerDriver,
   HostInventory,
   HypervisorFacts,
+  KnownImage,
+  KnownImages,
   LaunchRequest,
   MediaFacts,
+  SeedFiles,
 } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 
@@ -28,6 +31,8 @@ export interface HostSettings {
   readonly mediaDirectories: readonly string[];
   readonly kernelVmlinux: string;
   readonly kernelBzImage: string;
+  /** The operator's own: it may be anywhere. */
+  readonly bootInitramfs: string;
   readonly hypervisor: HypervisorChoice;
   readonly accelerator: AcceleratorChoice;
   /** Where sysfs is; tests have one of their own. */
@@ -48,6 +53,11 @@ export interface LaunchedProcess {
   readonly pidfd: number;
   /** Why the limits of its cgroup do not hold; null when they do. */
   readonly withoutLimits: string | null;
+}
+
+export interface InspectedMedia extends MediaFacts {
+  /** Another text when the file is changed or replaced. */
+  readonly version: string;
 }
 
 export interface CpuSample {
@@ -87,24 +97,31 @@ export interface Jobs {
   launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
-  inspectMedia: [{ settings: HostSettings; path: string }, MediaFacts];
-  requireChecksum: [{ path: string; name: string; checksum: string }, null];
+  inspectMedia: [{ settings: HostSettings; path: string }, InspectedMedia];
+  sha256Of: [{ path: string }, string];
+  findCached: [{ settings: HostSettings; digest: string }, MediaFacts | null];
   fetchMedium: [
-    /** The port carries MediaProgress, and is closed at the end. */
-    { settings: HostSettings; url: string; checksum: string | null; progress: MessagePort },
+    /** The port carries MediaProgress; whatever comes back means the end. */
+    { settings: HostSettings; url: string; digest: string | null; progress: MessagePort },
     MediaFacts,
   ];
-  trimCache: [{ settings: HostSettings }, number];
+  trimCache: [{ settings: HostSettings; pinned: readonly string[]; freeBytes: number }, number];
+  recallImages: [{ settings: HostSettings; vmId: number }, KnownImages];
   provideDisks: [
-    { settings: HostSettings; vmId: number; disks: readonly DiskImage[] },
+    {
+      settings: HostSettings;
+      vmId: number;
+      disks: readonly DiskImage[];
+      initramfs: KnownImage | null;
+    },
     readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[],
   ];
-  writeSeed: [{ settings: HostSettings; vmId: number; files: ReadonlyMap<string, string> }, string];
+  writeSeed: [{ settings: HostSettings; vmId: number; files: SeedFiles }, string];
   removeDisks: [{ settings: HostSettings; vmId: number }, null];
   findKernel: [{ settings: HostSettings }, MediaFacts];
   readLogTail: [{ path: string }, readonly string[]];
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
-  readDocument: [{ settings: HostSettings; path: string }, string];
+  readDocument: [{ settings: HostSettings; path: string }, Uint8Array];
   trimLogs: [{ settings: HostSettings; vmIds: readonly number[] }, null];
   takeInventory: [{ settings: HostSettings }, HostInventory];
   probeHypervisor: [

@@ -9,29 +9,48 @@ const CLUSTER_BYTES = 1 << CLUSTER_BITS;
 const BYTES_PER_TABLE = (CLUSTER_BYTES / 8) * CLUSTER_BYTES;
 /** An extension of the header that names the format of the backing file. */
 const BACKING_FORMAT_EXTENSION = 0xe2792aca;
-/** Incompatible feature bit 2: the data is in another file. */
-const EXTERNAL_DATA_FILE = 1 << 2;
+/** Incompatible features (bits of byte 79): what QEMU reads, and what must not or cannot be read. */
+const FEATURES_FINE = 0b11001;
+const FEATURE_CORRUPT = 1 << 1;
+const FEATURE_EXTERNAL_DATA = 1 << 2;
 const BACKING_NAME_BYTES_MAX = 1023;
 
 export type DiskFormat = 'raw' | 'qcow2';
 
+/** The largest disk: its table of the first level fits into one cluster. */
+export const IMAGE_BYTES_MAX = (CLUSTER_BYTES / 8) * BYTES_PER_TABLE;
+
 /** What a first block of an image says about itself. */
 export interface Qcow2Facts {
   readonly virtualSizeBytes: number;
-  /** It needs another file: one that its maker could name freely. */
-  readonly needsOtherFile: boolean;
+  /** Why it cannot be a disk, to be said after its name; null when it can. */
+  readonly problem: string | null;
 }
 
 /** null when it is not a qcow2 image. `head` is its first 512 bytes at least. */
 export function readQcow2(head: Buffer): Qcow2Facts | null {
   if (head.length < HEADER_BYTES || head.readUInt32BE(0) !== MAGIC) return null;
+  return { virtualSizeBytes: Number(head.readBigUInt64BE(24)), problem: problemOf(head) };
+}
+
+function problemOf(head: Buffer): string | null {
   const version = head.readUInt32BE(4);
-  const backingOffset = head.readBigUInt64BE(8);
-  const incompatible = version >= 3 ? head.readUInt32BE(76) : 0;
-  return {
-    virtualSizeBytes: Number(head.readBigUInt64BE(24)),
-    needsOtherFile: backingOffset !== 0n || (incompatible & EXTERNAL_DATA_FILE) !== 0,
-  };
+  const sizeBytes = head.readBigUInt64BE(24);
+  // Version 2 has a shorter header: what follows it is something else.
+  const [unknown, known] = version === 3 ? [head.readUInt32BE(72), head.readUInt32BE(76)] : [0, 0];
+  if (version !== 2 && version !== 3) return `is qcow2 of version ${version}; 2 and 3 can be used`;
+  // A file that its maker could name freely.
+  if (head.readBigUInt64BE(8) !== 0n || (known & FEATURE_EXTERNAL_DATA) !== 0) {
+    return 'needs other files; flatten it';
+  }
+  if (head.readUInt32BE(32) !== 0) return 'is encrypted';
+  if ((known & FEATURE_CORRUPT) !== 0) return 'is marked as corrupt; repair it with qemu-img check';
+  if (unknown !== 0 || (known & ~FEATURES_FINE) !== 0)
+    return 'has features that are not known here';
+  if (sizeBytes < 1n || sizeBytes > BigInt(IMAGE_BYTES_MAX)) {
+    return `has a size of ${sizeBytes} bytes; 1 byte to 4 TiB can be used`;
+  }
+  return null;
 }
 
 /**
@@ -48,7 +67,7 @@ export function emptyOverlay(
   const tables = Math.ceil(virtualSizeBytes / BYTES_PER_TABLE);
   if (name.length > BACKING_NAME_BYTES_MAX)
     throw new RangeError('the name of the base is too long');
-  if (tables > CLUSTER_BYTES / 8) throw new RangeError('the base is larger than 4 TiB');
+  if (virtualSizeBytes > IMAGE_BYTES_MAX) throw new RangeError('the base is larger than 4 TiB');
   const image = Buffer.alloc(4 * CLUSTER_BYTES);
   const format = Buffer.from(backingFormat);
   const extension = HEADER_BYTES;

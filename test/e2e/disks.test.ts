@@ -1,12 +1,25 @@
 // e2e: images from the network and disks, as real guests see them.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
@@ -23,7 +36,11 @@ async function serveImage(t: TestContext, bytes: Buffer) {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.after(() => server.close());
   const { port } = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${port}/image.raw`, requests: () => requests };
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${port}/image.raw`, requests: () => requests, close };
 }
 
 const ask = async (daemon: Daemon, name: string, what: string) => {
@@ -41,7 +58,7 @@ function disksOf({ home }: Daemon): string[] {
 async function firstEvent(daemon: Daemon, type: string): Promise<string> {
   const response = await fetch(`${daemon.url}/api/v1/events?type=${type}`, {
     headers: { 'last-event-id': '0' },
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(30_000),
   });
   let text = '';
   for await (const chunk of response.body ?? []) {
@@ -100,6 +117,81 @@ test('fifty VMs of one image are one download and no copy', async (t) => {
   assert.equal(disksOf(daemon).length, 50);
   await daemon.killAndRestart();
   assert.equal(disksOf(daemon).length, 50, 'disks of VMs are kept');
+});
+
+test('a VM starts again without the server of its images; another reference is another disk', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const site = await serveImage(t, IMAGE);
+  const config = { rootfs: { url: site.url }, initramfs: { url: `${site.url}?initramfs` } };
+  const { id } = await daemon.createVm('vm', { config });
+  site.close();
+  const overlay = join(daemon.home, `disks/${id}/rootfs.qcow2`);
+  const made = statSync(overlay).ino;
+  await daemon.killAndRestart();
+  const restart = async () => {
+    const answer = await daemon.call('POST', '/api/v1/vms/vm/restart');
+    assert.equal(answer.status, 200, answer.text);
+  };
+  await restart();
+  assert.equal(statSync(overlay).ino, made, 'what the guest wrote is kept');
+  const local = join(daemon.home, 'images/local.raw');
+  writeFileSync(local, 'another image');
+  const bad = { rootfs: { url: 'file:///a/50%.img' } };
+  const refused = await daemon.call('PATCH', '/api/v1/vms/vm/config', bad);
+  assert.equal(refused.status, 400);
+  assert.ok('rootfs.url' in refused.body.details, refused.text);
+  const patch = { rootfs: { url: local } };
+  assert.equal((await daemon.call('PATCH', '/api/v1/vms/vm/config', patch)).status, 200);
+  await restart();
+  assert.notEqual(statSync(overlay).ino, made);
+  assert.ok(readFileSync(overlay).includes(local));
+});
+
+test('a delete ends a create that waits for a slow server', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const server = createServer((_, response) => {
+    response.writeHead(200, { 'content-length': 2 ** 20, etag: '"1"' }).write('slow');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/slow.img`;
+  const body = { name: 'slow', plugin: 'hello', config: { rootfs: { url } } };
+  const created = daemon.call('POST', '/api/v1/vms', body);
+  await firstEvent(daemon, 'MEDIA_DOWNLOADING');
+  assert.equal((await daemon.call('DELETE', '/api/v1/vms/slow')).status, 204);
+  const { status, body: answer } = await created;
+  assert.deepEqual([status, answer.code], [409, 'VM_STATE_CONFLICT']);
+  assert.equal((await daemon.call('GET', '/api/v1/vms')).body.length, 0);
+  assert.deepEqual(daemon.taps(), []);
+});
+
+test('a guest whose write finds the disk full is paused, and goes on when there is room', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const small = mkdtempSync(join(tmpdir(), 'volant-small-disk-'));
+  const sizeMb = LIMITS.diskReserveBytes / 2 ** 20 + 16;
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeMb}m`, 'none', small]);
+  t.after(() => {
+    execFileSync('umount', ['-l', small]);
+    rmSync(small, { recursive: true });
+  });
+  const daemon = await startDaemon(t, { VOLANT_DISK_DIR: small });
+  const source = join(daemon.home, 'images/large.raw');
+  writeFileSync(source, '');
+  truncateSync(source, 64 * 2 ** 20);
+  await installProbe(daemon, { disks: [{ name: 'data', source }] });
+  await daemon.createVm('one', { plugin: 'probe' });
+  const filler = join(small, 'filler');
+  execFileSync('fallocate', ['-l', `${sizeMb - 3}M`, filler]);
+  assert.equal(await ask(daemon, 'one', 'fill'), 'begun');
+  assert.match(await firstEvent(daemon, 'MEDIA_DISK_FULL'), /"name":"one"/);
+  rmSync(filler);
+  await firstEvent(daemon, 'MEDIA_DISK_FREED');
+  while ((await ask(daemon, 'one', 'filled')) !== 'all') await pause(200);
 });
 
 test('an image that cannot be had fails the create, and leaves nothing', async (t) => {

@@ -36,6 +36,8 @@ const COMMANDS: Readonly<Record<string, string>> = {
   disks:
     'cd /sys/block; for d in vd*; do echo $d $(cat $d/serial) $(cat $d/size) $(cat $d/ro); done',
   write: 'echo "$QUERY_STRING" | dd of=/dev/vda conv=notrunc,fsync 2>&1; head -c 12 /dev/vda',
+  fill: '(dd if=/dev/urandom of=/dev/vda bs=1M count=8 conv=fsync && echo all >/tmp/filled) >/dev/null 2>&1 & echo begun',
+  filled: 'cat /tmp/filled',
   read: 'head -c 12 /dev/"$QUERY_STRING"',
   orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
 };

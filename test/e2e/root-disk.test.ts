@@ -3,7 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
@@ -51,6 +59,24 @@ function makeRootDisk(home: string): string {
   return image;
 }
 
+/** A disk with one partition, as qcow2: a distribution's cloud image in small. */
+function inPartition(home: string, image: string): string {
+  const content = readFileSync(image);
+  const head = Buffer.alloc(2 ** 20);
+  // The first entry of the table: active, Linux, first sector, sectors.
+  head[446] = 0x80;
+  head[450] = 0x83;
+  head.writeUInt32LE(head.length / 512, 454);
+  head.writeUInt32LE(content.length / 512, 458);
+  head.writeUInt16LE(0xaa55, 510);
+  const raw = join(home, 'divided.raw');
+  writeFileSync(raw, Buffer.concat([head, content]));
+  const qcow2 = join(home, 'images/divided.qcow2');
+  execFileSync('qemu-img', ['convert', '-O', 'qcow2', raw, qcow2]);
+  rmSync(raw);
+  return qcow2;
+}
+
 function busybox(): string {
   const found = execFileSync(
     process.execPath,
@@ -60,14 +86,20 @@ function busybox(): string {
   return found.trim();
 }
 
-async function installSystem(daemon: Daemon, more: object = {}): Promise<void> {
+async function installSystem(
+  daemon: Daemon,
+  {
+    rootfs = { url: makeRootDisk(daemon.home) },
+    ...more
+  }: { rootfs?: object; disks?: object } = {},
+): Promise<void> {
   const answer = await daemon.call('POST', '/api/v1/plugins', {
     schema_version: '1.0',
     name: 'system',
     version: '1',
     runtime: 'system',
     resources: { cpu_cores: 1, memory_mb: 160 },
-    rootfs: { url: `file://${makeRootDisk(daemon.home)}` },
+    rootfs,
     workload: {
       type: 'http',
       base_url: 'http://127.0.0.1:8000',
@@ -117,4 +149,24 @@ test('with init= the root disk’s own init is process 1, the agent beside it', 
   assert.equal(health.workload.state, 'external');
   const stopped = await daemon.call('POST', '/api/v1/vms/own/stop');
   assert.equal(stopped.body.status, 'stopped', stopped.text);
+});
+
+test('a root in a partition of a qcow2 image, and a read-only disk that was not left clean', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'qemu-img')) return;
+  const daemon = await startDaemon(t);
+  const data = join(daemon.home, 'images/data.raw');
+  const disks = [{ name: 'data', source: data, target: '/data', readonly: true }];
+  const url = inPartition(daemon.home, makeRootDisk(daemon.home));
+  execFileSync('debugfs', ['-w', '-R', 'feature needs_recovery', data], { stdio: 'pipe' });
+  await installSystem(daemon, { rootfs: { url, format: 'qcow2' }, disks });
+  await daemon.createVm('one', {
+    plugin: 'system',
+    kernel_cmdline: 'root=/dev/vda1 rootfstype=ext4',
+  });
+  assert.match(await ask(daemon, 'one', 'root'), /^\/dev\/vda1 \/ ext4 rw/);
+  assert.match(await ask(daemon, 'one', 'mounts'), /^\/dev\/vdb \/data ext4 ro/m);
+  assert.match(await ask(daemon, 'one', 'data'), /of the image/);
+  const { id } = await daemon.getVm('one');
+  const console = readFileSync(join(daemon.home, `run/${id}/console.log`), 'utf8');
+  assert.match(console, /vdb was not left clean/);
 });

@@ -3,11 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { networkConfigArgument, seedFiles, seedSourcesOf } from '../../src/engine/cloud-init.ts';
+import {
+  networkConfigArgument,
+  readSeed,
+  seedFiles,
+  seedSourcesOf,
+} from '../../src/engine/cloud-init.ts';
 import type { Vm } from '../../src/schema/vm.ts';
 import type { VmConfig } from '../../src/schema/vm-config.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld } from './fakes.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
 
+const textOf = (world: World, vmId: number, name: string) =>
+  String(world.host.seeds.get(vmId)?.get(name) ?? '');
 const inline = (content: string) => ({ inline: true, content });
 const nothing = { user_data: null, meta_data: null, network_config: null };
 
@@ -71,12 +78,41 @@ suite('the files of a seed', () => {
       metaData('instance-id: i\nlocal-hostname: h\n'),
       'instance-id: i\nlocal-hostname: h\n',
     );
-    assert.equal(metaData('{"instance-id": "json"}'), '{"instance-id": "json"}');
+  });
+
+  test('have them also in JSON and after marks of YAML, and the rest to the letter', () => {
+    assert.equal(
+      metaData('{"instance-id": "json", "big": 12345678901234567890}'),
+      '{"local-hostname": "web-1", "instance-id": "json", "big": 12345678901234567890}',
+    );
+    assert.deepEqual(JSON.parse(metaData('{}') as string), {
+      'instance-id': 'volant-7',
+      'local-hostname': 'web-1',
+    });
+    assert.match(metaData('a.b: 1\n...\n') as string, /^a\.b: 1\ninstance-id: volant-7\n/);
+    assert.match(metaData('local-hostname : x\n') as string, /\ninstance-id: volant-7\n$/);
+    assert.equal(
+      metaData('? instance-id\n: {instance-id: x}\n'),
+      '? instance-id\n: {instance-id: x}\n',
+    );
+  });
+
+  test('are refused where nobody can tell whether there is an instance-id', () => {
+    for (const text of ['{a: 1}', '- a\n', '? b\n: c\n', '{"a": 1', 'a: 1\n---\nb: 2\n']) {
+      assert.throws(() => metaData(text), { code: 'MEDIA_INVALID' }, text);
+    }
+  });
+
+  test('of the host that are no text keep their bytes', async () => {
+    const packed = Buffer.from([0x1f, 0x8b, 8, 0, 0xff, 0x80]);
+    const source = { kind: 'file', url: '/packed' } as const;
+    const documents = await readSeed({ ...nothing, user_data: source }, async () => packed);
+    assert.deepEqual(seedFiles(documents, vm).get('user-data'), packed);
   });
 
   test('quote a name that YAML would read as something else', () => {
-    const quoted = seedFiles(nothing, { id: 1, name: 'on' }).get('meta-data') ?? '';
-    assert.match(quoted, /local-hostname: "on"/);
+    const quoted = seedFiles(nothing, { id: 1, name: 'on' }).get('meta-data');
+    assert.match(String(quoted), /local-hostname: "on"/);
   });
 });
 
@@ -113,12 +149,12 @@ suite('a VM with cloud-init', () => {
     const vm: Vm = JSON.parse(
       await engine.vms.create(withSeed({ user_data: inline('#cloud-config\n') })),
     );
-    assert.match(world.host.seeds.get(vm.id)?.get('meta-data') ?? '', /instance-id: volant-1\n/);
+    assert.match(textOf(world, vm.id, 'meta-data'), /instance-id: volant-1\n/);
     assert.match(vm.kernel_cmdline, / network-config=/);
     await engine.vms.stop('a');
     world.host.seeds.clear();
     await engine.vms.start('a');
-    assert.match(world.host.seeds.get(vm.id)?.get('meta-data') ?? '', /instance-id: volant-1\n/);
+    assert.match(textOf(world, vm.id, 'meta-data'), /instance-id: volant-1\n/);
     await engine.vms.destroy('a');
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });

@@ -72,6 +72,33 @@ suite('a deployment', () => {
     await control.shutdown();
   });
 
+  test('does not wait for images of replicas that are not wanted any more', async () => {
+    const world = newWorld();
+    const control = await engineOn(world);
+    const { deployments } = control.engine;
+    world.host.downloads = new Promise(() => undefined);
+    const config = { plugin: 'hello', rootfs: { url: 'https://images.example/slow.img' } };
+    const created = deployments.create({ name: 'web', replicas: 3, config });
+    await until('all wait', () => world.host.fetched.length === 3);
+    const fewer = deployments.patch('web', { replicas: 2 });
+    await until('one is given up', () => control.engine.vms.get('web-3') === undefined);
+    // Those of the old revision would never come.
+    world.host.downloads = Promise.resolve();
+    const fixed = { ...config, rootfs: { url: 'https://images.example/right.img' } };
+    const rolled = await deployments.patch('web', { config: fixed });
+    assert.equal(rolled.ready_replicas, 2);
+    assert.equal(condition(rolled, 'Available')?.status, true);
+    await Promise.all([created, fewer]);
+    world.host.downloads = new Promise(() => undefined);
+    world.host.known.clear();
+    const more = deployments.patch('web', { replicas: 4 });
+    await until('two more wait', () => world.host.fetched.length >= 7);
+    await deployments.remove('web');
+    await more.catch(() => undefined);
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+    await control.shutdown();
+  });
+
   test('says what it cannot be', async () => {
     const { control } = await withDeployment(0);
     const { deployments } = control.engine;

@@ -24,6 +24,9 @@ export class FakeHypervisor implements HypervisorPort {
     undefined;
   guestEnd: GuestEnd | undefined = 'power-off';
   powerButtonWorks = true;
+  controlStatus = 'running';
+  readonly diskFullListeners: (() => void)[] = [];
+  resumed = 0;
   readonly manifests: string[] = [];
   /** The other end of it is the agent's HTTP server. */
   openAgent: () => Duplex = () => {
@@ -59,7 +62,11 @@ export class FakeHypervisor implements HypervisorPort {
       powerButton: async () => {
         if (owner.powerButtonWorks) owner.#processIn(runDirectory)?.end({ code: 0, signal: null });
       },
-      status: async () => 'running',
+      onDiskFull: (listener) => void owner.diskFullListeners.push(listener),
+      resume: async () => {
+        this.resumed += 1;
+      },
+      status: async () => this.controlStatus,
       close: () => undefined,
     };
   }

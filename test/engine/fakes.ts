@@ -8,9 +8,13 @@ import type {
   DeviceFacts,
   DiskImage,
   FormerDriver,
+  HeldMedia,
   HostInventory,
   HostPort,
+  KnownImage,
+  KnownImages,
   LaunchRequest,
+  SeedFiles,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
@@ -46,7 +50,13 @@ export class FakeHost implements HostPort {
   readonly taps = new Set<string>();
   readonly runDirectories = new Set<number>();
   readonly diskDirectories = new Set<number>();
-  readonly seeds = new Map<number, ReadonlyMap<string, string>>();
+  readonly seeds = new Map<number, SeedFiles>();
+  /** What VMs are made of. */
+  readonly known = new Map<number, KnownImages>();
+  /** Addresses that were asked for; each is there when `downloads` resolves. */
+  readonly fetched: string[] = [];
+  downloads: Promise<void> = Promise.resolve();
+  heldMedia = 0;
   readonly cgroups = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   readonly devices = new Map<string, DeviceFacts>();
@@ -136,23 +146,44 @@ export class FakeHost implements HostPort {
 
   async inspectMedia(path: string) {
     this.#fail('inspectMedia');
+    this.#fail(`inspect ${path}`);
     return { realPath: path, sizeBytes: 1 };
   }
 
-  async fetchMedium(url: string): Promise<{ realPath: string; sizeBytes: number }> {
+  async fetchMedium(
+    url: string,
+    _checksum: string | null,
+    _onProgress: unknown,
+    signal?: AbortSignal,
+  ): Promise<HeldMedia> {
     this.#fail(`fetch ${url}`);
-    return { realPath: `/cache/${encodeURIComponent(url)}`, sizeBytes: 1 };
+    this.fetched.push(url);
+    signal?.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason));
+      this.downloads.then(resolve, reject);
+    });
+    this.heldMedia += 1;
+    const release = () => {
+      this.heldMedia -= 1;
+    };
+    return { realPath: `/cache/${encodeURIComponent(url)}`, sizeBytes: 1, release };
   }
 
-  async provideDisks(vmId: number, images: readonly DiskImage[]) {
+  async recallImages(vmId: number): Promise<KnownImages> {
+    return this.known.get(vmId) ?? { initramfs: null, disks: new Map() };
+  }
+
+  async provideDisks(vmId: number, images: readonly DiskImage[], initramfs: KnownImage | null) {
     this.#fail('provideDisks');
     this.diskDirectories.add(vmId);
+    this.known.set(vmId, { initramfs, disks: new Map(images.map((one) => [one.name, one])) });
     return images.map(({ name, path, format, readonly }) =>
       readonly ? { path, format } : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const },
     );
   }
 
-  async writeSeed(vmId: number, files: ReadonlyMap<string, string>): Promise<string> {
+  async writeSeed(vmId: number, files: SeedFiles): Promise<string> {
     this.#fail('writeSeed');
     this.diskDirectories.add(vmId);
     this.seeds.set(vmId, files);
@@ -176,10 +207,10 @@ export class FakeHost implements HostPort {
     return Buffer.from(this.consoleLog);
   }
 
-  async readDocument(path: string): Promise<string> {
+  async readDocument(path: string): Promise<Uint8Array> {
     const text = this.documents.get(path);
     if (text === undefined) throw new VolantError('DOCUMENT_NOT_FOUND');
-    return text;
+    return Buffer.from(text, 'latin1');
   }
 
   async trimLogs(): Promise<void> {}

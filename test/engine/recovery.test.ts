@@ -43,6 +43,24 @@ suite('recovery', () => {
     assert.equal(world.host.processes.size, 0);
   });
 
+  test('a config that is of no use does not keep a running VM from being adopted', async () => {
+    for (const broken of ['launched', 'newest']) {
+      const world = await worldWithVm({ configVersion: 2 });
+      const [first] = world.store.configs(1, 1);
+      assert.ok(first);
+      const bad = { ...first.config, rootfs: { url: 'file:///50%.img' } };
+      for (const version of [1, 2]) {
+        const isBroken = broken === (version === 1 ? 'launched' : 'newest');
+        const config = isBroken ? bad : first.config;
+        world.store.stored.set(`1/${version}`, { ...first, version, config });
+      }
+      const { engine } = await engineOn(world);
+      assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').pid, 1000, broken);
+      await engine.vms.stop('web');
+      assert.equal(world.host.processes.size, 0);
+    }
+  });
+
   test('the exit of an adopted VM is seen', async () => {
     const world = await worldWithVm();
     const { engine } = await engineOn(world);

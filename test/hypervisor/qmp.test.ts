@@ -127,6 +127,37 @@ suite('control connection', () => {
     control.close();
   });
 
+  test('tells a guest that was paused for want of space, and lets it go on', async (t) => {
+    const asked: string[] = [];
+    const path = await badSocket(t, (client) => {
+      client.write('{"QMP": {}}\n');
+      client.on('data', (text) => {
+        const { execute, id } = JSON.parse(String(text));
+        asked.push(execute);
+        client.write(`${JSON.stringify({ return: {}, id })}\n`);
+        if (execute !== 'query-status') return;
+        for (const nospace of [false, true]) {
+          const data = { device: 'disk0', operation: 'write', action: 'stop', nospace };
+          client.write(`${JSON.stringify({ event: 'BLOCK_IO_ERROR', data })}\n`);
+        }
+      });
+    });
+    const control = await connectQmp(path, soon());
+    let told = 0;
+    const isFull = new Promise<void>((resolve) =>
+      control.onDiskFull(() => {
+        told += 1;
+        resolve();
+      }),
+    );
+    await control.status();
+    await isFull;
+    await control.resume();
+    assert.equal(told, 1, 'another error is not for want of space');
+    assert.deepEqual(asked, ['qmp_capabilities', 'query-status', 'cont']);
+    control.close();
+  });
+
   test('gives up on a mute socket when it is told to', async (t) => {
     const path = await badSocket(t, () => undefined);
     await assert.rejects(connectQmp(path, AbortSignal.timeout(100)));

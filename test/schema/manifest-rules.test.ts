@@ -17,6 +17,8 @@ const GOOD: ManifestInput = {
   workload: { type: 'HTTP', base_url: 'http://127.0.0.1:80', entrypoint: ['/bin/web', ' -v '] },
 };
 
+const DISK = { name: 'data', source: '/images/data.img' };
+
 function accepted(input: ManifestInput): Manifest {
   const result = normaliseManifest(input, BOUNDS);
   assert.ok('manifest' in result, JSON.stringify(result));
@@ -95,12 +97,53 @@ suite('manifest rules', () => {
       'workload.entrypoint',
     ],
     ['a disk without source', { disks: [{ name: 'data' }] }, 'disks[0].source'],
+    ['an http URL without a host', { rootfs: { url: 'http://' } }, 'rootfs.url'],
+    ['a broken host', { initramfs: { url: 'http://[::1' } }, 'initramfs.url'],
+    ['a password in a URL', { rootfs: { url: 'https://u:p@h/x' } }, 'rootfs.url'],
+    ['a file URL of another host', { rootfs: { url: 'file://images/x' } }, 'rootfs.url'],
+    ['a file URL with half a code', { rootfs: { url: 'file:///50%.img' } }, 'rootfs.url'],
+    ['a file URL with NUL', { rootfs: { url: 'file:///a%00b' } }, 'rootfs.url'],
+    ['a source that is no URL', { disks: [{ name: 'd', source: 'file:///%' }] }, 'disks[0].source'],
+    ['a serial number of ours', { disks: [{ ...DISK, target: 'seed' }] }, 'disks[0]'],
+    ['two disks of one name', { disks: [DISK, { ...DISK, target: 'b' }] }, 'disks[1].name'],
+    [
+      'two disks of one serial number',
+      { disks: [DISK, { ...DISK, name: 'b', target: 'data' }] },
+      'disks[1]',
+    ],
+    [
+      'two disks at one place',
+      {
+        disks: [
+          { ...DISK, target: '/a/b' },
+          { ...DISK, name: 'b', target: '/a//./b/' },
+        ],
+      },
+      'disks[1].target',
+    ],
+    ['a mount point above', { disks: [{ ...DISK, target: '/a/../b' }] }, 'disks[0].target'],
+    ['the root as mount point', { disks: [{ ...DISK, target: '/.' }] }, 'disks[0].target'],
+    [
+      'more disks than a machine has places for',
+      { disks: Array.from({ length: 17 }, (_, index) => ({ ...DISK, name: `d${index}` })) },
+      'disks',
+    ],
+    [
+      'a document with NUL in its path',
+      { cloud_init: { user_data: { path: '/a\0b' } } },
+      'cloud_init.user_data.path',
+    ],
     ['an action without path', { actions: { go: { method: 'POST' } } }, 'actions.go.path'],
   ];
   for (const [what, change, path] of refused) {
     test(`refuse ${what}`, () =>
       assert.ok(problemsOf(change).includes(path), `${problemsOf(change)}`));
   }
+
+  test('a mount point is kept without needless parts', () => {
+    const { disks } = accepted({ ...GOOD, disks: [{ ...DISK, target: '/a//b/./c/' }] });
+    assert.equal(disks?.[0]?.target, '/a/b/c');
+  });
 
   test('take both forms of a checksum', () => {
     const hex = 'a'.repeat(64);
@@ -111,6 +154,14 @@ suite('manifest rules', () => {
 });
 
 suite('config rules', () => {
+  test('images of a config obey what those of a manifest do', () => {
+    const problems = checkConfig({
+      rootfs: { url: '/x', format: 'ext4' },
+      initramfs: { url: 'file:///a/50%.img' },
+    });
+    assert.deepEqual(Object.keys(problems).sort(), ['initramfs.url', 'rootfs.format']);
+  });
+
   test('kernel arguments are one line of ours and theirs apart', () => {
     for (const text of ['', 'a=b c', 'quiet  splash']) assert.equal(checkKernelCmdline(text), null);
     for (const text of ['a\nb', 'a\0', 'x="y z"', 'volant.boot=rootfs', 'a volant.x', 'ä']) {

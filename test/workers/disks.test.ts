@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -12,9 +12,9 @@ import { createHost } from '../../src/workers/pool.ts';
 import { silentLog } from '../engine/fakes.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 
-function place(t: TestContext) {
+function place(t: TestContext, settings: Record<string, string> = {}) {
   const home = mkdtempSync(join(tmpdir(), 'volant-disks-'));
-  const host = createHost(loadConfig({ VOLANT_HOME: home }), silentLog);
+  const host = createHost(loadConfig({ VOLANT_HOME: home, ...settings }), silentLog);
   t.after(async () => {
     await host.close();
     rmSync(home, { recursive: true });
@@ -30,7 +30,15 @@ function place(t: TestContext) {
 
 const qemuImg = (...args: string[]) => execFileSync('qemu-img', args, { encoding: 'utf8' });
 const disk = (path: string, more: object = {}) =>
-  ({ name: 'data', path, format: 'raw', readonly: false, ...more }) as const;
+  ({
+    name: 'data',
+    field: 'disks[0].source',
+    reference: { location: path, checksum: null },
+    path,
+    format: 'raw',
+    readonly: false,
+    ...more,
+  }) as const;
 
 test('an overlay has the size and the content of its image, and is right by QEMU’s own check', async (t) => {
   if (!requireCapability(t, 'qemu-img')) return;
@@ -41,7 +49,7 @@ test('an overlay has the size and the content of its image, and is right by QEMU
     ['large', 3 * 2 ** 40],
   ] as const) {
     const base = image(name, size, `content of ${name}`);
-    const [made] = await host.provideDisks(size, [disk(base)]);
+    const [made] = await host.provideDisks(size, [disk(base)], null);
     assert.equal(made?.format, 'qcow2');
     qemuImg('check', made?.path ?? '');
     const info = JSON.parse(qemuImg('info', '--output=json', made?.path ?? ''));
@@ -64,33 +72,97 @@ test('what a guest wrote is kept, and the image is as it was', async (t) => {
   if (!requireCapability(t, 'qemu-img')) return;
   const { host, home, image } = place(t);
   const base = image('base', 2 ** 20, 'of the image');
-  const [first] = await host.provideDisks(1, [disk(base)]);
+  const [first] = await host.provideDisks(1, [disk(base)], null);
   execFileSync('qemu-io', ['-c', 'write -P 0x41 0 512', first?.path ?? '']);
-  const [again] = await host.provideDisks(1, [disk(base)]);
+  const [again] = await host.provideDisks(1, [disk(base)], null);
   assert.equal(again?.path, first?.path);
   qemuImg('convert', '-O', 'raw', again?.path ?? '', join(home, 'seen'));
   const startOf = (path: string) => execFileSync('head', ['-c', '12', path], { encoding: 'utf8' });
   assert.equal(startOf(join(home, 'seen')), 'A'.repeat(12));
   assert.equal(startOf(base), 'of the image');
-  const [other] = await host.provideDisks(2, [disk(base)]);
+  const [other] = await host.provideDisks(2, [disk(base)], null);
   qemuImg('convert', '-O', 'raw', other?.path ?? '', join(home, 'other'));
   assert.equal(startOf(join(home, 'other')), 'of the image');
 });
 
-test('an image that has changed since is refused: the changes of the guest would not fit it', async (t) => {
+test('an image that was changed in its place is refused: the changes of the guest would not fit it', async (t) => {
   const { host, image } = place(t);
   const base = image('base', 2 ** 20);
-  await host.provideDisks(1, [disk(base)]);
+  await host.provideDisks(1, [disk(base)], null);
   image('base', 2 ** 20 + 512);
-  await assert.rejects(host.provideDisks(1, [disk(base)]), { code: 'MEDIA_INVALID' });
+  for (const readonly of [false, true]) {
+    await assert.rejects(host.provideDisks(1, [disk(base, { readonly })], null), {
+      code: 'MEDIA_INVALID',
+      message: /put the old image back/,
+    });
+  }
   await host.removeDisks(1);
-  await host.provideDisks(1, [disk(base)]);
+  await host.provideDisks(1, [disk(base)], null);
+});
+
+test('another reference is another image, and begins a new overlay', async (t) => {
+  const { host, image } = place(t);
+  const [one, two] = [image('one', 2 ** 20), image('two', 2 ** 21)];
+  const [made] = await host.provideDisks(1, [disk(one)], null);
+  const mark = (path = '') => writeFileSync(path, 'of the guest', { flag: 'a' });
+  mark(made?.path);
+  const size = (path = '') => statSync(path).size;
+  const before = size(made?.path);
+  const same = await host.provideDisks(1, [disk(one)], null);
+  assert.equal(size(same[0]?.path), before, 'the same reference keeps it');
+  const checked = { reference: { location: one, checksum: 'a'.repeat(64) } };
+  const [third] = await host.provideDisks(1, [disk(one, checked)], null);
+  assert.ok(size(third?.path) < before, 'another checksum begins a new one');
+  mark(third?.path);
+  const [fourth] = await host.provideDisks(1, [disk(two)], null);
+  assert.ok(size(fourth?.path) < before, 'another location, too');
+  // A read-only time between does not bring an overlay and another image together.
+  mark(fourth?.path);
+  await host.provideDisks(1, [disk(one, { readonly: true })], null);
+  const [last] = await host.provideDisks(1, [disk(one)], null);
+  assert.ok(size(last?.path) < before);
+});
+
+test('what a VM was made of is known as long as it is there as it was', async (t) => {
+  const { host, image } = place(t);
+  const [base, boot] = [image('base', 2 ** 20), image('boot', 2 ** 20)];
+  const reference = { location: 'https://images/boot', checksum: null };
+  assert.deepEqual(await host.recallImages(1), { initramfs: null, disks: new Map() });
+  const readonly = disk(base, { readonly: true });
+  await host.provideDisks(1, [readonly], { reference, path: boot });
+  const known = await host.recallImages(1);
+  assert.deepEqual(known.initramfs, { reference, path: boot });
+  assert.deepEqual(known.disks.get('data'), { reference: readonly.reference, path: base });
+  image('base', 2 ** 20 + 512);
+  rmSync(boot);
+  const now = await host.recallImages(1);
+  assert.deepEqual([now.initramfs, now.disks.size], [null, 0]);
+});
+
+test('an image of the cache that was downloaded again is the same image', async (t) => {
+  const { host, home, image } = place(t);
+  mkdirSync(join(home, 'cache/sha256'), { recursive: true });
+  const cached = image(`cache/sha256/${'a'.repeat(64)}`, 2 ** 20);
+  const reference = { location: 'https://images/one', checksum: null };
+  await host.provideDisks(1, [disk(cached, { reference })], null);
+  rmSync(cached);
+  image(`cache/sha256/${'a'.repeat(64)}`, 2 ** 20);
+  await host.provideDisks(1, [disk(cached, { reference })], null);
+  assert.equal((await host.recallImages(1)).disks.size, 1);
+});
+
+test('an overlay whose note is lost is refused, not guessed at', async (t) => {
+  const { host, home, image } = place(t);
+  const base = image('base', 2 ** 20);
+  await host.provideDisks(1, [disk(base)], null);
+  writeFileSync(join(home, 'disks/1/data.base.json'), '');
+  await assert.rejects(host.provideDisks(1, [disk(base)], null), { code: 'MEDIA_INVALID' });
 });
 
 test('a read-only disk is the image itself', async (t) => {
   const { host, image } = place(t);
   const base = image('base', 2 ** 20);
-  const disks = await host.provideDisks(1, [disk(base, { readonly: true })]);
+  const disks = await host.provideDisks(1, [disk(base, { readonly: true })], null);
   assert.deepEqual(disks, [{ path: base, format: 'raw' }]);
 });
 
@@ -104,10 +176,64 @@ test('a qcow2 image that names other files, and one of another format, are refus
   qemuImg('create', '-q', '-f', 'qcow2', '-o', `data_file=${join(home, 'd')}`, external, '1M');
   for (const path of [trap, external]) {
     const image = disk(path, { format: 'qcow2' });
-    await assert.rejects(host.provideDisks(1, [image]), { code: 'MEDIA_INVALID' }, path);
+    await assert.rejects(host.provideDisks(1, [image], null), { code: 'MEDIA_INVALID' }, path);
   }
-  await assert.rejects(host.provideDisks(1, [disk(trap)]), { code: 'MEDIA_INVALID' });
-  await assert.rejects(host.provideDisks(1, [disk(secret, { format: 'qcow2' })]), {
+  await assert.rejects(host.provideDisks(1, [disk(trap)], null), { code: 'MEDIA_INVALID' });
+  await assert.rejects(host.provideDisks(1, [disk(secret, { format: 'qcow2' })], null), {
     code: 'MEDIA_INVALID',
   });
+});
+
+test('a qcow2 image that QEMU could not or must not open is refused before it tries', async (t) => {
+  const { host, image } = place(t);
+  const good = Buffer.alloc(104);
+  good.writeUInt32BE(0x514649fb, 0);
+  good.writeUInt32BE(3, 4);
+  good.writeBigUInt64BE(2n ** 20n, 24);
+  const provide = (change: (head: Buffer) => void, format = 'qcow2') => {
+    const head = Buffer.from(good);
+    change(head);
+    const path = image('image', 2 ** 16);
+    writeFileSync(path, head);
+    return host.removeDisks(1).then(() => host.provideDisks(1, [disk(path, { format })], null));
+  };
+  await provide(() => undefined);
+  await provide((head) => head.writeUInt32BE(2, 4));
+  await provide((head) => head.writeUInt32BE(0b11001, 76));
+  const wrong: Record<string, (head: Buffer) => void> = {
+    'version 1': (head) => head.writeUInt32BE(1, 4),
+    encrypted: (head) => head.writeUInt32BE(2, 32),
+    corrupt: (head) => head.writeUInt32BE(2, 76),
+    'features that are not known': (head) => head.writeUInt32BE(1, 72),
+    'size of 0 bytes': (head) => head.writeBigUInt64BE(0n, 24),
+    '4 TiB': (head) => head.writeBigUInt64BE(2n ** 42n + 1n, 24),
+  };
+  for (const [what, change] of Object.entries(wrong)) {
+    await assert.rejects(provide(change), { code: 'MEDIA_INVALID', message: RegExp(what) }, what);
+  }
+});
+
+test('a raw image that is larger than a disk can be is refused', async (t) => {
+  const { host, image } = place(t);
+  const path = image('huge', 2 ** 42 + 512);
+  await assert.rejects(host.provideDisks(1, [disk(path)], null), {
+    code: 'MEDIA_INVALID',
+    details: { 'disks[0].source': 'is larger than 4 TiB' },
+  });
+});
+
+test('the operator’s own initramfs may be anywhere, and a path with NUL is nowhere', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-boot-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const boot = join(directory, 'boot.cpio');
+  writeFileSync(boot, 'boot');
+  writeFileSync(join(directory, 'other'), 'other');
+  const { host, home } = place(t, { VOLANT_BOOT_INITRAMFS: boot });
+  assert.equal((await host.inspectMedia(boot, null)).realPath, boot);
+  await assert.rejects(host.inspectMedia(join(directory, 'other'), null), {
+    code: 'MEDIA_NOT_ALLOWED',
+  });
+  const path = join(home, 'images/a\0b');
+  await assert.rejects(host.inspectMedia(path, null), { code: 'MEDIA_INVALID' });
+  await assert.rejects(host.readDocument(path), { code: 'DOCUMENT_NOT_FOUND' });
 });

@@ -2,76 +2,19 @@
 // was cut, and nothing under its name that is not whole and right.
 
 import assert from 'node:assert/strict';
-import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import { loadConfig } from '../../src/config.ts';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, statSync } from 'node:fs';
+import { test } from 'node:test';
 import type { HostPort, MediaProgress } from '../../src/engine/ports.ts';
-import { createHost } from '../../src/workers/pool.ts';
-import { silentLog } from '../engine/fakes.ts';
+import { digestOf, hostWith, sendFile, serve } from './image-site.ts';
 
 const IMAGE = randomBytes(3 * 1024 * 1024);
-const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
-
-interface Site {
-  readonly url: string;
-  readonly requests: IncomingMessage[];
-}
-
-async function serve(
-  t: TestContext,
-  answer: (request: IncomingMessage, response: ServerResponse, count: number) => void,
-): Promise<Site> {
-  const requests: IncomingMessage[] = [];
-  const server = createServer((request, response) => {
-    requests.push(request);
-    answer(request, response, requests.length);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/image`, requests };
-}
-
-/** A server that knows ranges and versions, as those of images do. */
-function sendFile(request: IncomingMessage, response: ServerResponse, bytes = IMAGE): void {
-  const etag = `"${digestOf(bytes).slice(0, 8)}"`;
-  const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
-  const from = range !== null && request.headers['if-range'] === etag ? Number(range[1]) : 0;
-  if (request.headers['if-none-match'] === etag) {
-    response.writeHead(304).end();
-    return;
-  }
-  response.writeHead(from > 0 ? 206 : 200, {
-    etag,
-    'content-length': bytes.length - from,
-    ...(from > 0 ? { 'content-range': `bytes ${from}-${bytes.length - 1}/${bytes.length}` } : {}),
-  });
-  response.end(bytes.subarray(from));
-}
-
-function hostWith(t: TestContext, settings: Record<string, string> = {}) {
-  const home = mkdtempSync(join(tmpdir(), 'volant-cache-'));
-  const host = createHost(loadConfig({ VOLANT_HOME: home, ...settings }), silentLog);
-  t.after(async () => {
-    await host.close();
-    rmSync(home, { recursive: true });
-  });
-  return { host, cached: () => readdirSync(join(home, 'cache/sha256')), home };
-}
-
 const fetchIt = (host: HostPort, url: string, checksum: string | null = null) =>
   host.fetchMedium(url, checksum, () => undefined);
 
 test('fifty at once are one download, and later ones are none', async (t) => {
   const { host, cached } = hostWith(t);
-  const site = await serve(t, (request, response) => sendFile(request, response));
+  const site = await serve(t, (request, response) => sendFile(request, response, IMAGE));
   const progress: MediaProgress[] = [];
   const found = await Promise.all(
     Array.from({ length: 50 }, () => host.fetchMedium(site.url, null, (at) => progress.push(at))),
@@ -90,7 +33,7 @@ test('fifty at once are one download, and later ones are none', async (t) => {
 test('a download that is cut in the middle goes on where it ended', async (t) => {
   const { host } = hostWith(t);
   const site = await serve(t, (request, response, count) => {
-    if (count > 2) return sendFile(request, response);
+    if (count > 2) return sendFile(request, response, IMAGE);
     const etag = `"${digestOf(IMAGE).slice(0, 8)}"`;
     response.writeHead(200, { etag, 'content-length': IMAGE.length });
     response.write(IMAGE.subarray(0, 1024 * 1024), () => setTimeout(() => response.destroy(), 50));
@@ -125,7 +68,7 @@ test('the same content, downloaded again, is the file that was there', async (t)
 
 test('what does not have its checksum is refused and not kept', async (t) => {
   const { host, cached } = hostWith(t);
-  const site = await serve(t, (request, response) => sendFile(request, response));
+  const site = await serve(t, (request, response) => sendFile(request, response, IMAGE));
   await assert.rejects(fetchIt(host, site.url, 'a'.repeat(64)), {
     code: 'MEDIA_CHECKSUM_MISMATCH',
   });
@@ -140,7 +83,7 @@ test('a server that refuses is told as it is, one that has trouble is asked agai
   assert.equal(gone.requests.length, 1);
   const busy = await serve(t, (request, response, count) => {
     if (count < 3) response.writeHead(503).end();
-    else sendFile(request, response);
+    else sendFile(request, response, IMAGE);
   });
   await fetchIt(host, busy.url);
   assert.equal(busy.requests.length, 3);
@@ -148,7 +91,7 @@ test('a server that refuses is told as it is, one that has trouble is asked agai
 
 test('redirects are followed, but not to hosts that the operator has not named', async (t) => {
   const { host } = hostWith(t, { VOLANT_MEDIA_HOSTS: '127.0.0.1' });
-  const site = await serve(t, (request, response) => sendFile(request, response));
+  const site = await serve(t, (request, response) => sendFile(request, response, IMAGE));
   const door = await serve(t, (_, response) =>
     response.writeHead(302, { location: site.url }).end(),
   );
@@ -157,18 +100,4 @@ test('redirects are followed, but not to hosts that the operator has not named',
     response.writeHead(302, { location: site.url.replace('127.0.0.1', 'localhost') }).end();
   });
   await assert.rejects(fetchIt(host, trap.url), { code: 'MEDIA_NOT_ALLOWED' });
-});
-
-test('a file that does not fit on the disk is refused before its first byte', async (t) => {
-  const { host, home } = hostWith(t);
-  const site = await serve(t, (_, response) => {
-    response.writeHead(200, { 'content-length': 2 ** 50 });
-    response.write('begin');
-  });
-  await assert.rejects(fetchIt(host, site.url), { code: 'DISK_SPACE_LOW' });
-  const partial = readdirSync(join(home, 'cache/partial')).filter(
-    (name) => !name.endsWith('.json'),
-  );
-  for (const name of partial)
-    assert.equal(readFileSync(join(home, 'cache/partial', name)).length, 0);
 });

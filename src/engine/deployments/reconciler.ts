@@ -43,6 +43,8 @@ export class Reconciler {
   readonly #watches = new Map<number, () => void>();
   /** Crashes that were counted already: VM id -> when the record said so. */
   readonly #counted = new Map<number, number>();
+  /** Indices whose create was given up: that it fails is as it should be. */
+  readonly #givenUp = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #scheduled = false;
   #closed = false;
@@ -118,6 +120,7 @@ export class Reconciler {
     const nowMs = this.#parts.clock.monotonicMs();
     const replicas = this.members();
     this.#watchMembers(replicas);
+    this.#giveUpUnwanted(record, replicas);
     for (const replica of replicas) this.#countCrash(replica, nowMs);
     const members = replicas.map((replica) => this.#memberOf(replica));
     const room = LIMITS.replicaOperationsMax - this.#busy.size;
@@ -149,6 +152,7 @@ export class Reconciler {
       if (action.kind !== 'delete') await this.#create(record, index);
     } finally {
       this.#busy.delete(index);
+      this.#givenUp.delete(index);
       this.poke();
     }
   }
@@ -180,6 +184,7 @@ export class Reconciler {
       await this.#parts.lifecycle.create({ name, config }, origin).running;
       this.#createFailure = null;
     } catch (error) {
+      if (this.#givenUp.has(index)) return;
       const nowMs = this.#parts.clock.monotonicMs();
       if (error instanceof VolantError && error.code === 'VM_NAME_TAKEN') {
         // A stranger is taking the name; when its record is there this index is skipped.
@@ -190,6 +195,23 @@ export class Reconciler {
       this.#createFailure = error instanceof Error ? error.message : String(error);
       const log = { deployment: before.name, vm: name, err: error };
       this.#parts.log.warn(log, 'a replica could not be created');
+    }
+  }
+
+  /** A create may wait for an image for hours: not when it is of an old revision, or one too many. */
+  #giveUpUnwanted(record: DeploymentRecord, replicas: readonly VmRecord[]): void {
+    const indexOf = ({ replica }: VmRecord) => replica?.index ?? 0;
+    const staying = replicas.filter((one) => this.#busy.get(indexOf(one)) !== 'delete');
+    const desired = record.status === 'deleting' ? 0 : record.desiredReplicas;
+    const creating = staying
+      .filter((one) => one.neverRan && one.status === 'starting')
+      .sort((one, other) => indexOf(other) - indexOf(one));
+    const surplus = creating.slice(0, Math.max(0, staying.length - desired));
+    for (const one of creating) {
+      const isOld = one.replica !== undefined && one.replica.revision < record.revision;
+      if (!isOld && !surplus.includes(one)) continue;
+      if (this.#busy.has(indexOf(one))) this.#givenUp.add(indexOf(one));
+      this.#parts.lifecycle.giveUp(one);
     }
   }
 

@@ -1,8 +1,8 @@
 // http, routes: what is asked of guests: a workload's own description and the actions of its manifest.
 
-import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../../config.ts';
 import { type ErrorCode, VolantError } from '../../lib/errors.ts';
+import { imageLocation } from '../../lib/image-location.ts';
 import { askGuest, type GuestAnswer } from '../ask-guest.ts';
 import { fetchDocument } from '../fetch-document.ts';
 import type { HandlerContext, Handlers } from '../handlers.ts';
@@ -64,9 +64,9 @@ async function documentAt(
     const { text, contentType } = await fetchDocument(url, config.openapiHosts);
     return documentReply(text, contentType);
   }
-  if (url?.protocol === 'file:' && url.host === '') {
-    const path = fileURLToPath(url);
-    return fileReply(await engine.system.readDocument(path), path);
+  const file = url?.protocol === 'file:' ? imageLocation(reference) : null;
+  if (file !== null && typeof file !== 'string') {
+    return fileReply(await engine.system.readDocument(file.location), file.location);
   }
   const why = `${reference}, the manifest's openapi, is neither a URL nor an absolute path`;
   throw new VolantError('MEDIA_INVALID', why);

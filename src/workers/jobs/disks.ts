@@ -4,49 +4,79 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
-  renameSync,
   rmSync,
   statSync,
-  writeFileSync,
-  writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { DiskImage, KnownImage, KnownImages } from '../../engine/ports.ts';
 import type { JobArgument, JobResult } from '../protocol.ts';
-import { type DiskFormat, emptyOverlay, readQcow2 } from '../qcow2.ts';
+import { emptyOverlay, IMAGE_BYTES_MAX, readQcow2 } from '../qcow2.ts';
+import {
+  type Base,
+  baseOf,
+  isSameBase,
+  isSameReference,
+  notedNames,
+  readBase,
+  writeBase,
+} from './base-notes.ts';
+import { replaceFile, syncDirectory } from './durable.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import { requireReserve } from './room.ts';
 
 const HEAD_BYTES = 512;
 const SECTOR_BYTES = 512;
+/** No disk can be named so. */
+const INITRAMFS = '.initramfs';
 
-/** What an overlay was made from: on another base its blocks would be nonsense. */
-interface Base {
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly modifiedMs: number;
-  readonly inode: number;
-}
-
-/** Makes what is missing of a VM's disks. Those that exist are kept, with what the guest wrote. */
+/**
+ * Makes what is missing of a VM's disks. Those that exist are kept, with what the guest wrote, as long as
+ * their image is asked for by the same reference.
+ */
 export function provideDisks({
   settings,
   vmId,
   disks,
+  initramfs,
 }: JobArgument<'provideDisks'>): JobResult<'provideDisks'> {
   const directory = directoryOf(settings.diskDirectory, vmId);
-  return disks.map(({ name, path, format, readonly }) => {
-    const sizeBytes = checkedSize(name, path, format);
-    const overlay = join(directory, `${name}.qcow2`);
-    requireSameBase(name, directory, overlay, path);
-    if (readonly) return { path, format };
-    if (!existsSync(overlay)) makeOverlay(overlay, path, format, sizeBytes);
-    return { path: overlay, format: 'qcow2' };
+  const isNew = mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined;
+  const isCached = (path: string) => dirname(path) === join(settings.cacheDirectory, 'sha256');
+  if (initramfs !== null) writeBase(directory, INITRAMFS, foundBase(initramfs, 'initramfs'));
+  // All of them are looked at before anything of one is given up.
+  const sizes = disks.map(checkedSize);
+  const provided = disks.map((image, index) => {
+    const overlay = overlayOf(directory, image.name);
+    settleBase(directory, image, isCached(image.path));
+    if (image.readonly) return { path: image.path, format: image.format };
+    if (!existsSync(overlay)) {
+      requireReserve(directory, `Disk ${image.name}`);
+      replaceFile(overlay, emptyOverlay(image.path, image.format, sizes[index] ?? 0));
+    }
+    return { path: overlay, format: 'qcow2' as const };
   });
+  syncDirectory(directory);
+  if (isNew) syncDirectory(settings.diskDirectory);
+  return provided;
+}
+
+/** What a VM was made of when it was started last, as far as that is still there as it was. */
+export function recallImages({ settings, vmId }: JobArgument<'recallImages'>): KnownImages {
+  const directory = directoryOf(settings.diskDirectory, vmId);
+  const disks = new Map<string, KnownImage>();
+  for (const name of notedNames(directory)) {
+    const base = readBase(directory, name);
+    const now = base && baseOf(base.reference, base.path);
+    if (base === null || now === null || !isSameBase(base, now)) continue;
+    disks.set(name, { reference: base.reference, path: base.path });
+  }
+  const initramfs = disks.get(INITRAMFS) ?? null;
+  disks.delete(INITRAMFS);
+  return { initramfs, disks };
 }
 
 /** Absent is fine. */
@@ -72,58 +102,66 @@ export function directoryOf(diskDirectory: string, vmId: number): string {
   return join(diskDirectory, String(vmId));
 }
 
+function overlayOf(directory: string, name: string): string {
+  return join(directory, `${name}.qcow2`);
+}
+
 /** The size that a guest sees. An image that names other files could show a guest any file of the host. */
-function checkedSize(name: string, path: string, format: DiskFormat): number {
+function checkedSize(image: DiskImage): number {
+  const { path, format } = image;
   const fd = openSync(path, 'r');
   try {
     const head = Buffer.alloc(HEAD_BYTES);
     const length = readSync(fd, head, 0, HEAD_BYTES, 0);
     const facts = readQcow2(head.subarray(0, length));
     if (format === 'raw') {
-      if (facts !== null) throw invalid(name, 'is a qcow2 image, its format is said to be raw');
+      if (facts !== null) throw invalid(image, 'is a qcow2 image, its format is said to be raw');
       const { size } = statSync(path);
+      if (size > IMAGE_BYTES_MAX) throw invalid(image, 'is larger than 4 TiB');
       return Math.ceil(size / SECTOR_BYTES) * SECTOR_BYTES;
     }
-    if (facts === null) throw invalid(name, 'is not a qcow2 image');
-    if (facts.needsOtherFile) throw invalid(name, 'needs other files; flatten it');
+    if (facts === null) throw invalid(image, 'is not a qcow2 image');
+    if (facts.problem !== null) throw invalid(image, facts.problem);
     return facts.virtualSizeBytes;
   } finally {
     closeSync(fd);
   }
 }
 
-function baseOf(path: string): Base {
-  const { size, mtimeMs, ino } = statSync(path);
-  return { path, sizeBytes: size, modifiedMs: mtimeMs, inode: ino };
-}
-
-/** The note of the base comes first: an overlay without one would be of no use. */
-function requireSameBase(name: string, directory: string, overlay: string, path: string): void {
-  const note = `${overlay}.base.json`;
-  const base = JSON.stringify(baseOf(path));
-  if (existsSync(overlay)) {
-    if (readFileSync(note, 'utf8') === base) return;
-    throw invalid(
-      name,
-      'has another image than when the VM was made: what the guest wrote does not fit it',
-    );
+/**
+ * Sees to it that the note of the base is right before there is an overlay on it. An overlay whose image is
+ * asked for by another reference goes; one whose image was changed in its place is refused.
+ */
+function settleBase(directory: string, image: DiskImage, isCached: boolean): void {
+  const overlay = overlayOf(directory, image.name);
+  const before = readBase(directory, image.name);
+  const base = foundBase(image, image.name);
+  if (before !== null && isSameReference(before.reference, image.reference)) {
+    // What is named by its content is the same, also when it was downloaded again.
+    const isSame = isSameBase(before, base) || (isCached && before.path === base.path);
+    if (!isSame && existsSync(overlay)) throw changedInPlace(image);
+  } else if (before !== null) {
+    rmSync(overlay, { force: true });
+    syncDirectory(directory);
+  } else if (existsSync(overlay)) {
+    throw invalid(image, 'has an overlay, and the note of its image is lost; delete the VM');
   }
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(note, base);
+  writeBase(directory, image.name, base);
 }
 
-function makeOverlay(overlay: string, base: string, format: DiskFormat, sizeBytes: number): void {
-  const temporary = `${overlay}.new`;
-  const fd = openSync(temporary, 'w', 0o600);
-  try {
-    writeSync(fd, emptyOverlay(base, format, sizeBytes));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(temporary, overlay);
+function changedInPlace(image: DiskImage): JobFault {
+  const why = 'has changed since the VM was made, and what the guest wrote does not fit it';
+  const remedy = 'put the old image back, name the new one by another path, or delete the VM';
+  return invalid(image, `${why}: ${remedy}`);
 }
 
-function invalid(name: string, why: string): JobFault {
-  return new JobFault('MEDIA_INVALID', `Disk ${name} ${why}`);
+function foundBase({ reference, path }: KnownImage, name: string): Base {
+  const base = baseOf(reference, path);
+  if (base === null) throw new JobFault('MEDIA_INVALID', `The image of ${name} is gone`);
+  return base;
+}
+
+function invalid({ name, field }: DiskImage, why: string): JobFault {
+  const details = { [field]: why };
+  return new JobFault('MEDIA_INVALID', `Disk ${name} ${why}`, undefined, details);
 }

@@ -8,9 +8,14 @@ export class JobFault extends Error {
   override readonly name = 'JobFault';
   readonly fault: Fault;
 
-  constructor(code: ErrorCode, message: string, cause?: unknown) {
+  constructor(code: ErrorCode, message: string, cause?: unknown, details?: Fault['details']) {
     super(message);
-    this.fault = { code, message, ...(cause === undefined ? {} : { cause: textOf(cause) }) };
+    this.fault = {
+      code,
+      message,
+      ...(cause === undefined ? {} : { cause: textOf(cause) }),
+      ...(details === undefined ? {} : { details }),
+    };
   }
 }
 
@@ -19,7 +24,7 @@ export function errnoOf(error: unknown): string | undefined {
   return (error as NodeJS.ErrnoException | undefined)?.code;
 }
 
-/** Permissions that are lacking are told as such: they are for the operator to mend. */
+/** What the operator can mend is told as such: permissions that are lacking, and a disk that is full. */
 export function faultOf(thrown: unknown, job: string): Outcome<never> {
   if (thrown instanceof JobFault) return failure(thrown.fault);
   const cause = textOf(thrown);
@@ -27,6 +32,9 @@ export function faultOf(thrown: unknown, job: string): Outcome<never> {
   if (errno === 'EPERM' || errno === 'EACCES') {
     const message = `The daemon is not allowed to do this (${job}); run it as root`;
     return failure({ code: 'HOST_PERMISSION', message, cause });
+  }
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    return failure({ code: 'DISK_SPACE_LOW', message: `The disk is full (${job})`, cause });
   }
   const message = `The host refused an operation (${job}${errno === undefined ? '' : `, ${errno}`})`;
   return failure({ code: 'HOST_OPERATION_FAILED', message, cause });

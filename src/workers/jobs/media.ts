@@ -4,19 +4,21 @@ import { accessSync, constants, readFileSync, realpathSync, statSync } from 'nod
 import { sep } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import type { MediaFacts } from '../../engine/ports.ts';
-import type { JobArgument } from '../protocol.ts';
+import type { InspectedMedia, JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
 
 /**
  * A file that a request named. Links are followed before the directories are compared: a link inside
  * an allowed directory does not lead out of it. Paths in messages are the client's own words.
  */
-export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): MediaFacts {
+export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): InspectedMedia {
   const realPath = resolved(path);
-  const allowed = settings.mediaDirectories.some((directory) => {
+  const isBelowOne = settings.mediaDirectories.some((directory) => {
     const real = realDirectory(directory);
     return real !== null && realPath?.startsWith(real + sep);
   });
+  // What the operator has named by a setting is allowed by that.
+  const allowed = isBelowOne || path === settings.bootInitramfs;
   // Outside the allowed directories nobody learns whether a file exists.
   if (!allowed && (realPath !== null || !isBelow(path, settings.mediaDirectories))) {
     const where = settings.mediaDirectories.join(', ');
@@ -26,14 +28,14 @@ export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): M
   return factsOf(path, realPath);
 }
 
-/** A document that a manifest names, under the same rules. */
-export function readDocument({ settings, path }: JobArgument<'readDocument'>): string {
+/** A document that a manifest names, under the same rules, to the byte. */
+export function readDocument({ settings, path }: JobArgument<'readDocument'>): Uint8Array {
   const { realPath, sizeBytes } = documentFacts({ settings, path });
   if (sizeBytes > LIMITS.documentBytesMax) {
     const why = `${path} is larger than ${LIMITS.documentBytesMax} bytes`;
     throw new JobFault('MEDIA_INVALID', why);
   }
-  return readFileSync(realPath, 'utf8');
+  return readFileSync(realPath);
 }
 
 function documentFacts(argument: JobArgument<'inspectMedia'>): MediaFacts {
@@ -55,7 +57,7 @@ export function findKernel({ settings }: JobArgument<'findKernel'>): MediaFacts 
   throw new JobFault('KERNEL_MISSING', `There is no guest kernel: ${remedy}`);
 }
 
-function factsOf(path: string, realPath: string): MediaFacts {
+function factsOf(path: string, realPath: string): InspectedMedia {
   const facts = statSync(realPath);
   if (!facts.isFile()) throw new JobFault('MEDIA_INVALID', `${path} is not a file`);
   if (facts.size === 0) throw new JobFault('MEDIA_INVALID', `${path} is empty`);
@@ -64,7 +66,8 @@ function factsOf(path: string, realPath: string): MediaFacts {
   } catch (error) {
     throw new JobFault('MEDIA_INVALID', `${path} cannot be read`, error);
   }
-  return { realPath, sizeBytes: facts.size };
+  const { size, mtimeMs, ino } = facts;
+  return { realPath, sizeBytes: size, version: `${size} ${mtimeMs} ${ino}` };
 }
 
 function isBelow(path: string, directories: readonly string[]): boolean {
@@ -80,8 +83,16 @@ function resolved(path: string): string | null {
   try {
     return realpathSync(path);
   } catch (error) {
-    const errno = errnoOf(error) ?? '';
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG'].includes(errno)) return null;
+    // The last one is Node's own, for a NUL.
+    const absent = [
+      'ENOENT',
+      'ENOTDIR',
+      'ELOOP',
+      'EACCES',
+      'ENAMETOOLONG',
+      'ERR_INVALID_ARG_VALUE',
+    ];
+    if (absent.includes(errnoOf(error) ?? '')) return null;
     throw error;
   }
 }

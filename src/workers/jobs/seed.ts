@@ -17,7 +17,7 @@ export function writeSeed({
 }: JobArgument<'writeSeed'>): JobResult<'writeSeed'> {
   const directory = directoryOf(settings.diskDirectory, vmId);
   const path = join(directory, 'seed.img');
-  const contents = [...files].map(([name, text]) => [name, Buffer.from(text)] as const);
+  const contents = [...files].map(([name, content]) => [name, Buffer.from(content)] as const);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   writeFileSync(`${path}.new`, fatImage(new Map(contents), { label: SEED_LABEL }), { mode: 0o600 });
   renameSync(`${path}.new`, path);

@@ -1,0 +1,111 @@
+// schema: what the images and disks of manifests and configs must obey. Pure. Whether a file exists and
+// may be used is known by the workers.
+
+import { posix } from 'node:path';
+import { LIMITS } from '../config.ts';
+import { imageLocation } from '../lib/image-location.ts';
+import type { ManifestInput } from './manifest.ts';
+
+type DiskInput = NonNullable<ManifestInput['disks']>[number];
+
+/** Fit for a file name; the first 20 characters are what the guest sees. */
+const DISK_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const DISK_TARGET = /^([A-Za-z0-9._-]{0,20}|\/[A-Za-z0-9._/-]{1,255})$/;
+/** virtio-blk cuts a serial number here (VIRTIO_BLK_ID_BYTES). */
+const SERIAL_BYTES_MAX = 20;
+/** The daemon's own disks are found by these. */
+const RESERVED = ['rootfs', 'seed'];
+
+/** Where an image comes from. `field` is the member that holds the location. */
+export function checkImage(
+  image: { url?: string | undefined; checksum?: string | undefined } | null | undefined,
+  path: string,
+  problems: Record<string, string>,
+  field = 'url',
+): { url: string; checksum: string } {
+  const url = image?.url?.trim() ?? '';
+  const checksum = image?.checksum?.trim() ?? '';
+  const found = url === '' ? null : imageLocation(url);
+  if (typeof found === 'string') problems[`${path}.${field}`] = found;
+  if (checksum !== '' && !/^(sha256:)?[0-9a-fA-F]{64}$/.test(checksum)) {
+    problems[`${path}.checksum`] = 'must be sha256: and 64 hex digits';
+  }
+  return { url, checksum };
+}
+
+export function checkDiskFormat(
+  given: string | undefined,
+  path: string,
+  problems: Record<string, string>,
+): 'raw' | 'qcow2' {
+  const format = given?.trim().toLowerCase() || 'raw';
+  if (format === 'raw' || format === 'qcow2') return format;
+  problems[path] = 'must be raw or qcow2: the format of the image, not of the file system in it';
+  return 'raw';
+}
+
+/** The disks in their normal form; undefined when there are none. */
+export function checkDisks(
+  input: ManifestInput,
+  problems: Record<string, string>,
+): ManifestInput['disks'] | undefined {
+  if (input.disks === undefined || input.disks.length === 0) return undefined;
+  if (input.disks.length > LIMITS.disksMax) {
+    problems['disks'] = `must be at most ${LIMITS.disksMax}`;
+  }
+  const seen = { names: new Set<string>(), serials: new Set(RESERVED), targets: new Set<string>() };
+  return input.disks.map((disk, index) => checkDisk(disk, `disks[${index}]`, seen, problems));
+}
+
+function checkDisk(
+  disk: DiskInput,
+  path: string,
+  seen: { names: Set<string>; serials: Set<string>; targets: Set<string> },
+  problems: Record<string, string>,
+): DiskInput {
+  const name = disk.name?.trim() ?? '';
+  if (name === '') problems[`${path}.name`] = 'is required';
+  else if (!DISK_NAME.test(name) || RESERVED.includes(name)) {
+    problems[`${path}.name`] =
+      'must be 1 to 64 of a-z, 0-9, ".", "_" and "-", and not rootfs or seed';
+  } else if (seen.names.has(name)) problems[`${path}.name`] = `another disk is named ${name}, too`;
+  seen.names.add(name);
+  const target = checkTarget(disk.target?.trim() ?? '', `${path}.target`, seen.targets, problems);
+  const serial = serialOf(name, target);
+  if (seen.serials.has(serial) && !RESERVED.includes(name)) {
+    const why = RESERVED.includes(serial) ? 'is the daemon’s own' : 'is that of another disk, too';
+    problems[path] ??= `the serial number ${serial} ${why}`;
+  }
+  seen.serials.add(serial);
+  const image = { url: disk.source, checksum: disk.checksum };
+  const { url: source } = checkImage(image, path, problems, 'source');
+  if (source === '') problems[`${path}.source`] = 'is required';
+  const format = checkDiskFormat(disk.format, `${path}.format`, problems);
+  return { ...disk, name, source, format, ...(target === '' ? {} : { target }) };
+}
+
+/** The target as it is kept: a mount point without needless parts, so that two ways to write it are one. */
+function checkTarget(
+  given: string,
+  path: string,
+  seen: Set<string>,
+  problems: Record<string, string>,
+): string {
+  if (!DISK_TARGET.test(given)) {
+    problems[path] = 'must be a serial number of up to 20 characters or an absolute path';
+    return given;
+  }
+  if (!given.startsWith('/')) return given;
+  const target = posix.normalize(given).replace(/\/$/, '');
+  if (given.split('/').includes('..')) problems[path] = 'must not have ".." in its path';
+  else if (target === '') problems[path] = 'must not be the root directory';
+  else if (seen.has(target)) problems[path] = `another disk is mounted at ${target}, too`;
+  seen.add(target);
+  return target;
+}
+
+/** By what a guest knows a disk: its target, unless that is a mount point. */
+export function serialOf(name: string, target: string): string {
+  const wanted = target === '' || target.startsWith('/') ? name : target;
+  return wanted.slice(0, SERIAL_BYTES_MAX);
+}

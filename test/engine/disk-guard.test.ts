@@ -1,0 +1,51 @@
+// What users rely on when the disk of the host is full: it is told, and the guest goes on by itself.
+
+import assert from 'node:assert/strict';
+import { suite, type TestContext, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
+import { engineOn, newWorld, type World } from './fakes.ts';
+
+function hurry(t: TestContext): void {
+  const before = LIMITS.diskFullRetryMs;
+  Object.assign(LIMITS, { diskFullRetryMs: 20 });
+  t.after(() => Object.assign(LIMITS, { diskFullRetryMs: before }));
+}
+
+const told = ({ store }: World) =>
+  store.events.map(({ body }) => body.type).filter((type) => type.startsWith('MEDIA_'));
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+suite('a guest that is paused for want of space', () => {
+  test('is told once, tried again and again, and told to go on when it does', async (t) => {
+    hurry(t);
+    const world = newWorld();
+    const { hypervisor } = world;
+    const { engine } = await engineOn(world);
+    await engine.vms.create({ name: 'web', plugin: 'hello' });
+    const isFull = () => {
+      for (const listener of hypervisor.diskFullListeners) listener();
+    };
+    isFull();
+    await until(() => hypervisor.resumed === 1);
+    isFull();
+    await until(() => hypervisor.resumed === 2);
+    await until(() => told(world).length === 2);
+    assert.deepEqual(told(world), ['MEDIA_DISK_FULL', 'MEDIA_DISK_FREED']);
+    assert.equal(hypervisor.resumed, 2);
+  });
+
+  test('goes on also under a daemon that found it so', async (t) => {
+    hurry(t);
+    const world = newWorld();
+    const before = await engineOn(world);
+    await before.engine.vms.create({ name: 'web', plugin: 'hello' });
+    await before.shutdown();
+    world.hypervisor.controlStatus = 'io-error';
+    await engineOn(world);
+    await until(() => told(world).includes('MEDIA_DISK_FREED'));
+    assert.equal(world.hypervisor.resumed, 1);
+  });
+});
