@@ -7,7 +7,7 @@ import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
 import { guestOf } from './identity.ts';
 import type { GuestIdentity, NetworkSpec } from './network-ports.ts';
-import type { HostPort, HypervisorFacts } from './ports.ts';
+import type { HostLedger, HostPort, HypervisorFacts } from './ports.ts';
 import type { HostChanges } from './records.ts';
 import type { State } from './state.ts';
 
@@ -88,14 +88,19 @@ export class HostFacts {
     return { spec: this.networkSpec, shard };
   }
 
-  /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */
+  /** Makes the guests' network. What is changed for it is written down before, so that it can be put back. */
   async ensureNetwork(): Promise<void> {
-    const changes = await this.#host.ensureNetwork(this.networkSpec, this.#guests());
-    // What was there before our first change counts, not what we found of our own later.
-    const merged: HostChanges = { ...changes, ...this.#hostChanges };
-    if (JSON.stringify(merged) === JSON.stringify(this.#hostChanges)) return;
-    this.#hostChanges = merged;
-    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: merged }], []);
+    const ledger: HostLedger = {
+      changes: () => this.#hostChanges,
+      remember: (changes) => this.#remember(changes),
+    };
+    await this.#host.ensureNetwork(this.networkSpec, this.#guests(), ledger);
+  }
+
+  async #remember(changes: HostChanges): Promise<void> {
+    if (JSON.stringify(changes) === JSON.stringify(this.#hostChanges)) return;
+    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: changes }], []);
+    this.#hostChanges = changes;
   }
 
   /** Puts the host back as it was before the first VM. */

@@ -136,13 +136,24 @@ export interface HostInventory {
   readonly orderlyExitIds: readonly number[];
 }
 
+/** What is written down of changes to the host, so that they can be put back. */
+export interface HostLedger {
+  changes(): HostChanges;
+  /** Resolves when it is on disk. */
+  remember(changes: HostChanges): Promise<void>;
+}
+
 /** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
 export interface HostPort {
   /**
    * Creates what is missing of bridge, its address, forwarding and NAT, and the filter for the guests that
-   * are there already. Idempotent.
+   * are there already. What it changes beside that is in the ledger before. Idempotent.
    */
-  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges>;
+  ensureNetwork(
+    spec: NetworkSpec,
+    guests: readonly GuestIdentity[],
+    ledger: HostLedger,
+  ): Promise<void>;
   /** These forwards and no others. Calls at the same time share one change. */
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
   /**

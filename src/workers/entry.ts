@@ -29,6 +29,7 @@ import type { JobArgument, JobName, JobResult } from './protocol.ts';
 const jobs: {
   readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> | Promise<JobResult<N>>;
 } = {
+  planNetwork: network.planNetwork,
   ensureNetwork: network.ensureNetwork,
   ensureShard: shards.ensureShard,
   removeNetwork: network.removeNetwork,

@@ -2,7 +2,7 @@
 // may send, who is served a lease. Changes that come at the same time are one change of the kernel's tables.
 
 import type { Forward, GuestIdentity, NetworkSpec } from '../engine/network-ports.ts';
-import type { LaunchRequest } from '../engine/ports.ts';
+import type { HostLedger, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -21,8 +21,9 @@ export class GuestNetwork {
   readonly #leases: LeaseServer;
   readonly #tapRemovals: Batch<string>;
   readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
-  #made: Promise<HostChanges> | undefined;
-  #spec: NetworkSpec | undefined;
+  #made: Promise<void> | undefined;
+  /** Of the last call: who removes the bridge by hand gets a new one by them. */
+  #last: { readonly spec: NetworkSpec; readonly ledger: HostLedger } | undefined;
   /** By number; made when the first guest of one comes. */
   readonly #shards = new Map<number, Promise<null>>();
 
@@ -42,22 +43,27 @@ export class GuestNetwork {
   }
 
   /** Bridge, NAT, filter, leases: what is missing of it. These guests are there already. */
-  ensure(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
-    this.#spec = spec;
-    this.#made ??= this.#make(spec, guests).catch((error: unknown) => {
+  ensure(spec: NetworkSpec, guests: readonly GuestIdentity[], ledger: HostLedger): Promise<void> {
+    this.#last = { spec, ledger };
+    this.#made ??= this.#make(spec, guests, ledger).catch((error: unknown) => {
       this.#made = undefined;
       throw error;
     });
     return this.#made;
   }
 
-  async #make(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
+  async #make(
+    spec: NetworkSpec,
+    guests: readonly GuestIdentity[],
+    ledger: HostLedger,
+  ): Promise<void> {
     const settings = this.#settings;
     this.#filter.know(guests);
-    const changes = await this.#run('ensureNetwork', { settings, spec });
+    const changes = await this.#run('planNetwork', { spec, changes: ledger.changes() });
+    await ledger.remember(changes);
+    await this.#run('ensureNetwork', { settings, spec, changes });
     await this.#run('makeGuestFilter', { settings, guests: this.#filter.guests });
     await this.#leases.know(spec, guests);
-    return changes;
   }
 
   async remove(spec: NetworkSpec, changes: HostChanges): Promise<void> {
@@ -76,9 +82,9 @@ export class GuestNetwork {
       return await launch();
     } catch (error) {
       // Somebody may have removed the bridge: once more with a new one, then it is told.
-      if (this.#spec === undefined || !isHostFailure(error)) throw error;
+      if (this.#last === undefined || !isHostFailure(error)) throw error;
       this.#forget();
-      await this.ensure(this.#spec, []);
+      await this.ensure(this.#last.spec, [], this.#last.ledger);
       await this.#admit(tap);
       return launch();
     }

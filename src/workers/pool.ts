@@ -8,6 +8,7 @@ import type { Forward, GuestIdentity, NetworkSpec, PortProtocol } from '../engin
 import type {
   DiskImage,
   FormerDriver,
+  HostLedger,
   HostPort,
   LaunchRequest,
   MediaFacts,
@@ -137,8 +138,8 @@ class Host implements HostPort {
     this.#network = new GuestNetwork(this.#settings, run, this.#exits, log);
   }
 
-  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
-    return this.#network.ensure(spec, guests);
+  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[], ledger: HostLedger) {
+    return this.#network.ensure(spec, guests, ledger);
   }
 
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {

@@ -51,7 +51,8 @@ export interface CpuSample {
 
 /** Name of a job -> [argument, result]. */
 export interface Jobs {
-  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
+  planNetwork: [{ spec: NetworkSpec; changes: HostChanges }, HostChanges];
+  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   makeGuestFilter: [{ settings: HostSettings; guests: readonly GuestIdentity[] }, null];

@@ -13,12 +13,13 @@ import type {
   FormerDriver,
   GuestEnd,
   HostInventory,
+  HostLedger,
   HostPort,
   HypervisorPort,
   LaunchRequest,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
-import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
+import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
 import { FakeProcess } from './fake-process.ts';
@@ -68,10 +69,10 @@ export class FakeHost implements HostPort {
   readonly documents = new Map<string, string>();
   #nextPid = 1000;
 
-  async ensureNetwork(): Promise<HostChanges> {
+  async ensureNetwork(_: unknown, __: unknown, ledger: HostLedger): Promise<void> {
     this.#fail('ensureNetwork');
+    await ledger.remember({ bridgeCreated: true });
     this.network = true;
-    return { bridgeCreated: true };
   }
 
   async setForwards(_: unknown, forwards: readonly Forward[]): Promise<void> {
