@@ -14,13 +14,24 @@ import type { HostSettings, Run } from './protocol.ts';
 
 type Tap = NonNullable<LaunchRequest['tap']>;
 
+interface ForwardTable {
+  readonly spec: NetworkSpec;
+  readonly forwards: readonly Forward[];
+}
+
 export class GuestNetwork {
   readonly #settings: HostSettings;
   readonly #run: Run;
   readonly #filter: GuestFilter;
   readonly #leases: LeaseServer;
   readonly #tapRemovals: Batch<string>;
-  readonly #forwards: Batch<{ readonly spec: NetworkSpec; readonly forwards: readonly Forward[] }>;
+  readonly #forwards: Batch<ForwardTable>;
+  /** What the kernel forwards; null while that is not known. */
+  #standing: readonly Forward[] | null = null;
+  /** Addresses that a host port has led to. */
+  readonly #forwarded = new Set<string>();
+  /** By the name of the tap. */
+  readonly #addresses = new Map<string, string>();
   #made: Promise<void> | undefined;
   /** Of the last call: who removes the bridge by hand gets a new one by them. */
   #last: { readonly spec: NetworkSpec; readonly ledger: HostLedger } | undefined;
@@ -30,11 +41,13 @@ export class GuestNetwork {
   constructor(settings: HostSettings, run: Run, exits: ExitWatcher, log: Logger) {
     this.#settings = settings;
     this.#run = run;
-    this.#tapRemovals = new Batch((tapNames) => run('removeTaps', { tapNames }));
+    this.#tapRemovals = new Batch((tapNames) =>
+      run('removeTaps', { tapNames, forgottenAddresses: this.#takeForwarded(tapNames) }),
+    );
     // Each call brings the whole table: the last of a round is what shall stand there.
     this.#forwards = new Batch(async (tables) => {
       const last = tables.at(-1);
-      if (last !== undefined) await run('setForwards', { settings, ...last });
+      if (last !== undefined) await this.#writeForwards(last);
     });
     this.#filter = new GuestFilter((admitted, left) =>
       run('changeGuestFilter', { settings, admitted, left }),
@@ -59,6 +72,7 @@ export class GuestNetwork {
   ): Promise<void> {
     const settings = this.#settings;
     this.#filter.know(guests);
+    for (const guest of guests) this.#knowAddress(guest);
     const changes = await this.#run('planNetwork', { spec, changes: ledger.changes() });
     await ledger.remember(changes);
     await this.#run('ensureNetwork', { settings, spec, changes });
@@ -68,11 +82,25 @@ export class GuestNetwork {
 
   async remove(spec: NetworkSpec, changes: HostChanges): Promise<void> {
     this.#forget();
+    this.#standing = null;
     await this.#run('removeNetwork', { settings: this.#settings, spec, changes });
   }
 
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void> {
     return this.#forwards.add({ spec, forwards });
+  }
+
+  async #writeForwards({ spec, forwards }: ForwardTable): Promise<void> {
+    const standing = this.#standing;
+    const routeLocalnetBefore = this.#last?.ledger.changes().routeLocalnetBefore ?? null;
+    for (const { targets } of forwards) {
+      for (const { address } of targets) this.#forwarded.add(address);
+    }
+    // After a failure everything is written anew.
+    this.#standing = null;
+    const settings = this.#settings;
+    await this.#run('setForwards', { settings, spec, forwards, standing, routeLocalnetBefore });
+    this.#standing = forwards;
   }
 
   /** Runs `launch`, which attaches the tap, in a network that has a place for it. */
@@ -95,7 +123,21 @@ export class GuestNetwork {
     await Promise.all([this.#filter.leave(tapName), this.#leases.leave(tapName)]);
   }
 
+  /** Addresses of guests that go, if a host port has led to them. */
+  #takeForwarded(tapNames: readonly string[]): readonly string[] {
+    return tapNames.flatMap((tapName) => {
+      const address = this.#addresses.get(tapName);
+      this.#addresses.delete(tapName);
+      return address !== undefined && this.#forwarded.delete(address) ? [address] : [];
+    });
+  }
+
+  #knowAddress({ tapName, ipAddress }: GuestIdentity): void {
+    if (ipAddress !== null) this.#addresses.set(tapName, ipAddress);
+  }
+
   async #admit({ guest, spec, shard }: Tap): Promise<void> {
+    this.#knowAddress(guest);
     if (shard > 0) await this.#ensureShard(spec, shard);
     await Promise.all([
       this.#settings.antiSpoofing ? this.#filter.admit(guest) : undefined,

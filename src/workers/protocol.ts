@@ -74,9 +74,19 @@ export interface Jobs {
     },
     { pidfd: number; identity: ProcessIdentity } | null,
   ];
-  setForwards: [{ settings: HostSettings; spec: NetworkSpec; forwards: readonly Forward[] }, null];
+  setForwards: [
+    {
+      settings: HostSettings;
+      spec: NetworkSpec;
+      forwards: readonly Forward[];
+      standing: readonly Forward[] | null;
+      /** What the bridge's setting goes back to when no forward is left; null: it stays. */
+      routeLocalnetBefore: string | null;
+    },
+    null,
+  ];
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
-  removeTaps: [{ tapNames: readonly string[] }, null];
+  removeTaps: [{ tapNames: readonly string[]; forgottenAddresses: readonly string[] }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
   launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];

@@ -1,8 +1,9 @@
 // test helpers: guests without a machine: network namespaces whose veth is named like a tap, so that the
 // rules for guests hold for them. The jobs of the workers are called directly, on a network of their own.
 
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
 import type { HostChanges } from '../../src/engine/records.ts';
@@ -52,58 +53,77 @@ export function makeNetwork(t: TestContext, settings = SETTINGS): HostChanges {
 }
 
 export interface Place {
-  readonly namespace: string;
   /** What the command prints on both outputs, whatever its status. */
   run(command: string, ...args: string[]): string;
-  /** Answers each datagram, and each connection, at a port with the name. */
-  serve(name: string, port: number): Promise<void>;
+  /** Answers each datagram, and each connection, at a port of an address with the name. */
+  serve(name: string, port: number, address?: string): Promise<void>;
   /** What answers there; null when nothing does. A sender of datagrams can keep its port. */
-  ask(protocol: 'tcp' | 'udp', address: string, port: number, ownPort?: number): string | null;
+  ask(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    ownPort?: number,
+  ): Promise<string | null>;
 }
+
+/** Programs that begin with `enter` run somewhere else. All that serve are ended with the test. */
+function placeAt(t: TestContext, enter: readonly string[]): Place {
+  const commandOf = (...args: string[]): [string, string[]] => {
+    const [command = '', ...rest] = [...enter, ...args];
+    return [command, rest];
+  };
+  const node = (...args: string[]): ChildProcessByStdio<null, Readable, null> =>
+    spawn(...commandOf(process.execPath, ...args), { stdio: ['ignore', 'pipe', 'inherit'] });
+  return {
+    run: (...args) => {
+      const result = spawnSync(...commandOf(...args), { encoding: 'utf8' });
+      return result.stdout + result.stderr;
+    },
+    serve: async (name, port, address = '0.0.0.0') => {
+      const child = node('-e', SERVER, name, String(port), address);
+      t.after(async () => {
+        const ended = once(child, 'exit');
+        child.kill('SIGKILL');
+        await ended;
+      });
+      await once(child.stdout, 'data');
+    },
+    ask: async (protocol, address, port, ownPort = 0) => {
+      const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
+      const child = node('-e', CLIENT, protocol, address, ...numbers);
+      let answer = '';
+      for await (const chunk of child.stdout) answer += chunk;
+      return answer.trim() || null;
+    },
+  };
+}
+
+/** The namespace that the test runs in. */
+export const createHostPlace = (t: TestContext): Place => placeAt(t, []);
 
 let count = 0;
 
 /** A namespace with a cable to this one; the end here has this name, the other one is eth0. */
-function createPlace(t: TestContext, link: string): Place {
+function createPlace(t: TestContext, link: string): Place & { readonly namespace: string } {
   const namespace = `volant-veth-${process.pid}-${count++}`;
-  const enter = ['nsenter', `--net=/run/netns/${namespace}`] as const;
-  const children: ChildProcess[] = [];
   ip('netns', 'add', namespace);
-  t.after(async () => {
-    for (const child of children) {
-      const ended = once(child, 'exit');
-      child.kill('SIGKILL');
-      await ended;
-    }
-    // The kernel takes the veth with it some time later; a link of this name may be made before.
+  t.after(() => {
+    // The kernel takes the veth with its namespace, but some time later; the name is wanted again.
     spawnSync('ip', ['link', 'delete', link]);
     ip('netns', 'delete', namespace);
   });
   ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
   ip('link', 'set', link, 'up');
   for (const name of ['lo', 'eth0']) ip('-n', namespace, 'link', 'set', name, 'up');
-  const run = (command: string, ...args: string[]) => {
-    const result = spawnSync(enter[0], [enter[1], command, ...args], { encoding: 'utf8' });
-    return result.stdout + result.stderr;
-  };
-  const serve = async (name: string, port: number) => {
-    const child = spawn(enter[0], [enter[1], process.execPath, '-e', SERVER, name, String(port)]);
-    children.push(child);
-    await once(child.stdout, 'data');
-  };
-  const ask: Place['ask'] = (protocol, address, port, ownPort = 0) => {
-    const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
-    return run(process.execPath, '-e', CLIENT, protocol, address, ...numbers).trim() || null;
-  };
-  return { namespace, run, serve, ask };
+  return { namespace, ...placeAt(t, ['nsenter', `--net=/run/netns/${namespace}`]) };
 }
 
 const SERVER = `
-  const [name, port] = process.argv.slice(1);
+  const [name, port, at] = process.argv.slice(1);
   const udp = require('node:dgram').createSocket('udp4');
   udp.on('message', (_, { address, port }) => udp.send(name, port, address));
-  require('node:net').createServer((c) => c.on('error', () => {}).end(name)).listen(port, '0.0.0.0', () =>
-    udp.bind(port, () => console.log('serves')));`;
+  require('node:net').createServer((c) => c.on('error', () => {}).end(name)).listen(port, at, () =>
+    udp.bind(port, at, () => console.log('serves')));`;
 
 const CLIENT = `
   const [protocol, address, port, ownPort, timeout] = process.argv.slice(1);

@@ -5,10 +5,16 @@ import type { LaunchRequest } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
-import { bridgeOfShard, removeShards, shardPattern } from './bridge-shards.ts';
+import { bridgeOfShard, removeShards } from './bridge-shards.ts';
 import { endLeaseServer } from './dhcp-server.ts';
 import { errnoOf, JobFault } from './fault.ts';
-import { readIpForward, writeIpForward } from './kernel-settings.ts';
+import {
+  readIpForward,
+  readRouteLocalnet,
+  writeIpForward,
+  writeRouteLocalnet,
+} from './kernel-settings.ts';
+import { natRules } from './nat-rules.ts';
 import { nft, tableOf } from './nft.ts';
 
 /**
@@ -21,9 +27,11 @@ export function planNetwork({ spec, changes }: JobArgument<'planNetwork'>): Host
   const ours = (changes.addressesAdded ?? []).filter((address) => present.includes(address));
   const wanted = addressOf(spec);
   const ipForward = readIpForward();
+  const routeLocalnet = readRouteLocalnet(spec.bridge);
   return {
     ...(exists ? {} : { bridgeCreated: true }),
     ...(ipForward === '1' ? {} : { ipForwardBefore: ipForward }),
+    ...(routeLocalnet === '1' ? {} : { routeLocalnetBefore: routeLocalnet }),
     ...changes,
     addressesAdded: present.includes(wanted) ? ours : [...ours, wanted],
   };
@@ -50,6 +58,9 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
   endLeaseServer(settings.hostTag);
   removeShards(settings);
   deleteAddresses(spec, changes, () => true);
+  if (changes.routeLocalnetBefore !== undefined) {
+    writeRouteLocalnet(spec.bridge, changes.routeLocalnetBefore);
+  }
   if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
   if (changes.ipForwardBefore !== undefined) writeIpForward(changes.ipForwardBefore);
   return null;
@@ -90,35 +101,9 @@ export function attachTap(
   }
 }
 
-export function removeTaps({ tapNames }: JobArgument<'removeTaps'>): null {
+/** Connections with these addresses are forgotten, too: each may be another guest's next. */
+export function removeTaps({ tapNames, forgottenAddresses }: JobArgument<'removeTaps'>): null {
   native.tapsDelete(tapNames);
+  if (forgottenAddresses.length > 0) native.flowsForget([], forgottenAddresses);
   return null;
-}
-
-/**
- * One transaction: the old rules count until the new ones do. Where bridges hand frames to the rules of
- * IP (br_netfilter), a packet to or from a shard passes twice: it is looked at on the first bridge only.
- */
-function natRules({ hostTag }: HostSettings, { bridge, subnet }: NetworkSpec): string {
-  const table = tableOf(hostTag);
-  return `
-add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
-  chain prerouting {
-    type filter hook prerouting priority raw; policy accept;
-    iifname "${shardPattern(hostTag)}" notrack
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${subnet} oifname != "${bridge}" masquerade
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    iifname "${bridge}" accept
-    iifname "${shardPattern(hostTag)}" accept
-    oifname "${bridge}" ct state established,related accept
-  }
-}
-`;
 }

@@ -1,0 +1,51 @@
+// workers: rules of IP for the guests' network that are there as long as it is: who is forwarded, who is
+// masqueraded, and what guests never reach. Only text; rules of the bridge are in guest-filter.ts.
+
+import type { NetworkSpec } from '../../engine/network-ports.ts';
+import type { HostSettings } from '../protocol.ts';
+import { shardPattern } from './bridge-shards.ts';
+import { tableOf } from './nft.ts';
+
+/**
+ * One transaction: the old rules count until the new ones do.
+ *
+ * - Where bridges hand frames to the rules of IP (br_netfilter), a packet to or from a shard passes twice: it
+ *   is looked at on the first bridge only.
+ * - Host ports need loopback addresses to be routed to the bridge, and then the bridge could reach what listens
+ *   on the host's loopback: packets with such an address are dropped, whether there is a host port or not.
+ * - Guests are reached from outside by connections that somebody has forwarded to them (DNAT) and no others.
+ *   Shards hang on the first bridge, so what is routed to any guest leaves by that one.
+ */
+export function natRules({ hostTag }: HostSettings, { bridge, subnet }: NetworkSpec): string {
+  const table = tableOf(hostTag);
+  const shards = shardPattern(hostTag);
+  return `
+add table ip ${table}
+delete table ip ${table}
+table ip ${table} {
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    iifname "${bridge}" jump guard
+    iifname "${shards}" jump guard
+    iifname "${shards}" notrack
+  }
+  chain guard {
+    ip daddr 127.0.0.0/8 drop
+    ip saddr 127.0.0.0/8 drop
+  }
+  chain postrouting {
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr ${subnet} oifname != "${bridge}" masquerade
+  }
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "${bridge}" accept
+    iifname "${shards}" accept
+    oifname != "${bridge}" accept
+    ct state established,related accept
+    ct status dnat accept
+    drop
+  }
+}
+`;
+}
