@@ -49,7 +49,7 @@ export class GuestNetwork {
       const last = tables.at(-1);
       if (last !== undefined) await this.#writeForwards(last);
     });
-    this.#filter = new GuestFilter((admitted, left) =>
+    this.#filter = new GuestFilter(settings.antiSpoofing, (admitted, left) =>
       run('changeGuestFilter', { settings, admitted, left }),
     );
     this.#leases = new LeaseServer(settings, run, exits, log);
@@ -76,7 +76,7 @@ export class GuestNetwork {
     const changes = await this.#run('planNetwork', { spec, changes: ledger.changes() });
     await ledger.remember(changes);
     await this.#run('ensureNetwork', { settings, spec, changes });
-    await this.#run('makeGuestFilter', { settings, guests: this.#filter.guests });
+    await this.#run('makeGuestFilter', { settings, spec, guests: this.#filter.guests });
     await this.#leases.know(spec, guests);
   }
 
@@ -139,10 +139,7 @@ export class GuestNetwork {
   async #admit({ guest, spec, shard }: Tap): Promise<void> {
     this.#knowAddress(guest);
     if (shard > 0) await this.#ensureShard(spec, shard);
-    await Promise.all([
-      this.#settings.antiSpoofing ? this.#filter.admit(guest) : undefined,
-      this.#leases.admit(spec, guest),
-    ]);
+    await Promise.all([this.#filter.admit(guest), this.#leases.admit(spec, guest)]);
   }
 
   #ensureShard(spec: NetworkSpec, shard: number): Promise<null> {

@@ -55,7 +55,10 @@ export interface Jobs {
   ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
-  makeGuestFilter: [{ settings: HostSettings; guests: readonly GuestIdentity[] }, null];
+  makeGuestFilter: [
+    { settings: HostSettings; spec: NetworkSpec; guests: readonly GuestIdentity[] },
+    null,
+  ];
   changeGuestFilter: [
     {
       settings: HostSettings;

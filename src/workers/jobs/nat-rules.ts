@@ -6,6 +6,9 @@ import type { HostSettings } from '../protocol.ts';
 import { shardPattern } from './bridge-shards.ts';
 import { tableOf } from './nft.ts';
 
+/** "volt": on packets from guest to guest by a host port. It is seen on this host only. */
+export const HOST_PORT_MARK = '0x766f6c74';
+
 /**
  * One transaction: the old rules count until the new ones do.
  *
@@ -16,7 +19,8 @@ import { tableOf } from './nft.ts';
  * - Guests are reached from outside by connections that somebody has forwarded to them (DNAT) and no others.
  *   Shards hang on the first bridge, so what is routed to any guest leaves by that one.
  */
-export function natRules({ hostTag }: HostSettings, { bridge, subnet }: NetworkSpec): string {
+export function natRules(settings: HostSettings, { bridge, subnet }: NetworkSpec): string {
+  const { hostTag, guestIsolation } = settings;
   const table = tableOf(hostTag);
   const shards = shardPattern(hostTag);
   return `
@@ -37,6 +41,7 @@ table ip ${table} {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${subnet} oifname != "${bridge}" masquerade
   }
+  ${guestIsolation ? marksText(bridge, subnet) : ''}
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "${bridge}" accept
@@ -48,4 +53,15 @@ table ip ${table} {
   }
 }
 `;
+}
+
+/**
+ * Where bridges hand frames to the rules of IP, what a guest sends to a host port may go to the other guest over
+ * the bridge, where the rules for isolated guests must tell it from what was sent without.
+ */
+function marksText(bridge: string, subnet: string): string {
+  return `chain marks {
+    type filter hook prerouting priority dstnat + 1; policy accept;
+    iifname "${bridge}" ip daddr ${subnet} ct status dnat meta mark set ${HOST_PORT_MARK}
+  }`;
 }
