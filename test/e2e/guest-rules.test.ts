@@ -131,6 +131,7 @@ test('isolated guests reach each other by host ports, and not by way of the host
   await createHostPlace(t).serve('host', 9001, SPEC.hostIp);
   const guests = [one.identity, two.identity];
   one.run('ip', 'route', 'add', '10.88.0.12/32', 'via', SPEC.hostIp);
+  two.run('ip', 'route', 'add', '10.88.0.11/32', 'via', SPEC.hostIp);
   const targets = [{ address: '10.88.0.12', port: 9000 }];
   const forwards = [{ protocol: 'tcp', hostPort: 18500, targets } as const];
   setForwards({ settings, spec: SPEC, forwards, standing: null, routeLocalnetBefore: null });
