@@ -14,9 +14,6 @@ import type { State } from './state.ts';
 /** The host's name servers are read again after so long. */
 const NAME_SERVERS_TTL_MS = 30_000;
 
-/** Above every shard that a subnet can have. */
-const SHARD_WITHOUT_ADDRESSES = 100_000;
-
 export class HostFacts {
   readonly #config: Config;
   readonly #host: HostPort;
@@ -76,14 +73,14 @@ export class HostFacts {
   }
 
   /**
-   * An address is one guest's, and so is an id: as many of either as a bridge has room for make a shard.
-   * Guests whose address is not known here have shards of their own.
+   * An address is one guest's: as many of them as a bridge has room for make a shard. null, where the address
+   * is not known here: any of the shards for such guests.
    */
-  placeOf(vmId: number, { ipAddress }: GuestIdentity) {
+  placeOf({ ipAddress }: GuestIdentity) {
     const address = ipAddress === null ? null : parseIpv4(ipAddress);
     const shard =
       address === null
-        ? SHARD_WITHOUT_ADDRESSES + Math.floor(vmId / LIMITS.bridgeTapsMax)
+        ? null
         : Math.floor((address - this.#config.subnet.base) / LIMITS.bridgeTapsMax);
     return { spec: this.networkSpec, shard };
   }

@@ -38,8 +38,11 @@ export interface LaunchRequest {
   readonly tap: {
     readonly guest: GuestIdentity;
     readonly spec: NetworkSpec;
-    /** 0 is the bridge with the host's address; the others are made when they are needed. */
-    readonly shard: number;
+    /**
+     * 0 is the bridge with the host's address; the others are made when they are needed, and removed when
+     * nobody needs them. null is any of those for guests whose address is not known.
+     */
+    readonly shard: number | null;
   } | null;
   /** stdout and stderr are appended here. */
   readonly logPath: string;

@@ -32,6 +32,8 @@ const jobs: {
   planNetwork: network.planNetwork,
   ensureNetwork: network.ensureNetwork,
   ensureShard: shards.ensureShard,
+  findShards: shards.findShards,
+  removeShard: shards.removeShard,
   removeNetwork: network.removeNetwork,
   makeGuestFilter: guestFilter.makeGuestFilter,
   changeGuestFilter: guestFilter.changeGuestFilter,

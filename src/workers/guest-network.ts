@@ -11,6 +11,7 @@ import type { ExitWatcher } from './exit-watcher.ts';
 import { GuestFilter } from './guest-filter.ts';
 import { LeaseServer } from './lease-server.ts';
 import type { HostSettings, Run } from './protocol.ts';
+import { Shards } from './shards.ts';
 
 type Tap = NonNullable<LaunchRequest['tap']>;
 
@@ -35,8 +36,7 @@ export class GuestNetwork {
   #made: Promise<void> | undefined;
   /** Of the last call: who removes the bridge by hand gets a new one by them. */
   #last: { readonly spec: NetworkSpec; readonly ledger: HostLedger } | undefined;
-  /** By number; made when the first guest of one comes. */
-  readonly #shards = new Map<number, Promise<null>>();
+  readonly #shards: Shards;
 
   constructor(settings: HostSettings, run: Run, exits: ExitWatcher, log: Logger) {
     this.#settings = settings;
@@ -52,6 +52,7 @@ export class GuestNetwork {
     this.#filter = new GuestFilter(settings.antiSpoofing, (admitted, left) =>
       run('changeGuestFilter', { settings, admitted, left }),
     );
+    this.#shards = new Shards(settings, run);
     this.#leases = new LeaseServer(settings, run, exits, log);
   }
 
@@ -77,6 +78,7 @@ export class GuestNetwork {
     await ledger.remember(changes);
     await this.#run('ensureNetwork', { settings, spec, changes });
     await this.#run('makeGuestFilter', { settings, spec, guests: this.#filter.guests });
+    await this.#shards.find();
     await this.#leases.know(spec, guests);
   }
 
@@ -96,31 +98,38 @@ export class GuestNetwork {
     for (const { targets } of forwards) {
       for (const { address } of targets) this.#forwarded.add(address);
     }
-    // After a failure everything is written anew.
+    const whole = { settings: this.#settings, spec, forwards, standing: null, routeLocalnetBefore };
     this.#standing = null;
-    const settings = this.#settings;
-    await this.#run('setForwards', { settings, spec, forwards, standing, routeLocalnetBefore });
+    try {
+      await this.#run('setForwards', { ...whole, standing });
+    } catch (error) {
+      // Somebody may have removed the table.
+      if (standing === null || !isHostFailure(error)) throw error;
+      await this.#run('setForwards', whole);
+    }
     this.#standing = forwards;
   }
 
   /** Runs `launch`, which attaches the tap, in a network that has a place for it. */
-  async withTap<T>(tap: Tap, launch: () => Promise<T>): Promise<T> {
+  async withTap<T>(tap: Tap, launch: (shard: number) => Promise<T>): Promise<T> {
     try {
-      await this.#admit(tap);
-      return await launch();
+      return await launch(await this.#admit(tap));
     } catch (error) {
       // Somebody may have removed the bridge: once more with a new one, then it is told.
       if (this.#last === undefined || !isHostFailure(error)) throw error;
       this.#forget();
       await this.ensure(this.#last.spec, [], this.#last.ledger);
-      await this.#admit(tap);
-      return launch();
+      return launch(await this.#admit(tap));
     }
   }
 
   async removeTap(tapName: string): Promise<void> {
     await this.#tapRemovals.add(tapName);
-    await Promise.all([this.#filter.leave(tapName), this.#leases.leave(tapName)]);
+    await Promise.all([
+      this.#filter.leave(tapName),
+      this.#leases.leave(tapName),
+      this.#shards.release(tapName),
+    ]);
   }
 
   /** Addresses of guests that go, if a host port has led to them. */
@@ -136,24 +145,17 @@ export class GuestNetwork {
     if (ipAddress !== null) this.#addresses.set(tapName, ipAddress);
   }
 
-  async #admit({ guest, spec, shard }: Tap): Promise<void> {
+  /** Resolves with the shard that the tap belongs on. */
+  async #admit({ guest, spec, shard: wanted }: Tap): Promise<number> {
     this.#knowAddress(guest);
-    if (shard > 0) await this.#ensureShard(spec, shard);
+    const shard = await this.#shards.take(spec, guest.tapName, wanted);
     await Promise.all([this.#filter.admit(guest), this.#leases.admit(spec, guest)]);
-  }
-
-  #ensureShard(spec: NetworkSpec, shard: number): Promise<null> {
-    const known = this.#shards.get(shard);
-    if (known !== undefined) return known;
-    const making = this.#run('ensureShard', { settings: this.#settings, spec, shard });
-    this.#shards.set(shard, making);
-    making.catch(() => this.#shards.delete(shard));
-    return making;
+    return shard;
   }
 
   #forget(): void {
     this.#made = undefined;
-    this.#shards.clear();
+    this.#shards.forget();
   }
 }
 

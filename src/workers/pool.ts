@@ -184,8 +184,9 @@ class Host implements HostPort {
   }
 
   #launch(request: LaunchRequest) {
-    const launch = () => this.#run('launch', { settings: this.#settings, request });
-    return request.tap === null ? launch() : this.#network.withTap(request.tap, launch);
+    const launch = (shard: number) =>
+      this.#run('launch', { settings: this.#settings, request, shard });
+    return request.tap === null ? launch(0) : this.#network.withTap(request.tap, launch);
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {

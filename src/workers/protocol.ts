@@ -54,6 +54,8 @@ export interface Jobs {
   planNetwork: [{ spec: NetworkSpec; changes: HostChanges }, HostChanges];
   ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
+  findShards: [{ settings: HostSettings }, { shard: number; tapNames: readonly string[] }[]];
+  removeShard: [{ settings: HostSettings; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   makeGuestFilter: [
     { settings: HostSettings; spec: NetworkSpec; guests: readonly GuestIdentity[] },
@@ -91,7 +93,11 @@ export interface Jobs {
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
   removeTaps: [{ tapNames: readonly string[]; forgottenAddresses: readonly string[] }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
-  launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
+  launch: [
+    /** The shard is that of the tap, if there is one. */
+    { settings: HostSettings; request: LaunchRequest; shard: number },
+    LaunchedProcess,
+  ];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
   inspectMedia: [{ settings: HostSettings; path: string }, MediaFacts];

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
 import type { HostChanges } from '../../src/engine/records.ts';
 import type { ExitWatcher } from '../../src/workers/exit-watcher.ts';
@@ -20,6 +21,7 @@ const SPEC: NetworkSpec = {
 /** Jobs that are only written down, a ledger beside them. */
 function createWorld(settings: Partial<HostSettings> = {}) {
   const calls: string[] = [];
+  const shards: string[] = [];
   const failing = new Set<JobName | 'remember'>();
   const planned: HostChanges = { bridgeCreated: true };
   let written: HostChanges = {};
@@ -27,8 +29,11 @@ function createWorld(settings: Partial<HostSettings> = {}) {
     calls.push(name);
     if (failing.has(name)) throw new Error(`${name} fails`);
   };
-  const run = (async (name: JobName) => {
+  const found: { shard: number; tapNames: string[] }[] = [];
+  const run = (async (name: JobName, argument: { shard?: number }) => {
     note(name);
+    if (argument.shard !== undefined) shards.push(`${name} ${argument.shard}`);
+    if (name === 'findShards') return found;
     return name === 'planNetwork' ? planned : null;
   }) as unknown as Run;
   const ledger = {
@@ -42,7 +47,7 @@ function createWorld(settings: Partial<HostSettings> = {}) {
   const exits = {} as ExitWatcher;
   const network = new GuestNetwork(host as HostSettings, run, exits, silentLog);
   const ensure = (...guests: GuestIdentity[]) => network.ensure(SPEC, guests, ledger);
-  return { calls, failing, network, ensure, written: () => written };
+  return { calls, shards, found, failing, network, ensure, written: () => written };
 }
 
 test('what is changed on the host is written down before: a change that fails is put back, too', async () => {
@@ -73,4 +78,49 @@ test('a guest of an earlier daemon can go although there is no filter that knows
   world.failing.add('changeGuestFilter');
   await world.network.removeTap(GUEST.tapName);
   assert.equal(world.calls.at(-1), 'removeTaps');
+});
+
+const PLACELESS = { spec: SPEC, shard: null };
+const placeless = (number: number): GuestIdentity => ({
+  ...GUEST,
+  tapName: `vtfade-${number}`,
+  ipAddress: null,
+});
+
+test('guests without an address share the lowest bridge with room, which goes with the last of them', async () => {
+  const world = createWorld();
+  await world.ensure();
+  const numbers = Array.from({ length: LIMITS.bridgeTapsMax + 2 }, (_, index) => index);
+  const attach = (number: number) =>
+    world.network.withTap({ ...PLACELESS, guest: placeless(number) }, async (shard) => shard);
+  const places = await Promise.all(numbers.map(attach));
+  assert.deepEqual([...new Set(places)], [100_000, 100_001]);
+  assert.equal(places.lastIndexOf(100_000), LIMITS.bridgeTapsMax - 1);
+  assert.deepEqual(world.shards, ['ensureShard 100000', 'ensureShard 100001']);
+  await world.network.removeTap('vtfade-3');
+  assert.equal(await attach(5_000), 100_000, 'a place that is free again is used');
+  world.shards.length = 0;
+  await Promise.all(numbers.slice(-2).map((n) => world.network.removeTap(`vtfade-${n}`)));
+  assert.deepEqual(world.shards, ['removeShard 100001']);
+  assert.equal(await attach(6_000), 100_001);
+  assert.deepEqual(world.shards, ['removeShard 100001', 'ensureShard 100001']);
+});
+
+test('bridges of an earlier daemon are used on, and removed when nobody is on them', async () => {
+  const world = createWorld();
+  world.found.push({ shard: 100_000, tapNames: ['vtfade-1'] }, { shard: 7, tapNames: [] });
+  await world.ensure(placeless(1));
+  assert.deepEqual(world.shards, ['removeShard 7']);
+  await world.network.removeTap('vtfade-1');
+  assert.deepEqual(world.shards, ['removeShard 7', 'removeShard 100000']);
+});
+
+test('a tap that goes while the bridges are looked at is not waited for for ever', async () => {
+  const world = createWorld();
+  world.found.push({ shard: 100_000, tapNames: ['vtfade-1'] });
+  const looking = world.ensure();
+  while (!world.calls.includes('findShards')) await Promise.resolve();
+  await world.network.removeTap('vtfade-1');
+  await looking;
+  assert.deepEqual(world.shards, ['removeShard 100000']);
 });

@@ -82,7 +82,8 @@ function deleteAddresses(
 /** Idempotent: a tap that is a port of the bridge already stays as it is. */
 export function attachTap(
   { hostTag }: HostSettings,
-  { guest, spec, shard }: NonNullable<LaunchRequest['tap']>,
+  { guest, spec }: NonNullable<LaunchRequest['tap']>,
+  shard: number,
 ): void {
   const bridge = bridgeOfShard(hostTag, spec, shard);
   try {
