@@ -55,6 +55,8 @@ export function makeNetwork(t: TestContext, settings = SETTINGS): HostChanges {
 export interface Place {
   /** What the command prints on both outputs, whatever its status. */
   run(command: string, ...args: string[]): string;
+  /** As run, while this process goes on: lines of standard output. */
+  linesOf(command: string, ...args: string[]): Promise<readonly string[]>;
   /** Answers each datagram, and each connection, at a port of an address with the name. */
   serve(name: string, port: number, address?: string): Promise<void>;
   /** What answers there; null when nothing does. A sender of datagrams can keep its port. */
@@ -72,15 +74,21 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
     const [command = '', ...rest] = [...enter, ...args];
     return [command, rest];
   };
-  const node = (...args: string[]): ChildProcessByStdio<null, Readable, null> =>
-    spawn(...commandOf(process.execPath, ...args), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const start = (...args: string[]): ChildProcessByStdio<null, Readable, null> =>
+    spawn(...commandOf(...args), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const linesOf = async (...args: string[]) => {
+    let output = '';
+    for await (const chunk of start(...args).stdout) output += chunk;
+    return output.split('\n').filter(Boolean);
+  };
   return {
     run: (...args) => {
       const result = spawnSync(...commandOf(...args), { encoding: 'utf8' });
       return result.stdout + result.stderr;
     },
+    linesOf,
     serve: async (name, port, address = '0.0.0.0') => {
-      const child = node('-e', SERVER, name, String(port), address);
+      const child = start(process.execPath, '-e', SERVER, name, String(port), address);
       t.after(async () => {
         const ended = once(child, 'exit');
         child.kill('SIGKILL');
@@ -90,10 +98,8 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
     },
     ask: async (protocol, address, port, ownPort = 0) => {
       const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
-      const child = node('-e', CLIENT, protocol, address, ...numbers);
-      let answer = '';
-      for await (const chunk of child.stdout) answer += chunk;
-      return answer.trim() || null;
+      const [answer] = await linesOf(process.execPath, '-e', CLIENT, protocol, address, ...numbers);
+      return answer ?? null;
     },
   };
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../../src/config.ts';
 import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
 import type { HostChanges } from '../../src/engine/records.ts';
@@ -123,4 +124,26 @@ test('a tap that goes while the bridges are looked at is not waited for for ever
   await world.network.removeTap('vtfade-1');
   await looking;
   assert.deepEqual(world.shards, ['removeShard 100000']);
+});
+
+const ASKING: GuestIdentity = { ...GUEST, tapName: 'vtfade-9', asksForLease: true };
+
+test('a DHCP server that does not start keeps nobody else from a network, and is tried again', async () => {
+  const world = createWorld();
+  world.failing.add('serveLeases');
+  await world.ensure(ASKING);
+  await world.network.withTap({ spec: SPEC, shard: 0, guest: GUEST }, async () => undefined);
+  await world.network.setForwards(SPEC, []);
+  await world.network.removeTap(ASKING.tapName);
+  const tries = () => world.calls.filter((name) => name === 'serveLeases').length;
+  const before = tries();
+  while (tries() < before + 2) await pause(20);
+  world.failing.clear();
+  while (tries() < before + 3) await pause(20);
+});
+
+test('a new daemon looks after a DHCP server although no guest asks any more', async () => {
+  const world = createWorld();
+  await world.ensure(GUEST);
+  assert.equal(world.calls.at(-1), 'serveLeases');
 });
