@@ -2,9 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { makeGuestFilter } from '../../src/workers/jobs/guest-filter.ts';
 import { ensureNetwork, planNetwork, removeNetwork } from '../../src/workers/jobs/network.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { ip, SETTINGS, SPEC } from './veth-guests.ts';
+import { createGuest, createNeighbour, ip, makeNetwork, SETTINGS, SPEC } from './veth-guests.ts';
 
 /** A bridge with an address and the host's default route, as one that a network card is a port of. */
 function makeBridge(t: TestContext, bridge: string): void {
@@ -49,4 +50,16 @@ test('an address that the bridge has from others is not ours to take', (t) => {
   ensureNetwork({ settings: SETTINGS, spec: SPEC, changes });
   removeNetwork({ settings: SETTINGS, spec: SPEC, changes });
   assert.deepEqual(addresses(SPEC.bridge), ['203.0.113.5/24', '10.88.0.1/24']);
+});
+
+test('guests reach the outside by a bridge that a network card is a port of', async (t) => {
+  if (!requireCapability(t, 'root', 'netns')) return;
+  makeBridge(t, SPEC.bridge);
+  makeNetwork(t);
+  await createNeighbour(t).serve('neighbour', 9000);
+  const guest = createGuest(t, 11);
+  makeGuestFilter({ settings: SETTINGS, spec: SPEC, guests: [guest.identity] });
+  for (const protocol of ['tcp', 'udp', 'tcp', 'udp'] as const) {
+    assert.equal(await guest.ask(protocol, '203.0.113.1', 9000), 'neighbour', protocol);
+  }
 });

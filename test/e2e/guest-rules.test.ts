@@ -13,6 +13,7 @@ import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 import {
   createGuest,
   createHostPlace,
+  ip,
   makeNetwork,
   SETTINGS,
   SPEC,
@@ -98,18 +99,19 @@ test('whose address another server gives may have any but those of the host and 
   makeNetwork(t);
   const [listener, third] = [createGuest(t, 11), createGuest(t, 12)];
   const guest = createGuest(t, 13);
+  ip('address', 'add', '203.0.113.5/24', 'dev', SPEC.bridge);
   makeGuestFilter({ settings: SETTINGS, spec: SPEC, guests: [listener.identity] });
   const admitted = [{ ...guest.identity, ipAddress: null, asksForLease: true }, third.identity];
   changeGuestFilter({ settings: SETTINGS, admitted, left: [] });
   const send = createSender(t);
   const mac = guest.identity.macAddress;
   listener.run('sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_accept');
-  const claimed = [SPEC.hostIp, '10.88.0.12', '10.88.0.77'];
+  const claimed = [SPEC.hostIp, '203.0.113.5', '10.88.0.12', '10.88.0.77'];
   send(guest, ...claimed.map((address) => announcement(mac, mac, address)));
   await eventually('an address that is nobody’s is believed', () => {
     return neighbour(listener, '10.88.0.77') === mac;
   });
-  for (const address of claimed.slice(0, 2)) assert.notEqual(neighbour(listener, address), mac);
+  for (const address of claimed.slice(0, 3)) assert.notEqual(neighbour(listener, address), mac);
 
   const echoes = () => /InEchos\s+(\d+)/.exec(listener.run('nstat', '-az', 'IcmpInEchos'))?.[1];
   const to = listener.identity.macAddress;

@@ -163,6 +163,14 @@ export function createGuest(t: TestContext, number: number, bridge = SPEC.bridge
   return { ...place, identity };
 }
 
+/** Another machine on the bridge, with 203.0.113.1/24. It knows nothing of the guests' network. */
+export function createNeighbour(t: TestContext): Place {
+  const place = createPlace(t, 'vfadelan');
+  ip('link', 'set', 'vfadelan', 'master', SPEC.bridge);
+  ip('-n', place.namespace, 'address', 'add', '203.0.113.1/24', 'dev', 'eth0');
+  return place;
+}
+
 /** Somebody beyond the host: 198.51.100.2, who knows the guests' network to be behind 198.51.100.1. */
 export function createOutside(t: TestContext): Place {
   const place = createPlace(t, 'vfadeout');

@@ -1,7 +1,7 @@
 // workers, job: what guests may send: frames with their own MAC address and from their own IP address,
 // nothing else, and to whom. Rules of the bridge, so that they hold between guests, too.
 
-import type { GuestIdentity, NetworkSpec } from '../../engine/network-ports.ts';
+import type { GuestIdentity } from '../../engine/network-ports.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
 import { uplinkPattern } from './bridge-shards.ts';
@@ -17,9 +17,10 @@ export function makeGuestFilter(argument: JobArgument<'makeGuestFilter'>): null 
   const { settings, spec, guests } = argument;
   const table = tableOf(settings.hostTag);
   const { antiSpoofing, guestIsolation } = settings;
+  const ofBridge = native.linkAddresses(spec.bridge);
   const chains = [
-    ...(antiSpoofing ? [sendersText(settings, spec, guests)] : []),
-    ...(guestIsolation ? [isolationText(settings, native.linkAddresses(spec.bridge))] : []),
+    ...(antiSpoofing ? [sendersText(settings, ofBridge, guests)] : []),
+    ...(guestIsolation ? [isolationText(settings, ofBridge)] : []),
   ];
   // Adding first makes the deletion succeed whether it was there or not.
   const parts = [`add table bridge ${table}`, `delete table bridge ${table}`];
@@ -71,6 +72,8 @@ function elementsOf(elements: readonly string[]): string {
   return elements.length === 0 ? '' : `elements = { ${elements.join(', ')} };`;
 }
 
+const withoutPrefix = (address: string) => address.split('/')[0] ?? address;
+
 const linksOf = (hostTag: string) => `"vt${hostTag}-*"`;
 
 /**
@@ -80,7 +83,7 @@ const linksOf = (hostTag: string) => `"vt${hostTag}-*"`;
  */
 function sendersText(
   { hostTag }: HostSettings,
-  { hostIp }: NetworkSpec,
+  ofBridge: readonly string[],
   guests: readonly GuestIdentity[],
 ): string {
   return `
@@ -94,7 +97,7 @@ function sendersText(
   }
   set taken {
     type ipv4_addr;
-    ${elementsOf([hostIp, ...guests.flatMap(takenBy)])}
+    ${elementsOf([...ofBridge.map(withoutPrefix), ...guests.flatMap(takenBy)])}
   }
   chain prerouting {
     type filter hook prerouting priority filter; policy accept;
@@ -122,7 +125,7 @@ function sendersText(
 function isolationText({ hostTag }: HostSettings, ofBridge: readonly string[]): string {
   const links = linksOf(hostTag);
   const uplinks = `"${uplinkPattern(hostTag)}"`;
-  const own = ofBridge.map((address) => address.split('/')[0]).join(', ');
+  const own = ofBridge.map(withoutPrefix).join(', ');
   const networks = ofBridge.map((network) => `ip daddr ${network} drop`);
   return `
   chain gateway {

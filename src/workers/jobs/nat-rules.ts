@@ -16,6 +16,8 @@ export const HOST_PORT_MARK = '0x766f6c74';
  *   is looked at on the first bridge only.
  * - Host ports need loopback addresses to be routed to the bridge, and then the bridge could reach what listens
  *   on the host's loopback: packets with such an address are dropped, whether there is a host port or not.
+ * - The way to the outside may lead by the bridge itself, where a network card is a port of it. Then the kernel
+ *   would tell guests to go there directly, and nobody would masquerade them.
  * - Guests are reached from outside by connections that somebody has forwarded to them (DNAT) and no others.
  *   Shards hang on the first bridge, so what is routed to any guest leaves by that one.
  */
@@ -39,7 +41,11 @@ table ip ${table} {
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${subnet} oifname != "${bridge}" masquerade
+    ip saddr ${subnet} ip daddr != { ${subnet}, 224.0.0.0/3 } masquerade
+  }
+  chain output {
+    type filter hook output priority filter; policy accept;
+    oifname "${bridge}" icmp type redirect drop
   }
   ${guestIsolation ? marksText(bridge, subnet) : ''}
   chain forward {
