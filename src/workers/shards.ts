@@ -23,7 +23,7 @@ export class Shards {
     this.#run = run;
   }
 
-  /** Looks which there are. Those that nobody uses any more are removed. */
+  /** Looks which there are, each of which is made complete with its next tap. Those that nobody uses are removed. */
   find(): Promise<void> {
     this.#finding = this.#find();
     return this.#finding;
@@ -33,7 +33,6 @@ export class Shards {
     const found = await this.#run('findShards', { settings: this.#settings });
     this.#made.clear();
     for (const { shard, tapNames } of found) {
-      this.#made.add(shard);
       const taps = this.#tapsOf(shard);
       for (const tapName of tapNames) taps.add(tapName);
     }

@@ -6,7 +6,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import type { Forward } from '../../src/engine/network-ports.ts';
+import { bridgeOfShard, ensureShard } from '../../src/workers/jobs/bridge-shards.ts';
 import { setForwards } from '../../src/workers/jobs/forwards.ts';
+import { makeGuestFilter } from '../../src/workers/jobs/guest-filter.ts';
 import { removeNetwork, removeTaps } from '../../src/workers/jobs/network.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import {
@@ -78,6 +80,35 @@ test('from outside a guest is reached by its host port only', async (t) => {
     assert.equal(await host.ask(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
     assert.equal(await guest.ask(protocol, '198.51.100.2', PORT), 'outside', protocol);
   }
+});
+
+test('all of that holds for guests on further bridges', async (t) => {
+  if (!requireCapability(t, 'root', 'netns')) return;
+  const setPorts = createPorts(t);
+  for (const shard of [1, 2]) ensureShard({ settings: SETTINGS, spec: SPEC, shard });
+  const bridges = [1, 2].map((shard) => bridgeOfShard(SETTINGS.hostTag, SPEC, shard));
+  const [one, two] = [createGuest(t, 11, bridges[0]), createGuest(t, 12, bridges[1])];
+  await one.serve('guest-11', PORT);
+  const outside = createOutside(t);
+  await outside.serve('outside', PORT);
+  const host = createHostPlace(t);
+  setPorts(forward('tcp', 18500, one), forward('udp', 18500, one));
+  for (const protocol of ['tcp', 'udp'] as const) {
+    assert.equal(await outside.ask(protocol, '10.88.0.11', PORT), null, protocol);
+    assert.equal(await outside.ask(protocol, '198.51.100.1', 18500), 'guest-11', protocol);
+    assert.equal(await host.ask(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
+    assert.equal(await host.ask(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
+    assert.equal(await two.ask(protocol, SPEC.hostIp, 18500), 'guest-11', protocol);
+    assert.equal(await two.ask(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
+    assert.equal(await one.ask(protocol, '198.51.100.2', PORT), 'outside', protocol);
+  }
+  const settings = { ...SETTINGS, guestIsolation: true };
+  one.run('ip', 'route', 'add', '10.88.0.12/32', 'via', SPEC.hostIp);
+  two.run('ip', 'route', 'add', '10.88.0.11/32', 'via', SPEC.hostIp);
+  assert.equal(await two.ask('tcp', '10.88.0.11', PORT), 'guest-11', 'by way of the host');
+  makeGuestFilter({ settings, spec: SPEC, guests: [one.identity, two.identity] });
+  assert.equal(await two.ask('tcp', '10.88.0.11', PORT), null);
+  assert.equal(await outside.ask('tcp', '198.51.100.1', 18500), 'guest-11');
 });
 
 test('who keeps sending to a UDP port follows it to another guest, and away from none', async (t) => {

@@ -7,6 +7,7 @@ import type { NetworkSpec } from '../../engine/network-ports.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { JobFault } from './fault.ts';
+import { hideHostFrom } from './kernel-settings.ts';
 
 const TIMEOUT_MS = 10_000;
 /** Some hundred bytes for each of the 1,023 ports of a bridge. */
@@ -29,14 +30,21 @@ export function ensureShard({ settings, spec, shard }: JobArgument<'ensureShard'
   const bridge = bridgeOfShard(hostTag, spec, shard);
   const [uplink, downlink] = [`vu${hostTag}-${shard}`, `vd${hostTag}-${shard}`];
   const names = new Set(native.linkNames());
-  const commands = [
+  const what = `Bridge ${bridge} for more guests`;
+  const missing = [
     ...(names.has(bridge) ? [] : [`link add ${bridge} type bridge`]),
     ...(names.has(uplink) ? [] : [`link add ${uplink} type veth peer name ${downlink}`]),
+  ];
+  ip(missing, what);
+  // Linux answers ARP for its addresses on every interface: guests would take this bridge for their gateway,
+  // and what they send would come in by it, where connections are not tracked.
+  hideHostFrom(bridge);
+  const joining = [
     `link set ${downlink} master ${bridge} up`,
     `link set ${uplink} master ${spec.bridge} up`,
     `link set ${bridge} up`,
   ];
-  ip(commands, `Bridge ${bridge} for more guests`);
+  ip(joining, what);
   return null;
 }
 

@@ -25,6 +25,15 @@ export function readRouteLocalnet(bridge: string): string {
   }
 }
 
+/**
+ * The host is not there on this interface: it does not say that it has an address (8 is never, see ip-sysctl in
+ * the kernel's documentation), and forwards nothing that comes by it.
+ */
+export function hideHostFrom(name: string): void {
+  writeFileSync(`${IPV4}/conf/${name}/arp_ignore`, '8\n');
+  writeFileSync(`${IPV4}/conf/${name}/forwarding`, '0\n');
+}
+
 /** An interface that is gone has no setting any more. */
 export function writeRouteLocalnet(bridge: string, value: string): void {
   try {
