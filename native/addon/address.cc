@@ -107,7 +107,9 @@ Napi::Value LinkAddresses(const Napi::CallbackInfo& info) {
   Napi::Array found = Napi::Array::New(env);
   uint32_t count = 0;
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
-    if (name != entry->ifa_name || entry->ifa_addr == nullptr || entry->ifa_netmask == nullptr) continue;
+    // An address may have a label of its own, such as eth0:1.
+    const std::string_view label(entry->ifa_name);
+    if (name != label.substr(0, label.find(':')) || entry->ifa_addr == nullptr || entry->ifa_netmask == nullptr) continue;
     if (entry->ifa_addr->sa_family != AF_INET) continue;
     char text[INET_ADDRSTRLEN];
     ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(entry->ifa_addr)->sin_addr, text, sizeof(text));

@@ -16,6 +16,8 @@ export class LeaseServer {
   readonly #log: Logger;
   #spec: NetworkSpec | undefined;
   #watchedPid: number | null = null;
+  #startedAtMs = 0;
+  #pauseMs: number = LIMITS.leaseServerPauseMinMs;
   /** It must be made as it should be, again and again until that is done. */
   #repairing = false;
 
@@ -30,6 +32,7 @@ export class LeaseServer {
       if (server === null) return;
       const { pid } = server.identity;
       this.#watchedPid = pid;
+      this.#startedAtMs = performance.now();
       void exits.watch(server.identity, server.pidfd).exited.then(() => this.#onExit(pid));
     });
   }
@@ -71,18 +74,21 @@ export class LeaseServer {
   }
 
   #onExit(pid: number): void {
-    if (this.#watchedPid === pid) this.#watchedPid = null;
+    // Another was started in its place.
+    if (this.#watchedPid !== pid) return;
+    this.#watchedPid = null;
+    const livedMs = performance.now() - this.#startedAtMs;
+    if (livedMs > LIMITS.leaseServerPauseMaxMs) this.#pauseMs = LIMITS.leaseServerPauseMinMs;
     if (this.#guests.size > 0) void this.#repair();
   }
 
-  /** After pauses that double. Meanwhile another change may have succeeded: then this one finds nothing to do. */
+  /** After pauses that double until one lives for long. Meanwhile another change may have succeeded: then this one finds nothing to do. */
   async #repair(): Promise<void> {
     if (this.#repairing) return;
     this.#repairing = true;
-    let pauseMs: number = LIMITS.leaseServerPauseMinMs;
     while (this.#repairing) {
-      await sleep(pauseMs, undefined, { ref: false });
-      pauseMs = Math.min(pauseMs * 2, LIMITS.leaseServerPauseMaxMs);
+      await sleep(this.#pauseMs, undefined, { ref: false });
+      this.#pauseMs = Math.min(this.#pauseMs * 2, LIMITS.leaseServerPauseMaxMs);
       try {
         if (this.#spec !== undefined) await this.#change(this.#spec);
         this.#repairing = false;
