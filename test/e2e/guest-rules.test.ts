@@ -113,7 +113,7 @@ test('whose address another server gives may have any but those of the host and 
   });
   for (const address of claimed.slice(0, 3)) assert.notEqual(neighbour(listener, address), mac);
 
-  const echoes = () => /InEchos\s+(\d+)/.exec(listener.run('nstat', '-az', 'IcmpInEchos'))?.[1];
+  const echoes = () => /InEchos\s+(\d+)/.exec(listener.run('nstat', '-asz', 'IcmpInEchos'))?.[1];
   const to = listener.identity.macAddress;
   send(guest, ...claimed.map((address) => echoRequest(mac, to, address, '10.88.0.11')));
   await eventually('a packet from it arrives', () => echoes() !== '0');
