@@ -38,6 +38,9 @@ export const LIMITS = {
   workerThreads: 4,
   /** Taps on one bridge; the rest of the 1,023 ports that Linux allows is for cables to other bridges. */
   bridgeTapsMax: 900,
+  /** A DHCP server that ended or did not start is started again after a pause that doubles. */
+  leaseServerPauseMinMs: 500,
+  leaseServerPauseMaxMs: 60_000,
   /** From launch until the hypervisor's control socket must have answered. */
   launchTimeoutMs: 30_000,
   /** One command on a control socket. */

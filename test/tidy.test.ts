@@ -31,6 +31,8 @@ const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' 
     'engine/records.ts': 'types',
   },
   workers: {
+    'engine/device-ports.ts': 'types',
+    'engine/media-ports.ts': 'types',
     'engine/network-ports.ts': 'types',
     'engine/ports.ts': 'values',
     'engine/records.ts': 'types',

@@ -18,6 +18,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<LinkNames>(env, exports, "linkNames");
   Export<BridgeEnsure>(env, exports, "bridgeEnsure");
   Export<BridgeDelete>(env, exports, "bridgeDelete");
+  Export<AddressDelete>(env, exports, "addressDelete");
+  Export<LinkAddresses>(env, exports, "linkAddresses");
+  Export<FlowsForget>(env, exports, "flowsForget");
   Export<Launch>(env, exports, "launch");
   Export<PidfdOpen>(env, exports, "pidfdOpen");
   Export<PidfdSignal>(env, exports, "pidfdSignal");

@@ -1,5 +1,4 @@
 // addon: the bridge that guests' taps are ports of, and the host's address on it.
-#include <arpa/inet.h>
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -8,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "address.h"
 #include "errno_error.h"
 #include "exports.h"
 #include "link.h"
@@ -15,16 +15,6 @@
 namespace volant {
 
 namespace {
-
-void SetAddress(Napi::Env env, int control, const std::string& name, unsigned long request_code,
-                const char* syscall, in_addr address) {
-  ifreq request = RequestFor(name);
-  auto* inet = reinterpret_cast<sockaddr_in*>(&request.ifr_addr);
-  inet->sin_family = AF_INET;
-  inet->sin_addr = address;
-  // SAFETY: control is an open socket of the caller; request is a zeroed ifreq with a terminated name.
-  if (::ioctl(control, request_code, &request) < 0) throw ErrnoError(env, errno, syscall, name);
-}
 
 /**
  * A bridge otherwise takes the lowest address of its ports, and changes it when ports come and go: the
@@ -48,33 +38,23 @@ void FixHardwareAddress(Napi::Env env, int control, const std::string& name, in_
 Napi::Value BridgeEnsure(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   constexpr std::string_view usage = "bridgeEnsure(name: string, address: string, prefixLength: number)";
-  if (info.Length() != 3 || !info[1].IsString() || !info[2].IsNumber()) throw UsageError(env, usage);
+  if (info.Length() != 3) throw UsageError(env, usage);
   const std::string name = RequireLinkName(info[0], usage);
-  const std::string text = info[1].As<Napi::String>();
-  const int prefix = info[2].As<Napi::Number>().Int32Value();
-  in_addr address{};
-  if (::inet_pton(AF_INET, text.c_str(), &address) != 1 || prefix < 1 || prefix > 32) {
-    throw UsageError(env, usage);
-  }
+  const InterfaceAddress address = RequireAddress(info[1], info[2], usage);
   UniqueFd control = OpenControlSocket(env);
   // SAFETY: control is open and owned here; the argument is a terminated name of valid length.
   const bool created = ::ioctl(control.get(), SIOCBRADDBR, name.c_str()) == 0;
   if (!created && errno != EEXIST) throw ErrnoError(env, errno, "ioctl(SIOCBRADDBR)", name);
   try {
-    if (created) FixHardwareAddress(env, control.get(), name, address);
-    in_addr mask{};
-    mask.s_addr = htonl(prefix == 32 ? 0xffffffffU : ~(0xffffffffU >> prefix));
-    SetAddress(env, control.get(), name, SIOCSIFADDR, "ioctl(SIOCSIFADDR)", address);
-    SetAddress(env, control.get(), name, SIOCSIFNETMASK, "ioctl(SIOCSIFNETMASK)", mask);
+    if (created) FixHardwareAddress(env, control.get(), name, address.address);
+    AddAddress(env, name, address);
     BringUp(env, control.get(), name);
   } catch (...) {
     // SAFETY: as above. A half-made bridge of ours must not stay.
     if (created) ::ioctl(control.get(), SIOCBRDELBR, name.c_str());
     throw;
   }
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("created", created);
-  return result;
+  return env.Undefined();
 }
 
 Napi::Value BridgeDelete(const Napi::CallbackInfo& info) {

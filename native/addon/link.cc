@@ -13,6 +13,7 @@
 
 #include "errno_error.h"
 #include "exports.h"
+#include "netlink.h"
 
 namespace volant {
 
@@ -43,13 +44,7 @@ int SendLinkRequest(int socket, uint16_t type, int index, uint32_t group) {
   request.attribute.rta_type = IFLA_GROUP;
   request.attribute.rta_len = RTA_LENGTH(sizeof(uint32_t));
   request.group = group;
-  if (::send(socket, &request, sizeof(request), 0) < 0) return errno;
-  alignas(nlmsghdr) char answer[1024];
-  const ssize_t length = ::recv(socket, answer, sizeof(answer), 0);
-  if (length < 0) return errno;
-  const auto* header = reinterpret_cast<const nlmsghdr*>(answer);
-  if (!NLMSG_OK(header, static_cast<size_t>(length)) || header->nlmsg_type != NLMSG_ERROR) return EPROTO;
-  return -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;
+  return Transact(socket, &request, sizeof(request));
 }
 
 }  // namespace

@@ -24,6 +24,8 @@
 #define FIRST_LEASE_MS 10000
 #define RETRY_MS_MIN 500
 #define RETRY_MS_MAX 4000
+// An offer that was not confirmed after so many requests may not stand any more.
+#define REQUESTS_MAX 4
 // Timers count in milliseconds in an int; a longer lease is renewed earlier than it needs.
 #define LEASE_SECONDS_MAX 1000000u
 #define LEASE_SECONDS_MIN 2u
@@ -70,7 +72,7 @@ static uint8_t mac[6];
 static uint32_t transaction;
 static struct answer lease;  // what was offered, or what is ours
 static int64_t begun_at_ms, renew_at_ms, expires_at_ms;
-static int retry_ms;
+static int retry_ms, tries;
 
 static void retry(void *context);
 
@@ -161,6 +163,7 @@ static bool read_answer(struct answer *answer, const struct message *message, si
 static void enter(int next) {
   state = next;
   retry_ms = RETRY_MS_MIN;
+  tries = 0;
   retry(NULL);
 }
 
@@ -183,15 +186,15 @@ static void renew(void *context) {
   enter(RENEWING);
 }
 
-// Says again what was not answered, less and less often, until the lease is over.
+// Says again what was not answered, less and less often, until the lease is over or the offer is too old.
 static void retry(void *context) {
   (void)context;
   if (state == RENEWING && now_ms() >= expires_at_ms) return lose_lease("no server renewed it");
+  if (state == REQUESTING && tries == REQUESTS_MAX) return begin();
+  tries++;
   send_message(state == SELECTING ? DISCOVER : REQUEST);
   int delay_ms = retry_ms;
   retry_ms = retry_ms * 2 > RETRY_MS_MAX ? RETRY_MS_MAX : retry_ms * 2;
-  // An offer that was not confirmed after some tries may not stand any more.
-  if (state == REQUESTING && retry_ms > RETRY_MS_MIN * 16) state = SELECTING;
   if (state == RENEWING && delay_ms > expires_at_ms - now_ms()) delay_ms = (int)(expires_at_ms - now_ms()) + 1;
   loop_timer(delay_ms, retry, NULL);
 }

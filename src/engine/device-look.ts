@@ -3,8 +3,9 @@
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../lib/pci-address.ts';
+import type { DeviceFacts } from './device-ports.ts';
 import { absent, refuse } from './device-rules.ts';
-import type { DeviceFacts, HostPort } from './ports.ts';
+import type { HostPort } from './ports.ts';
 
 /** Facts of devices that exist, each once. BODY_INVALID, DEVICE_NOT_FOUND. */
 export async function lookAtDevices(

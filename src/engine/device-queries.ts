@@ -5,9 +5,10 @@ import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../lib/pci-a
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
 import type { DeviceLedger } from './device-ledger.ts';
 import { lookAtDevices } from './device-look.ts';
+import type { DeviceFacts } from './device-ports.ts';
 import { problem, problemsOf, refuse, withoutGroup } from './device-rules.ts';
 import type { DeviceApi } from './engine-api.ts';
-import type { DeviceFacts, HostPort } from './ports.ts';
+import type { HostPort } from './ports.ts';
 
 export class DeviceQueries
   implements Pick<DeviceApi, 'info' | 'validate' | 'groups' | 'groupPaths'>

@@ -8,11 +8,12 @@ import type { Logger } from '../lib/log.ts';
 import type { DevicesCheck } from '../schema/vfio.ts';
 import { DeviceLedger } from './device-ledger.ts';
 import { lookAtDevices } from './device-look.ts';
+import type { DeviceFacts } from './device-ports.ts';
 import { DeviceQueries } from './device-queries.ts';
 import { claimsOn, problemsOf, refuse } from './device-rules.ts';
 import type { DeviceApi, DevicesGivenBack } from './engine-api.ts';
 import type { DeviceOwners } from './launcher.ts';
-import type { DeviceFacts, HostPort } from './ports.ts';
+import type { HostPort } from './ports.ts';
 import type { DeviceRecord } from './records.ts';
 import type { State } from './state.ts';
 

@@ -6,16 +6,13 @@ import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
 import { guestOf } from './identity.ts';
-import type { GuestIdentity, NetworkSpec } from './network-ports.ts';
+import type { GuestIdentity, HostLedger, NetworkSpec } from './network-ports.ts';
 import type { HostPort, HypervisorFacts } from './ports.ts';
 import type { HostChanges } from './records.ts';
 import type { State } from './state.ts';
 
 /** The host's name servers are read again after so long. */
 const NAME_SERVERS_TTL_MS = 30_000;
-
-/** Above every shard that a subnet can have. */
-const SHARD_WITHOUT_ADDRESSES = 100_000;
 
 export class HostFacts {
   readonly #config: Config;
@@ -76,26 +73,31 @@ export class HostFacts {
   }
 
   /**
-   * An address is one guest's, and so is an id: as many of either as a bridge has room for make a shard.
-   * Guests whose address is not known here have shards of their own.
+   * An address is one guest's: as many of them as a bridge has room for make a shard. null, where the address
+   * is not known here: any of the shards for such guests.
    */
-  placeOf(vmId: number, { ipAddress }: GuestIdentity) {
+  placeOf({ ipAddress }: GuestIdentity) {
     const address = ipAddress === null ? null : parseIpv4(ipAddress);
     const shard =
       address === null
-        ? SHARD_WITHOUT_ADDRESSES + Math.floor(vmId / LIMITS.bridgeTapsMax)
+        ? null
         : Math.floor((address - this.#config.subnet.base) / LIMITS.bridgeTapsMax);
     return { spec: this.networkSpec, shard };
   }
 
-  /** Makes the guests' network and remembers what was changed for it, so that it can be put back. */
+  /** Makes the guests' network. What is changed for it is written down before, so that it can be put back. */
   async ensureNetwork(): Promise<void> {
-    const changes = await this.#host.ensureNetwork(this.networkSpec, this.#guests());
-    // What was there before our first change counts, not what we found of our own later.
-    const merged: HostChanges = { ...changes, ...this.#hostChanges };
-    if (JSON.stringify(merged) === JSON.stringify(this.#hostChanges)) return;
-    this.#hostChanges = merged;
-    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: merged }], []);
+    const ledger: HostLedger = {
+      changes: () => this.#hostChanges,
+      remember: (changes) => this.#remember(changes),
+    };
+    await this.#host.ensureNetwork(this.networkSpec, this.#guests(), ledger);
+  }
+
+  async #remember(changes: HostChanges): Promise<void> {
+    if (JSON.stringify(changes) === JSON.stringify(this.#hostChanges)) return;
+    await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: changes }], []);
+    this.#hostChanges = changes;
   }
 
   /** Puts the host back as it was before the first VM. */

@@ -325,7 +325,7 @@ export class Launcher {
       executable,
       argv,
       workingDirectory,
-      tap: guest && { guest, ...this.#hostFacts.placeOf(record.id, guest) },
+      tap: guest && { guest, ...this.#hostFacts.placeOf(guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
     });

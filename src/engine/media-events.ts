@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import { withoutSecrets } from '../lib/image-location.ts';
 import type { Logger } from '../lib/log.ts';
 import { otherEvent } from './events.ts';
-import type { MediaProgress } from './ports.ts';
+import type { MediaProgress } from './media-ports.ts';
 import type { VmRecord } from './records.ts';
 import type { State } from './state.ts';
 

@@ -7,8 +7,9 @@ import { withoutSecrets } from '../lib/image-location.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
 import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
 import { locationOf, type MediaPlan, type MediaSource } from './media-plan.ts';
+import type { DiskImage, HeldMedia, KnownImage, KnownImages } from './media-ports.ts';
 import type { Turn } from './operations.ts';
-import type { DiskImage, DiskSpec, HeldMedia, HostPort, KnownImage, KnownImages } from './ports.ts';
+import type { DiskSpec, HostPort } from './ports.ts';
 import type { VmRecord } from './records.ts';
 
 /** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */

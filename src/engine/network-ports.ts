@@ -1,4 +1,8 @@
-// engine: what is said of the guests' network between the engine and the workers. Only types.
+// engine: what is said of the guests' network between the engine and the workers. Only types; the whole of what the
+// engine needs of the host is in ports.ts.
+
+import type { Duplex } from 'node:stream';
+import type { HostChanges } from './records.ts';
 
 export interface NetworkSpec {
   readonly bridge: string;
@@ -39,4 +43,48 @@ export interface Forward {
   readonly protocol: PortProtocol;
   readonly hostPort: number;
   readonly targets: readonly ForwardTarget[];
+}
+
+/** A port of the host that no program can take. */
+export interface HeldPort {
+  release(): void;
+}
+
+/** What is written down of changes to the host, so that they can be put back. */
+export interface HostLedger {
+  changes(): HostChanges;
+  /** Resolves when it is on disk. */
+  remember(changes: HostChanges): Promise<void>;
+}
+
+/** A part of HostPort. */
+export interface NetworkHost {
+  /**
+   * Creates what is missing of bridge, its address, forwarding and NAT, and the filter for the guests that
+   * are there already. What it changes beside that is in the ledger before. Idempotent.
+   */
+  ensureNetwork(
+    spec: NetworkSpec,
+    guests: readonly GuestIdentity[],
+    ledger: HostLedger,
+  ): Promise<void>;
+  /** These forwards and no others. Calls at the same time share one change. */
+  setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
+  /** TCP connections that forwards have led to these and that go on; null where the kernel does not tell. */
+  countConnections(targets: readonly ForwardTarget[]): Promise<number | null>;
+  /**
+   * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
+   * guest are given to `serve`; those that it does not take are refused. Of a flow of datagrams nothing
+   * tells the end but `idleMs`, for how long nobody has sent; null for a connection. PORT_TAKEN with the
+   * name of the program that has it.
+   */
+  holdPort(
+    protocol: PortProtocol,
+    port: number,
+    serve: (connection: Duplex, idleMs: (() => number) | null) => boolean,
+  ): Promise<HeldPort>;
+  /** Removes the rules, and what `changes` says that we made. Idempotent. */
+  removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
+  /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
+  removeTap(tapName: string): Promise<void>;
 }

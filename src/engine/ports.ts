@@ -1,16 +1,11 @@
-// engine: what the engine needs from the world, as types; of store and network in files of their own.
+// engine: what the engine needs from the world, as types; of store, network, images and devices in files of their own.
 // hypervisor and workers implement these and import nothing else from here; main.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
-import type {
-  Forward,
-  ForwardTarget,
-  GuestIdentity,
-  GuestPort,
-  NetworkSpec,
-  PortProtocol,
-} from './network-ports.ts';
-import type { Accelerator, DriverName, HostChanges, ProcessIdentity } from './records.ts';
+import type { DeviceHost } from './device-ports.ts';
+import type { MediaHost } from './media-ports.ts';
+import type { GuestIdentity, GuestPort, NetworkHost, NetworkSpec } from './network-ports.ts';
+import type { Accelerator, DriverName, ProcessIdentity } from './records.ts';
 
 // ----------------------------------------------------------------------------------------- host
 
@@ -39,44 +34,16 @@ export interface LaunchRequest {
   readonly tap: {
     readonly guest: GuestIdentity;
     readonly spec: NetworkSpec;
-    /** 0 is the bridge with the host's address; the others are made when they are needed. */
-    readonly shard: number;
+    /**
+     * 0 is the bridge with the host's address; the others are made when they are needed, and removed when
+     * nobody needs them. null is any of those for guests whose address is not known.
+     */
+    readonly shard: number | null;
   } | null;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
   readonly cgroup: CgroupSpec;
-}
-
-/** A PCI device that shares an IOMMU group with another. */
-export interface GroupMember {
-  readonly address: string;
-  readonly driver: string;
-  readonly isBridge: boolean;
-}
-
-/** Who had a device before it was taken. */
-export interface FormerDriver {
-  readonly driver: string | null;
-  readonly override: string;
-}
-
-export interface DeviceFacts {
-  readonly address: string;
-  readonly present: boolean;
-  /** Hexadecimal digits. */
-  readonly vendor: string;
-  readonly device: string;
-  /** Empty when no driver has it. */
-  readonly driver: string;
-  /** Empty without an IOMMU. */
-  readonly iommuGroup: string;
-  readonly numaNode: string;
-  /** Itself included. */
-  readonly groupMembers: readonly GroupMember[];
-  readonly isBridge: boolean;
-  /** What of the host needs it; null when nothing does. */
-  readonly usedBy: string | null;
 }
 
 /** What the hypervisor probe found. */
@@ -102,55 +69,6 @@ export interface CgroupSpec {
   readonly cpusMax: number;
 }
 
-export interface MediaFacts {
-  /** The path with every symbolic link resolved. */
-  readonly realPath: string;
-  readonly sizeBytes: number;
-}
-
-/** How far a download is. */
-export interface MediaProgress {
-  readonly receivedBytes: number;
-  /** null when the server does not say. */
-  readonly totalBytes: number | null;
-}
-
-/** An image of the network that is here. It stays in the cache at least until it is released. */
-export interface HeldMedia extends MediaFacts {
-  release(): void;
-}
-
-/** What the owner of an image asked for: another location or checksum is another image. */
-export interface ImageReference {
-  readonly location: string;
-  readonly checksum: string | null;
-}
-
-/** An image that is here. */
-export interface KnownImage {
-  readonly reference: ImageReference;
-  readonly path: string;
-}
-
-/** Those that a VM was made of, disks by their name. */
-export interface KnownImages {
-  readonly initramfs: KnownImage | null;
-  readonly disks: ReadonlyMap<string, KnownImage>;
-}
-
-/** An image that a VM's disk is made from. */
-export interface DiskImage extends KnownImage {
-  /** Unique among the VM's disks, fit for a file name. */
-  readonly name: string;
-  /** The field that names it, for errors. */
-  readonly field: string;
-  readonly format: 'raw' | 'qcow2';
-  readonly readonly: boolean;
-}
-
-/** Contents by file name; a document that is no text is bytes. */
-export type SeedFiles = ReadonlyMap<string, string | Uint8Array>;
-
 /** Objects in the kernel and on disk that carry this daemon's tag. */
 export interface HostInventory {
   readonly bootId: string;
@@ -164,37 +82,8 @@ export interface HostInventory {
   readonly orderlyExitIds: readonly number[];
 }
 
-/** A port of the host that no program can take. */
-export interface HeldPort {
-  release(): void;
-}
-
 /** Work that may block: everything here runs on worker threads. Every method rejects with VolantError. */
-export interface HostPort {
-  /**
-   * Creates what is missing of bridge, its address, forwarding and NAT, and the filter for the guests that
-   * are there already. Idempotent.
-   */
-  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges>;
-  /** These forwards and no others. Calls at the same time share one change. */
-  setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
-  /** TCP connections that forwards have led to these and that go on; null where the kernel does not tell. */
-  countConnections(targets: readonly ForwardTarget[]): Promise<number | null>;
-  /**
-   * Holds a port of the host, so that no program can take it. Connections that no forward leads to a
-   * guest are given to `serve`; those that it does not take are refused. Of a flow of datagrams nothing
-   * tells the end but `idleMs`, for how long nobody has sent; null for a connection. PORT_TAKEN with the
-   * name of the program that has it.
-   */
-  holdPort(
-    protocol: PortProtocol,
-    port: number,
-    serve: (connection: Duplex, idleMs: (() => number) | null) => boolean,
-  ): Promise<HeldPort>;
-  /** Removes the rules, and what `changes` says that we made. Idempotent. */
-  removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void>;
-  /** Removes taps; resolves when their absence was seen. Calls at the same time share one kernel request. */
-  removeTap(tapName: string): Promise<void>;
+export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
   removeRunDirectory(vmId: number): Promise<void>;
   /**
    * Makes run directory, tap, cgroup and process, in this order. When one fails those before it stay:
@@ -207,50 +96,10 @@ export interface HostPort {
   removeCgroup(cgroupName: string): Promise<void>;
   /** Removes the daemon's own cgroup, which must have no children left. Absent is fine. */
   removeCgroupRoot(): Promise<void>;
-  /**
-   * MEDIA_NOT_ALLOWED, MEDIA_INVALID; MEDIA_CHECKSUM_MISMATCH where a SHA-256 is given. Links are followed
-   * before the directories are compared.
-   */
-  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts>;
-  /**
-   * A file of the network, from the cache where it is there already. Those who ask for one file at the same
-   * time share a download; one that nobody waits for any more is cut, and what has arrived is kept. Rejects
-   * with the reason of the signal. MEDIA_DOWNLOAD_FAILED, MEDIA_CHECKSUM_MISMATCH, MEDIA_NOT_ALLOWED,
-   * DISK_SPACE_LOW.
-   */
-  fetchMedium(
-    url: string,
-    checksum: string | null,
-    onProgress: (progress: MediaProgress) => void,
-    signal?: AbortSignal,
-  ): Promise<HeldMedia>;
-  /** What a VM was made of when it was started last, as far as that is still there as it was. */
-  recallImages(vmId: number): Promise<KnownImages>;
-  /**
-   * The disks of a VM, in the order of their images. What may be written to is an overlay that the VM
-   * keeps until removeDisks or until its image has another reference; the image is never changed. The
-   * initramfs is only noted, as one that the VM is made of. MEDIA_INVALID, DISK_SPACE_LOW.
-   */
-  provideDisks(
-    vmId: number,
-    images: readonly DiskImage[],
-    initramfs: KnownImage | null,
-  ): Promise<readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[]>;
-  /** The image that cloud-init reads, with these files; replaces one that is there. Goes with the disks. */
-  writeSeed(vmId: number, files: SeedFiles): Promise<string>;
-  /** Absent is fine. */
-  removeDisks(vmId: number): Promise<void>;
-  /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */
-  findKernel(): Promise<MediaFacts>;
   /** The last lines of a log, oldest first, cut to LIMITS. Missing is empty. */
   readLogTail(path: string): Promise<readonly string[]>;
   /** What a VM printed last on its console, at most LIMITS.consoleReplayBytesMax. Nothing is empty. */
   readConsole(vmId: number): Promise<Uint8Array>;
-  /**
-   * The bytes of a file that a manifest names, under the rules of inspectMedia. MEDIA_NOT_ALLOWED,
-   * MEDIA_INVALID when it is too large, DOCUMENT_NOT_FOUND.
-   */
-  readDocument(path: string): Promise<Uint8Array>;
   /** Cuts logs of these VMs back to LIMITS.logBytesMax. */
   trimLogs(vmIds: readonly number[]): Promise<void>;
   inventory(): Promise<HostInventory>;
@@ -261,22 +110,6 @@ export interface HostPort {
   }>;
   /** Percentages of the whole host, 0 to 100, always finite. */
   usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;
-  /** PCI devices as the kernel has them, in the order asked for. What is not there is told as such. */
-  inspectDevices(addresses: readonly string[]): Promise<readonly DeviceFacts[]>;
-  /** The only driver that the kernel gives a device to; empty when it may choose. DEVICE_BUSY, DEVICE_FAILED. */
-  driverOverrideOf(address: string): Promise<string>;
-  /** Gives a device to vfio-pci. What fails half-way is for releaseDevice. DEVICE_BUSY, DEVICE_FAILED, VFIO_UNAVAILABLE. */
-  bindDevice(address: string): Promise<void>;
-  /**
-   * Gives it back to the driver that it had; empty means none, null whichever the kernel chooses. Absent is fine,
-   * and so is a device that another driver has meanwhile. DEVICE_BUSY, DEVICE_FAILED.
-   */
-  releaseDevice(address: string, former: FormerDriver): Promise<void>;
-  /**
-   * Whether a hypervisor could open these IOMMU groups now, by number. GROUP_NOT_VIABLE, DEVICE_IN_USE when another
-   * program has one, VFIO_UNAVAILABLE, DEVICE_FAILED.
-   */
-  probeGroups(groups: readonly string[]): Promise<void>;
   /** Name servers of the host that a guest can reach (no loopback addresses). */
   nameServers(): Promise<readonly string[]>;
   close(): Promise<void>;

@@ -157,8 +157,15 @@ export interface StoredEvent {
   readonly body: EventBody;
 }
 
-/** Changes that the daemon made to the host beside its own objects, with what was there before. */
+/**
+ * Changes of the daemon to the host beside its own objects, with what was there before. Written down
+ * before they are made.
+ */
 export interface HostChanges {
   readonly ipForwardBefore?: string;
   readonly bridgeCreated?: boolean;
+  /** Addresses that we gave to the bridge: 192.168.127.1/24. More than one while one replaces another. */
+  readonly addressesAdded?: readonly string[];
+  /** Of the bridge. */
+  readonly routeLocalnetBefore?: string;
 }

@@ -3,7 +3,7 @@
 
 import { MessageChannel } from 'node:worker_threads';
 import { LIMITS } from '../config.ts';
-import type { HeldMedia, MediaFacts, MediaProgress } from '../engine/ports.ts';
+import type { HeldMedia, MediaFacts, MediaProgress } from '../engine/media-ports.ts';
 import { digestIn } from '../lib/digest.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';

@@ -30,8 +30,11 @@ import type { JobArgument, JobName, JobResult } from './protocol.ts';
 const jobs: {
   readonly [N in JobName]: (argument: JobArgument<N>) => JobResult<N> | Promise<JobResult<N>>;
 } = {
+  planNetwork: network.planNetwork,
   ensureNetwork: network.ensureNetwork,
   ensureShard: shards.ensureShard,
+  findShards: shards.findShards,
+  removeShard: shards.removeShard,
   removeNetwork: network.removeNetwork,
   makeGuestFilter: guestFilter.makeGuestFilter,
   changeGuestFilter: guestFilter.changeGuestFilter,

@@ -10,10 +10,13 @@ type Change = (
 ) => Promise<unknown>;
 
 export class GuestFilter {
+  readonly #enabled: boolean;
   readonly #guests = new Map<string, GuestIdentity>();
   readonly #changes: Batch<{ readonly guest: GuestIdentity; readonly stays: boolean }>;
 
-  constructor(change: Change) {
+  /** Where guests may send what they like there is no set, and nobody is known. */
+  constructor(enabled: boolean, change: Change) {
+    this.#enabled = enabled;
     this.#changes = new Batch((items) => {
       // Of one guest the last word counts.
       const last = new Map(items.map((item) => [item.guest.tapName, item]));
@@ -30,11 +33,13 @@ export class GuestFilter {
 
   /** The kernel's set holds these already. */
   know(guests: readonly GuestIdentity[]): void {
+    if (!this.#enabled) return;
     for (const guest of guests) this.#guests.set(guest.tapName, guest);
   }
 
   /** Resolves when its packets pass. */
   async admit(guest: GuestIdentity): Promise<void> {
+    if (!this.#enabled) return;
     this.#guests.set(guest.tapName, guest);
     await this.#changes.add({ guest, stays: true });
   }

@@ -8,7 +8,7 @@ import type {
   MediaFacts,
   MediaProgress,
   SeedFiles,
-} from '../engine/ports.ts';
+} from '../engine/media-ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { Checksums } from './checksums.ts';
 import { Downloads } from './downloads.ts';

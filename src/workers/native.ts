@@ -32,10 +32,19 @@ export interface VolantNative {
   tapsDelete(names: readonly string[]): void;
   /** Every interface of this network namespace. */
   linkNames(): string[];
-  /** Makes the bridge when it is absent and gives it its address. */
-  bridgeEnsure(name: string, address: string, prefixLength: number): { readonly created: boolean };
+  /** Makes the bridge when it is absent, and gives it this address beside those that it has. */
+  bridgeEnsure(name: string, address: string, prefixLength: number): void;
   /** Absent is fine. */
   bridgeDelete(name: string): void;
+  /** Takes one address from an interface. Absent is fine. */
+  addressDelete(name: string, address: string, prefixLength: number): void;
+  /** IPv4 addresses of an interface, each with its prefix length: 192.168.127.1/24. */
+  linkAddresses(name: string): string[];
+  /**
+   * Makes connection tracking forget what is sent to these UDP ports of the host, and every connection
+   * with these addresses of guests. Tells how many were forgotten.
+   */
+  flowsForget(udpPorts: readonly number[], guests: readonly string[]): number;
   /**
    * clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) and exec: own session, no descriptor of ours but its
    * log. An error of the exec is thrown here.

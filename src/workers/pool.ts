@@ -4,23 +4,23 @@
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
 import { type Config, LIMITS } from '../config.ts';
+import type { FormerDriver } from '../engine/device-ports.ts';
+import type {
+  DiskImage,
+  KnownImage,
+  MediaFacts,
+  MediaProgress,
+  SeedFiles,
+} from '../engine/media-ports.ts';
 import type {
   Forward,
   ForwardTarget,
   GuestIdentity,
+  HostLedger,
   NetworkSpec,
   PortProtocol,
 } from '../engine/network-ports.ts';
-import type {
-  DiskImage,
-  FormerDriver,
-  HostPort,
-  KnownImage,
-  LaunchRequest,
-  MediaFacts,
-  MediaProgress,
-  SeedFiles,
-} from '../engine/ports.ts';
+import type { HostPort, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -153,8 +153,8 @@ class Host implements HostPort {
     this.#network = new GuestNetwork(this.#settings, run, this.#exits, log);
   }
 
-  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[]): Promise<HostChanges> {
-    return this.#network.ensure(spec, guests);
+  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[], ledger: HostLedger) {
+    return this.#network.ensure(spec, guests, ledger);
   }
 
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {
@@ -203,8 +203,9 @@ class Host implements HostPort {
   }
 
   #launch(request: LaunchRequest) {
-    const launch = () => this.#run('launch', { settings: this.#settings, request });
-    return request.tap === null ? launch() : this.#network.withTap(request.tap, launch);
+    const launch = (shard: number) =>
+      this.#run('launch', { settings: this.#settings, request, shard });
+    return request.tap === null ? launch(0) : this.#network.withTap(request.tap, launch);
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {

@@ -3,6 +3,14 @@
 
 import type { MessagePort, TransferListItem } from 'node:worker_threads';
 import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
+import type { DeviceFacts, FormerDriver } from '../engine/device-ports.ts';
+import type {
+  DiskImage,
+  KnownImage,
+  KnownImages,
+  MediaFacts,
+  SeedFiles,
+} from '../engine/media-ports.ts';
 import type {
   Forward,
   ForwardTarget,
@@ -10,18 +18,7 @@ import type {
   NetworkSpec,
   PortProtocol,
 } from '../engine/network-ports.ts';
-import type {
-  DeviceFacts,
-  DiskImage,
-  FormerDriver,
-  HostInventory,
-  HypervisorFacts,
-  KnownImage,
-  KnownImages,
-  LaunchRequest,
-  MediaFacts,
-  SeedFiles,
-} from '../engine/ports.ts';
+import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 
 /** What a job must know of the daemon's settings. */
@@ -67,10 +64,16 @@ export interface CpuSample {
 
 /** Name of a job -> [argument, result]. */
 export interface Jobs {
-  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec }, HostChanges];
+  planNetwork: [{ spec: NetworkSpec; changes: HostChanges }, HostChanges];
+  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
+  findShards: [{ settings: HostSettings }, { shard: number; tapNames: readonly string[] }[]];
+  removeShard: [{ settings: HostSettings; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
-  makeGuestFilter: [{ settings: HostSettings; guests: readonly GuestIdentity[] }, null];
+  makeGuestFilter: [
+    { settings: HostSettings; spec: NetworkSpec; guests: readonly GuestIdentity[] },
+    null,
+  ];
   changeGuestFilter: [
     {
       settings: HostSettings;
@@ -89,12 +92,26 @@ export interface Jobs {
     },
     { pidfd: number; identity: ProcessIdentity } | null,
   ];
-  setForwards: [{ settings: HostSettings; spec: NetworkSpec; forwards: readonly Forward[] }, null];
+  setForwards: [
+    {
+      settings: HostSettings;
+      spec: NetworkSpec;
+      forwards: readonly Forward[];
+      standing: readonly Forward[] | null;
+      /** What the bridge's setting goes back to when no forward is left; null: it stays. */
+      routeLocalnetBefore: string | null;
+    },
+    null,
+  ];
   countConnections: [{ targets: readonly ForwardTarget[] }, number | null];
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];
-  removeTaps: [{ tapNames: readonly string[] }, null];
+  removeTaps: [{ tapNames: readonly string[]; forgottenAddresses: readonly string[] }, null];
   removeRunDirectory: [{ settings: HostSettings; vmId: number }, null];
-  launch: [{ settings: HostSettings; request: LaunchRequest }, LaunchedProcess];
+  launch: [
+    /** The shard is that of the tap, if there is one. */
+    { settings: HostSettings; request: LaunchRequest; shard: number },
+    LaunchedProcess,
+  ];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
   inspectMedia: [{ settings: HostSettings; path: string }, InspectedMedia];

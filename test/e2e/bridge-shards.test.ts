@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
@@ -65,6 +66,26 @@ test('more guests than a bridge has ports run at once, and leave no link behind'
     assert.equal(taps.length, names.length);
     assert.equal(new Set(taps.map(({ master }) => master)).size, 2);
   });
+  assert.deepEqual(
+    links().map(({ ifname }) => ifname),
+    before,
+  );
+});
+
+test('bridges for guests whose address is another’s business go with the last of them', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  await daemon.createVm('first');
+  const before = links().map(({ ifname }) => ifname);
+  const config = { network: { mode: 'dhcp' } };
+  for (const name of ['one', 'two']) await daemon.createVm(name, { config });
+  assert.equal(links().filter(({ ifname }) => /^vb\w+-/.test(ifname)).length, 1);
+  await daemon.call('DELETE', '/api/v1/vms/one');
+  await daemon.killAndRestart();
+  assert.equal(links().filter(({ ifname }) => /^vb\w+-/.test(ifname)).length, 1);
+  await daemon.call('DELETE', '/api/v1/vms/two');
+  // The new daemon may be about to look which bridges there are.
+  for (let tries = 0; tries < 100 && links().length > before.length; tries += 1) await pause(50);
   assert.deepEqual(
     links().map(({ ifname }) => ifname),
     before,

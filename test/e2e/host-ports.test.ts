@@ -39,7 +39,7 @@ async function untilBehind(hostPort: number, isRight: (name: string | null) => b
 const portRules = (): string =>
   execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' })
     .split('\n')
-    .filter((line) => line.includes('dnat'))
+    .filter((line) => line.includes('dnat to') || line.includes('dnat ip to'))
     .join('\n');
 
 const expose = (host_port: number, more: object = {}) => ({

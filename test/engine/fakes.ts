@@ -2,22 +2,23 @@
 // what is left in the world, and fail where a test wants them to.
 
 import { loadConfig } from '../../src/config.ts';
+import type { DeviceFacts, FormerDriver } from '../../src/engine/device-ports.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
-import type { Forward } from '../../src/engine/network-ports.ts';
 import type {
-  DeviceFacts,
   DiskImage,
-  FormerDriver,
   HeldMedia,
-  HostInventory,
-  HostPort,
   KnownImage,
   KnownImages,
-  LaunchRequest,
   SeedFiles,
+} from '../../src/engine/media-ports.ts';
+import type { Forward, HostLedger } from '../../src/engine/network-ports.ts';
+import type {
+  HostInventory,
+  HostPort,
+  LaunchRequest,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
-import type { HostChanges, ProcessIdentity } from '../../src/engine/records.ts';
+import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
@@ -80,10 +81,10 @@ export class FakeHost implements HostPort {
   readonly documents = new Map<string, string>();
   #nextPid = 1000;
 
-  async ensureNetwork(): Promise<HostChanges> {
+  async ensureNetwork(_: unknown, __: unknown, ledger: HostLedger): Promise<void> {
     this.#fail('ensureNetwork');
+    await ledger.remember({ bridgeCreated: true });
     this.network = true;
-    return { bridgeCreated: true };
   }
 
   async setForwards(_: unknown, forwards: readonly Forward[]): Promise<void> {

@@ -36,6 +36,10 @@ export function buildDecoder(directory: string): string {
   return build(directory, 'decode', ['codec.c', 'json.c', 'cmdline.c', 'util.c']);
 }
 
+export function buildDhcpClient(directory: string): string {
+  return build(directory, 'dhcp-client', ['dhcp.c', 'loop.c', 'util.c']);
+}
+
 export function buildHostAgent(directory: string): string {
   const all = readdirSync(AGENT).filter((file) => file.endsWith('.c'));
   const sources = all.filter((file) => !NOT_ON_A_HOST.includes(file));

@@ -5,7 +5,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { test } from 'node:test';
-import type { HostPort, MediaProgress } from '../../src/engine/ports.ts';
+import type { MediaProgress } from '../../src/engine/media-ports.ts';
+import type { HostPort } from '../../src/engine/ports.ts';
 import { digestOf, hostWith, sendFile, serve } from './image-site.ts';
 
 const IMAGE = randomBytes(3 * 1024 * 1024);

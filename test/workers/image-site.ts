@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { MessageChannel } from 'node:worker_threads';
 import { LIMITS, loadConfig } from '../../src/config.ts';
-import type { MediaFacts } from '../../src/engine/ports.ts';
+import type { MediaFacts } from '../../src/engine/media-ports.ts';
 import { fetchMedium } from '../../src/workers/jobs/download.ts';
 import { faultOf } from '../../src/workers/jobs/fault.ts';
 import { createHost } from '../../src/workers/pool.ts';

@@ -3,7 +3,7 @@
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { ImageReference } from '../../engine/ports.ts';
+import type { ImageReference } from '../../engine/media-ports.ts';
 import { readJson, replaceFile } from './durable.ts';
 import { errnoOf } from './fault.ts';
 

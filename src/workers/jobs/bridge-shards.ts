@@ -5,10 +5,13 @@
 import { execFileSync } from 'node:child_process';
 import type { NetworkSpec } from '../../engine/network-ports.ts';
 import { native } from '../native.ts';
-import type { HostSettings, JobArgument } from '../protocol.ts';
+import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { JobFault } from './fault.ts';
+import { hideHostFrom } from './kernel-settings.ts';
 
 const TIMEOUT_MS = 10_000;
+/** Some hundred bytes for each of the 1,023 ports of a bridge. */
+const OUTPUT_BYTES_MAX = 16 * 1024 ** 2;
 
 /** Shard 0 is the first bridge itself. */
 export function bridgeOfShard(hostTag: string, spec: NetworkSpec, shard: number): string {
@@ -27,37 +30,70 @@ export function ensureShard({ settings, spec, shard }: JobArgument<'ensureShard'
   const bridge = bridgeOfShard(hostTag, spec, shard);
   const [uplink, downlink] = [`vu${hostTag}-${shard}`, `vd${hostTag}-${shard}`];
   const names = new Set(native.linkNames());
-  const commands = [
+  const what = `Bridge ${bridge} for more guests`;
+  const missing = [
     ...(names.has(bridge) ? [] : [`link add ${bridge} type bridge`]),
     ...(names.has(uplink) ? [] : [`link add ${uplink} type veth peer name ${downlink}`]),
+  ];
+  ip(missing, what);
+  // Linux answers ARP for its addresses on every interface: guests would take this bridge for their gateway,
+  // and what they send would come in by it, where connections are not tracked.
+  hideHostFrom(bridge);
+  const joining = [
     `link set ${downlink} master ${bridge} up`,
     `link set ${uplink} master ${spec.bridge} up`,
     `link set ${bridge} up`,
   ];
-  ip(commands, `Bridge ${bridge} for more guests`);
+  ip(joining, what);
+  return null;
+}
+
+/** Every shard that is there, and the taps that are on it. */
+export function findShards({ settings }: JobArgument<'findShards'>): JobResult<'findShards'> {
+  const { hostTag } = settings;
+  const bridge = new RegExp(`^vb${hostTag}-(\\d+)$`);
+  const tap = new RegExp(`^\\d+: (vt${hostTag}-[^@:]+)`, 'gm');
+  return native.linkNames().flatMap((name) => {
+    const shard = bridge.exec(name)?.[1];
+    if (shard === undefined) return [];
+    const ports = ip([`link show master ${name}`], `Bridge ${name} for more guests`);
+    return [
+      { shard: Number(shard), tapNames: [...ports.matchAll(tap)].map(([, found]) => found ?? '') },
+    ];
+  });
+}
+
+/** Bridge and cable. What is missing of them is fine. */
+export function removeShard({ settings, shard }: JobArgument<'removeShard'>): null {
+  const { hostTag } = settings;
+  deleteLinks([`vb${hostTag}-${shard}`, `vu${hostTag}-${shard}`]);
   return null;
 }
 
 /** Bridges and cables of all shards. */
 export function removeShards({ hostTag }: HostSettings): void {
-  const names = native.linkNames();
-  const ours = names.filter(
-    (name) => name.startsWith(`vb${hostTag}-`) || name.startsWith(`vu${hostTag}-`),
-  );
-  // The other end of a cable goes with this one.
-  ip(
-    ours.map((name) => `link delete ${name}`),
-    'Bridges for more guests',
-  );
+  const isOurs = (name: string) =>
+    name.startsWith(`vb${hostTag}-`) || name.startsWith(`vu${hostTag}-`);
+  deleteLinks(native.linkNames().filter(isOurs));
 }
 
-function ip(commands: readonly string[], what: string): void {
-  if (commands.length === 0) return;
+/** The other end of a cable goes with this one. */
+function deleteLinks(names: readonly string[]): void {
+  const there = new Set(native.linkNames());
+  const commands = names.filter((name) => there.has(name)).map((name) => `link delete ${name}`);
+  ip(commands, 'Bridges for more guests');
+}
+
+/** Returns what it prints. */
+function ip(commands: readonly string[], what: string): string {
+  if (commands.length === 0) return '';
   try {
-    execFileSync('ip', ['-batch', '-'], {
+    return execFileSync('ip', ['-batch', '-'], {
       input: `${commands.join('\n')}\n`,
+      encoding: 'utf8',
+      maxBuffer: OUTPUT_BYTES_MAX,
       timeout: TIMEOUT_MS,
-      stdio: ['pipe', 'ignore', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` },
     });
   } catch (error) {

@@ -1,7 +1,7 @@
 // workers, job: dnsmasq as the DHCP server of the guests' network. Which guest has which address is decided by
 // the engine and only said here; dnsmasq answers whom it knows, and is no DNS server.
 
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GuestIdentity, NetworkSpec } from '../../engine/network-ports.ts';
 import { native } from '../native.ts';
@@ -19,8 +19,8 @@ const LEASE_TIME = '1h';
 const directoryOf = (hostTag: string) => `/run/volant-dhcp-${hostTag}`;
 
 /**
- * Makes dnsmasq serve these guests and no others; with none it is ended. Tells the process, unless the
- * caller watches it already.
+ * Makes dnsmasq serve these guests and no others; with none it is ended. One that runs with other settings is
+ * replaced. Tells the process, unless the caller watches it already.
  */
 export function serveLeases({
   settings,
@@ -33,18 +33,22 @@ export function serveLeases({
     endLeaseServer(settings.hostTag);
     return null;
   }
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  mkdirSync(directory, { recursive: true });
   const hosts = guests.map(({ macAddress, ipAddress }) => `${macAddress},${ipAddress}\n`).join('');
   writeFileSync(join(directory, 'hosts'), hosts);
+  // Whatever the umask of the daemon is.
+  chmodSync(directory, 0o755);
+  chmodSync(join(directory, 'hosts'), 0o644);
+  const options = optionsFor(settings, spec, directory);
   const pid = runningIn(directory);
-  if (pid !== null && !hasStrangers(directory, guests)) {
+  if (pid !== null && hasOptions(pid, options) && !hasStrangers(directory, guests)) {
     process.kill(pid, 'SIGHUP');
     return pid === watchedPid ? null : found(pid);
   }
   // dnsmasq knows its leases by heart, and would keep an address for a guest that is gone.
   if (pid !== null) end(pid);
   forgetStrangers(directory, guests);
-  return start(settings, spec, directory);
+  return start(options, directory);
 }
 
 /** Ends it and removes its files. One that does not run is fine. */
@@ -61,13 +65,10 @@ function found(pid: number) {
   return { pidfd, identity: { pid, startTimeTicks: startTimeOf(pid) ?? 0, bootId: bootId() } };
 }
 
-function start(settings: HostSettings, spec: NetworkSpec, directory: string) {
+function optionsFor(settings: HostSettings, spec: NetworkSpec, directory: string): string[] {
   const nameServers = settings.nameServers.length > 0 ? settings.nameServers : readNameServers();
   const [base = ''] = spec.subnet.split('/');
-  const logPath = join(directory, 'log');
-  rmSync(logPath, { force: true });
-  rmSync(join(directory, 'pid'), { force: true });
-  const options = [
+  return [
     '--keep-in-foreground',
     '--conf-file=/dev/null',
     '--port=0',
@@ -86,6 +87,12 @@ function start(settings: HostSettings, spec: NetworkSpec, directory: string) {
     '--dhcp-lease-max=1000000',
     `--pid-file=${join(directory, 'pid')}`,
   ];
+}
+
+function start(options: readonly string[], directory: string) {
+  const logPath = join(directory, 'log');
+  rmSync(logPath, { force: true });
+  rmSync(join(directory, 'pid'), { force: true });
   const { pid, startTimeTicks, pidfd } = launchDnsmasq(options, directory, logPath);
   const deadlineMs = Date.now() + START_TIMEOUT_MS;
   // It writes its pid when it can answer.
@@ -125,6 +132,12 @@ function runningIn(directory: string): number | null {
   if (!Number.isInteger(pid) || pid <= 0) return null;
   const isOurs = textOf(`/proc/${pid}/cmdline`).includes(`--pid-file=${join(directory, 'pid')}\0`);
   return isOurs && startTimeOf(pid) !== null ? pid : null;
+}
+
+/** Settings of the daemon may have changed since it was started. */
+function hasOptions(pid: number, options: readonly string[]): boolean {
+  const [, ...own] = textOf(`/proc/${pid}/cmdline`).split('\0').slice(0, -1);
+  return JSON.stringify(own) === JSON.stringify(options);
 }
 
 function end(pid: number): void {

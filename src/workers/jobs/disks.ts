@@ -12,7 +12,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { DiskImage, KnownImage, KnownImages } from '../../engine/ports.ts';
+import type { DiskImage, KnownImage, KnownImages } from '../../engine/media-ports.ts';
 import type { JobArgument, JobResult } from '../protocol.ts';
 import { emptyOverlay, IMAGE_BYTES_MAX, readQcow2 } from '../qcow2.ts';
 import {

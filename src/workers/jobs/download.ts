@@ -6,7 +6,7 @@ import { link, mkdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../config.ts';
-import type { MediaFacts } from '../../engine/ports.ts';
+import type { MediaFacts } from '../../engine/media-ports.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
 import { readJson, syncDirectory } from './durable.ts';

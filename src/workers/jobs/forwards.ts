@@ -1,70 +1,148 @@
-// workers, job: ports of the host that lead to guests, as destination NAT. The whole table is written
-// each time: what stands there is what should stand there, whatever happened before.
+// workers, job: ports of the host that lead to guests, as destination NAT. A port is a chain of its own, and
+// only what changes is written: a chain that is written anew begins its round of targets anew.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-import type { Forward } from '../../engine/network-ports.ts';
-import type { JobArgument } from '../protocol.ts';
+import type { Forward, NetworkSpec } from '../../engine/network-ports.ts';
+import { native } from '../native.ts';
+import type { HostSettings, JobArgument } from '../protocol.ts';
+import { readRouteLocalnet, writeRouteLocalnet } from './kernel-settings.ts';
+import { natRules } from './nat-rules.ts';
 import { nft, tableOf } from './nft.ts';
 
-export function setForwards({ settings, spec, forwards }: JobArgument<'setForwards'>): null {
+type Argument = JobArgument<'setForwards'>;
+
+/**
+ * Makes the kernel forward these and no others. `standing` is what it forwards already; null, where that is
+ * not known, writes everything.
+ */
+export function setForwards(argument: Argument): null {
+  const { settings, spec, standing, routeLocalnetBefore } = argument;
   const table = `${tableOf(settings.hostTag)}_ports`;
-  const emptied = `add table ip ${table}\ndelete table ip ${table}\n`;
-  const used = forwards.filter(({ targets }) => targets.length > 0);
-  if (used.length === 0) {
-    nft(emptied, 'Host ports');
-    return null;
+  const forwards = usedOf(argument.forwards);
+  const before = standing === null ? null : usedOf(standing);
+  const changed = changesOf(before ?? [], forwards);
+  if (forwards.length > 0) routeLoopback(settings, spec);
+  if (forwards.length === 0) nft(emptied(table), 'Host ports');
+  else if (before === null || before.length === 0) {
+    nft(emptied(table) + tableText(table, forwards, spec), 'Host ports');
+  } else if (changed.length > 0) nft(changeText(table, changed), 'Host ports');
+  if (forwards.length === 0 && routeLocalnetBefore !== null) {
+    writeRouteLocalnet(spec.bridge, routeLocalnetBefore);
   }
-  routeLoopback(spec.bridge);
-  nft(emptied + tableText(table, used, spec), 'Host ports');
+  forgetSenders(changed);
   return null;
 }
 
-/** Without it the kernel drops what a program of the host sends to 127.0.0.1 and we send to a guest. */
-function routeLoopback(bridge: string): void {
-  const path = `/proc/sys/net/ipv4/conf/${bridge}/route_localnet`;
-  if (readFileSync(path, 'utf8').trim() !== '1') writeFileSync(path, '1\n');
+/** A port whose guests are all reached through their agents is none of the kernel's business. */
+const usedOf = (forwards: readonly Forward[]) =>
+  forwards.filter(({ targets }) => targets.length > 0);
+
+/** One port before and after; null is not there. */
+interface Change {
+  readonly before: Forward | null;
+  readonly after: Forward | null;
+}
+
+function changesOf(before: readonly Forward[], after: readonly Forward[]): readonly Change[] {
+  const old = new Map(before.map((forward) => [chainOf(forward), forward]));
+  const added = after.flatMap((forward): readonly Change[] => {
+    const name = chainOf(forward);
+    const same = old.get(name) ?? null;
+    old.delete(name);
+    const isSame = JSON.stringify(same?.targets) === JSON.stringify(forward.targets);
+    return isSame ? [] : [{ before: same, after: forward }];
+  });
+  return [...added, ...[...old.values()].map((gone) => ({ before: gone, after: null }))];
 }
 
 /**
- * New connections are looked up once; the kernel remembers them. A guest that asks for 127.0.0.1 by way
- * of its network is stopped: with loopback addresses routed it would reach the host's own services.
+ * Without it the kernel drops what a program of the host sends to 127.0.0.1 and we send to a guest. The rules
+ * that keep guests from the loopback come first, whoever may have removed them.
  */
+function routeLoopback(settings: HostSettings, spec: NetworkSpec): void {
+  if (readRouteLocalnet(spec.bridge) === '1') return;
+  nft(natRules(settings, spec), 'NAT for guests');
+  writeRouteLocalnet(spec.bridge, '1');
+}
+
+/**
+ * Connection tracking leads a sender of datagrams where the first one went for as long as it goes on: it is
+ * made to look again. Connections of TCP end by themselves, and go on as they are until then.
+ */
+function forgetSenders(changed: readonly Change[]): void {
+  const forwards = changed.flatMap(({ before, after }) => after ?? before ?? []);
+  const ports = forwards.flatMap(({ protocol, hostPort }) =>
+    protocol === 'udp' ? [hostPort] : [],
+  );
+  if (ports.length > 0) native.flowsForget(ports, []);
+}
+
+/** Adding first makes the deletion succeed whether it was there or not. */
+const emptied = (table: string) => `add table ip ${table}\ndelete table ip ${table}\n`;
+
+const chainOf = ({ protocol, hostPort }: Forward) => `${protocol}_${hostPort}`;
+
+const elementOf = (forward: Forward) =>
+  `${forward.protocol} . ${forward.hostPort} : goto ${chainOf(forward)}`;
+
+function changeText(table: string, changed: readonly Change[]): string {
+  const lines = changed.flatMap(({ before, after }) => {
+    if (after === null) return before === null ? [] : removalOf(table, before);
+    const chain = `ip ${table} ${chainOf(after)}`;
+    const rule = `add rule ${chain} ${ruleOf(after)}`;
+    if (before !== null) return [`flush chain ${chain}`, rule];
+    return [`add chain ${chain}`, rule, `add element ip ${table} ports { ${elementOf(after)} }`];
+  });
+  return `${lines.join('\n')}\n`;
+}
+
+function removalOf(table: string, forward: Forward): string[] {
+  return [
+    `delete element ip ${table} ports { ${elementOf(forward)} }`,
+    `flush chain ip ${table} ${chainOf(forward)}`,
+    `delete chain ip ${table} ${chainOf(forward)}`,
+  ];
+}
+
+/** New connections are looked up once; the kernel remembers them. */
 function tableText(
   table: string,
   forwards: readonly Forward[],
-  { bridge, subnet, exposeAddress }: JobArgument<'setForwards'>['spec'],
+  { bridge, subnet, exposeAddress }: NetworkSpec,
 ): string {
   const local = exposeAddress === '0.0.0.0' ? 'fib daddr type local' : `ip daddr ${exposeAddress}`;
+  const chains = forwards.map((forward) => `chain ${chainOf(forward)} { ${ruleOf(forward)}; }`);
   return `
 table ip ${table} {
-  chain targets {
-    ${forwards.map(ruleOf).join('\n    ')}
+  ${chains.join('\n  ')}
+  map ports {
+    type inet_proto . inet_service : verdict;
+    elements = { ${forwards.map(elementOf).join(', ')} };
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
-    ${local} jump targets
+    ${local} meta l4proto . th dport vmap @ports
   }
   chain output {
     type nat hook output priority -100; policy accept;
-    ${local} jump targets
+    ${local} meta l4proto . th dport vmap @ports
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr 127.0.0.0/8 oifname "${bridge}" ct status dnat masquerade
     ip saddr ${subnet} oifname "${bridge}" ct status dnat masquerade
   }
-  chain guard {
-    type filter hook prerouting priority raw; policy accept;
-    iifname "${bridge}" ip daddr 127.0.0.0/8 drop
-  }
 }
 `;
 }
 
+/** Where a round begins is left to chance: the first target would else get more than the others. */
 function ruleOf({ protocol, hostPort, targets }: Forward): string {
   const match = `${protocol} dport ${hostPort} dnat ip to`;
   const [first] = targets;
   if (targets.length === 1 && first !== undefined) return `${match} ${first.address}:${first.port}`;
-  const turns = targets.map(({ address, port }, turn) => `${turn} : ${address} . ${port}`);
+  const start = Math.floor(Math.random() * targets.length);
+  const turns = [...targets.slice(start), ...targets.slice(0, start)].map(
+    ({ address, port }, turn) => `${turn} : ${address} . ${port}`,
+  );
   return `${match} numgen inc mod ${targets.length} map { ${turns.join(', ')} }`;
 }

@@ -8,9 +8,9 @@ import { attachTap } from './network.ts';
 import { bootId, startTimeOf } from './process-facts.ts';
 import { makeRunDirectory } from './run-directory.ts';
 
-export function launch({ settings, request }: JobArgument<'launch'>): LaunchedProcess {
+export function launch({ settings, request, shard }: JobArgument<'launch'>): LaunchedProcess {
   makeRunDirectory(request.workingDirectory);
-  if (request.tap !== null) attachTap(settings, request.tap);
+  if (request.tap !== null) attachTap(settings, request.tap, shard);
   const cgroup = makeCgroup(settings.hostTag, request.cgroup);
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
   return {

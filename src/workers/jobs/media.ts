@@ -3,7 +3,7 @@
 import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
 import { sep } from 'node:path';
 import { LIMITS } from '../../config.ts';
-import type { MediaFacts } from '../../engine/ports.ts';
+import type { MediaFacts } from '../../engine/media-ports.ts';
 import type { InspectedMedia, JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
 

@@ -1,28 +1,51 @@
 // workers, job: the guests' network: bridge, forwarding and NAT; and the taps that are ports of it.
 
-import { readFileSync, writeFileSync } from 'node:fs';
 import type { NetworkSpec } from '../../engine/network-ports.ts';
 import type { LaunchRequest } from '../../engine/ports.ts';
 import type { HostChanges } from '../../engine/records.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument } from '../protocol.ts';
-import { bridgeOfShard, removeShards, shardPattern } from './bridge-shards.ts';
+import { bridgeOfShard, removeShards } from './bridge-shards.ts';
 import { endLeaseServer } from './dhcp-server.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import {
+  readIpForward,
+  readRouteLocalnet,
+  writeIpForward,
+  writeRouteLocalnet,
+} from './kernel-settings.ts';
+import { natRules } from './nat-rules.ts';
 import { nft, tableOf } from './nft.ts';
 
-const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
-
-/** Bridge, address, forwarding, NAT: whatever is missing of it. Tells what was changed beside our own. */
-export function ensureNetwork({ settings, spec }: JobArgument<'ensureNetwork'>): HostChanges {
-  const { created } = native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
-  const before = readFileSync(IP_FORWARD, 'utf8').trim();
-  if (before !== '1') writeFileSync(IP_FORWARD, '1\n');
-  nft(natRules(settings, spec), 'NAT for guests');
+/**
+ * What the host is changed in beside objects of our own, with what was there before: what is written down
+ * already counts, not what we find of our own later.
+ */
+export function planNetwork({ spec, changes }: JobArgument<'planNetwork'>): HostChanges {
+  const exists = native.linkNames().includes(spec.bridge);
+  const present = exists ? native.linkAddresses(spec.bridge) : [];
+  const ours = (changes.addressesAdded ?? []).filter((address) => present.includes(address));
+  const wanted = addressOf(spec);
+  const ipForward = readIpForward();
+  const routeLocalnet = readRouteLocalnet(spec.bridge);
   return {
-    ...(created ? { bridgeCreated: true } : {}),
-    ...(before === '1' ? {} : { ipForwardBefore: before }),
+    ...(exists ? {} : { bridgeCreated: true }),
+    ...(ipForward === '1' ? {} : { ipForwardBefore: ipForward }),
+    ...(routeLocalnet === '1' ? {} : { routeLocalnetBefore: routeLocalnet }),
+    ...changes,
+    addressesAdded: present.includes(wanted) ? ours : [...ours, wanted],
   };
+}
+
+/** Bridge, address, forwarding, NAT: whatever is missing of it. What `changes` says is written down. */
+export function ensureNetwork({ settings, spec, changes }: JobArgument<'ensureNetwork'>): null {
+  // The settings may have named another one before. It goes first: with the first address of a network the
+  // kernel removes the later ones.
+  deleteAddresses(spec, changes, (address) => address !== addressOf(spec));
+  native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
+  writeIpForward('1');
+  nft(natRules(settings, spec), 'NAT for guests');
+  return null;
 }
 
 /** The opposite, as far as we made it. A bridge that has become somebody else's too stays. */
@@ -34,17 +57,33 @@ export function removeNetwork({ settings, spec, changes }: JobArgument<'removeNe
   nft(lines.join(''), 'The network of guests');
   endLeaseServer(settings.hostTag);
   removeShards(settings);
-  if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
-  if (changes.ipForwardBefore !== undefined) {
-    writeFileSync(IP_FORWARD, `${changes.ipForwardBefore}\n`);
+  deleteAddresses(spec, changes, () => true);
+  if (changes.routeLocalnetBefore !== undefined) {
+    writeRouteLocalnet(spec.bridge, changes.routeLocalnetBefore);
   }
+  if (changes.bridgeCreated === true) native.bridgeDelete(spec.bridge);
+  if (changes.ipForwardBefore !== undefined) writeIpForward(changes.ipForwardBefore);
   return null;
+}
+
+const addressOf = ({ hostIp, prefixLength }: NetworkSpec) => `${hostIp}/${prefixLength}`;
+
+function deleteAddresses(
+  { bridge }: NetworkSpec,
+  { addressesAdded = [] }: HostChanges,
+  isUnwanted: (address: string) => boolean,
+): void {
+  for (const text of addressesAdded.filter(isUnwanted)) {
+    const [address = '', prefixLength] = text.split('/');
+    native.addressDelete(bridge, address, Number(prefixLength));
+  }
 }
 
 /** Idempotent: a tap that is a port of the bridge already stays as it is. */
 export function attachTap(
   { hostTag }: HostSettings,
-  { guest, spec, shard }: NonNullable<LaunchRequest['tap']>,
+  { guest, spec }: NonNullable<LaunchRequest['tap']>,
+  shard: number,
 ): void {
   const bridge = bridgeOfShard(hostTag, spec, shard);
   try {
@@ -63,35 +102,9 @@ export function attachTap(
   }
 }
 
-export function removeTaps({ tapNames }: JobArgument<'removeTaps'>): null {
+/** Connections with these addresses are forgotten, too: each may be another guest's next. */
+export function removeTaps({ tapNames, forgottenAddresses }: JobArgument<'removeTaps'>): null {
   native.tapsDelete(tapNames);
+  if (forgottenAddresses.length > 0) native.flowsForget([], forgottenAddresses);
   return null;
-}
-
-/**
- * One transaction: the old rules count until the new ones do. Where bridges hand frames to the rules of
- * IP (br_netfilter), a packet to or from a shard passes twice: it is looked at on the first bridge only.
- */
-function natRules({ hostTag }: HostSettings, { bridge, subnet }: NetworkSpec): string {
-  const table = tableOf(hostTag);
-  return `
-add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
-  chain prerouting {
-    type filter hook prerouting priority raw; policy accept;
-    iifname "${shardPattern(hostTag)}" notrack
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${subnet} oifname != "${bridge}" masquerade
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    iifname "${bridge}" accept
-    iifname "${shardPattern(hostTag)}" accept
-    oifname "${bridge}" ct state established,related accept
-  }
-}
-`;
 }

@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DeviceFacts, GroupMember } from '../../engine/ports.ts';
+import type { DeviceFacts, GroupMember } from '../../engine/device-ports.ts';
 import type { JobArgument } from '../protocol.ts';
 import { readUses, type UseOf } from './pci-use.ts';
 import { linkTarget, namesIn, textOf } from './sysfs.ts';

@@ -1,0 +1,94 @@
+// engine: what the engine needs of images and disks. Only types; the whole of what it needs of the host is in ports.ts.
+
+export interface MediaFacts {
+  /** The path with every symbolic link resolved. */
+  readonly realPath: string;
+  readonly sizeBytes: number;
+}
+
+/** How far a download is. */
+export interface MediaProgress {
+  readonly receivedBytes: number;
+  /** null when the server does not say. */
+  readonly totalBytes: number | null;
+}
+
+/** An image of the network that is here. It stays in the cache at least until it is released. */
+export interface HeldMedia extends MediaFacts {
+  release(): void;
+}
+
+/** What the owner of an image asked for: another location or checksum is another image. */
+export interface ImageReference {
+  readonly location: string;
+  readonly checksum: string | null;
+}
+
+/** An image that is here. */
+export interface KnownImage {
+  readonly reference: ImageReference;
+  readonly path: string;
+}
+
+/** Those that a VM was made of, disks by their name. */
+export interface KnownImages {
+  readonly initramfs: KnownImage | null;
+  readonly disks: ReadonlyMap<string, KnownImage>;
+}
+
+/** An image that a VM's disk is made from. */
+export interface DiskImage extends KnownImage {
+  /** Unique among the VM's disks, fit for a file name. */
+  readonly name: string;
+  /** The field that names it, for errors. */
+  readonly field: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly readonly: boolean;
+}
+
+/** Contents by file name; a document that is no text is bytes. */
+export type SeedFiles = ReadonlyMap<string, string | Uint8Array>;
+
+/** A part of HostPort. */
+export interface MediaHost {
+  /**
+   * MEDIA_NOT_ALLOWED, MEDIA_INVALID; MEDIA_CHECKSUM_MISMATCH where a SHA-256 is given. Links are followed
+   * before the directories are compared.
+   */
+  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts>;
+  /**
+   * A file of the network, from the cache where it is there already. Those who ask for one file at the same
+   * time share a download; one that nobody waits for any more is cut, and what has arrived is kept. Rejects
+   * with the reason of the signal. MEDIA_DOWNLOAD_FAILED, MEDIA_CHECKSUM_MISMATCH, MEDIA_NOT_ALLOWED,
+   * DISK_SPACE_LOW.
+   */
+  fetchMedium(
+    url: string,
+    checksum: string | null,
+    onProgress: (progress: MediaProgress) => void,
+    signal?: AbortSignal,
+  ): Promise<HeldMedia>;
+  /** What a VM was made of when it was started last, as far as that is still there as it was. */
+  recallImages(vmId: number): Promise<KnownImages>;
+  /**
+   * The disks of a VM, in the order of their images. What may be written to is an overlay that the VM
+   * keeps until removeDisks or until its image has another reference; the image is never changed. The
+   * initramfs is only noted, as one that the VM is made of. MEDIA_INVALID, DISK_SPACE_LOW.
+   */
+  provideDisks(
+    vmId: number,
+    images: readonly DiskImage[],
+    initramfs: KnownImage | null,
+  ): Promise<readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[]>;
+  /** The image that cloud-init reads, with these files; replaces one that is there. Goes with the disks. */
+  writeSeed(vmId: number, files: SeedFiles): Promise<string>;
+  /** Absent is fine. */
+  removeDisks(vmId: number): Promise<void>;
+  /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */
+  findKernel(): Promise<MediaFacts>;
+  /**
+   * The bytes of a file that a manifest names, under the rules of inspectMedia. MEDIA_NOT_ALLOWED,
+   * MEDIA_INVALID when it is too large, DOCUMENT_NOT_FOUND.
+   */
+  readDocument(path: string): Promise<Uint8Array>;
+}

@@ -1,0 +1,183 @@
+// test helpers: guests without a machine: network namespaces whose veth is named like a tap, so that the
+// rules for guests hold for them. The jobs of the workers are called directly, on a network of their own.
+
+import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import type { TestContext } from 'node:test';
+import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
+import type { HostChanges } from '../../src/engine/records.ts';
+import { endLeaseServer } from '../../src/workers/jobs/dhcp-server.ts';
+import { ensureNetwork, planNetwork, removeNetwork } from '../../src/workers/jobs/network.ts';
+import type { HostSettings } from '../../src/workers/protocol.ts';
+
+const ANSWER_TIMEOUT_MS = 1_500;
+
+export const SETTINGS: HostSettings = {
+  hostTag: 'fade',
+  runtimeDirectory: '/nonexistent',
+  mediaDirectories: [],
+  kernelVmlinux: '',
+  kernelBzImage: '',
+  bootInitramfs: '',
+  hypervisor: 'simulator',
+  accelerator: 'auto',
+  sysfsRoot: '/sys',
+  mediaHosts: [],
+  cacheDirectory: '/nonexistent',
+  cacheBytesMax: 0,
+  diskDirectory: '/nonexistent',
+  antiSpoofing: true,
+  guestIsolation: false,
+  nameServers: ['9.9.9.9'],
+};
+
+export const SPEC: NetworkSpec = {
+  bridge: 'vfade0',
+  hostIp: '10.88.0.1',
+  prefixLength: 24,
+  subnet: '10.88.0.0/24',
+  exposeAddress: '0.0.0.0',
+};
+
+export const ip = (...args: string[]): string => execFileSync('ip', args, { encoding: 'utf8' });
+
+/** Makes the network of SPEC as the daemon does, and removes it at the end of the test. */
+export function makeNetwork(t: TestContext, settings = SETTINGS): HostChanges {
+  const changes = planNetwork({ spec: SPEC, changes: {} });
+  t.after(() => {
+    endLeaseServer(settings.hostTag);
+    removeNetwork({ settings, spec: SPEC, changes });
+  });
+  ensureNetwork({ settings, spec: SPEC, changes });
+  return changes;
+}
+
+export interface Place {
+  /** What the command prints on both outputs, whatever its status. */
+  run(command: string, ...args: string[]): string;
+  /** As run, while this process goes on: lines of standard output. */
+  linesOf(command: string, ...args: string[]): Promise<readonly string[]>;
+  /** Answers each datagram, and each connection, at a port of an address with the name. */
+  serve(name: string, port: number, address?: string): Promise<void>;
+  /** What answers there; null when nothing does. A sender of datagrams can keep its port. */
+  ask(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    ownPort?: number,
+  ): Promise<string | null>;
+}
+
+/** Programs that begin with `enter` run somewhere else. All that serve are ended with the test. */
+function placeAt(t: TestContext, enter: readonly string[]): Place {
+  const commandOf = (...args: string[]): [string, string[]] => {
+    const [command = '', ...rest] = [...enter, ...args];
+    return [command, rest];
+  };
+  const start = (...args: string[]): ChildProcessByStdio<null, Readable, null> =>
+    spawn(...commandOf(...args), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const linesOf = async (...args: string[]) => {
+    let output = '';
+    for await (const chunk of start(...args).stdout) output += chunk;
+    return output.split('\n').filter(Boolean);
+  };
+  return {
+    run: (...args) => {
+      const result = spawnSync(...commandOf(...args), { encoding: 'utf8' });
+      return result.stdout + result.stderr;
+    },
+    linesOf,
+    serve: async (name, port, address = '0.0.0.0') => {
+      const child = start(process.execPath, '-e', SERVER, name, String(port), address);
+      t.after(async () => {
+        const ended = once(child, 'exit');
+        child.kill('SIGKILL');
+        await ended;
+      });
+      await once(child.stdout, 'data');
+    },
+    ask: async (protocol, address, port, ownPort = 0) => {
+      const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
+      const [answer] = await linesOf(process.execPath, '-e', CLIENT, protocol, address, ...numbers);
+      return answer ?? null;
+    },
+  };
+}
+
+/** The namespace that the test runs in. */
+export const createHostPlace = (t: TestContext): Place => placeAt(t, []);
+
+let count = 0;
+
+/** A namespace with a cable to this one; the end here has this name, the other one is eth0. */
+function createPlace(t: TestContext, link: string): Place & { readonly namespace: string } {
+  const namespace = `volant-veth-${process.pid}-${count++}`;
+  ip('netns', 'add', namespace);
+  t.after(() => {
+    // The kernel takes the veth with its namespace, but some time later; the name is wanted again.
+    spawnSync('ip', ['link', 'delete', link]);
+    ip('netns', 'delete', namespace);
+  });
+  ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', namespace);
+  ip('link', 'set', link, 'up');
+  for (const name of ['lo', 'eth0']) ip('-n', namespace, 'link', 'set', name, 'up');
+  return { namespace, ...placeAt(t, ['nsenter', `--net=/run/netns/${namespace}`]) };
+}
+
+const SERVER = `
+  const [name, port, at] = process.argv.slice(1);
+  const udp = require('node:dgram').createSocket('udp4');
+  udp.on('message', (_, { address, port }) => udp.send(name, port, address));
+  require('node:net').createServer((c) => c.on('error', () => {}).end(name)).listen(port, at, () =>
+    udp.bind(port, at, () => console.log('serves')));`;
+
+const CLIENT = `
+  const [protocol, address, port, ownPort, timeout] = process.argv.slice(1);
+  const done = (answer) => { if (answer) console.log(String(answer)); process.exit(); };
+  setTimeout(done, Number(timeout));
+  if (protocol === 'tcp') {
+    require('node:net').connect({ port, host: address }).on('data', done).on('error', () => done());
+  } else {
+    const udp = require('node:dgram').createSocket('udp4').on('message', done).on('error', () => done());
+    udp.bind(Number(ownPort), () => udp.send('?', Number(port), address));
+  }`;
+
+export interface VethGuest extends Place {
+  readonly identity: GuestIdentity;
+}
+
+/** A guest with the address 10.88.0.<number>, on a bridge; it can send at once. */
+export function createGuest(t: TestContext, number: number, bridge = SPEC.bridge): VethGuest {
+  const identity: GuestIdentity = {
+    tapName: `vt${SETTINGS.hostTag}-${number}`,
+    macAddress: `02:fa:00:00:00:${number.toString(16).padStart(2, '0')}`,
+    ipAddress: `10.88.0.${number}`,
+    asksForLease: false,
+  };
+  const place = createPlace(t, identity.tapName);
+  const inside = (...args: string[]) => ip('-n', place.namespace, ...args);
+  ip('link', 'set', identity.tapName, 'master', bridge);
+  inside('link', 'set', 'eth0', 'address', identity.macAddress);
+  inside('address', 'add', `${identity.ipAddress}/24`, 'dev', 'eth0');
+  inside('route', 'add', 'default', 'via', SPEC.hostIp);
+  return { ...place, identity };
+}
+
+/** Another machine on the bridge, with 203.0.113.1/24. It knows nothing of the guests' network. */
+export function createNeighbour(t: TestContext): Place {
+  const place = createPlace(t, 'vfadelan');
+  ip('link', 'set', 'vfadelan', 'master', SPEC.bridge);
+  ip('-n', place.namespace, 'address', 'add', '203.0.113.1/24', 'dev', 'eth0');
+  return place;
+}
+
+/** Somebody beyond the host: 198.51.100.2, who knows the guests' network to be behind 198.51.100.1. */
+export function createOutside(t: TestContext): Place {
+  const place = createPlace(t, 'vfadeout');
+  ip('address', 'add', '198.51.100.1/24', 'dev', 'vfadeout');
+  const inside = (...args: string[]) => ip('-n', place.namespace, ...args);
+  inside('address', 'add', '198.51.100.2/24', 'dev', 'eth0');
+  inside('route', 'add', SPEC.subnet, 'via', '198.51.100.1');
+  return place;
+}
