@@ -8,8 +8,8 @@ import type { Manifest } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposed-ports.ts';
-import type { Exposures } from './exposures.ts';
+import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposures/exposed-ports.ts';
+import type { Exposures } from './exposures/exposures.ts';
 import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
 import {
   networkModeOf,

@@ -7,8 +7,7 @@ import { normalPciAddresses } from '../lib/pci-address.ts';
 import { type Manifest, NETWORK_MODES } from '../schema/manifest.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
-import { networkConfigArgument } from './cloud-init.ts';
-import { type ExposedPort, exposedPortsOf } from './exposed-ports.ts';
+import { type ExposedPort, exposedPortsOf } from './exposures/exposed-ports.ts';
 import {
   completeCmdline,
   type GuestMount,
@@ -16,7 +15,8 @@ import {
   manifestForGuest,
   visibleArguments,
 } from './kernel-arguments.ts';
-import { type MediaPlan, mediaPlanOf } from './media-plan.ts';
+import { networkConfigArgument } from './media/cloud-init.ts';
+import { type MediaPlan, mediaPlanOf } from './media/media-plan.ts';
 import type { HypervisorFacts, LaunchSpec } from './ports.ts';
 import type { NetworkMode, ReplicaOf, VmLeases } from './records.ts';
 

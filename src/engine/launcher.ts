@@ -8,13 +8,13 @@ import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import { cgroupOf } from './cgroup-limits.ts';
 import { Connections } from './connections.ts';
-import { exposedPortsOf } from './exposed-ports.ts';
-import type { Exposures } from './exposures.ts';
+import { exposedPortsOf } from './exposures/exposed-ports.ts';
+import type { Exposures } from './exposures/exposures.ts';
 import type { HostFacts } from './host-facts.ts';
 import { cgroupNameOf, guestOf } from './identity.ts';
 import { manifestForChannel, type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
-import type { BootMedia, LocatedMedia, Media } from './media.ts';
-import { mediaPlanOf } from './media-plan.ts';
+import type { BootMedia, LocatedMedia, Media } from './media/media.ts';
+import { mediaPlanOf } from './media/media-plan.ts';
 import type { Turn } from './operations.ts';
 import {
   type AgentConnection,

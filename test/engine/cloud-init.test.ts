@@ -8,7 +8,7 @@ import {
   readSeed,
   seedFiles,
   seedSourcesOf,
-} from '../../src/engine/cloud-init.ts';
+} from '../../src/engine/media/cloud-init.ts';
 import type { Vm } from '../../src/schema/vm.ts';
 import type { VmConfig } from '../../src/schema/vm-config.ts';
 import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';

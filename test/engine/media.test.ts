@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { LIMITS } from '../../src/config.ts';
-import { mediaPlanOf } from '../../src/engine/media-plan.ts';
+import { mediaPlanOf } from '../../src/engine/media/media-plan.ts';
 import { Operations } from '../../src/engine/operations.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Vm } from '../../src/schema/vm.ts';

@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { suite, test } from 'node:test';
 import { LIMITS } from '../../src/config.ts';
+import { Tunnels } from '../../src/engine/exposures/tunnels.ts';
 import type { AgentConnection } from '../../src/engine/ports.ts';
-import { Tunnels } from '../../src/engine/tunnels.ts';
 import { silentLog } from './fakes.ts';
 
 const TARGET = { protocol: 'udp', port: 53 } as const;

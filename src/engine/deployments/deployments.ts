@@ -13,8 +13,8 @@ import type {
 import type { Admission } from '../admission.ts';
 import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
 import { type OtherEventType, otherEvent } from '../events.ts';
-import { replicaPortsOf } from '../exposed-ports.ts';
-import type { Exposures } from '../exposures.ts';
+import { replicaPortsOf } from '../exposures/exposed-ports.ts';
+import type { Exposures } from '../exposures/exposures.ts';
 import type { Plugins } from '../plugins.ts';
 import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord } from '../records.ts';

@@ -1,10 +1,10 @@
 // engine: who has which port of the host, and who is behind it. Bookkeeping in memory; that a port is held
 // and leads where it should is exposures' business.
 
-import { VolantError } from '../lib/errors.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { ReplicaOf, VmRecord } from '../records.ts';
 import { type ExposedPort, nameOf } from './exposed-ports.ts';
 import type { NamedPort } from './port-holds.ts';
-import type { ReplicaOf, VmRecord } from './records.ts';
 
 /** Whose port it is, as a client knows it. */
 export interface PortOwner {

@@ -2,10 +2,10 @@
 // that a flow of datagrams, of which nobody says when it is over, makes room for what is new.
 
 import type { Duplex } from 'node:stream';
-import { LIMITS } from '../config.ts';
-import type { Logger } from '../lib/log.ts';
-import type { GuestPort } from './network-ports.ts';
-import type { AgentConnection } from './ports.ts';
+import { LIMITS } from '../../config.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { GuestPort } from '../network-ports.ts';
+import type { AgentConnection } from '../ports.ts';
 import { tunnel } from './tunnel.ts';
 
 interface Open {

@@ -1,7 +1,7 @@
 // engine: ports of the host that the daemon has taken, so that no program gets them. A port is held from
 // before it leads to a guest until after it does not any more, whoever owns it meanwhile.
 
-import type { HeldPort, PortProtocol } from './network-ports.ts';
+import type { HeldPort, PortProtocol } from '../network-ports.ts';
 
 /** A port by its name and its parts. */
 export interface NamedPort {

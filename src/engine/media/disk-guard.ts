@@ -1,10 +1,10 @@
 // engine: guests that their hypervisor has paused because a disk of the host is full. It is told, and they
 // go on when there is room again.
 
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../../config.ts';
+import type { ControlConnection } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import { type MediaEventParts, tellMedia } from './media-events.ts';
-import type { ControlConnection } from './ports.ts';
-import type { VmRecord } from './records.ts';
 
 export class DiskGuard {
   readonly #parts: MediaEventParts;

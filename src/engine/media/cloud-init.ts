@@ -1,11 +1,11 @@
 // engine: cloud-init. Pure: what a config says and the facts of a VM -> the files of a seed, as the
 // NoCloud data source reads them (docs.cloud-init.io, reference/datasources/nocloud).
 
-import { VolantError } from '../lib/errors.ts';
-import type { CloudInitDocInput } from '../schema/manifest.ts';
-import type { VmConfig } from '../schema/vm-config.ts';
-import type { GuestNetwork, StaticNetwork } from './kernel-arguments.ts';
-import type { SeedFiles } from './media-ports.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { CloudInitDocInput } from '../../schema/manifest.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
+import type { GuestNetwork, StaticNetwork } from '../kernel-arguments.ts';
+import type { SeedFiles } from '../media-ports.ts';
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 

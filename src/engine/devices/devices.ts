@@ -1,21 +1,21 @@
 // engine: PCI devices: taken for VMs and clients, and given back. How a driver is changed is the workers'
 // business, what a device must be stands in device-rules.ts.
 
-import { type Config, LIMITS } from '../config.ts';
-import type { Clock } from '../lib/clock.ts';
-import { toVolantError, VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import type { DevicesCheck } from '../schema/vfio.ts';
+import { type Config, LIMITS } from '../../config.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { toVolantError, VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { DevicesCheck } from '../../schema/vfio.ts';
+import type { DeviceFacts } from '../device-ports.ts';
+import type { DeviceApi, DevicesGivenBack } from '../engine-api.ts';
+import type { DeviceOwners } from '../launcher.ts';
+import type { HostPort } from '../ports.ts';
+import type { DeviceRecord } from '../records.ts';
+import type { State } from '../state.ts';
 import { DeviceLedger } from './device-ledger.ts';
 import { lookAtDevices } from './device-look.ts';
-import type { DeviceFacts } from './device-ports.ts';
 import { DeviceQueries } from './device-queries.ts';
 import { claimsOn, problemsOf, refuse } from './device-rules.ts';
-import type { DeviceApi, DevicesGivenBack } from './engine-api.ts';
-import type { DeviceOwners } from './launcher.ts';
-import type { HostPort } from './ports.ts';
-import type { DeviceRecord } from './records.ts';
-import type { State } from './state.ts';
 
 const VFIO_DRIVER = 'vfio-pci';
 

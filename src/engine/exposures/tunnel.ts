@@ -3,9 +3,9 @@
 
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { LIMITS } from '../config.ts';
-import type { GuestPort } from './network-ports.ts';
-import type { AgentConnection } from './ports.ts';
+import { LIMITS } from '../../config.ts';
+import type { GuestPort } from '../network-ports.ts';
+import type { AgentConnection } from '../ports.ts';
 
 /**
  * Resolves when both sides have ended. Rejects when one was broken off, when nobody listens on the port or

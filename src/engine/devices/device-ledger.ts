@@ -1,11 +1,11 @@
 // engine: which PCI devices we have taken from the host, for whom, and what driver each had. It is on disk before
 // anything is touched. Taking and giving back is in devices.ts.
 
-import type { Clock } from '../lib/clock.ts';
-import { otherEvent } from './events.ts';
-import type { DeviceRecord, EventBody } from './records.ts';
-import type { State } from './state.ts';
-import type { Write } from './store-ports.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { otherEvent } from '../events.ts';
+import type { DeviceRecord, EventBody } from '../records.ts';
+import type { State } from '../state.ts';
+import type { Write } from '../store-ports.ts';
 
 export class DeviceLedger {
   readonly #state: State;

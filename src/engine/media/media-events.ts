@@ -1,13 +1,13 @@
 // engine: what is told of the images of a VM while it waits for them: how far a download is, that it is
 // there, why it is not.
 
-import type { Clock } from '../lib/clock.ts';
-import { withoutSecrets } from '../lib/image-location.ts';
-import type { Logger } from '../lib/log.ts';
-import { otherEvent } from './events.ts';
-import type { MediaProgress } from './media-ports.ts';
-import type { VmRecord } from './records.ts';
-import type { State } from './state.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { withoutSecrets } from '../../lib/image-location.ts';
+import type { Logger } from '../../lib/log.ts';
+import { otherEvent } from '../events.ts';
+import type { MediaProgress } from '../media-ports.ts';
+import type { VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
 
 /** Downloads are told of when they have come so much further, in percent, or after so long. */
 const PROGRESS_STEP_PERCENT = 10;

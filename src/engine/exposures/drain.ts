@@ -1,7 +1,7 @@
 // engine: waiting for what is under way to end, for a replica that gets no new connections any more.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../../config.ts';
 
 /**
  * Resolves when no connection is left, at once when there is none, or after LIMITS.balancedDrainMs. Where

@@ -1,11 +1,11 @@
 // engine: PCI devices that a request names, looked at: they must be named rightly and exist.
 
-import { LIMITS } from '../config.ts';
-import { VolantError } from '../lib/errors.ts';
-import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../lib/pci-address.ts';
-import type { DeviceFacts } from './device-ports.ts';
+import { LIMITS } from '../../config.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../../lib/pci-address.ts';
+import type { DeviceFacts } from '../device-ports.ts';
+import type { HostPort } from '../ports.ts';
 import { absent, refuse } from './device-rules.ts';
-import type { HostPort } from './ports.ts';
 
 /** Facts of devices that exist, each once. BODY_INVALID, DEVICE_NOT_FOUND. */
 export async function lookAtDevices(

@@ -1,8 +1,8 @@
 // engine: which ports of the host a config asks for. Pure.
 
-import type { VmConfig } from '../schema/vm-config.ts';
-import type { PortProtocol } from './network-ports.ts';
-import type { ReplicaOf } from './records.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
+import type { PortProtocol } from '../network-ports.ts';
+import type { ReplicaOf } from '../records.ts';
 
 const PORT_MAX = 65_535;
 

@@ -1,16 +1,16 @@
 // engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM. What
 // a VM was made of before is taken again as long as its config asks for the same.
 
-import type { Config } from '../config.ts';
-import { VolantError } from '../lib/errors.ts';
-import { withoutSecrets } from '../lib/image-location.ts';
+import type { Config } from '../../config.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { withoutSecrets } from '../../lib/image-location.ts';
+import type { DiskImage, HeldMedia, KnownImage, KnownImages } from '../media-ports.ts';
+import type { Turn } from '../operations.ts';
+import type { DiskSpec, HostPort } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
 import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
 import { locationOf, type MediaPlan, type MediaSource } from './media-plan.ts';
-import type { DiskImage, HeldMedia, KnownImage, KnownImages } from './media-ports.ts';
-import type { Turn } from './operations.ts';
-import type { DiskSpec, HostPort } from './ports.ts';
-import type { VmRecord } from './records.ts';
 
 /** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */
 const SEED_SERIAL = 'seed';

@@ -1,11 +1,11 @@
 // engine: what a VM boots from and which disks it has, as its config says. Pure. Getting hold of the
 // images is media.ts's business.
 
-import { digestIn } from '../lib/digest.ts';
-import { VolantError } from '../lib/errors.ts';
-import { type ImageLocation, imageLocation, withoutSecrets } from '../lib/image-location.ts';
-import { serialOf } from '../schema/image-rules.ts';
-import type { VmConfig } from '../schema/vm-config.ts';
+import { digestIn } from '../../lib/digest.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { type ImageLocation, imageLocation, withoutSecrets } from '../../lib/image-location.ts';
+import { serialOf } from '../../schema/image-rules.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
 import { type SeedSources, seedSourcesOf } from './cloud-init.ts';
 
 /** An image, as its owner names it. */

@@ -1,7 +1,7 @@
 // engine: what a PCI device must be to be handed to a VM. Pure: from facts to words.
 
-import { type ErrorCode, VolantError } from '../lib/errors.ts';
-import type { DeviceFacts } from './device-ports.ts';
+import { type ErrorCode, VolantError } from '../../lib/errors.ts';
+import type { DeviceFacts } from '../device-ports.ts';
 
 /** Drivers that leave a device to others: its group is usable all the same. */
 const HARMLESS_DRIVERS = ['', 'vfio-pci', 'pci-stub', 'pcieport'];

@@ -3,11 +3,13 @@
 // workers'; connections for one without are handed to its agent.
 
 import type { Duplex } from 'node:stream';
-import type { Logger } from '../lib/log.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Forward, NetworkSpec } from '../network-ports.ts';
+import type { AgentConnection, HostPort } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import { untilUnused } from './drain.ts';
 import { type ExposedPort, nameOf } from './exposed-ports.ts';
 import { LostPorts } from './lost-ports.ts';
-import type { Forward, NetworkSpec } from './network-ports.ts';
 import {
   type Claim,
   type Member,
@@ -16,8 +18,6 @@ import {
   type Readiness,
 } from './port-claims.ts';
 import { type NamedPort, PortHolds } from './port-holds.ts';
-import type { AgentConnection, HostPort } from './ports.ts';
-import type { VmRecord } from './records.ts';
 import { Tunnels } from './tunnels.ts';
 
 export interface ExposuresParts {

@@ -1,7 +1,7 @@
 // engine: ports that another program took while no daemon ran. Their guests live on; the ports are asked for
 // again, a bounded number of times.
 
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../../config.ts';
 import type { NamedPort, PortHolds } from './port-holds.ts';
 
 interface Lost {

@@ -1,14 +1,14 @@
 // engine: questions about PCI devices. Nothing here changes anything.
 
-import { type Config, LIMITS } from '../config.ts';
-import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../lib/pci-address.ts';
-import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
+import { type Config, LIMITS } from '../../config.ts';
+import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../../lib/pci-address.ts';
+import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../../schema/vfio.ts';
+import type { DeviceFacts } from '../device-ports.ts';
+import type { DeviceApi } from '../engine-api.ts';
+import type { HostPort } from '../ports.ts';
 import type { DeviceLedger } from './device-ledger.ts';
 import { lookAtDevices } from './device-look.ts';
-import type { DeviceFacts } from './device-ports.ts';
 import { problem, problemsOf, refuse, withoutGroup } from './device-rules.ts';
-import type { DeviceApi } from './engine-api.ts';
-import type { HostPort } from './ports.ts';
 
 export class DeviceQueries
   implements Pick<DeviceApi, 'info' | 'validate' | 'groups' | 'groupPaths'>
