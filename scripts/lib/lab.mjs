@@ -43,8 +43,16 @@ const LAB_MODULES = [
   'nf_conntrack_netlink',
 ];
 
-/** Says what the command printed and how it ended; nothing else of the console matters. */
+/** Says how the command ended. */
 const STATUS_LINE = /^VOLANT_LAB_STATUS=(\d+)$/;
+
+/** Said again and again as long as the machine works. */
+const ALIVE_LINE = 'VOLANT_LAB_ALIVE';
+const ALIVE_SECONDS = 5;
+const SILENCE_MS = 90_000;
+
+/** The status of a lab that was lost: QEMU's emulation of a processor that emulates others hangs at times. */
+export const LAB_LOST = 125;
 
 /**
  * The devices that the tests look at: one alone in its IOMMU group, a network card and a disk with drivers of their
@@ -147,7 +155,7 @@ function machineArguments(initramfs, socket, disk) {
     // The IOMMU must be the first device.
     ['-M', 'q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off,kernel-irqchip=off'],
     ['-device', 'intel-iommu,intremap=on,caching-mode=on'],
-    ['-accel', 'tcg,thread=multi', '-smp', '2', '-m', String(MEMORY_MB)],
+    ['-accel', 'tcg,thread=multi', '-smp', '3', '-m', String(MEMORY_MB)],
     ['-cpu', 'qemu64,+svm,+npt,+rdrand,+arat,+ssse3,+sse4.1,+sse4.2,+popcnt'],
     ['-object', `memory-backend-memfd,id=mem,size=${MEMORY_MB}M,share=on`],
     ['-numa', 'node,memdev=mem'],
@@ -216,25 +224,29 @@ export PATH="${join(process.execPath, '..')}:$PATH" VOLANT_LAB=1 NO_COLOR=1
 hostname lab; ip link set lo up
 modprobe -d ${rootOf(kernel.modulesDirectory)} -a ${LAB_MODULES.join(' ')}
 cd ${PROJECT_ROOT}
+(while sleep ${ALIVE_SECONDS}; do echo ${ALIVE_LINE}; done) &
 bash /run/command.sh
 echo "VOLANT_LAB_STATUS=$?"
 `;
 }
 
-/** Resolves with the status that the lab told; 125 when it ended without a word. */
+/** Resolves with the status that the lab told; LAB_LOST when it ended or fell silent without telling one. */
 function follow(machine, onLine) {
-  let status = 125;
+  let status = LAB_LOST;
   const timer = setTimeout(() => machine.kill('SIGKILL'), TIMEOUT_MS);
+  const silence = setTimeout(() => machine.kill('SIGKILL'), SILENCE_MS);
   createInterface({ input: machine.stdout }).on('line', (line) => {
+    silence.refresh();
     const text = line.replace(/\r$/, '');
     const match = STATUS_LINE.exec(text);
-    if (match === null) onLine(text);
-    else status = Number(match[1]);
+    if (match !== null) status = Number(match[1]);
+    else if (!text.endsWith(ALIVE_LINE)) onLine(text);
   });
   return new Promise((resolve, reject) => {
     machine.once('error', reject);
     machine.once('close', () => {
       clearTimeout(timer);
+      clearTimeout(silence);
       resolve(status);
     });
   });

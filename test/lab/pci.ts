@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Answer, Daemon } from '../e2e/daemon.ts';
 
 const DEVICES = '/sys/bus/pci/devices';
@@ -70,6 +71,15 @@ export function cast() {
     neighbour: named('1af4:1005', false),
     port: named('1b36:000c'),
   };
+}
+
+/** Rejects when it takes longer than a minute. */
+export async function until(isSo: () => boolean): Promise<void> {
+  const deadlineMs = performance.now() + 60_000;
+  while (!isSo()) {
+    assert.ok(performance.now() < deadlineMs, 'in time');
+    await pause(50);
+  }
 }
 
 export const ALLOWED = '1234:*,1af4:*,1b36:0010,8086:293e';

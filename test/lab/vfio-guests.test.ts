@@ -4,11 +4,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { askGuest, type Daemon, startDaemon } from '../e2e/daemon.ts';
 import { installProbe } from '../e2e/probe-image.ts';
 import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
-import { ALLOWED, ask, cast, driverOf, stateOfAll } from './pci.ts';
+import { ALLOWED, ask, cast, driverOf, stateOfAll, until } from './pci.ts';
 
 test('guests with PCI devices in the lab', async (t) => {
   if (!requireCapability(t, 'lab')) return;
@@ -81,7 +80,7 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   await daemon.kill('SIGKILL');
   process.kill(pid ?? 0, 'SIGKILL');
   await daemon.start();
-  while (drivers().join() !== HOST.join()) await pause(50);
+  await until(() => drivers().join() === HOST.join());
 
   await act('start');
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/a')).status, 204);

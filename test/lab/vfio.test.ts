@@ -3,12 +3,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { type Daemon, startDaemon } from '../e2e/daemon.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { ALLOWED, ask, cast, driverOf, membersOf, stateOfAll, text } from './pci.ts';
+import { ALLOWED, ask, cast, driverOf, membersOf, stateOfAll, text, until } from './pci.ts';
 
 test('PCI devices in the lab', async (t) => {
   if (!requireCapability(t, 'lab')) return;
@@ -151,21 +150,18 @@ async function keepsWhatHostNeeds(daemon: Daemon, t: TestContext): Promise<void>
   sh(`ip link set ${link} down`);
 }
 
-/** A program of somebody else's that has the device open, as a hypervisor does. */
-async function holderOf(address: string, group: string): Promise<ChildProcess> {
-  const flags = '-M q35 -nodefaults -no-user-config -nographic -S -monitor none';
+/** A program of somebody else's that has the device open, as a hypervisor does. It ends with the test. */
+async function holderOf(t: TestContext, address: string): Promise<ChildProcess> {
+  const flags = '-M q35 -nodefaults -no-user-config -nographic -S -qmp stdio';
   const args = [...flags.split(' '), '-device', `vfio-pci,host=${address}`];
-  const holder = spawn('qemu-system-x86_64', args, { stdio: 'ignore' });
-  const files = () => {
-    const directory = `/proc/${holder.pid}/fd`;
-    return readdirSync(directory).map((fd) => readlinkSync(`${directory}/${fd}`));
-  };
-  // The device is opened after its group.
-  while (!files().includes('anon_inode:[vfio-device]')) {
-    assert.equal(holder.exitCode, null);
-    await pause(50);
-  }
-  assert.ok(files().includes(`/dev/vfio/${group}`));
+  const holder = spawn('qemu-system-x86_64', args, { stdio: ['pipe', 'pipe', 'ignore'] });
+  t.after(() => holder.kill('SIGKILL'));
+  // It says hello before it has its devices, and answers afterwards.
+  const answered = new Promise<void>((resolve) => {
+    holder.stdout.on('data', (text) => String(text).includes('"return"') && resolve());
+  });
+  holder.stdin.write('{"execute": "qmp_capabilities"}\n');
+  await answered;
   return holder;
 }
 
@@ -173,8 +169,7 @@ async function waitsForHolder(daemon: Daemon, t: TestContext): Promise<void> {
   const { card } = cast();
   const pci_addresses = [card.address];
   assert.equal((await ask(daemon, 'bind', { pci_addresses })).status, 200);
-  const holder = await holderOf(card.address, card.group);
-  t.after(() => holder.kill('SIGKILL'));
+  const holder = await holderOf(t, card.address);
   const config = { plugin: 'hello', devices: { pci_passthrough: pci_addresses } };
   const vm = await daemon.call('POST', '/api/v1/vms', { name: 'late', config });
   assert.deepEqual([vm.status, vm.body.code], [409, 'DEVICE_IN_USE'], vm.text);
@@ -190,5 +185,5 @@ async function waitsForHolder(daemon: Daemon, t: TestContext): Promise<void> {
   const ended = once(holder, 'exit');
   holder.kill('SIGKILL');
   await ended;
-  while (driverOf(card.address) !== 'virtio-pci') await pause(100);
+  await until(() => driverOf(card.address) === 'virtio-pci');
 }

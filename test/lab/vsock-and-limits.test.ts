@@ -43,25 +43,32 @@ test('vhost-vsock and cgroups in the lab', async (t) => {
     plugin: 'probe',
     config: { network: { mode: 'vsock' }, expose: [{ port: 8000, host_port: 18380 }] },
   });
-  await t.test('the host reaches the agent by the CID of the API', () => reaches(made.vsock_cid));
+  const reached = 'programs of the host reach agent, workload and actions by the CID of the API';
+  await t.test(reached, () => reaches(made.vsock_cid));
   await t.test('host ports, console and actions go on as they do without', () => goesOn(daemon));
   await t.test('an address that another program has is told as such', () =>
     isTaken(daemon, made.vsock_cid + 1),
   );
   await t.test('the hypervisor has the limits of its VM', () => hasLimits(daemon));
-  await t.test('memory and tasks beyond the limits are refused', () => bites(daemon));
+  await t.test('processors, memory and tasks beyond the limits are refused', () => bites(daemon));
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/quiet')).status, 204);
   assert.equal(existsSync(cgroupOf(made.id)), false);
 });
 
 async function reaches(cid: number): Promise<void> {
-  const request = 'GET /healthz HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n';
-  for (let tries = 0; tries < 300; tries += 1) {
-    const { output } = await run('socat', ['-t', '10', '-', `VSOCK-CONNECT:${cid}:8080`], request);
-    if (output.includes('"status":"ok"')) return;
+  const ask = async (method: string, path: string, body = '') => {
+    const head = `${method} ${path} HTTP/1.1\r\nHost: guest\r\nConnection: close`;
+    const request = `${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    return (await run('socat', ['-t', '10', '-', `VSOCK-CONNECT:${cid}:8080`], request)).output;
+  };
+  let health = '';
+  for (let tries = 0; tries < 300 && !health.includes('"healthy":true'); tries += 1) {
+    health = await ask('GET', '/healthz');
     await pause(100);
   }
-  throw new Error(`nobody answers at CID ${cid}`);
+  assert.match(health, /"healthy":true/, `somebody answers at CID ${cid}`);
+  assert.match(await ask('GET', '/v1/cgi-bin/hostname'), /^quiet$/m);
+  assert.match(await ask('POST', '/v1/cgi-bin/echo', '{"word":"a"}'), /"got":\{"word":"a"\}/);
 }
 
 async function goesOn(daemon: Daemon): Promise<void> {
@@ -145,6 +152,10 @@ async function bites(daemon: Daemon): Promise<void> {
   const cgroup = cgroupOf(id);
   const inside = (command: string) =>
     run('sh', ['-c', `echo $$ >${cgroup}/cgroup.procs && ${command}`]);
+
+  // As many loops as the lab has processors: one more than the limit.
+  await inside('for i in 1 2 3; do timeout 3 sh -c "while :; do :; done" & done; wait');
+  assert.match(readFileSync(join(cgroup, 'cpu.stat'), 'utf8'), /^nr_throttled [1-9]/m);
 
   const tasksMax = Number(readFileSync(join(cgroup, 'pids.max'), 'utf8'));
   const many = await inside(
