@@ -53,11 +53,15 @@ async function byDaemon(daemon: BenchDaemon, name: string): Promise<Launched> {
   return { seconds, argv };
 }
 
-/** The clock starts when a person would press return: directory and tap are made by then. */
-async function byHand(argv: readonly string[]): Promise<number> {
+/**
+ * The clock starts when a person would press return: directory and tap are made by then. The tap has a name of its own:
+ * what comes from the daemon's is dropped when no guest of the daemon's sent it.
+ */
+async function byHand(daemonsArgv: readonly string[]): Promise<number> {
+  const tap = 'by-hand';
+  const argv = daemonsArgv.map((argument) => argument.replace(/ifname=[^,]+/, `ifname=${tap}`));
   const line = argv.join(' ');
   const directory = /-pidfile (\S+)\/hypervisor\.pid/.exec(line)?.[1] ?? '';
-  const tap = /ifname=([^,]+)/.exec(line)?.[1] ?? '';
   const address = /ip=([\d.]+):/.exec(line)?.[1] ?? '';
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'ignore' });
   mkdirSync(directory, { recursive: true });

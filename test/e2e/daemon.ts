@@ -97,7 +97,10 @@ export async function startDaemon(
   t.after(async () => {
     await kill('SIGKILL');
     execFileSync(process.execPath, [join(PROJECT_ROOT, 'dist/main.js'), '--teardown'], { env });
-    rmSync(home, { recursive: true, force: true });
+    // A teardown makes the directories of the home that it was told.
+    for (const path of [home, settings['VOLANT_HOME'] ?? home]) {
+      rmSync(path, { recursive: true, force: true });
+    }
   });
   const call = async (method: string, path: string, body?: unknown): Promise<Answer> => {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
