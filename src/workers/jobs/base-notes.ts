@@ -1,11 +1,11 @@
 // workers: notes of what the disks of a VM are made of, one file for each beside the overlays. By them a
 // start knows that the image is here, and the cache what it must keep.
 
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { ImageReference } from '../../engine/media-ports.ts';
 import { readJson, replaceFile } from './durable.ts';
-import { errnoOf } from './fault.ts';
+import { namesIn } from './if-present.ts';
 
 const SUFFIX = '.base.json';
 
@@ -79,14 +79,4 @@ export function cachedBasesIn(directory: string): string[] {
 
 function notePath(directory: string, name: string): string {
   return join(directory, `${name}${SUFFIX}`);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    // A VM that was deleted just now needs nothing.
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
-  }
 }

@@ -1,13 +1,13 @@
 // workers, job: keeps the cache of images under its budget. What a VM is made of stays, and so does what
 // a launch is about to use.
 
-import { readdirSync, rmSync, statSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import type { JobArgument } from '../protocol.ts';
 import { cachedBasesIn } from './base-notes.ts';
 import { listDiskDirectories } from './disks.ts';
-import { errnoOf } from './fault.ts';
+import { namesIn } from './if-present.ts';
 
 interface CacheFile {
   readonly path: string;
@@ -94,13 +94,4 @@ function filesIn(directory: string, time: 'atimeMs' | 'mtimeMs'): CacheFile[] {
     if (facts === undefined) return [];
     return [{ path, name, sizeBytes: facts.size, usedAtMs: facts[time] }];
   });
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
-  }
 }

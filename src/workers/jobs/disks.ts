@@ -1,16 +1,7 @@
 // workers, job: the disks of a VM: a directory with an overlay for each image that the guest may write
 // to. The image itself is shared by all its VMs and never changed.
 
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DiskImage, KnownImage, KnownImages } from '../../engine/media-ports.ts';
 import type { JobArgument, JobResult } from '../protocol.ts';
@@ -25,7 +16,8 @@ import {
   writeBase,
 } from './base-notes.ts';
 import { replaceFile, syncDirectory } from './durable.ts';
-import { errnoOf, JobFault } from './fault.ts';
+import { JobFault } from './fault.ts';
+import { namesIn } from './if-present.ts';
 import { requireReserve } from './room.ts';
 
 const HEAD_BYTES = 512;
@@ -87,14 +79,9 @@ export function removeDisks({ settings, vmId }: JobArgument<'removeDisks'>): nul
 
 /** Ids of VMs that have a directory of disks. */
 export function listDiskDirectories(diskDirectory: string): number[] {
-  try {
-    return readdirSync(diskDirectory)
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return namesIn(diskDirectory)
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 /** Where the disks of a VM are. */

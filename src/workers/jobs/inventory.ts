@@ -1,6 +1,6 @@
 // workers, job: what is on the host that carries this daemon's tag.
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type HostInventory, RUN_FILES } from '../../engine/ports.ts';
 import type { ProcessIdentity } from '../../engine/records.ts';
@@ -9,11 +9,12 @@ import type { JobArgument } from '../protocol.ts';
 import { listCgroups } from './cgroup.ts';
 import { listDiskDirectories } from './disks.ts';
 import { errnoOf } from './fault.ts';
+import { namesIn } from './if-present.ts';
 import { bootId, startTimeOf } from './process-facts.ts';
 
 export function takeInventory({ settings }: JobArgument<'takeInventory'>): HostInventory {
   const { hostTag, runtimeDirectory } = settings;
-  const runDirectoryIds = listDirectory(runtimeDirectory)
+  const runDirectoryIds = namesIn(runtimeDirectory)
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
   return {
@@ -34,7 +35,7 @@ function findProcesses(runtimeDirectory: string): { vmId: number; identity: Proc
   const boot = bootId();
   const marker = `${runtimeDirectory}/`;
   const found: { vmId: number; identity: ProcessIdentity }[] = [];
-  for (const name of listDirectory('/proc')) {
+  for (const name of namesIn('/proc')) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     const vmId = vmIdIn(commandLineOf(name), marker);
     const startTimeTicks = vmId === null ? null : startTimeOf(Number(name));
@@ -60,15 +61,6 @@ function commandLineOf(pid: string): string {
     const errno = errnoOf(error) ?? '';
     // It has ended since, or belongs to somebody whom we may not look at.
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(errno)) return '';
-    throw error;
-  }
-}
-
-function listDirectory(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return [];
     throw error;
   }
 }

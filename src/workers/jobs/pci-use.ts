@@ -2,7 +2,7 @@
 
 import { realpathSync } from 'node:fs';
 import { join, sep } from 'node:path';
-import { namesIn, textOf, unlessMissing } from './sysfs.ts';
+import { namesIn, textOf, unlessMissing } from './if-present.ts';
 
 /** Bit 0 of an interface's flags: it was switched on (linux/if.h). */
 const IFF_UP = 0x1;

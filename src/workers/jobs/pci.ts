@@ -5,8 +5,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DeviceFacts, GroupMember } from '../../engine/device-ports.ts';
 import type { JobArgument } from '../protocol.ts';
+import { linkTarget, namesIn, textOf } from './if-present.ts';
 import { readUses, type UseOf } from './pci-use.ts';
-import { linkTarget, namesIn, textOf } from './sysfs.ts';
 
 /** Bridges between PCI buses, ordinary ones and semi-transparent ones (PCI Code and ID Assignment, base class 06). */
 const PCI_BRIDGE = /^0x06(04|09)/;

@@ -1,4 +1,4 @@
-// workers, job: reading sysfs, where what is absent says something: no driver, no group, no disk.
+// workers, job: reading what may be absent, where its absence says something: no driver, no disk, no VM any more.
 
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
