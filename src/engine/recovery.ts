@@ -8,8 +8,8 @@ import type { RecoveryReport } from './engine-api.ts';
 import { vmEvent } from './events.ts';
 import { exposedPortsOf } from './exposures/exposed-ports.ts';
 import type { Exposures } from './exposures/exposures.ts';
-import { vmIdOfCgroup, vmIdOfTap } from './identity.ts';
 import type { Launcher, RunningVm } from './launcher.ts';
+import { type Leftovers, leftoversIn } from './leftovers.ts';
 import type { Operations } from './operations.ts';
 import type { HostInventory, HostPort } from './ports.ts';
 import type { ConfigRecord, ProcessIdentity, VmRecord } from './records.ts';
@@ -38,6 +38,12 @@ interface Look {
   readonly swept: number;
 }
 
+/** The host, as it was when this daemon started. */
+interface Seen {
+  readonly inventory: HostInventory;
+  readonly leftovers: ReadonlyMap<number, Leftovers>;
+}
+
 const NOTHING: Look = { finding: 'unchanged', swept: 0 };
 
 /**
@@ -49,15 +55,17 @@ export async function recover(parts: RecoveryParts): Promise<RecoveryReport> {
   const startedMs = clock.monotonicMs();
   const records = state.vms.records();
   const ports = exposures.restore(records.flatMap((record) => portsOf(parts, record)));
-  const looking = host.inventory();
+  const looking = host.inventory().then((inventory) => {
+    return { inventory, leftovers: leftoversIn(inventory) };
+  });
   const looks = records.map(({ id, name }) =>
     operations.follow(id, async () => {
-      const inventory = await looking;
+      const seen = await looking;
       const record = state.find(id);
       // A VM that was launched by this daemon needs no recovery.
       if (record === undefined || parts.lifecycle.runningVm(id) !== undefined) return NOTHING;
       try {
-        return await recoverVm(parts, inventory, record);
+        return await recoverVm(parts, seen, record);
       } catch (error) {
         log.error({ vm: name, err: error }, 'VM could not be recovered');
         return NOTHING;
@@ -66,10 +74,11 @@ export async function recover(parts: RecoveryParts): Promise<RecoveryReport> {
   );
   const looked = await Promise.all(looks);
   const findings = looked.map(({ finding }) => finding);
-  const orphans = (id: number) => id <= parts.lastVmId && state.find(id) === undefined;
+  const { leftovers } = await looking;
+  const isOrphan = (id: number) => id <= parts.lastVmId && state.find(id) === undefined;
+  const orphans = [...leftovers.keys()].filter(isOrphan);
   const swept =
-    looked.reduce((sum, look) => sum + look.swept, 0) +
-    (await sweep(parts, await looking, orphans));
+    looked.reduce((sum, look) => sum + look.swept, 0) + (await sweep(parts, leftovers, orphans));
   await ports;
   const count = (wanted: Finding) => findings.filter((finding) => finding === wanted).length;
   const report: RecoveryReport = {
@@ -86,15 +95,14 @@ export async function recover(parts: RecoveryParts): Promise<RecoveryReport> {
 
 async function recoverVm(
   parts: RecoveryParts,
-  inventory: HostInventory,
+  { inventory, leftovers }: Seen,
   record: VmRecord,
 ): Promise<Look> {
-  const isThis = (id: number) => id === record.id;
   if (record.status === 'stopped' || record.status === 'crashed') {
     await parts.launcher.releaseDevices(record);
-    return { finding: 'unchanged', swept: await sweep(parts, inventory, isThis) };
+    return { finding: 'unchanged', swept: await sweep(parts, leftovers, [record.id]) };
   }
-  const process = record.process ?? processOf(inventory, record.id);
+  const process = record.process ?? leftovers.get(record.id)?.processes[0] ?? null;
   const alive = { ...record, process };
   const configOf = (version: number) => parts.state.store.config(record.id, version)?.config;
   const vm = await parts.launcher.adopt(alive, configOf(record.launchedConfigVersion));
@@ -195,33 +203,34 @@ function meaningOfAbsence(
 }
 
 /**
- * Removes what the inventory shows of VMs that do not run. Returns how many things that were. Run and disk
- * directories of a VM that has a record stay.
+ * Removes what the host has of VMs that do not run. Returns how many things that were. Run and disk directories
+ * of a VM that has a record stay.
  */
 async function sweep(
   { state, host, log }: RecoveryParts,
-  inventory: HostInventory,
-  isOver: (vmId: number) => boolean,
+  leftovers: ReadonlyMap<number, Leftovers>,
+  vmIds: readonly number[],
 ): Promise<number> {
-  const isGone = (id: number) => isOver(id) && state.find(id) === undefined;
-  const orphans = inventory.processes.filter(({ vmId }) => isOver(vmId));
-  const taps = inventory.tapNames.filter((name) => isOver(vmIdOfTap(name)));
-  const cgroups = inventory.cgroupNames.filter((name) => isOver(vmIdOfCgroup(name)));
-  const directories = inventory.runDirectoryIds.filter(isGone);
-  const disks = inventory.diskDirectoryIds.filter(isGone);
+  const found = vmIds.flatMap((vmId) => {
+    const left = leftovers.get(vmId);
+    return left === undefined ? [] : [{ vmId, isGone: state.find(vmId) === undefined, ...left }];
+  });
+  const orphans = found.flatMap(({ vmId, processes }) =>
+    processes.map((identity) => ({ vmId, identity })),
+  );
   for (const orphan of orphans) log.warn({ ...orphan }, 'ending a hypervisor that no VM owns');
   // Processes first: they hold taps and cgroups.
   await Promise.all(orphans.map(({ identity }) => killOrphan(host, identity)));
-  const results = await Promise.allSettled([
-    ...taps.map((name) => host.removeTap(name)),
-    ...cgroups.map((name) => host.removeCgroup(name)),
-    ...directories.map((id) => host.removeRunDirectory(id)),
-    ...disks.map((id) => host.removeDisks(id)),
+  const removals = found.flatMap((left) => [
+    ...left.tapNames.map((name) => host.removeTap(name)),
+    ...left.cgroupNames.map((name) => host.removeCgroup(name)),
+    ...(left.isGone && left.hasRunDirectory ? [host.removeRunDirectory(left.vmId)] : []),
+    ...(left.isGone && left.hasDisks ? [host.removeDisks(left.vmId)] : []),
   ]);
-  for (const result of results) {
+  for (const result of await Promise.allSettled(removals)) {
     if (result.status === 'rejected') log.error({ err: result.reason }, 'sweep failed');
   }
-  return orphans.length + taps.length + cgroups.length + directories.length + disks.length;
+  return orphans.length + removals.length;
 }
 
 async function killOrphan(host: HostPort, identity: ProcessIdentity): Promise<void> {
@@ -229,8 +238,4 @@ async function killOrphan(host: HostPort, identity: ProcessIdentity): Promise<vo
   if (process === null) return;
   await process.signal('SIGKILL');
   await process.exited;
-}
-
-function processOf(inventory: HostInventory, vmId: number): ProcessIdentity | null {
-  return inventory.processes.find((found) => found.vmId === vmId)?.identity ?? null;
 }

@@ -1,0 +1,33 @@
+// engine: what the host has of each VM, by its id. Pure. One look over everything, however many VMs there are.
+
+import { vmIdOfCgroup, vmIdOfTap } from './identity.ts';
+import type { HostInventory } from './ports.ts';
+import type { ProcessIdentity } from './records.ts';
+
+/** What the host has of one VM. */
+export interface Leftovers {
+  readonly processes: ProcessIdentity[];
+  readonly tapNames: string[];
+  readonly cgroupNames: string[];
+  hasRunDirectory: boolean;
+  hasDisks: boolean;
+}
+
+/** Everything in the inventory belongs to exactly one of these. */
+export function leftoversIn(inventory: HostInventory): ReadonlyMap<number, Leftovers> {
+  const all = new Map<number, Leftovers>();
+  const of = (vmId: number): Leftovers => {
+    const known = all.get(vmId);
+    if (known !== undefined) return known;
+    const nothing = { hasRunDirectory: false, hasDisks: false };
+    const leftovers = { processes: [], tapNames: [], cgroupNames: [], ...nothing };
+    all.set(vmId, leftovers);
+    return leftovers;
+  };
+  for (const { vmId, identity } of inventory.processes) of(vmId).processes.push(identity);
+  for (const name of inventory.tapNames) of(vmIdOfTap(name)).tapNames.push(name);
+  for (const name of inventory.cgroupNames) of(vmIdOfCgroup(name)).cgroupNames.push(name);
+  for (const vmId of inventory.runDirectoryIds) of(vmId).hasRunDirectory = true;
+  for (const vmId of inventory.diskDirectoryIds) of(vmId).hasDisks = true;
+  return all;
+}
