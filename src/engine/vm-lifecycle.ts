@@ -78,11 +78,11 @@ export class VmLifecycle {
   async stop(name: string): Promise<void> {
     const { id, status } = this.#parts.state.require(name);
     if (status === 'stopped') return;
-    await this.#parts.operations.supersede(id, givenUp(name, 'stopped'), async () => {
+    await this.#parts.operations.supersede(id, givenUp(name, 'stopped'), async (turn) => {
       const record = this.#current(id, name);
       if (record.status === 'stopped') return;
       if (record.status === 'crashed') await this.#move(record, 'stopped', 'VM_STOPPED');
-      else await this.#stopRunning(record);
+      else await this.#stopRunning(record, turn);
     });
   }
 
@@ -93,7 +93,7 @@ export class VmLifecycle {
     await this.#parts.operations.run(id, async (turn) => {
       const record = this.#current(id, name);
       this.#requireStatus(name, record.status, allowed, 'cannot be restarted');
-      const stopped = record.status === 'running' ? await this.#stopRunning(record) : record;
+      const stopped = record.status === 'running' ? await this.#stopRunning(record, turn) : record;
       await this.#startStopped(stopped, turn);
     });
   }
@@ -101,10 +101,10 @@ export class VmLifecycle {
   /** Works in every status; a second one answers VM_NOT_FOUND. A launch that waits for an image is given up. */
   async destroy(name: string): Promise<void> {
     const { id, neverRan, status } = this.#parts.state.require(name);
-    await this.#parts.operations.supersede(id, givenUp(name, 'deleted'), async () => {
+    await this.#parts.operations.supersede(id, givenUp(name, 'deleted'), async (turn) => {
       const isUndone =
         neverRan && status === 'starting' && this.#parts.state.find(id) === undefined;
-      if (!isUndone) await this.#destroy(this.#current(id, name));
+      if (!isUndone) await this.#destroy(this.#current(id, name), turn);
     });
   }
 
@@ -136,9 +136,9 @@ export class VmLifecycle {
 
   /** Brings a half-done deletion or stop to its end; for recovery. */
   async finish(record: VmRecord): Promise<void> {
-    await this.#parts.operations.follow(record.id, async () => {
-      if (record.status === 'deleting') await this.#destroy(record);
-      else await this.#stopRunning(record);
+    await this.#parts.operations.follow(record.id, async (turn) => {
+      if (record.status === 'deleting') await this.#destroy(record, turn);
+      else await this.#stopRunning(record, turn);
     });
   }
 
@@ -261,11 +261,11 @@ export class VmLifecycle {
     }
   }
 
-  async #stopRunning(record: VmRecord): Promise<VmRecord> {
+  async #stopRunning(record: VmRecord, turn: Turn): Promise<VmRecord> {
     const stopping =
       record.status === 'stopping' ? record : await this.#move(record, 'stopping', 'VM_STOPPING');
     try {
-      await this.#endProcess(stopping, false);
+      await this.#endProcess(stopping, false, turn);
     } catch (error) {
       const running = await this.#move(stopping, 'running', 'VM_RUNNING', reasonOf(error));
       const config = this.#parts.state.store.config(record.id, record.configVersion)?.config;
@@ -275,19 +275,20 @@ export class VmLifecycle {
     return this.#move(stopping, 'stopped', 'VM_STOPPED');
   }
 
-  async #destroy(record: VmRecord): Promise<void> {
+  async #destroy(record: VmRecord, turn: Turn): Promise<void> {
     const deleting =
       record.status === 'deleting' ? record : await this.#move(record, 'deleting', 'VM_DELETING');
-    await this.#endProcess(deleting, true);
+    await this.#endProcess(deleting, true, turn);
     await this.#parts.launcher.removeFiles(deleting);
     await this.forget(deleting, 'Deleted');
     this.#parts.log.info({ vm: record.name }, 'VM deleted');
   }
 
-  async #endProcess(record: VmRecord, hurry: boolean): Promise<void> {
+  async #endProcess(record: VmRecord, hurry: boolean, turn: Turn): Promise<void> {
     const { launcher, log } = this.#parts;
     const vm = this.#running.get(record.id);
-    await launcher.drain(record);
+    // Clients may take their time to go: other VMs have this one's place meanwhile.
+    await turn.wait(() => launcher.drain(record));
     if (vm !== undefined) await endGuest(vm, record.name, hurry, log);
     this.#running.delete(record.id);
     await launcher.release(record, vm);
