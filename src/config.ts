@@ -163,6 +163,8 @@ export const LIMITS = {
   deviceSettleMs: 1_000,
   /** What could not be given back is tried again after so long. */
   deviceRetryMs: 15_000,
+  /** Changes of devices in line: a kernel that does not come back costs each of them its deadline. */
+  deviceChangesMax: 32,
   /** PCI devices that one request may name, and those of one VM: its machine has 32 slots, disks need some, too. */
   devicesMax: 64,
   vmDevicesMax: 8,

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { LIMITS } from '../../src/config.ts';
 import type { EngineControl } from '../../src/engine/engine.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { engineOn, newWorld, type World } from './fakes.ts';
@@ -153,6 +154,20 @@ suite('a device that cannot be given back', () => {
     assert.deepEqual(failure?.details, { [TWO]: 'it would not' });
     await shutdown();
   });
+});
+
+test('more changes than can be in line are refused, and what was in line is done', async () => {
+  const world = worldWithDevices();
+  const { engine } = await engineOn(world);
+  const asked = Array.from({ length: LIMITS.deviceChangesMax + 3 }, () =>
+    engine.devices.bind([OTHER]),
+  );
+  const answers = await Promise.allSettled(asked);
+  const refused = answers.flatMap((answer) =>
+    answer.status === 'rejected' ? [(answer.reason as VolantError).code] : [],
+  );
+  assert.deepEqual(refused, Array(3).fill('OVERLOADED'));
+  assert.equal((await engine.devices.unbind([OTHER])).failure, null);
 });
 
 suite('after a restart', () => {

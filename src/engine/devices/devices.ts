@@ -38,6 +38,7 @@ export class Devices implements DeviceApi, DeviceOwners {
   readonly #inherited: readonly DeviceRecord[];
   /** Changes are made one after the other: a group has several devices. */
   #tail: Promise<unknown> = Promise.resolve();
+  #inLine = 0;
   #retry: NodeJS.Timeout | null = null;
 
   constructor(parts: DevicesParts, records: readonly DeviceRecord[]) {
@@ -68,11 +69,11 @@ export class Devices implements DeviceApi, DeviceOwners {
   }
 
   bind(addresses: readonly string[]): Promise<readonly string[]> {
-    return this.#inTurn(() => this.#take(addresses, [], null));
+    return this.#ifRoom(() => this.#take(addresses, [], null));
   }
 
   unbind(addresses: readonly string[]): Promise<DevicesGivenBack> {
-    return this.#inTurn(async () => {
+    return this.#ifRoom(async () => {
       const found = await lookAtDevices(this.#host, addresses);
       const bound = found.filter(
         ({ address, driver }) => driver === VFIO_DRIVER || this.#ledger.get(address) !== undefined,
@@ -90,7 +91,7 @@ export class Devices implements DeviceApi, DeviceOwners {
     allowlist: readonly string[],
   ): Promise<void> {
     if (addresses.length === 0) return;
-    await this.#inTurn(() => this.#take(addresses, allowlist, vmId));
+    await this.#ifRoom(() => this.#take(addresses, allowlist, vmId));
   }
 
   async releaseFor(vmId: number): Promise<void> {
@@ -255,8 +256,20 @@ export class Devices implements DeviceApi, DeviceOwners {
     }
   }
 
+  /** What somebody asks for can be asked for again; what must be given back always has room. */
+  async #ifRoom<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#inLine >= LIMITS.deviceChangesMax) {
+      const why = 'Too many changes of devices are in line';
+      throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
+    }
+    return this.#inTurn(action);
+  }
+
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const turn = this.#tail.then(action);
+    this.#inLine += 1;
+    const turn = this.#tail.then(action).finally(() => {
+      this.#inLine -= 1;
+    });
     this.#tail = turn.catch(() => undefined);
     return turn;
   }

@@ -72,7 +72,7 @@ export const VFIO_OPERATIONS = {
     request: { schema: DevicesRequestSchema, bytesMax },
     answers: {
       200: { description: 'Given back', schema: DevicesUnboundSchema },
-      ...errors(400, 404, 409, 413, 500, 503),
+      ...errors(400, 403, 404, 409, 413, 500, 503),
     },
   },
   getVFIOGroupPaths: {
