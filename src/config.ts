@@ -284,7 +284,10 @@ export interface Config {
   /** PCI devices that may be taken from the host, by address or vendor:device; empty is any. */
   readonly vfioAllow: readonly string[];
   readonly sysfsRoot: string;
-  /** Four hex digits that tell this home's kernel objects from those of another daemon. */
+  /**
+   * Four hex digits that tell this home's kernel objects from those of another daemon. Here it is derived from the
+   * home's path; main.ts replaces it by the one that the store keeps.
+   */
   readonly hostTag: string;
 }
 

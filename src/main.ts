@@ -37,18 +37,19 @@ interface Daemon {
 }
 
 /** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
-function build(config: Config): Daemon {
-  for (const directory of [config.home, config.runtimeDirectory, config.logDirectory]) {
+async function build(settings: Config): Promise<Daemon> {
+  for (const directory of [settings.home, settings.runtimeDirectory, settings.logDirectory]) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
-  const lock = acquireLock(config.home);
+  const lock = acquireLock(settings.home);
   const { log, flush } = createLog({
-    level: config.logLevel,
-    file: config.logFile,
+    level: settings.logLevel,
+    file: settings.logFile,
     fileBytesMax: LIMITS.daemonLogBytesMax,
   });
   const clock = systemClock;
-  const store = openStore(config.statePath, log);
+  const store = openStore(settings.statePath, log);
+  const config = { ...settings, hostTag: await store.hostTag(settings.hostTag) };
   const host = createHost(config, log);
   const hypervisor = createHypervisor(log);
   const control = createEngine({ config, store, host, hypervisor, clock, log });
@@ -123,14 +124,14 @@ function refuse(message: string, status: number): never {
   process.exit(status);
 }
 
-function start(args: readonly string[]): void {
+async function start(args: readonly string[]): Promise<void> {
   const [argument] = args;
   if (argument === '--version') refuse(`volantd ${VERSION}`, 0);
   if (argument === '--help') refuse(USAGE, 0);
   if (argument !== undefined && argument !== '--teardown') refuse(USAGE, 2);
   let daemon: Daemon;
   try {
-    daemon = build(loadConfig(process.env));
+    daemon = await build(loadConfig(process.env));
   } catch (error) {
     if (error instanceof ConfigError) refuse(error.problems.join('\n'), 2);
     refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}`, 1);
@@ -141,4 +142,4 @@ function start(args: readonly string[]): void {
   life.catch((error: unknown) => fail(daemon, error));
 }
 
-start(process.argv.slice(2));
+await start(process.argv.slice(2));

@@ -38,6 +38,7 @@ export type Write =
     }
   | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
+  | { readonly table: 'meta'; readonly key: 'hostTag'; readonly value: string }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
   | {
       readonly table: 'meta';

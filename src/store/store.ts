@@ -2,6 +2,7 @@
 // until a transaction begins goes into it together, so many requests share one sync. Event numbers
 // are given at that moment and used up only by what reaches the disk.
 
+import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../config.ts';
 import type { EventBody, HostChanges, StoredEvent } from '../engine/records.ts';
 import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
@@ -83,6 +84,19 @@ export class Store implements StorePort {
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},
       kvmVerdicts: (meta.get('kvmVerdicts') as Record<string, boolean> | undefined) ?? {},
     };
+  }
+
+  /**
+   * The tag of this state's kernel objects. A new state gets a random one: homes with the same path, as containers
+   * of one host have them, must not share it. A state that is older than the tag keeps the one that its
+   * kernel objects have. It is on disk when this resolves.
+   */
+  async hostTag(derivedTag: string): Promise<string> {
+    const known = this.#tables.meta.get('hostTag');
+    if (typeof known === 'string') return known;
+    const value = this.#versionKnown ? derivedTag : randomBytes(2).toString('hex');
+    await this.commit([{ table: 'meta', key: 'hostTag', value }], []);
+    return value;
   }
 
   commit(writes: readonly Write[], events: readonly EventBody[]): Promise<readonly StoredEvent[]> {

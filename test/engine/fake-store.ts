@@ -109,7 +109,7 @@ export class FakeStore implements StorePort {
         if (write.key === 'lastVmId') this.lastVmId = write.value;
         else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
         else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
-        else this.kvmVerdicts = write.value;
+        else if (write.key === 'kvmVerdicts') this.kvmVerdicts = write.value;
     }
   }
 }

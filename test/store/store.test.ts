@@ -247,4 +247,28 @@ suite('store', () => {
       acknowledged = lastSequence;
     }
   });
+
+  test('a new state has a tag of its own, whatever its path is, and keeps it', async (t) => {
+    const [first, second] = [temporary(t), temporary(t)];
+    const store = openStore(first, silentLog);
+    const tag = await store.hostTag('fade');
+    assert.match(tag, /^[0-9a-f]{4}$/);
+    await store.close();
+    assert.equal(await opened(t, first).hostTag('fade'), tag);
+    // Two homes with one path, as containers have them: 1 of 65,536 pairs would be equal, two pairs never.
+    const third = temporary(t);
+    const others = [
+      await opened(t, second).hostTag('fade'),
+      await opened(t, third).hostTag('fade'),
+    ];
+    assert.ok(others.some((other) => other !== tag));
+  });
+
+  test('a state that is older than the tag keeps the one of its kernel objects', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    await store.commit([{ table: 'meta', key: 'lastVmId', value: 1 }], []);
+    await store.close();
+    assert.equal(await opened(t, directory).hostTag('fade'), 'fade');
+  });
 });
