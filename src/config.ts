@@ -277,6 +277,8 @@ export interface Config {
   /** Leads to the root disk of a VM that has no initramfs of its own. */
   readonly bootInitramfs: string;
   readonly apiKey: string | null;
+  /** Names, in lower case, under which clients may ask for the API, besides its addresses. */
+  readonly apiHosts: readonly string[];
   readonly allowedNetworks: readonly Ipv4Network[];
   readonly corsOrigins: readonly string[];
   /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any. */
@@ -348,7 +350,8 @@ export function loadConfig(environment: Environment): Config {
       if (parsed === null) problems.push(`VOLANT_API_ALLOW_CIDR: ${text} is not an IPv4 CIDR`);
       return parsed ?? [];
     }),
-    corsOrigins: read.list('VOLANT_CORS_ORIGINS', ','),
+    apiHosts: read.hostNames('VOLANT_API_HOSTS'),
+    corsOrigins: read.origins('VOLANT_CORS_ORIGINS'),
     openapiHosts: read.list('VOLANT_OPENAPI_HOSTS', ',').map((host) => host.toLowerCase()),
     vfioAllow: read.list('VOLANT_VFIO_ALLOW', ',').map((pattern) => {
       if (!isDevicePattern(pattern)) {

@@ -1,7 +1,7 @@
-// http: who may use the API. API key, allow-list of client addresses, and what browsers are told.
+// http: who may use the API. API key, allow-list of client addresses, and what browsers are told. Which
+// pages a browser may obey is origin-guard.ts's business.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { isIP } from 'node:net';
 import type { Config } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import { contains, type Ipv4Network } from '../lib/ipv4.ts';
@@ -13,11 +13,6 @@ export interface Access {
   /** Throws ADDRESS_FORBIDDEN or UNAUTHORIZED. `keyInQuery` for streams that a browser opens itself. */
   check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): void;
   corsHeaders(origin: string): readonly (readonly [string, string])[];
-  /**
-   * For what browsers send for any page, such as WebSockets: throws ORIGIN_FORBIDDEN unless the page is
-   * this daemon's own, or of an origin that may call the API. Programs send no Origin.
-   */
-  checkOrigin(origin: string, host: string): void;
   /** true for the value of an Authorization header that carries our key. */
   isOurs(authorization: string): boolean;
 }
@@ -39,7 +34,6 @@ export function createAccess(
       if (key !== null) checkKey(request, key, keyInQuery);
     },
     corsHeaders: (origin) => corsHeaders(corsOrigins, origin),
-    checkOrigin: (origin, host) => checkOrigin(corsOrigins, origin, host),
     isOurs: (authorization) => key !== null && isKey(bearerIn(authorization), key),
   };
 }
@@ -86,22 +80,6 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-function checkOrigin(origins: readonly string[], origin: string, host: string): void {
-  if (origin === '' || isOwn(origin, host)) return;
-  if (origins.includes(origin) || origins.includes('*')) return;
-  throw new VolantError('ORIGIN_FORBIDDEN', `${origin} is not one of VOLANT_CORS_ORIGINS`);
-}
-
-/**
- * A page that came from where the request goes. By an address or as localhost only: whoever owns a
- * name can let it lead here after his page was loaded (DNS rebinding).
- */
-function isOwn(origin: string, host: string): boolean {
-  if (origin !== `http://${host}` && origin !== `https://${host}`) return false;
-  const name = host.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
-  return name === 'localhost' || isIP(name) !== 0;
-}
-
 /** Credentials only for an origin that was named: browsers refuse them together with "*". */
 function corsHeaders(
   origins: readonly string[],
@@ -109,7 +87,7 @@ function corsHeaders(
 ): readonly (readonly [string, string])[] {
   if (origins.length === 0 || origin === '') return [];
   const named = origins.includes(origin);
-  if (!named && !origins.includes('*')) return [['Vary', 'Origin']];
+  if (!named && (origin === 'null' || !origins.includes('*'))) return [['Vary', 'Origin']];
   return [
     ['Access-Control-Allow-Origin', named ? origin : '*'],
     ...(named ? [['Access-Control-Allow-Credentials', 'true'] as const] : []),

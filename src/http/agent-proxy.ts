@@ -9,9 +9,10 @@ import type { Access } from './access.ts';
 import { decoded, Exchange } from './exchange.ts';
 import { readGuestHead } from './guest-head.ts';
 import { GuestRelay, type RelayLimits } from './guest-relay.ts';
+import type { GuardedRoutes } from './origin-guard.ts';
 import { errorReply, type WriteOptions, writeReply } from './reply.ts';
 import type { Traffic } from './traffic.ts';
-import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
 
 export interface AgentProxyParts {
   readonly engine: Pick<Engine, 'agents'>;
@@ -38,8 +39,10 @@ export class AgentProxy {
     };
   }
 
-  bind(app: TemplatedApp): void {
-    app.any('/api/v1/vms/:name/agent/*', (response, request) => this.#handle(response, request));
+  bind(app: GuardedRoutes): void {
+    app.any('/api/v1/vms/:name/agent/*', (response, request) => this.#handle(response, request), {
+      bodyOfAnyType: true,
+    });
   }
 
   /** Ends streams of events; other answers are left to come to their end. */

@@ -12,9 +12,10 @@ import { parseJson, readBody } from './body.ts';
 import { decoded, Exchange, type RequestHead } from './exchange.ts';
 import type { AnyHandler, HandlerContext, Handlers, RawHandler } from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
+import type { GuardedRoutes } from './origin-guard.ts';
 import { errorReply, isLong, type Reply, type WriteOptions, writeReply } from './reply.ts';
 import type { Traffic } from './traffic.ts';
-import type { HttpRequest, HttpResponse, TemplatedApp } from './uws.ts';
+import type { HttpRequest, HttpResponse } from './uws.ts';
 
 export interface RouterParts {
   readonly handlers: Handlers;
@@ -45,7 +46,7 @@ interface Route {
   readonly matcher: RegExp;
 }
 
-export function bindRoutes(app: TemplatedApp, parts: RouterParts): void {
+export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
   const routes = Object.keys(OPERATIONS).map((id) => makeRoute(id as OperationId, parts.handlers));
   const register = {
     GET: app.get,
@@ -56,7 +57,7 @@ export function bindRoutes(app: TemplatedApp, parts: RouterParts): void {
   } as const;
   for (const route of routes) {
     const pattern = route.operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
-    register[route.operation.method].call(app, pattern, (response, request) =>
+    register[route.operation.method](pattern, (response, request) =>
       handle(parts, route, response, request, null),
     );
   }
@@ -106,9 +107,6 @@ function handle(
         return;
       }
     } else if ('raw' in handler) {
-      if (route.operation.ownOriginOnly === true) {
-        parts.access.checkOrigin(request.getHeader('origin'), request.getHeader('host'));
-      }
       const exchange = openExchange(parts, response, extraHeaders, withoutBody);
       void answerRaw(parts, route, exchange, head, handler.raw);
       return;

@@ -10,6 +10,7 @@ import { createAccess } from './access.ts';
 import { AgentProxy } from './agent-proxy.ts';
 import type { RelayLimits } from './guest-relay.ts';
 import type { Handlers } from './handlers.ts';
+import { guardRoutes, OriginGuard } from './origin-guard.ts';
 import { bindRoutes } from './router.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { configRoutes } from './routes/configs.ts';
@@ -81,9 +82,10 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const access = createAccess(config);
   const proxy = new AgentProxy({ engine, access, traffic, log, limits: parts.relayLimits });
   const sockets = new WebSockets({ engine, access, traffic, log, limits: parts.socketLimits });
-  proxy.bind(app);
-  sockets.bind(app);
-  bindRoutes(app, { handlers, context, access, log, traffic });
+  const routes = guardRoutes(app, { guard: new OriginGuard(config), access, log });
+  proxy.bind(routes);
+  sockets.bind(routes);
+  bindRoutes(routes, { handlers, context, access, log, traffic });
   const socket = await listen(app, config.listen);
   return {
     port: config.listen.kind === 'tcp' ? us_socket_local_port(socket) : null,

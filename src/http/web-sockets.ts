@@ -9,17 +9,12 @@ import type { Logger } from '../lib/log.ts';
 import type { Access } from './access.ts';
 import { decoded } from './exchange.ts';
 import { LogStream } from './log-stream.ts';
+import type { GuardedRoutes } from './origin-guard.ts';
 import { Query } from './query.ts';
 import { errorReply, writeReply } from './reply.ts';
 import { CLOSE, type SocketData, SocketViewer } from './socket-viewer.ts';
 import type { Traffic } from './traffic.ts';
-import type {
-  HttpRequest,
-  HttpResponse,
-  TemplatedApp,
-  us_socket_context_t,
-  WebSocketBehavior,
-} from './uws.ts';
+import type { HttpRequest, HttpResponse, us_socket_context_t, WebSocketBehavior } from './uws.ts';
 
 export interface SocketLimits {
   readonly socketsMax: number;
@@ -59,7 +54,7 @@ export class WebSockets {
     this.#unsubscribe = parts.engine.events.subscribe((events) => this.#endLogs(events));
   }
 
-  bind(app: TemplatedApp): void {
+  bind(app: GuardedRoutes): void {
     app.ws(
       PATHS.console,
       this.#behaviour((viewer, vmName) => this.#attachConsole(viewer, vmName)),
@@ -70,9 +65,7 @@ export class WebSockets {
     );
     // What asks for no upgrade ends here.
     for (const path of Object.values(PATHS)) {
-      app.get(path, (response) =>
-        this.#refuse(response, new VolantError('FEATURE_UNAVAILABLE', 'This is a WebSocket')),
-      );
+      app.get(path, (response, request) => this.#refusePlain(response, request));
     }
   }
 
@@ -107,7 +100,6 @@ export class WebSockets {
     try {
       traffic.admit();
       if (access.configured) access.check(request, response, true);
-      access.checkOrigin(request.getHeader('origin'), request.getHeader('host'));
       if (this.#viewers.size >= this.#limits.socketsMax) {
         const why = `At most ${this.#limits.socketsMax} WebSockets may be open`;
         throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
@@ -126,6 +118,17 @@ export class WebSockets {
       request.getHeader('sec-websocket-extensions'),
       context,
     );
+  }
+
+  /** Who has no key is told that first, as everywhere. */
+  #refusePlain(response: HttpResponse, request: HttpRequest): void {
+    const { access } = this.#parts;
+    try {
+      if (access.configured) access.check(request, response, true);
+      throw new VolantError('FEATURE_UNAVAILABLE', 'This is a WebSocket');
+    } catch (error) {
+      this.#refuse(response, error);
+    }
   }
 
   #refuse(response: HttpResponse, thrown: unknown): void {

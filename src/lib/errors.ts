@@ -22,6 +22,7 @@ export const ERRORS = {
   PLUGIN_MISMATCH: { status: 400, title: 'The request and its config name different plugins' },
   UNAUTHORIZED: { status: 401, title: 'An API key is required' },
   ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
+  HOST_FORBIDDEN: { status: 403, title: 'This daemon does not answer to this host name' },
   ORIGIN_FORBIDDEN: { status: 403, title: 'Pages of this origin may not do this' },
   DEVICE_FORBIDDEN: { status: 403, title: 'This device may not be taken from the host' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
@@ -50,6 +51,7 @@ export const ERRORS = {
   ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
   VERSION_MISMATCH: { status: 412, title: 'The config has another version than expected' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },
+  CONTENT_TYPE_UNSUPPORTED: { status: 415, title: 'The request body has a type that is not taken' },
   IDEMPOTENCY_MISMATCH: {
     status: 422,
     title: 'This Idempotency-Key was used with another request',

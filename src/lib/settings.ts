@@ -19,14 +19,32 @@ export interface HostAndPort {
 /** Each method reads one variable, or takes the fallback where it is empty, and adds to `problems`. */
 export function settingsReader(environment: Environment, problems: string[]) {
   const text = (name: string, fallback: string): string => environment[name]?.trim() || fallback;
+  const list = (name: string, separator: string): string[] =>
+    text(name, '')
+      .split(separator)
+      .map((item) => item.trim())
+      .filter((item) => item !== '');
   return {
     text,
     path: (name: string, fallback: string): string => resolve(expandHome(text(name, fallback))),
-    list: (name: string, separator: string): string[] =>
-      text(name, '')
-        .split(separator)
-        .map((item) => item.trim())
-        .filter((item) => item !== ''),
+    list,
+    /** In lower case, without the dot of the root. */
+    hostNames: (name: string): string[] =>
+      list(name, ',').map((given) => {
+        const host = given.toLowerCase().replace(/\.$/, '');
+        if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(host)) {
+          problems.push(`${name}: ${given} is not a host name (without a scheme or a port)`);
+        }
+        return host;
+      }),
+    /** "*" may be among them. */
+    origins: (name: string): string[] =>
+      list(name, ',').map((origin) => {
+        if (origin === 'null') {
+          problems.push(`${name}: null cannot be named, the page of any guest has it`);
+        }
+        return origin;
+      }),
     choice: <const T extends string>(name: string, choices: readonly T[], fallback: T): T => {
       const value = text(name, fallback);
       const chosen = choices.find((choice) => choice === value);

@@ -68,7 +68,7 @@ test('the key in the query opens streams, which browsers open by themselves, and
   const server = await withKey(t);
   const opens = async (path: string) => {
     const client = await RawClient.open(t, server);
-    client.head(`GET ${path} HTTP/1.1`, 'Host: test');
+    client.head(`GET ${path} HTTP/1.1`, 'Host: localhost');
     const { status } = await client.answer();
     client.socket.destroy();
     return status;
@@ -85,7 +85,7 @@ test('a refused body does not spoil what comes after it', async (t) => {
   const server = await withKey(t);
   const client = await RawClient.open(t, server);
   const body = '{"name":"one"}';
-  const head = ['POST /api/v1/vms HTTP/1.1', 'Host: test', `Content-Length: ${body.length}`];
+  const head = ['POST /api/v1/vms HTTP/1.1', 'Host: localhost', `Content-Length: ${body.length}`];
   client.head(...head).send(body);
   assert.equal(outcome(await client.answer()), '401 UNAUTHORIZED');
   client.head(...head, `X-Volant-API-Key: ${KEY}`).send(body);
@@ -158,13 +158,13 @@ test('a named origin is told that it may come, with credentials', async (t) => {
   assert.match(list.headers['access-control-expose-headers'] ?? '', /X-Total-Count/);
 });
 
-test('other origins are told nothing, and are answered all the same', async (t) => {
+test('other origins are refused, and are not told what they could read', async (t) => {
   const server = await startServer(t, { environment: { VOLANT_CORS_ORIGINS: ORIGIN } });
   const others = ['http://console.example', `${ORIGIN}.evil.example`, `${ORIGIN}:444`, 'null', ''];
   for (const origin of others) {
     const headers = origin === '' ? {} : { Origin: origin };
     const answer = await ask(server, 'GET /api/v1/vms', { headers });
-    assert.equal(answer.status, 200);
+    assert.equal(outcome(answer), origin === '' ? '200' : '403 ORIGIN_FORBIDDEN', origin);
     assert.equal(answer.headers['access-control-allow-origin'], undefined, origin);
     assert.equal(answer.headers['access-control-allow-credentials'], undefined, origin);
   }
@@ -184,6 +184,7 @@ test('"*" is every origin, without credentials unless it is named besides', asyn
 test('without origins in the settings there is no CORS at all', async (t) => {
   const server = await startServer(t);
   const answer = await ask(server, 'GET /api/v1/vms', { headers: { Origin: ORIGIN } });
+  assert.equal(outcome(answer), '403 ORIGIN_FORBIDDEN');
   const names = Object.keys(answer.headers).filter((name) => name.startsWith('access-control'));
   assert.deepEqual(names, []);
 });
@@ -220,13 +221,20 @@ test('an error is readable for the page that asked', async (t) => {
   const server = await startServer(t, {
     environment: { VOLANT_CORS_ORIGINS: ORIGIN, VOLANT_API_KEY: KEY },
   });
-  const refused = await ask(server, 'POST /api/v1/vms', { headers: { Origin: ORIGIN }, body: '{' });
+  const asPage = { Origin: ORIGIN, 'Content-Type': 'application/json' };
+  const refused = await ask(server, 'POST /api/v1/vms', { headers: asPage, body: '{' });
   assert.equal(outcome(refused), '401 UNAUTHORIZED');
   assert.equal(refused.headers['access-control-allow-origin'], ORIGIN);
-  const headers = { Origin: ORIGIN, 'X-Volant-API-Key': KEY };
+  const headers = { ...asPage, 'X-Volant-API-Key': KEY };
   const wrong = await ask(server, 'POST /api/v1/vms', { headers, body: '{' });
   assert.equal(outcome(wrong), '400 JSON_INVALID');
   assert.equal(wrong.headers['access-control-allow-origin'], ORIGIN);
+  const untyped = await ask(server, 'POST /api/v1/vms', {
+    headers: { Origin: ORIGIN },
+    body: '{}',
+  });
+  assert.equal(outcome(untyped), '415 CONTENT_TYPE_UNSUPPORTED');
+  assert.equal(untyped.headers['access-control-allow-origin'], ORIGIN);
 });
 
 function socketPath(t: TestContext): string {

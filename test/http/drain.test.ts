@@ -43,7 +43,7 @@ const BODY = '{"name":"one"}';
 
 async function connectionWithCreate(t: TestContext, server: TestServer): Promise<RawClient> {
   const client = await RawClient.open(t, server);
-  client.head('POST /api/v1/vms HTTP/1.1', 'Host: test', `Content-Length: ${BODY.length}`);
+  client.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', `Content-Length: ${BODY.length}`);
   return client.send(BODY);
 }
 
@@ -70,7 +70,7 @@ test('a body that is still arriving is under way, too', async (t) => {
   const server = await startServer(t);
   const client = await RawClient.open(t, server);
   const length = `Content-Length: ${BODY.length}`;
-  client.head('POST /api/v1/vms HTTP/1.1', 'Host: test', 'Expect: 100-continue', length);
+  client.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', 'Expect: 100-continue', length);
   assert.equal((await client.answer()).status, 100);
   client.send(BODY.slice(0, 5));
   const drained = server.server.drain(60_000);
@@ -85,7 +85,7 @@ test('an answer that its client still reads is under way, too', async (t) => {
   const server = await startServer(t, { fake });
   const client = await RawClient.open(t, server);
   client.socket.pause();
-  client.head('GET /api/v1/vms HTTP/1.1', 'Host: test');
+  client.head('GET /api/v1/vms HTTP/1.1', 'Host: localhost');
   await eventually(() => asked() === 1, 'the list');
   const drained = server.server.drain(60_000).then(() => server.server.close());
   assert.equal(await isSettled(drained), false);
@@ -106,10 +106,10 @@ test('new requests on connections that are open are sent away', async (t) => {
   const client = await connectionWithCreate(t, server);
   await eventually(() => held.waiting() === 1, 'the create');
   const drained = server.server.drain(60_000);
-  idle.head('GET /api/v1/vms HTTP/1.1', 'Host: test');
-  other.head('POST /api/v1/vms HTTP/1.1', 'Host: test', `Content-Length: ${BODY.length}`);
+  idle.head('GET /api/v1/vms HTTP/1.1', 'Host: localhost');
+  other.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', `Content-Length: ${BODY.length}`);
   other.send(BODY);
-  reader.head('GET /api/v1/events/vms HTTP/1.1', 'Host: test');
+  reader.head('GET /api/v1/events/vms HTTP/1.1', 'Host: localhost');
   for (const connection of [idle, other, reader]) {
     const answer = await connection.answer();
     assert.equal(outcome(answer), '503 SHUTTING_DOWN');
@@ -130,7 +130,7 @@ test('streams end with the drain, so that their readers come back to the next da
   const clients = await Promise.all(
     Array.from({ length: 20 }, async () => {
       const client = await RawClient.open(t, server);
-      return client.head('GET /api/v1/events/vms HTTP/1.1', 'Host: test');
+      return client.head('GET /api/v1/events/vms HTTP/1.1', 'Host: localhost');
     }),
   );
   for (const client of clients) {
@@ -149,7 +149,7 @@ test('a drain does not wait for a client that has gone', async (t) => {
   const server = await startServer(t, { fake: held.fake });
   const client = await connectionWithCreate(t, server);
   const sender = await RawClient.open(t, server);
-  sender.head('POST /api/v1/vms HTTP/1.1', 'Host: test', 'Content-Length: 100').send('{');
+  sender.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', 'Content-Length: 100').send('{');
   await eventually(() => held.waiting() === 1, 'the create');
   client.socket.resetAndDestroy();
   sender.socket.resetAndDestroy();
@@ -178,7 +178,7 @@ test('what takes longer than the drain may take is abandoned, and the log says s
 test('a server that nobody uses drains at once', async (t) => {
   const server = await startServer(t);
   const client = await RawClient.open(t, server);
-  client.head('GET /healthz HTTP/1.1', 'Host: test');
+  client.head('GET /healthz HTTP/1.1', 'Host: localhost');
   await client.answer();
   await inTime(server.server.drain(60_000), 'the drain');
   server.server.close();

@@ -311,8 +311,8 @@ test('a long replay leaves others their turn', async (t) => {
   const server = await serve(t, fake, { batchMax: 50 });
   const reader = await RawClient.open(t, server);
   const other = await RawClient.open(t, server);
-  reader.head(`GET ${VMS}?after=0&name=e20000 HTTP/1.1`, 'Host: test');
-  other.head('GET /healthz HTTP/1.1', 'Host: test');
+  reader.head(`GET ${VMS}?after=0&name=e20000 HTTP/1.1`, 'Host: localhost');
+  other.head('GET /healthz HTTP/1.1', 'Host: localhost');
   await eventually(() => reader.received.includes('id: 20000\n'), 'the end of the replay');
   assert.ok(order.indexOf('health') < order.lastIndexOf('replay'), 'health waited for the replay');
   assert.equal(order.filter((what) => what === 'replay').length, 401);

@@ -14,8 +14,8 @@ import {
   type TestServer,
 } from './harness.ts';
 
-const HEALTH = 'GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n';
-const POST = 'POST /api/v1/vms HTTP/1.1\r\nHost: test\r\n';
+const HEALTH = 'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n';
+const POST = 'POST /api/v1/vms HTTP/1.1\r\nHost: localhost\r\n';
 
 /** Sends bytes on a connection of their own. */
 async function sent(t: TestContext, server: TestServer, bytes: string): Promise<RawClient> {
@@ -37,11 +37,11 @@ const MALFORMED: Readonly<Record<string, readonly [bytes: string, status: number
   'a TLS hello': ['\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n', 505],
   'no path': ['GET\r\n\r\n', 505],
   'no version': ['GET /healthz\r\n\r\n', 505],
-  'HTTP/1.0': ['GET /healthz HTTP/1.0\r\nHost: test\r\n\r\n', 505],
+  'HTTP/1.0': ['GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n', 505],
   'HTTP/2': ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 505],
-  'lines without CR': ['GET /healthz HTTP/1.1\nHost: test\n\n', 505],
-  'a NUL in the path': ['GET /api/v1/vms/o\x00ne HTTP/1.1\r\nHost: test\r\n\r\n', 505],
-  'a tunnel': ['CONNECT elsewhere:1 HTTP/1.1\r\nHost: test\r\n\r\n', 505],
+  'lines without CR': ['GET /healthz HTTP/1.1\nHost: localhost\n\n', 505],
+  'a NUL in the path': ['GET /api/v1/vms/o\x00ne HTTP/1.1\r\nHost: localhost\r\n\r\n', 505],
+  'a tunnel': ['CONNECT elsewhere:1 HTTP/1.1\r\nHost: localhost\r\n\r\n', 505],
   'two lengths of a body': [
     `${POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
     400,
@@ -53,7 +53,10 @@ const MALFORMED: Readonly<Record<string, readonly [bytes: string, status: number
     `${POST}Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n`,
     400,
   ],
-  'a head without end': [`GET /healthz HTTP/1.1\r\nHost: test\r\nA: ${'a'.repeat(1_000_000)}`, 431],
+  'a head without end': [
+    `GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: ${'a'.repeat(1_000_000)}`,
+    431,
+  ],
 };
 
 test('what is not HTTP is refused and the connection ends', async (t) => {
@@ -81,7 +84,7 @@ test('any bytes at all do no harm', async (t) => {
     ' HTTP/1.1',
     '\r\n',
     '\r\n\r\n',
-    'Host: test',
+    'Host: localhost',
     ':',
   ];
   const more = [
@@ -124,10 +127,10 @@ test('a head that comes in pieces is understood once its first line is whole', a
 /** What keeps a connection open without ever being a request, or after one. */
 const SILENT: Readonly<Record<string, string>> = {
   'nothing at all': '',
-  'a head that does not end': 'GET /healthz HTTP/1.1\r\nHost: test\r\nX-',
+  'a head that does not end': 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-',
   'a head without Host': 'GET /healthz HTTP/1.1\r\n\r\n',
   'a header with a blank in its name': 'GET /healthz HTTP/1.1\r\nHost : test\r\n\r\n',
-  'a header that is folded': 'GET /healthz HTTP/1.1\r\nHost: test\r\nA: b\r\n c\r\n\r\n',
+  'a header that is folded': 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nA: b\r\n c\r\n\r\n',
   'more headers than anybody needs': `${HEALTH.trimEnd()}\r\n${'A: b\r\n'.repeat(200)}\r\n`,
 };
 
@@ -135,7 +138,7 @@ async function expectSilenceEnds(t: TestContext): Promise<void> {
   const server = await startServer(t);
   const clients = await Promise.all(Object.values(SILENT).map((bytes) => sent(t, server, bytes)));
   const idle = await sent(t, server, HEALTH);
-  const slow = await sent(t, server, 'GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ');
+  const slow = await sent(t, server, 'GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
   const trickle = setInterval(() => slow.send('x'), 500);
   t.after(() => clearInterval(trickle));
   await Promise.all([...clients, idle, slow].map((client) => client.end()));
@@ -144,7 +147,7 @@ async function expectSilenceEnds(t: TestContext): Promise<void> {
   await expectWell(server);
 }
 
-const LIST = 'GET /api/v1/vms HTTP/1.1\r\nHost: test\r\n\r\n';
+const LIST = 'GET /api/v1/vms HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 async function expectStalledReaderIsCutOff(t: TestContext): Promise<void> {
   const { fake, asked } = createLargeFleet();
@@ -251,7 +254,7 @@ function holdStops(): HeldStops {
   return { fake: createFakeEngine({ vms: { stop } }), waiting, finished: () => finished };
 }
 
-const STOP = 'POST /api/v1/vms/one/stop HTTP/1.1\r\nHost: test\r\n\r\n';
+const STOP = 'POST /api/v1/vms/one/stop HTTP/1.1\r\nHost: localhost\r\n\r\n';
 
 test('an operation goes on when the client that asked for it is gone', async (t) => {
   const { fake, waiting, finished } = holdStops();
@@ -321,7 +324,7 @@ test('a request to become a WebSocket where there is none is an ordinary request
   const client = await sent(
     t,
     server,
-    `GET /api/v1/vms/one HTTP/1.1\r\nHost: test\r\n${upgrade}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+    `GET /api/v1/vms/one HTTP/1.1\r\nHost: localhost\r\n${upgrade}\r\nSec-WebSocket-Version: 13\r\n\r\n`,
   );
   assert.equal(outcome(await client.answer()), '404 VM_NOT_FOUND');
 });

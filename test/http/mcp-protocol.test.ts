@@ -311,10 +311,15 @@ suite('the endpoint', () => {
       ['http://evil.example:7777', 'evil.example:7777', 403],
     ];
     for (const [origin, host, status] of cases) {
-      const headers = { Host: host, ...(origin === '' ? {} : { Origin: origin }) };
+      const headers = {
+        'Content-Type': 'application/json',
+        Host: host,
+        ...(origin === '' ? {} : { Origin: origin }),
+      };
       const answer = await send(server, rpc('ping'), headers);
       assert.equal(answer.status, status, `${origin} at ${host}`);
-      if (status === 403) assert.equal(answer.body.code, 'ORIGIN_FORBIDDEN');
+      const code = host.startsWith('evil') ? 'HOST_FORBIDDEN' : 'ORIGIN_FORBIDDEN';
+      if (status === 403) assert.equal(answer.body.code, code);
     }
   });
 

@@ -36,7 +36,7 @@ test('a chunked body is one body, also when a chunk ends inside a character', as
   const server = await startServer(t);
   const body = Buffer.from('{"name":"one","runtime":"🦊"}');
   const client = await RawClient.open(t, server);
-  client.head('POST /api/v1/vms HTTP/1.1', 'Host: test', 'Transfer-Encoding: chunked');
+  client.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', 'Transfer-Encoding: chunked');
   for (const byte of body) {
     client.send(Buffer.concat([Buffer.from('1\r\n'), Buffer.from([byte]), Buffer.from('\r\n')]));
   }
@@ -107,7 +107,7 @@ test('a body that does not arrive in time is answered with 408 and the connectio
   const server = await startServer(t);
   const client = await RawClient.open(t, server);
   const length = 'Content-Length: 100';
-  client.head('POST /api/v1/vms HTTP/1.1', 'Host: test', 'Expect: 100-continue', length);
+  client.head('POST /api/v1/vms HTTP/1.1', 'Host: localhost', 'Expect: 100-continue', length);
   assert.equal((await client.answer()).status, 100);
   client.send('{"name":');
   t.mock.timers.tick(LIMITS.bodyTimeoutMs - 1);
@@ -171,12 +171,14 @@ test('a body where the route has none is passed over', async (t) => {
   const server = await startServer(t, { fake });
   const client = await RawClient.open(t, server);
   const body = 'x'.repeat(200_000);
-  client.head('POST /api/v1/vms/one/stop HTTP/1.1', 'Host: test', 'Content-Length: 200000');
+  client.head('POST /api/v1/vms/one/stop HTTP/1.1', 'Host: localhost', 'Content-Length: 200000');
   client.send(body);
   assert.equal((await client.answer()).status, 200);
-  client.head('GET /api/v1/vms/one HTTP/1.1', 'Host: test', 'Content-Length: 200000').send(body);
+  client
+    .head('GET /api/v1/vms/one HTTP/1.1', 'Host: localhost', 'Content-Length: 200000')
+    .send(body);
   assert.equal((await client.answer()).status, 200);
-  client.head('GET /healthz HTTP/1.1', 'Host: test');
+  client.head('GET /healthz HTTP/1.1', 'Host: localhost');
   assert.equal((await client.answer()).text, '{"status":"ok"}');
 });
 
@@ -229,7 +231,7 @@ test('one connection carries any answers one after the other', async (t) => {
     ['GET /healthz', 200],
   ] as const;
   for (const [target, status] of expected) {
-    client.head(`${target} HTTP/1.1`, 'Host: test', 'Content-Length: 0');
+    client.head(`${target} HTTP/1.1`, 'Host: localhost', 'Content-Length: 0');
     const answer = await client.answer(target.split(' ')[0]);
     assert.equal(answer.status, status, target);
     assert.equal(answer.headers.connection, undefined, target);
@@ -243,7 +245,7 @@ test('requests that are sent at once are answered in their order', async (t) => 
   const server = await startServer(t, { fake });
   const client = await RawClient.open(t, server);
   for (let id = 1; id <= 300; id += 1)
-    client.head(`GET /api/v1/vms/vm-${id} HTTP/1.1`, 'Host: test');
+    client.head(`GET /api/v1/vms/vm-${id} HTTP/1.1`, 'Host: localhost');
   for (let id = 1; id <= 300; id += 1) {
     assert.equal((await client.answer()).text, fake.vms.body(`vm-${id}`));
   }

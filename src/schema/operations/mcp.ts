@@ -11,9 +11,8 @@ export const MCP_OPERATIONS = {
     tags: ['mcp'],
     summary: 'Model Context Protocol endpoint',
     description:
-      'Takes a command as described here, or a JSON-RPC message of the Model Context Protocol, revisions 2024-11-05 to 2026-07-28 (Streamable HTTP, no sessions). Pages of other origins are refused.',
+      'Takes a command as described here, or a JSON-RPC message of the Model Context Protocol, revisions 2024-11-05 to 2026-07-28 (Streamable HTTP, no sessions).',
     headers: ['mcp-protocol-version', 'mcp-method', 'mcp-name'],
-    ownOriginOnly: true,
     request: { schema: McpRequestSchema, bytesMax: LIMITS.manifestBytesMax, raw: true },
     answers: {
       200: {

@@ -33,15 +33,13 @@ export interface Operation {
     /** The handler reads the body itself: what it answers to a wrong one depends on the body. */
     readonly raw?: true;
   };
-  /** Pages that browsers loaded from elsewhere are refused. */
-  readonly ownOriginOnly?: true;
   readonly answers: Readonly<Record<number, OperationAnswer>>;
 }
 
 const ERROR_TEXTS = {
   400: 'Bad request',
   401: 'API key missing or wrong',
-  403: 'Client address not allowed',
+  403: 'Client address, origin or host name not allowed',
   404: 'Not found',
   408: 'What was waited for has not happened yet; it goes on',
   409: 'Conflict',
