@@ -108,7 +108,8 @@ function compiledFrom() {
   return digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
 }
 
-async function compile(tell) {
+/** Compiles src/ into dist/ when it has changed. */
+export async function compile(tell) {
   if (isCompiled()) return alreadyThere('all there');
   tell('TypeScript');
   // Into an empty directory: a file whose source is gone must not stay behind.

@@ -21,6 +21,7 @@ About the host, as root:
 
   volantd setup                install and build what the host needs
   volantd up, volantd down     start the daemon in the background with a first VM, end it
+  volantd image                pack the image of a plugin
   volantd install-service, volantd uninstall-service
                                a unit of systemd that starts the daemon with the host
 

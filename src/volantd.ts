@@ -9,6 +9,7 @@ const HOST_COMMANDS = new Map([
   ['setup', 'setup.mjs'],
   ['up', 'up.mjs'],
   ['down', 'down.mjs'],
+  ['image', 'image.mjs'],
   ['install-service', 'install-service.mjs'],
   ['uninstall-service', 'uninstall-service.mjs'],
 ]);

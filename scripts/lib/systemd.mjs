@@ -12,7 +12,9 @@ export const UNIT_DIRECTORIES = {
   transient: '/run/systemd/system',
 };
 
-/** The settings of the installed service. */
+/** The installed service, its home and the file with its settings. */
+export const SERVICE_UNIT = 'volantd.service';
+export const SERVICE_HOME = '/var/lib/volant';
 export const ENVIRONMENT_FILE = '/etc/volant/volantd.env';
 
 /** The daemon's own end takes 40 s at most. */
