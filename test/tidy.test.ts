@@ -151,6 +151,14 @@ test('each sharp library has one importer', () => {
   }
 });
 
+test('the client loads nothing at its start that a browser lacks', () => {
+  for (const path of sources.filter((file) => file.startsWith('src/client/'))) {
+    for (const { from, typeOnly } of importsOf(read(path))) {
+      assert.ok(typeOnly || from.startsWith('.'), `${path} imports ${from}`);
+    }
+  }
+});
+
 test('the addon is loaded in one file', () => {
   const loaders = sources.filter((path) => read(path).includes('volant_native'));
   assert.deepEqual(loaders, ['src/workers/native.ts']);
@@ -221,5 +229,6 @@ function anchorsOf(text: string): string[] {
 
 test('the version is the same everywhere', () => {
   const { version } = JSON.parse(read('package.json'));
+  assert.equal(JSON.parse(read('packages/client/package.json')).version, version);
   assert.match(read('src/lib/version.ts'), new RegExp(`'${version.replaceAll('.', '\\.')}'`));
 });

@@ -1,6 +1,6 @@
 // schema: what the daemon tells about itself.
 
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 import { MapOf, Nullable } from './parts.ts';
 
 export const HealthSchema = Type.Object({
@@ -60,3 +60,8 @@ export const SystemInfoSchema = Type.Object(
   },
   { description: 'The daemon and its host' },
 );
+
+export type SystemStatus = Static<typeof SystemStatusSchema>;
+
+/** As the schema tells it; a client knows more of some members. */
+export type SystemFacts = Static<typeof SystemInfoSchema>;
