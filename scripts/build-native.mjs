@@ -1,11 +1,12 @@
 // scripts: builds what is not TypeScript: the addon by cmake-js, the guest agent and the simulator by
 // musl-gcc. A target is skipped when nothing that it is made from has changed.
 
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Failure, findCommand, run, runMain } from './lib/command.mjs';
-import { PROJECT_ROOT } from './lib/paths.mjs';
+import { PROJECT_ROOT, userCommand } from './lib/paths.mjs';
 import { formatSeconds } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
 
@@ -64,8 +65,7 @@ export async function buildNative(tell = () => undefined) {
 
 async function buildAddon() {
   for (const command of ['cmake', 'g++']) requireCommand(command, command);
-  const tool = join(PROJECT_ROOT, 'node_modules/cmake-js/bin/cmake-js');
-  if (!existsSync(tool)) throw new Failure('The npm packages are missing: run `npm install` first');
+  const tool = findBuildTool();
   // cmake-js takes Node's headers from a package; a user's npm setting would send it elsewhere.
   const { npm_config_nodedir: _, ...environment } = process.env;
   // A build directory of another checkout or another CMake cannot be taken over.
@@ -76,6 +76,17 @@ async function buildAddon() {
     cwd: PROJECT_ROOT,
     env: environment,
   });
+}
+
+/** Installed beside us in a checkout, above us where we are a package ourselves. */
+function findBuildTool() {
+  try {
+    const { resolve } = createRequire(import.meta.url);
+    return join(dirname(resolve('cmake-js/package.json')), 'bin/cmake-js');
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    throw new Failure('The npm packages are missing: run `npm install` first');
+  }
 }
 
 async function compileStatic({ sources, output }, optimisation) {
@@ -103,7 +114,7 @@ function checkAgentSize({ output }) {
 function requireCommand(command, packageName) {
   if (findCommand(command) !== null) return;
   throw new Failure(
-    `${command} is missing: install the package ${packageName}, or run \`npm run setup\``,
+    `${command} is missing: install the package ${packageName}, or run \`${userCommand('setup')}\``,
   );
 }
 

@@ -4,12 +4,16 @@
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { Failure, run, runMain } from './lib/command.mjs';
-import { ENTRY, findDaemon, stopDaemon } from './lib/daemon.mjs';
-import { homeDirectory } from './lib/paths.mjs';
+import { ENTRY } from './lib/daemon.mjs';
+import { homeDirectory, userCommand } from './lib/paths.mjs';
 import { alreadyThere, createProgress } from './lib/progress.mjs';
+import { stopDaemon } from './lib/start.mjs';
 
-const USAGE = `Use: npm run down             ends the daemon, VMs run on
-     npm run down -- --all    ends the daemon and removes all VMs and all that was set up`;
+const USAGE = `Use:
+  ${userCommand('down')}
+      ends the daemon, VMs run on
+  ${userCommand('down', '--all')}
+      ends the daemon and removes all VMs and all that was set up`;
 
 /** What the set-up and the daemon put into the home directory. */
 const OURS = [
@@ -22,22 +26,25 @@ const OURS = [
   'logs',
   'run',
   'state',
+  'volantd-supervisor.lock',
+  'volantd-up.env',
   'volantd.lock',
 ];
 
 async function endDaemon(home, tell) {
-  const daemon = findDaemon(home);
-  if (daemon === null) return alreadyThere('does not run');
-  tell(`ending pid ${daemon.pid}`);
-  await stopDaemon(home, daemon);
-  return `ended, pid ${daemon.pid}`;
+  tell('ending it');
+  const ended = await stopDaemon(home);
+  if (ended === null) return alreadyThere('does not run');
+  const text = ended.pid === null ? 'ended between two tries to start' : `ended, pid ${ended.pid}`;
+  if (ended.unit === null) return text;
+  return `${text}; ${ended.unit} starts it again with the host (\`${userCommand('uninstall:service')}\` removes that)`;
 }
 
 async function tearDown(home, tell) {
   if (!existsSync(home)) return alreadyThere(`${home} does not exist`);
   if (!existsSync(ENTRY)) {
     throw new Failure(
-      'The compiled daemon is missing, and it is needed to remove VMs and networks: run `npm run setup`, then this again.',
+      `The compiled daemon is missing, and it is needed to remove VMs and networks: run \`${userCommand('setup')}\`, then this again.`,
     );
   }
   tell('removing VMs, networks and state');
@@ -78,7 +85,7 @@ await runMain(async () => {
   await log.step('daemon', (tell) => endDaemon(home, tell));
   if (!args.includes('--all')) {
     log.line(
-      `VMs run on. \`npm run up\` takes them up again; \`npm run down -- --all\` removes them.`,
+      `VMs run on. \`${userCommand('up')}\` takes them up again; \`${userCommand('down', '--all')}\` removes them.`,
     );
     return;
   }

@@ -8,10 +8,10 @@ import { Failure, runMain } from './lib/command.mjs';
 import { findBusybox } from './lib/debian.mjs';
 import { packInitramfs } from './lib/initramfs.mjs';
 import { DEFAULT_MODULES } from './lib/kernel-modules.mjs';
-import { BUILD } from './lib/paths.mjs';
+import { BUILD, userCommand } from './lib/paths.mjs';
 import { guestKernel } from './setup.mjs';
 
-const USAGE = `Use: npm run image -- DIRECTORY --output FILE.cpio [--module NAME]...
+const USAGE = `Use: ${userCommand('image', 'DIRECTORY', '--output', 'FILE.cpio', '[--module NAME]...')}
 
   DIRECTORY   becomes the root directory of the guest, beside the agent and busybox
   --output    the image to write; give it to a plugin's manifest as initramfs.url
@@ -46,7 +46,7 @@ await runMain(async () => {
   }
   const busybox = findBusybox();
   if (!existsSync(BUILD.agent) || busybox === null) {
-    throw new Failure('The agent or busybox is missing: run `npm run setup` first.');
+    throw new Failure(`The agent or busybox is missing: run \`${userCommand('setup')}\` first.`);
   }
   const { bytes, modules } = await packInitramfs({
     agent: BUILD.agent,

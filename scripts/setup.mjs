@@ -1,5 +1,6 @@
-// scripts: makes a checkout ready to run (npm run setup): packages, the native programs, the compiled
-// daemon, a guest kernel and the hello image. Each step is skipped when nothing has changed.
+// scripts: makes a checkout ready to run (npm run setup), or an installed package (volantd setup): packages,
+// the native programs, the compiled daemon, a guest kernel and the hello image. Each step is skipped when
+// nothing has changed; an installed package brings what npm and the compiler make.
 
 import {
   chmodSync,
@@ -27,8 +28,8 @@ import {
 import { extractKernel, findKernel } from './lib/guest-kernel.mjs';
 import { packInitramfs } from './lib/initramfs.mjs';
 import { DEFAULT_MODULES, ROOT_DISK_MODULES } from './lib/kernel-modules.mjs';
-import { BUILD, homeDirectory, PROJECT_ROOT } from './lib/paths.mjs';
-import { buildProblems, requireNone } from './lib/preflight.mjs';
+import { BUILD, homeDirectory, IS_CHECKOUT, PROJECT_ROOT } from './lib/paths.mjs';
+import { buildProblems, canWriteBelow, requireNone } from './lib/preflight.mjs';
 import { alreadyThere, createProgress } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
 
@@ -37,14 +38,21 @@ import { digest, isFresh, remember } from './lib/stamp.mjs';
  * alone (the tests have homes of their own). Throws a Failure with the remedy.
  */
 export async function setup({ log, home }) {
-  requireNone(buildProblems());
+  requireNone([...buildProblems(), ...packageProblems()]);
   await log.step('packages', installTools);
-  await log.step('npm', installNodeModules);
+  if (IS_CHECKOUT) await log.step('npm', installNodeModules);
   await log.step('native', buildPrograms);
-  await log.step('compile', compile);
+  if (IS_CHECKOUT) await log.step('compile', compile);
   await log.step('kernel', prepareKernel);
   await log.step('image', packImages);
   if (home !== null) await log.step('home', () => fillHome(home));
+}
+
+/** What is built is put into the package: whoever installed it may have been somebody else. */
+function packageProblems() {
+  return canWriteBelow(BUILD.root)
+    ? []
+    : [`${BUILD.root} cannot be written: run this as the owner of ${PROJECT_ROOT}, or as root.`];
 }
 
 async function installTools(tell) {
@@ -83,24 +91,33 @@ async function buildPrograms(tell) {
   return built.length === 0 ? alreadyThere('all there') : `built ${built.join(', ')}`;
 }
 
-/** What is run by name: volantd and volar. */
-const PROGRAMS = ['main.js', 'cli/main.js'];
+const DIST = join(PROJECT_ROOT, 'dist');
+
+/** What is run by name: the daemon, volantd and volar. */
+const PROGRAMS = ['main.js', 'volantd.js', 'cli/main.js'].map((program) => join(DIST, program));
 
 const NO_THROW = { throwIfNoEntry: false };
 
-async function compile(tell) {
+/** True when dist/ is what the sources say; an installed package has no others. */
+export function isCompiled() {
+  return !IS_CHECKOUT || isFresh('compile', compiledFrom(), PROGRAMS);
+}
+
+function compiledFrom() {
   const inputs = ['src', 'tsconfig.json', 'package-lock.json'];
-  const value = digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
-  const dist = join(PROJECT_ROOT, 'dist');
-  const programs = PROGRAMS.map((program) => join(dist, program));
-  if (isFresh('compile', value, programs)) return alreadyThere('all there');
+  return digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
+}
+
+/** Compiles src/ into dist/ when it has changed. */
+export async function compile(tell) {
+  if (isCompiled()) return alreadyThere('all there');
   tell('TypeScript');
   // Into an empty directory: a file whose source is gone must not stay behind.
-  rmSync(dist, { recursive: true, force: true });
+  rmSync(DIST, { recursive: true, force: true });
   const compiler = join(PROJECT_ROOT, 'node_modules/.bin/tsc');
   await run(compiler, ['-p', 'tsconfig.json'], { cwd: PROJECT_ROOT });
-  for (const program of programs) chmodSync(program, 0o755);
-  remember('compile', value);
+  for (const program of PROGRAMS) chmodSync(program, 0o755);
+  remember('compile', compiledFrom());
   return 'compiled the daemon and volar into dist/';
 }
 
@@ -210,7 +227,9 @@ function writeInOneStep(file, content) {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   await runMain(async () => {
-    if (findCommand('npm') === null) throw new Failure('npm is missing: install it with Node.');
+    if (IS_CHECKOUT && findCommand('npm') === null) {
+      throw new Failure('npm is missing: install it with Node.');
+    }
     await setup({ log: createProgress(), home: homeDirectory() });
   });
 }

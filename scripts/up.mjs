@@ -1,4 +1,4 @@
-// scripts: from a checkout to a running VM (npm run up): checks the host, sets up what is missing,
+// scripts: from a checkout, or an installed package, to a running VM (npm run up): checks the host, sets up what is missing,
 // starts the daemon and the VM "hello", and shows its first answer. Can be run again at any time.
 
 import { existsSync, statSync } from 'node:fs';
@@ -13,13 +13,19 @@ import {
   ENTRY,
   expectApi,
   findDaemon,
-  startDaemon,
-  stopDaemon,
 } from './lib/daemon.mjs';
-import { homeDirectory } from './lib/paths.mjs';
+import { homeDirectory, userCommand } from './lib/paths.mjs';
 import { buildProblems, describeHost, requireNone, runProblems } from './lib/preflight.mjs';
 import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
-import { setup } from './setup.mjs';
+import { checkSettings, differences, environmentOf } from './lib/settings.mjs';
+import {
+  daemonEnvironment,
+  isOrphaned,
+  replaceDaemon,
+  startDaemon,
+  stopDaemon,
+} from './lib/start.mjs';
+import { isCompiled, setup } from './setup.mjs';
 
 const VM_NAME = 'hello';
 const GUEST_PORT = 8080;
@@ -28,26 +34,51 @@ const LOOK_EVERY_MS = 50;
 const API_TIMEOUT_MS = 30_000;
 
 async function check(home) {
-  requireNone([...buildProblems(), ...(await runProblems(home))]);
+  // The rules for settings are the daemon's own: where it is not compiled yet they are asked for later.
+  const settings = isCompiled() ? await checkSettings(daemonEnvironment(home)) : null;
+  requireNone([
+    ...buildProblems(),
+    ...(await runProblems(home)),
+    ...(settings?.problems ?? []).map((problem) => `${problem}.`),
+  ]);
   return alreadyThere(describeHost());
 }
 
-async function ensureDaemon(home, tell) {
+async function checkAgain(home, log) {
+  const { problems, warnings, settings } = await checkSettings(daemonEnvironment(home));
+  requireNone(problems.map((problem) => `${problem}.`));
+  for (const warning of warnings) log.line(`  ! ${warning}.`);
+  return settings;
+}
+
+async function ensureDaemon(home, settings, tell) {
   const running = findDaemon(home);
+  if (running === null) {
+    // One that its supervisor is about to start again would have the settings of before.
+    await stopDaemon(home);
+    tell('starting');
+    return `started, pid ${await startDaemon(home)}`;
+  }
+  requireSameSettings(home, settings, running);
   // The lock is written when the daemon starts: an older one runs code that has been replaced.
-  const outdated =
-    running !== null && existsSync(ENTRY) && running.startedAtMs < statSync(ENTRY).mtimeMs;
-  if (running !== null && !outdated) {
+  const outdated = existsSync(ENTRY) && running.startedAtMs < statSync(ENTRY).mtimeMs;
+  if (!outdated && !isOrphaned(home, running)) {
     await untilItAnswers(running.pid);
     return alreadyThere(`runs, pid ${running.pid}`);
   }
-  if (outdated) {
-    tell('ending the old one; VMs run on');
-    await stopDaemon(home, running);
-  }
-  tell('starting');
-  const pid = await startDaemon(home);
-  return `${outdated ? 'restarted with the new code' : 'started'}, pid ${pid}`;
+  tell('ending the old one; VMs run on');
+  const pid = await replaceDaemon(home, running);
+  return `restarted ${outdated ? 'with the new code' : 'with a supervisor'}, pid ${pid}`;
+}
+
+/** Settings are read when a daemon starts: one that runs has its own, and ours would do nothing. */
+function requireSameSettings(home, settings, { pid }) {
+  const found = differences(settings, environmentOf(pid), daemonEnvironment(home));
+  if (found.length === 0) return;
+  const list = found.map((sentence) => `  - ${sentence}`).join('\n');
+  throw new Failure(
+    `The daemon runs already (pid ${pid}), with other settings than those of this shell:\n${list}\nTo use those of this shell: \`${userCommand('down')}\`, then this again; VMs run on. To leave the daemon as it is: set the same here.`,
+  );
 }
 
 async function untilItAnswers(pid) {
@@ -55,7 +86,7 @@ async function untilItAnswers(pid) {
   while (!(await answers())) {
     if (Date.now() > deadlineMs) {
       throw new Failure(
-        `The daemon runs (pid ${pid}) but does not answer at the address that VOLANT_API_LISTEN gives. If you changed that setting: \`npm run down\` first.`,
+        `The daemon runs (pid ${pid}) but does not answer at the address that VOLANT_API_LISTEN gives. Its log is ${daemonFiles(homeDirectory()).log}.`,
       );
     }
     await sleep(LOOK_EVERY_MS);
@@ -117,11 +148,15 @@ await runMain(async () => {
   log.heading('Volant');
   await log.step('host', () => check(home));
   await setup({ log, home });
-  await log.step('daemon', (tell) => ensureDaemon(home, tell));
+  const settings = await checkAgain(home, log);
+  await log.step('daemon', (tell) => ensureDaemon(home, settings, tell));
   await log.step('VM', ensureVm);
   const vm = await expectApi('GET', `/api/v1/vms/${VM_NAME}`);
-  let answer;
+  const { hypervisor } = await expectApi('GET', '/api/v1/system/info');
+  const simulated = hypervisor.driver === 'simulator';
+  let answer = 'Nothing: the simulator is a pretend hypervisor, and no guest runs in it.';
   await log.step('guest', async () => {
+    if (simulated) return alreadyThere('none runs under the simulator');
     answer = await firstAnswer(vm);
     return `answers at http://${vm.ip_address}:${GUEST_PORT}/v1/`;
   });
@@ -140,5 +175,9 @@ await runMain(async () => {
   log.line(`  curl -s -X DELETE ${api}/api/v1/vms/second`);
   log.line();
   log.line(`All of it took ${formatSeconds((performance.now() - startedMs) / 1000)}.`);
-  log.line(log.dim(`The daemon's log: ${daemonFiles(home).log}. To end the daemon: npm run down.`));
+  log.line(
+    log.dim(
+      `The daemon's log: ${daemonFiles(home).log}. To end the daemon: ${userCommand('down')}.`,
+    ),
+  );
 });

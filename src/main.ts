@@ -3,6 +3,8 @@
 // that knows every room, and the only one that ends the process.
 
 import { mkdirSync } from 'node:fs';
+import { warningsOf } from './check.ts';
+import { answerWithoutDaemon, parseArguments, REFUSED } from './command.ts';
 import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
@@ -13,18 +15,12 @@ import { systemClock } from './lib/clock.ts';
 import { within } from './lib/deadline.ts';
 import { createLog, type Logger } from './lib/log.ts';
 import { monitorLoop } from './lib/loop-monitor.ts';
+import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 import { buildOpenApi } from './schema/openapi.ts';
 import { openStore } from './store/store.ts';
-import { acquireLock, type Lock } from './workers/lock.ts';
+import { acquireLock, HomeInUse, type Lock } from './workers/lock.ts';
 import { createHost } from './workers/pool.ts';
-
-const USAGE = `volantd ${VERSION}: runs fleets of microVMs behind a REST API.
-
-  volantd              serve in the foreground; settings come from the environment (VOLANT_*)
-  volantd --teardown   delete every VM and everything that was made in the kernel, then end
-  volantd --version
-`;
 
 interface Daemon {
   readonly config: Config;
@@ -56,11 +52,26 @@ async function build(settings: Config): Promise<Daemon> {
   return { config, log, flush, lock, store, host, control };
 }
 
-async function serve(daemon: Daemon): Promise<void> {
+async function serve(daemon: Daemon, given: Supervision): Promise<void> {
   const { config, log, control } = daemon;
+  const supervisor = watchSupervision(given);
+  for (const warning of warningsOf(config)) log.warn({}, warning);
+  if (given.last_exit !== null) {
+    const { restarts, last_exit: lastExit } = given;
+    log.warn(
+      { restarts, lastExit },
+      'the daemon before this one died; its supervisor started this',
+    );
+  }
   await control.prepare();
   const openapi = buildOpenApi({ version: VERSION });
-  const server = await startHttpServer({ engine: control.engine, config, log, openapi });
+  const server = await startHttpServer({
+    engine: control.engine,
+    config,
+    log,
+    openapi,
+    supervisor,
+  });
   const { listen } = config;
   const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
   log.info({ version: VERSION, address, home: config.home, pid: process.pid }, 'volantd serves');
@@ -120,25 +131,29 @@ function finish(daemon: Daemon, status: number): never {
 
 /** For what goes wrong before there is a log. */
 function refuse(message: string, status: number): never {
-  process.stderr.write(`${message}\n`);
+  process.stderr.write(message);
   process.exit(status);
 }
 
 async function start(args: readonly string[]): Promise<void> {
-  const [argument] = args;
-  if (argument === '--version') refuse(`volantd ${VERSION}`, 0);
-  if (argument === '--help') refuse(USAGE, 0);
-  if (argument !== undefined && argument !== '--teardown') refuse(USAGE, 2);
+  const parsed = parseArguments(args);
+  const answer = answerWithoutDaemon(parsed, process.env);
+  if (parsed === null || answer !== null) {
+    process.stdout.write(answer?.stdout ?? '');
+    refuse(answer?.stderr ?? '', answer?.status ?? REFUSED);
+  }
+  const { task, supervision } = parsed;
   let daemon: Daemon;
   try {
     daemon = await build(loadConfig(process.env));
   } catch (error) {
-    if (error instanceof ConfigError) refuse(error.problems.join('\n'), 2);
-    refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}`, 1);
+    if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);
+    const status = error instanceof HomeInUse ? REFUSED : 1;
+    refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}\n`, status);
   }
   process.on('uncaughtException', (error) => fail(daemon, error));
   process.on('unhandledRejection', (error) => fail(daemon, error));
-  const life = argument === '--teardown' ? teardown(daemon) : serve(daemon);
+  const life = task === 'teardown' ? teardown(daemon) : serve(daemon, supervision);
   life.catch((error: unknown) => fail(daemon, error));
 }
 

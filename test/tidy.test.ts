@@ -12,6 +12,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   lib: [],
   schema: ['lib', 'config'],
   config: ['lib'],
+  check: ['config', 'lib'],
+  command: ['check', 'lib'],
+  volantd: ['command'],
   engine: ['schema', 'lib', 'config'],
   store: ['lib', 'config'],
   hypervisor: ['lib', 'config'],
@@ -19,7 +22,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['schema', 'lib', 'config'],
   client: [],
   cli: ['client', 'lib'],
-  main: ['engine', 'store', 'hypervisor', 'workers', 'http', 'schema', 'lib', 'config'],
+  main: [
+    'check',
+    'command',
+    'engine',
+    'store',
+    'hypervisor',
+    'workers',
+    'http',
+    'schema',
+    'lib',
+    'config',
+  ],
 };
 
 /** What a room may import of another one's files only; `types` allows nothing but `import type`. */
@@ -62,7 +76,7 @@ const ONLY_IMPORTER: Readonly<Record<string, string>> = {
 };
 
 /** Files that are a process of their own: they alone may end it and read its environment. */
-const PROGRAMS = ['src/main.ts', 'src/cli/main.ts'];
+const PROGRAMS = ['src/main.ts', 'src/volantd.ts', 'src/cli/main.ts'];
 
 const LINES_MAX = 400;
 const SKIPPED = new Set(['node_modules', 'build', 'dist', '.build', '.git', 'results']);
@@ -137,6 +151,14 @@ test('each sharp library has one importer', () => {
   }
 });
 
+test('the client loads nothing at its start that a browser lacks', () => {
+  for (const path of sources.filter((file) => file.startsWith('src/client/'))) {
+    for (const { from, typeOnly } of importsOf(read(path))) {
+      assert.ok(typeOnly || from.startsWith('.'), `${path} imports ${from}`);
+    }
+  }
+});
+
 test('the addon is loaded in one file', () => {
   const loaders = sources.filter((path) => read(path).includes('volant_native'));
   assert.deepEqual(loaders, ['src/workers/native.ts']);
@@ -207,5 +229,6 @@ function anchorsOf(text: string): string[] {
 
 test('the version is the same everywhere', () => {
   const { version } = JSON.parse(read('package.json'));
+  assert.equal(JSON.parse(read('packages/client/package.json')).version, version);
   assert.match(read('src/lib/version.ts'), new RegExp(`'${version.replaceAll('.', '\\.')}'`));
 });

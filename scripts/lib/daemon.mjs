@@ -1,12 +1,8 @@
-// scripts: finds, starts and stops the daemon, and talks to its API. The daemon that belongs to a home
+// scripts: finds and ends the daemon, and talks to its API; who starts it stands in start.mjs. The daemon that belongs to a home
 // is the process that holds <home>/volantd.lock open: a number in a file alone proves nothing.
 
-import { spawn } from 'node:child_process';
 import {
-  closeSync,
   existsSync,
-  mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -21,27 +17,50 @@ import { listenAddress, PROJECT_ROOT } from './paths.mjs';
 
 export const ENTRY = join(PROJECT_ROOT, 'dist/main.js');
 const LOOK_EVERY_MS = 50;
-const START_TIMEOUT_MS = 30_000;
 /** The daemon gives requests 20 s to finish and its own end as much again. */
 const STOP_TIMEOUT_MS = 60_000;
 const REQUEST_TIMEOUT_MS = 120_000;
-const LOG_LINES_SHOWN = 15;
 
 export function daemonFiles(home) {
   return {
     lock: join(home, 'volantd.lock'),
+    supervisorLock: join(home, 'volantd-supervisor.lock'),
     log: process.env.VOLANT_LOG_FILE || join(home, 'logs/volantd.log'),
     startLog: join(home, 'logs/volantd-start.log'),
   };
 }
 
-/** { pid, startedAtMs } of the running daemon of this home, or null. */
+/** { pid, startedAtMs, supervisor } of the running daemon of this home, or null. */
 export function findDaemon(home) {
   const { lock } = daemonFiles(home);
+  const pid = holderOf(lock);
+  if (pid === null) return null;
+  return { pid, startedAtMs: statSync(lock).mtimeMs, supervisor: supervisorNamedBy(pid) };
+}
+
+/** The process that holds a file open whose text is its pid; null when there is none. */
+export function holderOf(lock) {
   if (!existsSync(lock)) return null;
   const pid = Number.parseInt(readFileSync(lock, 'utf8'), 10);
-  if (!(pid > 0) || !holdsOpen(pid, realpathSync(lock))) return null;
-  return { pid, startedAtMs: statSync(lock).mtimeMs };
+  return pid > 0 && holdsOpen(pid, realpathSync(lock)) ? pid : null;
+}
+
+/** Who started the daemon, as its command line says: { kind, unit }. */
+function supervisorNamedBy(pid) {
+  const args = readProcess(pid, 'cmdline');
+  const after = (name) => args[args.indexOf(name, 1) + 1];
+  const kind = args.includes('--supervisor') ? after('--supervisor') : 'none';
+  return { kind, unit: args.includes('--unit') ? after('--unit') : null };
+}
+
+/** `cmdline` or `environ` of a process (proc(5)), as a list; empty when it has ended. */
+export function readProcess(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'utf8').split('\0');
+  } catch (error) {
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return [];
+    throw error;
+  }
 }
 
 function holdsOpen(pid, file) {
@@ -61,49 +80,6 @@ function holdsOpen(pid, file) {
   }
 }
 
-/** Starts the daemon in the background and resolves with its pid when its API answers. */
-export async function startDaemon(home) {
-  const { log, startLog } = daemonFiles(home);
-  mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
-  const output = openSync(startLog, 'w', 0o600);
-  const child = spawn(process.execPath, [ENTRY], {
-    cwd: '/',
-    detached: true,
-    stdio: ['ignore', output, output],
-    env: { ...process.env, VOLANT_HOME: home, VOLANT_LOG_FILE: log },
-  });
-  closeSync(output);
-  let ended = null;
-  child.once('error', (error) => {
-    ended = error.message;
-  });
-  child.once('exit', (status, signal) => {
-    ended = `it ended with ${signal ?? `status ${status}`}`;
-  });
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
-  while (ended === null && Date.now() < deadlineMs) {
-    if (await answers()) {
-      child.unref();
-      return child.pid;
-    }
-    await sleep(LOOK_EVERY_MS);
-  }
-  child.unref();
-  throw new Failure(
-    `The daemon did not start: ${ended ?? `no answer within ${START_TIMEOUT_MS / 1000} s`}.\n${lastLines(startLog, log)}`,
-  );
-}
-
-function lastLines(...files) {
-  const shown = files.filter((file) => existsSync(file) && statSync(file).size > 0);
-  return shown
-    .map((file) => {
-      const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-LOG_LINES_SHOWN);
-      return `${file}:\n  ${lines.join('\n  ')}`;
-    })
-    .join('\n');
-}
-
 /** True when the daemon says that it is healthy. */
 export async function answers() {
   try {
@@ -115,9 +91,8 @@ export async function answers() {
   }
 }
 
-/** Asks the daemon to end and waits until it has. VMs run on. */
-export async function stopDaemon(home, { pid }) {
-  process.kill(pid, 'SIGTERM');
+/** Waits until this daemon has ended. Throws a Failure when it takes too long. */
+export async function untilEnded(home, pid) {
   const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
   while (findDaemon(home)?.pid === pid) {
     if (Date.now() > deadlineMs) {

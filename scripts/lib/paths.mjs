@@ -1,15 +1,27 @@
 // scripts: where things are, and the few settings that the scripts share with the daemon. The
 // daemon's own reading of its settings stands in src/config.ts.
 
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The checkout. */
+/** The checkout, or the installed package. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
+
+/** An installed package brings its compiled code instead of sources, and its npm packages are there. */
+export const IS_CHECKOUT = existsSync(join(PROJECT_ROOT, 'tsconfig.json'));
+
+/** What a person types for one of: setup, up, down, install:service, uninstall:service. */
+export function userCommand(name, ...args) {
+  if (!IS_CHECKOUT)
+    return ['npx', 'volantd', name.replace(/(un)?install:/, '$1install-'), ...args].join(' ');
+  return ['npm run', name, ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
+}
 
 /** What the scripts build; everything below it can be deleted and made again. */
 export const BUILD = {
+  root: join(PROJECT_ROOT, 'build'),
   addon: join(PROJECT_ROOT, 'build/Release/volant_native.node'),
   agent: join(PROJECT_ROOT, 'build/guest/agent'),
   images: join(PROJECT_ROOT, 'build/images'),

@@ -103,7 +103,8 @@ function tryTun() {
   }
 }
 
-function canWriteBelow(directory) {
+/** True when a file can be made in a directory that may not exist yet. */
+export function canWriteBelow(directory) {
   let existing = directory;
   while (!existsSync(existing)) existing = dirname(existing);
   try {

@@ -49,8 +49,10 @@ const REMEDIES: Readonly<Record<string, string>> = {
   PLUGIN_DISABLED: '`volar plugins enable` makes it usable again.',
   VERSION_MISMATCH: '`volar vms config get` shows the newest version; change that one.',
   WAIT_TIMEOUT: '`volar vms get NAME --watch` shows how it goes on.',
-  KERNEL_MISSING: '`npm run setup` installs a guest kernel.',
-  HYPERVISOR_MISSING: '`npm run setup` installs a hypervisor.',
+  KERNEL_MISSING:
+    '`npm run setup` (`volantd setup` of an installed package) installs a guest kernel.',
+  HYPERVISOR_MISSING:
+    '`npm run setup` (`volantd setup` of an installed package) installs a hypervisor.',
   STORE_UNAVAILABLE: 'See the log of the daemon; a full disk is the usual cause.',
   OVERLOADED: 'Try again in a moment.',
 };
@@ -91,7 +93,8 @@ function fromConnection(error: ConnectionError, baseUrl: string): Failure {
     return {
       ...failure,
       message: `No daemon answers at ${baseUrl}`,
-      remedy: 'Start one with `npm run up`, or name another with --api or VOLANT_API_BASE.',
+      remedy:
+        'Start one with `npm run up` or `volantd up`, or name another with --api or VOLANT_API_BASE.',
     };
   }
   return { ...failure, message: error.message };

@@ -1,9 +1,9 @@
 // client: events as something to iterate over. A lost connection is made again with the number of the
 // last event that was given out, so nothing is missed and nothing comes twice.
 
-import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError, ConnectionError, toApiError } from './errors.ts';
 import { type Http, isConnectionTrouble } from './http.ts';
+import { pause } from './pause.ts';
 import { backOffMs } from './retry.ts';
 import { readServerSentEvents, type ServerSentEvent } from './sse.ts';
 import type { EventFilter, VolantEvent } from './types.ts';
@@ -73,7 +73,7 @@ async function* stream(
       if (failures > most || !mayComeBack(error)) throw error;
       const pauseMs = pauseBefore(error, failures);
       onState?.({ state: 'lost', error, pauseMs });
-      await pause(pauseMs, undefined, signal === undefined ? {} : { signal }).catch(ignoreAbort);
+      await pause(pauseMs, signal);
     } finally {
       connection.close();
     }
@@ -94,7 +94,7 @@ class Connection {
   readonly #controller = new AbortController();
   readonly #onAbort = () => this.#controller.abort();
   readonly #silenceMsMax: number;
-  #silence: NodeJS.Timeout | undefined;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   #silent = false;
 
   constructor(http: Http, path: string, options: StreamOptions, cursor: Cursor) {
@@ -180,8 +180,4 @@ function pauseBefore(error: Error, failures: number): number {
   const asked = error instanceof ApiError ? error.retryAfterSeconds : undefined;
   if (asked === undefined) return backOffMs(failures, PAUSES);
   return Math.min(asked * 1000, PAUSES.pauseMsMax);
-}
-
-function ignoreAbort(error: unknown): void {
-  if (!(error instanceof Error && error.name === 'AbortError')) throw error;
 }

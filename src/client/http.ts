@@ -6,6 +6,8 @@ import { ApiError, ConnectionError, RequestTimeoutError, toApiError } from './er
 import { type RetryPolicy, withRetry } from './retry.ts';
 import type { Endpoint, FetchInit } from './transport.ts';
 
+const IS_BROWSER = !('process' in globalThis);
+
 /** The global fetch of Node waits no longer for the head of an answer, whatever bound a call has. */
 const FETCH_TIMEOUT_MS = 300_000;
 
@@ -68,7 +70,8 @@ export class Http {
   /** What every request carries. */
   headers(): Record<string, string> {
     const key = this.#apiKey === undefined ? {} : { Authorization: `Bearer ${this.#apiKey}` };
-    return { 'User-Agent': `volant-client/${VERSION}`, ...key };
+    // A browser names itself, and would have to ask whether a page may send this.
+    return IS_BROWSER ? key : { 'User-Agent': `volant-client/${VERSION}`, ...key };
   }
 
   /** The answer's JSON. It is trusted to have the type that the contract gives it. */
@@ -160,7 +163,7 @@ function toSearch(query: Query): string {
 class Bound {
   readonly timeoutMs: number;
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: ReturnType<typeof setTimeout>;
   readonly #outer: AbortSignal | undefined;
   readonly #onAbort = () => this.#controller.abort(this.#outer?.reason);
   expired = false;

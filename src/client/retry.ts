@@ -2,8 +2,8 @@
 // been done (503 with Retry-After: refused before anything began) or when doing it twice is doing it
 // once (GET, and a POST with an Idempotency-Key).
 
-import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError, ConnectionError } from './errors.ts';
+import { pause } from './pause.ts';
 
 export interface RetryPolicy {
   /** Tries in all, the first included; 1 never asks again. */
@@ -29,7 +29,8 @@ export async function withRetry<T>(
     } catch (error) {
       const waitMs = pauseAfter(error, repeatable, attempt, policy);
       if (waitMs === undefined || attempt >= policy.attemptsMax) throw error;
-      await pause(waitMs, undefined, signal === undefined ? {} : { signal });
+      await pause(waitMs, signal);
+      signal?.throwIfAborted();
     }
   }
 }

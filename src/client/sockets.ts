@@ -66,7 +66,7 @@ export class Sockets {
   ): AsyncGenerator<LogLine, void, undefined> {
     const query = tail === undefined ? '' : `?tail=${tail}`;
     const queue = new LineQueue();
-    let quiet: NodeJS.Timeout | undefined;
+    let quiet: ReturnType<typeof setTimeout> | undefined;
     const heard = () => {
       clearTimeout(quiet);
       if (quietMs !== undefined) quiet = setTimeout(() => queue.end(), quietMs);

@@ -1,9 +1,6 @@
 // client: where the daemon listens, and how a request gets there. TCP goes through the global fetch;
 // a unix socket, which fetch cannot reach, through node:http behind the same signature.
 
-import { request } from 'node:http';
-import { Readable } from 'node:stream';
-
 export interface FetchInit {
   readonly method: string;
   readonly headers: Record<string, string>;
@@ -42,7 +39,8 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
   const httpOrigin = baseUrl.replace(/\/+$/, '');
   return {
     baseUrl,
-    fetch: fetchGiven ?? fetch,
+    // Not the function itself: a browser's wants to be called as it is, not as a method.
+    fetch: fetchGiven ?? ((url, init) => fetch(url, init)),
     httpOrigin,
     webSocketUrl: (path) => httpOrigin.replace(/^http/, 'ws') + path,
   };
@@ -51,8 +49,13 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
 const STATUSES_WITHOUT_BODY = [204, 205, 304];
 
 function fetchOverSocket(socketPath: string): Fetch {
-  return (url, { method, headers, body, signal }) =>
-    new Promise((resolve, reject) => {
+  return async (url, { method, headers, body, signal }) => {
+    // Only here: a browser has neither, and needs neither.
+    const [{ request }, { Readable }] = await Promise.all([
+      import('node:http'),
+      import('node:stream'),
+    ]);
+    return new Promise((resolve, reject) => {
       const { pathname, search } = new URL(url);
       const sent = request({ socketPath, path: pathname + search, method, headers, signal });
       sent.once('error', reject);
@@ -72,4 +75,5 @@ function fetchOverSocket(socketPath: string): Fetch {
       });
       sent.end(body);
     });
+  };
 }

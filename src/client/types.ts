@@ -1,9 +1,8 @@
 // client: the nouns of the API as a program sees them. Most are the schema's own types; here are
 // those that the schema does not name, and the options that several groups share.
 
-import type { Static } from 'typebox';
-import type { EventSchema } from '../schema/event.ts';
-import type { SystemInfoSchema, SystemStatusSchema } from '../schema/system.ts';
+import type { EventData } from '../schema/event.ts';
+import type { SystemFacts } from '../schema/system.ts';
 import type { VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { CallOptions } from './http.ts';
@@ -20,6 +19,7 @@ export type {
   PatchDeploymentRequest,
 } from '../schema/deployment.ts';
 export type { Manifest, ManifestInput } from '../schema/manifest.ts';
+export type { SystemStatus } from '../schema/system.ts';
 export type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
 export type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 
@@ -61,7 +61,7 @@ export interface VmQuery {
 }
 
 /** One event of a stream. */
-export type VolantEvent = Static<typeof EventSchema> & {
+export type VolantEvent = EventData & {
   /** Its number; null in a RESYNC of the client's own, when no number was seen before the loss. */
   readonly id: number | null;
 };
@@ -83,13 +83,8 @@ export interface LogLine {
   readonly timestamp: string;
 }
 
-export type SystemStatus = Static<typeof SystemStatusSchema>;
-
 /** What of the daemon's facts cannot be known is left out, or is an `error` in words. */
-export type SystemInfo = Omit<
-  Static<typeof SystemInfoSchema>,
-  'hypervisor' | 'kernel' | 'recovery'
-> & {
+export type SystemInfo = Omit<SystemFacts, 'hypervisor' | 'kernel' | 'recovery'> & {
   readonly hypervisor: Readonly<Record<string, unknown>>;
   readonly kernel: Readonly<Record<string, unknown>>;
   readonly recovery: Readonly<Record<string, unknown>> | null;

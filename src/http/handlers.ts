@@ -4,6 +4,7 @@
 import type { Config } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Supervision } from '../lib/supervision.ts';
 import type { OperationId } from '../schema/operations.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { Reply } from './reply.ts';
@@ -17,6 +18,7 @@ export interface HandlerContext {
   readonly log: Logger;
   /** Text of the OpenAPI document as it is found under a host. */
   readonly openapi: (host: string) => string;
+  readonly supervisor: () => Supervision;
 }
 
 /** `body` has been checked against the operation's schema; undefined where it has none. */

@@ -6,6 +6,7 @@ import type { Engine } from '../engine/engine-api.ts';
 import { systemClock } from '../lib/clock.ts';
 import { within } from '../lib/deadline.ts';
 import type { Logger } from '../lib/log.ts';
+import { type Supervision, UNSUPERVISED } from '../lib/supervision.ts';
 import { createAccess } from './access.ts';
 import { AgentProxy } from './agent-proxy.ts';
 import type { RelayLimits } from './guest-relay.ts';
@@ -49,6 +50,8 @@ export interface HttpServerParts {
   readonly log: Logger;
   /** The OpenAPI document; its servers entry is filled in for each reader. */
   readonly openapi: object;
+  /** Who starts the daemon again; nobody unless told. */
+  readonly supervisor?: () => Supervision;
   /** For tests. */
   readonly streamLimits?: StreamLimits;
   readonly relayLimits?: RelayLimits;
@@ -78,7 +81,8 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
     const address = host || `${config.advertise.host}:${config.advertise.port}`;
     return JSON.stringify({ ...openapi, servers: [{ url: `http://${address}` }] });
   };
-  const context = { engine, config, streams, log, openapi: describe };
+  const supervisor = parts.supervisor ?? (() => UNSUPERVISED);
+  const context = { engine, config, streams, log, openapi: describe, supervisor };
   const access = createAccess(config);
   const proxy = new AgentProxy({ engine, access, traffic, log, limits: parts.relayLimits });
   const sockets = new WebSockets({ engine, access, traffic, log, limits: parts.socketLimits });

@@ -1,6 +1,6 @@
 // schema: the `data` of one event of a stream.
 
-import { Type } from 'typebox';
+import { type Static, Type } from 'typebox';
 
 export const EventSchema = Type.Object(
   {
@@ -19,3 +19,5 @@ export const EventSchema = Type.Object(
   },
   { description: 'A change of state' },
 );
+
+export type EventData = Static<typeof EventSchema>;

@@ -1,7 +1,7 @@
 // schema: what the daemon tells about itself.
 
-import { Type } from 'typebox';
-import { MapOf } from './parts.ts';
+import { type Static, Type } from 'typebox';
+import { MapOf, Nullable } from './parts.ts';
 
 export const HealthSchema = Type.Object({
   status: Type.String({ description: 'ok, or degraded while the state cannot be written' }),
@@ -40,6 +40,28 @@ export const SystemInfoSchema = Type.Object(
     ),
     kernel: Type.Object({}, { description: 'path, or error' }),
     recovery: Type.Object({}, { description: 'What the last start found; null until it is done' }),
+    supervisor: Type.Object(
+      {
+        kind: Type.String({ description: 'systemd, volant (started by `npm run up`), or none' }),
+        unit: Nullable(Type.String({ description: 'The unit of systemd' })),
+        restarts: Nullable(
+          Type.Integer({
+            minimum: 0,
+            description:
+              'How often the daemon died and was started again; null where systemd counts',
+          }),
+        ),
+        last_exit: Nullable(
+          Type.String({ description: 'Exit status or signal of the daemon before this one' }),
+        ),
+      },
+      { description: 'Who starts the daemon again when it dies' },
+    ),
   },
   { description: 'The daemon and its host' },
 );
+
+export type SystemStatus = Static<typeof SystemStatusSchema>;
+
+/** As the schema tells it; a client knows more of some members. */
+export type SystemFacts = Static<typeof SystemInfoSchema>;

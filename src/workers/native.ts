@@ -91,5 +91,7 @@ function load(): VolantNative {
     }
   }
   const why = `Node ${process.version}, ABI ${process.versions.modules}: ${reasons.join('; ')}`;
-  throw new Error(`The addon cannot be loaded; build it with \`npm run build\` (${why})`);
+  throw new Error(
+    `The addon cannot be loaded; build it with \`npm run build\` or \`volantd setup\` (${why})`,
+  );
 }

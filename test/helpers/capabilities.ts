@@ -16,6 +16,8 @@ type Capability =
   | 'lab'
   | 'mtools'
   | 'dnsmasq'
+  | 'systemd-analyze'
+  | 'unshare'
   | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
@@ -41,6 +43,11 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
     present: () => isExecutable('/usr/sbin/dnsmasq'),
     remedy: 'install dnsmasq-base',
   },
+  'systemd-analyze': {
+    present: () => isExecutable('/usr/bin/systemd-analyze', '/bin/systemd-analyze'),
+    remedy: 'install systemd',
+  },
+  unshare: { present: () => isExecutable('/usr/bin/unshare'), remedy: 'install util-linux' },
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),
     remedy: 'run the tests by npm test, as root and with mmdebstrap installed',

@@ -9,13 +9,14 @@ export const systemRoutes = {
     engine.system.healthy() ? json(200, { status: 'ok' }) : json(503, { status: 'degraded' }),
   getSystemStatus: async ({ engine }) =>
     json(200, { status: 'ok', ...(await engine.system.status()) }),
-  getSystemInfo: async ({ engine, config }) => {
+  getSystemInfo: async ({ engine, config, supervisor }) => {
     const { host, port } = config.advertise;
     return json(200, {
       status: 'ok',
       api_listen_addr: listenText(config),
       api_advertise_addr: `${host}:${port}`,
       ...(await engine.system.info()),
+      supervisor: supervisor(),
     });
   },
   getSystemSummary: ({ engine }) => json(200, engine.system.summary()),

@@ -53,7 +53,7 @@ export function findKernel({ settings }: JobArgument<'findKernel'>): MediaFacts 
     const realPath = resolved(path);
     if (realPath !== null) return factsOf(path, realPath);
   }
-  const remedy = 'run `npm run setup`, or set VOLANT_KERNEL_VMLINUX';
+  const remedy = 'run `npm run setup` or `volantd setup`, or set VOLANT_KERNEL_VMLINUX';
   throw new JobFault('KERNEL_MISSING', `There is no guest kernel: ${remedy}`);
 }
 

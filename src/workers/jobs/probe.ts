@@ -46,7 +46,10 @@ function probeSimulator(): HypervisorFacts {
   const candidates = roots.map((root) => join(root, 'build/simulator/simulator'));
   const executable = candidates.find(isExecutable);
   if (executable === undefined) {
-    throw new JobFault('HYPERVISOR_MISSING', 'The simulator is not built: run `npm run build`');
+    throw new JobFault(
+      'HYPERVISOR_MISSING',
+      'The simulator is not built: run `npm run build` or `volantd setup`',
+    );
   }
   return {
     driver: 'simulator',
@@ -68,7 +71,7 @@ function findQemu({ hypervisor }: HostSettings): string {
   const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/bin', '/usr/bin'];
   const found = directories.map((directory) => join(directory, QEMU)).find(isExecutable);
   if (found !== undefined) return found;
-  const remedy = 'install the package qemu-system-x86, or run `npm run setup`';
+  const remedy = 'install the package qemu-system-x86, or run `npm run setup` or `volantd setup`';
   throw new JobFault('HYPERVISOR_MISSING', `${QEMU} is not installed: ${remedy}`);
 }
 
