@@ -7,6 +7,7 @@ import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
+import { checkGuards } from './http/guards.ts';
 import { type HttpServer, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
 import { systemClock } from './lib/clock.ts';
@@ -62,7 +63,11 @@ async function serve(daemon: Daemon): Promise<void> {
   const server = await startHttpServer({ engine: control.engine, config, log, openapi });
   const { listen } = config;
   const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
-  log.info({ version: VERSION, address, home: config.home, pid: process.pid }, 'volantd serves');
+  const scheme = config.tls === null ? 'http' : 'https';
+  log.info(
+    { version: VERSION, scheme, address, home: config.home, pid: process.pid },
+    'volantd serves',
+  );
   const endMonitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
   handleSignals(daemon, server, endMonitor);
   // The API answers meanwhile; an operation on a VM waits until that VM was looked at.
@@ -123,14 +128,16 @@ function refuse(message: string, status: number): never {
   process.exit(status);
 }
 
-function start(args: readonly string[]): void {
+async function start(args: readonly string[]): Promise<void> {
   const [argument] = args;
   if (argument === '--version') refuse(`volantd ${VERSION}`, 0);
   if (argument === '--help') refuse(USAGE, 0);
   if (argument !== undefined && argument !== '--teardown') refuse(USAGE, 2);
   let daemon: Daemon;
   try {
-    daemon = build(loadConfig(process.env));
+    const config = loadConfig(process.env);
+    if (argument === undefined) await checkGuards(config);
+    daemon = build(config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(error.problems.join('\n'), 2);
     refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}`, 1);
@@ -141,4 +148,4 @@ function start(args: readonly string[]): void {
   life.catch((error: unknown) => fail(daemon, error));
 }
 
-start(process.argv.slice(2));
+void start(process.argv.slice(2));

@@ -23,6 +23,8 @@ export const ERRORS = {
   UNAUTHORIZED: { status: 401, title: 'An API key is required' },
   ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
   ORIGIN_FORBIDDEN: { status: 403, title: 'Pages of this origin may not do this' },
+  SCOPE_FORBIDDEN: { status: 403, title: 'The API key is not good for this' },
+  NAME_FORBIDDEN: { status: 403, title: 'The API key is for other names' },
   DEVICE_FORBIDDEN: { status: 403, title: 'This device may not be taken from the host' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
   VM_NOT_FOUND: { status: 404, title: 'There is no VM with this name' },
