@@ -1,7 +1,9 @@
 // client: where the daemon listens, and how a request gets there. TCP goes through the global fetch;
-// a unix socket, which fetch cannot reach, through node:http behind the same signature.
+// what fetch cannot do, a unix socket and an authority of one's own, through node:http and node:https
+// behind the same signature.
 
-import { request } from 'node:http';
+import { type RequestOptions, request as requestPlain } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { Readable } from 'node:stream';
 
 export interface FetchInit {
@@ -20,17 +22,20 @@ export interface Endpoint {
   readonly fetch: Fetch;
   /** What stands before the path of a request. */
   readonly httpOrigin: string;
+  /** PEM certificates that an HTTPS server may be signed by; undefined: those that Node knows. */
+  readonly ca: string | undefined;
   /** The URL of a WebSocket. For a unix socket it is in the form that the package ws understands. */
   webSocketUrl(path: string): string;
 }
 
 /** `http://host:port`, `https://...`, with a path before the API's if there is one, or `unix:/path`. */
-export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
+export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch, ca?: string): Endpoint {
   if (baseUrl.startsWith('unix:')) {
     const socketPath = baseUrl.slice('unix:'.length);
     return {
       baseUrl,
-      fetch: fetchGiven ?? fetchOverSocket(socketPath),
+      fetch: fetchGiven ?? fetchBy(requestPlain, { socketPath }),
+      ca: undefined,
       httpOrigin: 'http://localhost',
       webSocketUrl: (path) => `ws+unix:${socketPath}:${path}`,
     };
@@ -40,9 +45,11 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
     throw new TypeError(`${baseUrl} begins with neither http:, https: nor unix:`);
   }
   const httpOrigin = baseUrl.replace(/\/+$/, '');
+  const ownAuthority = protocol === 'https:' && ca !== undefined;
   return {
     baseUrl,
-    fetch: fetchGiven ?? fetch,
+    fetch: fetchGiven ?? (ownAuthority ? fetchBy(requestTls, { ca }) : fetch),
+    ca: ownAuthority ? ca : undefined,
     httpOrigin,
     webSocketUrl: (path) => httpOrigin.replace(/^http/, 'ws') + path,
   };
@@ -50,11 +57,13 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
 
 const STATUSES_WITHOUT_BODY = [204, 205, 304];
 
-function fetchOverSocket(socketPath: string): Fetch {
+function fetchBy(
+  request: typeof requestPlain,
+  where: RequestOptions & { readonly ca?: string },
+): Fetch {
   return (url, { method, headers, body, signal }) =>
     new Promise((resolve, reject) => {
-      const { pathname, search } = new URL(url);
-      const sent = request({ socketPath, path: pathname + search, method, headers, signal });
+      const sent = request(url, { ...where, method, headers, signal });
       sent.once('error', reject);
       sent.once('response', (incoming) => {
         const status = incoming.statusCode ?? 0;

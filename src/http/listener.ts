@@ -25,9 +25,19 @@ export class Listener {
     this.#address = address;
   }
 
-  /** Resolves when it listens. Rejects with a sentence for a person when the address is taken. */
-  async open(app: TemplatedApp): Promise<void> {
-    this.#socket = await listen(app, this.#address);
+  /**
+   * Resolves when it listens. Rejects with a sentence for a person when the address is taken. An app that
+   * will be replaced must not have its port from the kernel: the server lets nobody have that again while
+   * connections to it are open. So the port is asked for, and then listened on by its number.
+   */
+  async open(app: TemplatedApp, willBeReplaced: boolean): Promise<void> {
+    let address = this.#address;
+    if (willBeReplaced && address.kind === 'tcp' && address.port === 0) {
+      const first = await listen(app, address);
+      address = { ...address, port: us_socket_local_port(first) };
+      us_listen_socket_close(first);
+    }
+    this.#socket = await listen(app, address);
     this.#apps.push(app);
     if (this.#address.kind === 'tcp') this.port = us_socket_local_port(this.#socket);
   }

@@ -107,7 +107,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const app = makeApp(config.tls);
   bind(app);
   const listener = new Listener(config.listen);
-  await listener.open(app);
+  await listener.open(app, certificate !== null);
   await certificate?.watch(listener, bind);
   return {
     port: listener.port,

@@ -16,6 +16,9 @@ type Capability =
   | 'lab'
   | 'mtools'
   | 'dnsmasq'
+  | 'openssl'
+  | 'nginx'
+  | 'haproxy'
   | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
@@ -41,6 +44,9 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
     present: () => isExecutable('/usr/sbin/dnsmasq'),
     remedy: 'install dnsmasq-base',
   },
+  openssl: { present: () => isExecutable('/usr/bin/openssl'), remedy: 'install openssl' },
+  nginx: { present: () => isExecutable('/usr/sbin/nginx'), remedy: 'install nginx-light' },
+  haproxy: { present: () => isExecutable('/usr/sbin/haproxy'), remedy: 'install haproxy' },
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),
     remedy: 'run the tests by npm test, as root and with mmdebstrap installed',
