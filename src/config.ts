@@ -4,8 +4,15 @@
 
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
-import { isAbsolute, join, resolve } from 'node:path';
-import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from './lib/ipv4.ts';
+import { join, resolve } from 'node:path';
+import {
+  type HypervisorChoice,
+  readHypervisor,
+  readKeysAndTls,
+  readNetwork,
+  type TlsFiles,
+} from './config/readers.ts';
+import { type Ipv4Network, parseCidr, parseIpv4 } from './lib/ipv4.ts';
 import { DEVICE_PATTERN_RULE, isDevicePattern } from './lib/pci-address.ts';
 import {
   type Environment,
@@ -177,6 +184,15 @@ export const LIMITS = {
   mcpBatchMax: 32,
   /** Resources that one stream of an agent watches by name. */
   mcpWatchedMax: 256,
+  /** Files of keys and certificates are looked at so often, to see whether they have changed. */
+  filesWatchMs: 1_000,
+  /** When keys were used last is written down so often at most. */
+  keyUsesSaveMs: 60_000,
+  /** Certificates in use at once: what connected under an older one goes on until it is pushed out. */
+  tlsCertificatesMax: 8,
+  /** Addresses whose refused keys are counted, and how often what was counted is logged. */
+  refusalAddressesMax: 1_024,
+  refusalLogIntervalMs: 60_000,
   /** From SIGTERM until requests that still run are abandoned. */
   drainTimeoutMs: 20_000,
   /** Largest vCPU count and memory that a VM may ask for. */
@@ -234,7 +250,7 @@ export const LIMITS = {
   kvmCanaryTimeoutMs: 10_000,
 } as const;
 
-export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
+export type { HypervisorChoice } from './config/readers.ts';
 export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
 
 /** The daemon's settings, checked and complete. All paths are absolute. */
@@ -276,9 +292,17 @@ export interface Config {
   readonly kernelVmlinux: string;
   /** Leads to the root disk of a VM that has no initramfs of its own. */
   readonly bootInitramfs: string;
+  /** May do everything. */
   readonly apiKey: string | null;
   /** Names, in lower case, under which clients may ask for the API, besides its addresses. */
   readonly apiHosts: readonly string[];
+  /** Named keys with scopes; it need not be there unless it was named. */
+  readonly keysFile: string;
+  readonly keysFileNamed: boolean;
+  /** Everybody who reaches the API may use it, wherever it listens. */
+  readonly openToAll: boolean;
+  /** PEM files; null is plain HTTP. */
+  readonly tls: TlsFiles | null;
   readonly allowedNetworks: readonly Ipv4Network[];
   readonly corsOrigins: readonly string[];
   /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any. */
@@ -345,6 +369,7 @@ export function loadConfig(environment: Environment): Config {
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
     bootInitramfs: read.path('VOLANT_BOOT_INITRAMFS', join(home, 'images', 'boot.cpio')),
     apiKey: environment['VOLANT_API_KEY'] || null,
+    ...readKeysAndTls(read, home, listen, problems),
     allowedNetworks: read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
       const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);
       if (parsed === null) problems.push(`VOLANT_API_ALLOW_CIDR: ${text} is not an IPv4 CIDR`);
@@ -370,36 +395,4 @@ export function loadConfig(environment: Environment): Config {
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
-}
-
-function readNetwork(
-  read: ReturnType<typeof settingsReader>,
-  problems: string[],
-): Pick<Config, 'bridge' | 'subnet' | 'hostIp'> {
-  const bridge = read.text('VOLANT_BRIDGE', 'vbr0');
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}$/.test(bridge)) {
-    problems.push('VOLANT_BRIDGE: use 1 to 15 letters, digits, "-" or "_"');
-  }
-  const subnetText = read.text('VOLANT_SUBNET', '192.168.127.0/24');
-  const subnet = parseCidr(subnetText);
-  const hostIp = read.text('VOLANT_HOST_IP', '192.168.127.1');
-  const hostAddress = parseIpv4(hostIp);
-  if (subnet === null) problems.push(`VOLANT_SUBNET: ${subnetText} is not an IPv4 CIDR`);
-  else if (sizeOf(subnet) < 4) problems.push('VOLANT_SUBNET: use a prefix of /30 or shorter');
-  if (hostAddress === null || (subnet !== null && !contains(subnet, hostAddress))) {
-    problems.push(`VOLANT_HOST_IP: ${hostIp} is not an address of ${subnetText}`);
-  }
-  return { bridge, subnet: subnet ?? { base: 0, prefixLength: 24 }, hostIp };
-}
-
-function readHypervisor(
-  read: ReturnType<typeof settingsReader>,
-  problems: string[],
-): HypervisorChoice {
-  const name = 'VOLANT_HYPERVISOR';
-  const value = read.text(name, 'auto');
-  if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
-  if (isAbsolute(value)) return { path: value };
-  problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
-  return 'auto';
 }

@@ -9,6 +9,7 @@ import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
+import { checkGuards } from './http/guards.ts';
 import { type HttpServer, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
 import { systemClock } from './lib/clock.ts';
@@ -74,7 +75,11 @@ async function serve(daemon: Daemon, given: Supervision): Promise<void> {
   });
   const { listen } = config;
   const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
-  log.info({ version: VERSION, address, home: config.home, pid: process.pid }, 'volantd serves');
+  const scheme = config.tls === null ? 'http' : 'https';
+  log.info(
+    { version: VERSION, scheme, address, home: config.home, pid: process.pid },
+    'volantd serves',
+  );
   const endMonitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
   handleSignals(daemon, server, endMonitor);
   // The API answers meanwhile; an operation on a VM waits until that VM was looked at.
@@ -145,7 +150,9 @@ async function start(args: readonly string[]): Promise<void> {
   const { task, supervision } = parsed;
   let daemon: Daemon;
   try {
-    daemon = await build(loadConfig(process.env));
+    const config = loadConfig(process.env);
+    if (task === 'serve') await checkGuards(config);
+    daemon = await build(config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);
     const status = error instanceof HomeInUse ? REFUSED : 1;

@@ -1,6 +1,7 @@
 // scripts: finds and ends the daemon, and talks to its API; who starts it stands in start.mjs. The daemon that belongs to a home
 // is the process that holds <home>/volantd.lock open: a number in a file alone proves nothing.
 
+import { X509Certificate } from 'node:crypto';
 import {
   existsSync,
   readdirSync,
@@ -10,6 +11,7 @@ import {
   statSync,
 } from 'node:fs';
 import { request } from 'node:http';
+import { request as requestTls } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from './command.mjs';
@@ -111,7 +113,27 @@ export function callApi(method, path, body) {
     ...(key ? { 'X-Volant-API-Key': key } : {}),
     ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
   };
-  return callHttp({ ...apiTarget(), method, path, headers }, body && JSON.stringify(body));
+  return callHttp(
+    { ...apiTarget(), ...tlsOptions(), method, path, headers },
+    body && JSON.stringify(body),
+  );
+}
+
+/**
+ * With TLS: the very certificate of the daemon's settings must answer, whatever name or authority it has.
+ * The connection is to an address of this host.
+ */
+function tlsOptions() {
+  const certificate = process.env.VOLANT_TLS_CERT?.trim();
+  if (!certificate) return {};
+  const own = new X509Certificate(readFileSync(certificate));
+  const other = new Error('another certificate than that of VOLANT_TLS_CERT answers');
+  return {
+    ca: own.toString(),
+    allowPartialTrustChain: true,
+    checkServerIdentity: (_host, { fingerprint256 }) =>
+      fingerprint256 === own.fingerprint256 ? undefined : other,
+  };
 }
 
 function apiTarget() {
@@ -126,12 +148,15 @@ export function curlTarget() {
   const { socketPath, host, port } = apiTarget();
   const key = process.env.VOLANT_API_KEY ? '-H "X-Volant-API-Key: $VOLANT_API_KEY" ' : '';
   if (socketPath !== undefined) return `${key}--unix-socket ${socketPath} http://volant`;
-  return `${key}http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const certificate = process.env.VOLANT_TLS_CERT?.trim();
+  const scheme = certificate ? `--cacert ${certificate} https` : 'http';
+  return `${key}${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 export function callHttp(options, body, timeoutMs = REQUEST_TIMEOUT_MS) {
   return new Promise((resolve, reject) => {
-    const call = request({ ...options, agent: false, timeout: timeoutMs }, (response) => {
+    const send = options.ca === undefined ? request : requestTls;
+    const call = send({ ...options, agent: false, timeout: timeoutMs }, (response) => {
       const chunks = [];
       response.on('data', (chunk) => chunks.push(chunk));
       response.on('error', reject);

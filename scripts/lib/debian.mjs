@@ -34,6 +34,9 @@ const TEST_TOOLS = [
   { package: 'e2fsprogs', commands: ['mke2fs'] },
   { package: 'kmod', commands: ['modprobe'] },
   { package: 'pciutils', commands: ['lspci'] },
+  { package: 'openssl', commands: ['openssl'] },
+  { package: 'nginx-light', commands: ['nginx'] },
+  { package: 'haproxy', commands: ['haproxy'] },
 ];
 
 /** Kernel packages made for guests, best first; each distribution has one of them. */

@@ -39,6 +39,7 @@ export interface Failure {
 
 const REMEDIES: Readonly<Record<string, string>> = {
   UNAUTHORIZED: 'Set VOLANT_API_KEY to the key of the daemon.',
+  SCOPE_FORBIDDEN: 'Set VOLANT_API_KEY to a key with that scope; docs/keys.md has the table.',
   ADDRESS_FORBIDDEN: 'Add this address to VOLANT_API_ALLOW_CIDR of the daemon.',
   VM_NOT_FOUND: '`volar vms list` shows the VMs.',
   PLUGIN_NOT_FOUND: '`volar plugins list` shows what is installed.',

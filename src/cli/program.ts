@@ -7,6 +7,7 @@ import { addCompletion } from './commands/completion.ts';
 import { addDeployments } from './commands/deployments.ts';
 import { addDevices } from './commands/devices.ts';
 import { addEvents } from './commands/events.ts';
+import { addKeys } from './commands/keys.ts';
 import { addPlugins } from './commands/plugins.ts';
 import { addSystem } from './commands/system.ts';
 import { addVms } from './commands/vms.ts';
@@ -18,6 +19,7 @@ const AFTER_HELP = `
 Environment:
   VOLANT_API_BASE  the API, where --api is not given
   VOLANT_API_KEY   key of the API
+  VOLANT_CA_FILE   as --ca
 
 Exit status: 0 done, 1 refused or failed, 2 not understood, 3 not found, 4 conflict,
 5 no daemon, 6 took too long.`;
@@ -26,7 +28,8 @@ export function createProgram(streams: Streams, environment: Environment): Comma
   const program = new Command('volar')
     .description('microVM fleets from the command line')
     .version(VERSION, '-V, --version', 'print the version of volar')
-    .option('-a, --api <url>', 'the API: http://host:port or unix:/path')
+    .option('-a, --api <url>', 'the API: http://host:port, https://host:port or unix:/path')
+    .option('--ca <file>', 'PEM file of the authorities that signed an HTTPS server')
     .option('--json', 'print JSON, for programs')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -43,6 +46,7 @@ export function createProgram(streams: Streams, environment: Environment): Comma
   addDevices(program, shells);
   addEvents(program, shells);
   addApply(program, shells);
+  addKeys(program, shells);
   addSystem(program, shells);
   addCompletion(program, shells);
   return program;

@@ -1,15 +1,18 @@
 // cli: what every command has at hand: the client, the way to print, progress. One for each call of
 // volar, made when the options are known.
 
+import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { WebSocket } from 'ws';
 import { createClient, DEFAULT_BASE_URL, type VolantClient } from '../client/client.ts';
+import { UsageError } from './exit.ts';
 import { withProgress } from './progress.ts';
 import type { Environment, Streams } from './streams.ts';
 import { type Column, type Facts, renderFacts, renderTable } from './table.ts';
 
 interface GlobalOptions {
   readonly api?: string;
+  readonly ca?: string;
   readonly json?: true;
 }
 
@@ -32,10 +35,12 @@ export class Shell {
     this.json = options.json === true;
     this.baseUrl = baseUrlOf(environment, options.api);
     const apiKey = environment['VOLANT_API_KEY'];
+    const caFile = options.ca ?? environment['VOLANT_CA_FILE'];
     this.client = createClient({
       baseUrl: this.baseUrl,
       WebSocket,
       ...(apiKey ? { apiKey } : {}),
+      ...(caFile ? { ca: readCa(caFile) } : {}),
     });
   }
 
@@ -81,6 +86,14 @@ export class Shell {
   progressOf<T>(name: string, what: string, work: Promise<T>): Promise<T> {
     const { events } = this.client;
     return withProgress(this.streams.stderr, what, work, { events, name });
+  }
+}
+
+function readCa(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`${path}, the file of authorities, cannot be read: ${error}`);
   }
 }
 

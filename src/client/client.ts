@@ -19,9 +19,11 @@ export const DEFAULT_BASE_URL = 'http://127.0.0.1:7777';
 const CALL_TIMEOUT_MS = 90_000;
 
 export interface ClientOptions {
-  /** `http://host:port` or `unix:/path`; http://127.0.0.1:7777 unless told. */
+  /** `http://host:port`, `https://host:port` or `unix:/path`; http://127.0.0.1:7777 unless told. */
   readonly baseUrl?: string;
   readonly apiKey?: string;
+  /** PEM certificates of the authorities that an HTTPS server may be signed by; Node's unless told. */
+  readonly ca?: string;
   /** The bound of a call that has none of its own; 90 s unless told. */
   readonly timeoutMs?: number;
   readonly retry?: Partial<RetryPolicy>;
@@ -45,7 +47,7 @@ export interface VolantClient {
 /** A client costs nothing until it is used, and there is nothing to close. */
 export function createClient(options: ClientOptions = {}): VolantClient {
   const http = new Http({
-    endpoint: resolveEndpoint(options.baseUrl ?? DEFAULT_BASE_URL, options.fetch),
+    endpoint: resolveEndpoint(options.baseUrl ?? DEFAULT_BASE_URL, options.fetch, options.ca),
     apiKey: options.apiKey,
     timeoutMs: options.timeoutMs ?? CALL_TIMEOUT_MS,
     retry: { ...DEFAULT_RETRY, ...options.retry },

@@ -19,7 +19,7 @@ export interface WebSocketLike {
 /** Takes headers in its second argument, as the class of ws and the global one of Node do. */
 export type WebSocketConstructor = new (
   url: string,
-  options: { headers: Record<string, string> },
+  options: { headers: Record<string, string>; ca?: string },
 ) => WebSocketLike;
 
 export interface LogOptions {
@@ -128,6 +128,7 @@ export class Sockets {
     const { endpoint } = this.#http;
     const socket = new this.#WebSocket(endpoint.webSocketUrl(socketPath), {
       headers: this.#http.headers(),
+      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
     });
     listen(socket, endpoint.baseUrl, handlers);
     return socket;

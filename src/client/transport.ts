@@ -1,5 +1,8 @@
 // client: where the daemon listens, and how a request gets there. TCP goes through the global fetch;
-// a unix socket, which fetch cannot reach, through node:http behind the same signature.
+// what fetch cannot do, a unix socket and an authority of one's own, through node:http and node:https
+// behind the same signature.
+
+import type { RequestOptions } from 'node:http';
 
 export interface FetchInit {
   readonly method: string;
@@ -17,17 +20,20 @@ export interface Endpoint {
   readonly fetch: Fetch;
   /** What stands before the path of a request. */
   readonly httpOrigin: string;
+  /** PEM certificates that an HTTPS server may be signed by; undefined: those that Node knows. */
+  readonly ca: string | undefined;
   /** The URL of a WebSocket. For a unix socket it is in the form that the package ws understands. */
   webSocketUrl(path: string): string;
 }
 
 /** `http://host:port`, `https://...`, with a path before the API's if there is one, or `unix:/path`. */
-export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
+export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch, ca?: string): Endpoint {
   if (baseUrl.startsWith('unix:')) {
     const socketPath = baseUrl.slice('unix:'.length);
     return {
       baseUrl,
-      fetch: fetchGiven ?? fetchOverSocket(socketPath),
+      fetch: fetchGiven ?? fetchBy('node:http', { socketPath }),
+      ca: undefined,
       httpOrigin: 'http://localhost',
       webSocketUrl: (path) => `ws+unix:${socketPath}:${path}`,
     };
@@ -37,10 +43,14 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
     throw new TypeError(`${baseUrl} begins with neither http:, https: nor unix:`);
   }
   const httpOrigin = baseUrl.replace(/\/+$/, '');
+  const ownAuthority = protocol === 'https:' && ca !== undefined;
   return {
     baseUrl,
     // Not the function itself: a browser's wants to be called as it is, not as a method.
-    fetch: fetchGiven ?? ((url, init) => fetch(url, init)),
+    fetch:
+      fetchGiven ??
+      (ownAuthority ? fetchBy('node:https', { ca }) : (url, init) => fetch(url, init)),
+    ca: ownAuthority ? ca : undefined,
     httpOrigin,
     webSocketUrl: (path) => httpOrigin.replace(/^http/, 'ws') + path,
   };
@@ -48,16 +58,18 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch): Endpoint {
 
 const STATUSES_WITHOUT_BODY = [204, 205, 304];
 
-function fetchOverSocket(socketPath: string): Fetch {
+/** Loads Node's modules only when it is called: a browser has none of them, and needs none. */
+function fetchBy(
+  protocol: 'node:http' | 'node:https',
+  where: RequestOptions & { readonly ca?: string },
+): Fetch {
   return async (url, { method, headers, body, signal }) => {
-    // Only here: a browser has neither, and needs neither.
     const [{ request }, { Readable }] = await Promise.all([
-      import('node:http'),
+      protocol === 'node:https' ? import('node:https') : import('node:http'),
       import('node:stream'),
     ]);
     return new Promise((resolve, reject) => {
-      const { pathname, search } = new URL(url);
-      const sent = request({ socketPath, path: pathname + search, method, headers, signal });
+      const sent = request(url, { ...where, method, headers, signal });
       sent.once('error', reject);
       sent.once('response', (incoming) => {
         const status = incoming.statusCode ?? 0;

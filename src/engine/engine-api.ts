@@ -23,6 +23,8 @@ export interface VmListQuery {
   readonly statuses: readonly VmStatus[];
   readonly runtime?: string;
   readonly plugin?: string;
+  /** Only names that begin with it. */
+  readonly namePrefix?: string;
   /** Substring of name, address or runtime, ignoring case. */
   readonly text?: string;
   readonly sort: 'name' | 'status' | 'runtime' | 'created_at' | 'updated_at';
@@ -197,6 +199,11 @@ export interface EventApi {
   oldestSequence(): number;
   /** Events after a number, oldest first, at most `limit`. */
   after(sequence: number, limit: number): readonly StoredEvent[];
+  /** The same, and the number to go on with: some of those that were looked at may be left out. */
+  page(
+    sequence: number,
+    limit: number,
+  ): { readonly events: readonly StoredEvent[]; readonly nextAfter: number };
   /** Calls back after each commit, once its events are on disk. Returns the undo. */
   subscribe(listener: (events: readonly StoredEvent[]) => void): () => void;
 }
@@ -224,8 +231,8 @@ export interface SystemApi {
   /** false while the store cannot be written. */
   healthy(): boolean;
   status(): Promise<SystemStatus>;
-  /** Counts for an overview; statuses and runtimes that no VM has are left out. */
-  summary(): SystemSummary;
+  /** Counts for an overview, of VMs whose names begin with the prefix; what no VM has is left out. */
+  summary(namePrefix?: string): SystemSummary;
   /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
   readDocument(path: string): Promise<string>;
   /** What the daemon knows about itself and its host; undefined facts are left out. */

@@ -115,6 +115,11 @@ export class EventLog implements EventApi {
     return this.#ring.slice(start, start + limit);
   }
 
+  page(sequence: number, limit: number) {
+    const events = this.after(sequence, limit);
+    return { events, nextAfter: events.at(-1)?.sequence ?? Math.min(sequence, this.#last) };
+  }
+
   subscribe(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

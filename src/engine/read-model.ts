@@ -144,6 +144,8 @@ function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)
   const filters: ((record: VmRecord) => boolean)[] = [];
   const { statuses } = query;
   if (statuses.length > 0) filters.push((record) => statuses.includes(record.status));
+  const { namePrefix = '' } = query;
+  if (namePrefix !== '') filters.push((record) => record.name.startsWith(namePrefix));
   const runtime = query.runtime?.toLowerCase();
   if (runtime !== undefined) filters.push((record) => record.runtime.toLowerCase() === runtime);
   const plugin = query.plugin?.toLowerCase();

@@ -46,8 +46,8 @@ export class System implements SystemApi {
     return { vm_count: this.#state.vms.size, cpu_percent: cpuPercent, mem_percent: memPercent };
   }
 
-  summary(): SystemSummary {
-    const records = this.#state.vms.records();
+  summary(namePrefix = ''): SystemSummary {
+    const records = this.#state.vms.records().filter(({ name }) => name.startsWith(namePrefix));
     const manifests = this.#plugins.list().map((name) => this.#plugins.get(name));
     return {
       total_vms: records.length,

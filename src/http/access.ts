@@ -1,19 +1,24 @@
 // http: who may use the API. API key, allow-list of client addresses, and what browsers are told. Which
 // pages a browser may obey is origin-guard.ts's business.
 
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import { contains, type Ipv4Network } from '../lib/ipv4.ts';
+import { ANYBODY, type Caller } from './callers.ts';
+import type { KeyRing } from './key-ring.ts';
+import type { Refusals } from './refusals.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
 export interface Access {
   /** false: check() and corsHeaders() have nothing to do, and a route need not call them. */
   readonly configured: boolean;
-  /** Throws ADDRESS_FORBIDDEN or UNAUTHORIZED. `keyInQuery` for streams that a browser opens itself. */
-  check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): void;
+  /**
+   * Who asks. Throws ADDRESS_FORBIDDEN or UNAUTHORIZED. `keyInQuery` for streams that a browser opens
+   * itself. What the caller may do is checked by who knows what was asked for.
+   */
+  check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): Caller;
   corsHeaders(origin: string): readonly (readonly [string, string])[];
-  /** true for the value of an Authorization header that carries our key. */
+  /** true for the value of an Authorization header that carries one of our keys. */
   isOurs(authorization: string): boolean;
 }
 
@@ -23,18 +28,28 @@ const ALLOWED_HEADERS =
 const EXPOSED_HEADERS = 'Content-Type, X-Total-Count, Retry-After, ETag';
 
 export function createAccess(
-  config: Pick<Config, 'apiKey' | 'allowedNetworks' | 'corsOrigins'>,
+  { allowedNetworks, corsOrigins }: Pick<Config, 'allowedNetworks' | 'corsOrigins'>,
+  keys: KeyRing,
+  refusals: Refusals,
 ): Access {
-  const key = config.apiKey === null ? null : digest(config.apiKey);
-  const { allowedNetworks, corsOrigins } = config;
+  const limited = allowedNetworks.length > 0 || corsOrigins.length > 0;
   return {
-    configured: key !== null || allowedNetworks.length > 0 || corsOrigins.length > 0,
+    // Keys may come while the daemon runs.
+    get configured() {
+      return limited || keys.required;
+    },
     check: (request, response, keyInQuery) => {
       if (allowedNetworks.length > 0) checkAddress(response, allowedNetworks);
-      if (key !== null) checkKey(request, key, keyInQuery);
+      if (!keys.required) return ANYBODY;
+      const given = keyIn(request, keyInQuery);
+      const caller = given === '' ? undefined : keys.find(given);
+      if (caller) return caller;
+      refusals.note(Buffer.from(response.getRemoteAddressAsText()).toString());
+      const why = given === '' ? undefined : whyRefused(caller);
+      throw new VolantError('UNAUTHORIZED', why, { headers: { 'WWW-Authenticate': 'Bearer' } });
     },
     corsHeaders: (origin) => corsHeaders(corsOrigins, origin),
-    isOurs: (authorization) => key !== null && isKey(bearerIn(authorization), key),
+    isOurs: (authorization) => keys.required && keys.find(bearerIn(authorization)) !== undefined,
   };
 }
 
@@ -59,25 +74,19 @@ function ipv4Of(octets: Uint8Array): number | null {
   return view.getUint32(octets.length - 4);
 }
 
-function checkKey(request: HttpRequest, key: Buffer, keyInQuery: boolean): void {
+/** Empty where none was sent. */
+function keyIn(request: HttpRequest, keyInQuery: boolean): string {
   const bearer = bearerIn(request.getHeader('authorization'));
   const query = keyInQuery ? request.getQuery('api_key') : undefined;
-  const given = request.getHeader('x-volant-api-key') || bearer || query || '';
-  if (isKey(given, key)) return;
-  throw new VolantError('UNAUTHORIZED', undefined, { headers: { 'WWW-Authenticate': 'Bearer' } });
+  return request.getHeader('x-volant-api-key') || bearer || query || '';
+}
+
+function whyRefused(found: null | undefined): string {
+  return found === null ? 'The API key has expired' : 'The API key is wrong';
 }
 
 function bearerIn(authorization: string): string {
   return /^Bearer +(.+)$/i.exec(authorization)?.[1] ?? '';
-}
-
-function isKey(given: string, key: Buffer): boolean {
-  // Digests are of one length, so the comparison takes the same time whatever was sent.
-  return timingSafeEqual(digest(given), key);
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }
 
 /** Credentials only for an origin that was named: browsers refuse them together with "*". */

@@ -5,7 +5,9 @@ import { LIMITS } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Scope } from '../lib/scopes.ts';
 import type { Access } from './access.ts';
+import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded, Exchange } from './exchange.ts';
 import { readGuestHead } from './guest-head.ts';
 import { GuestRelay, type RelayLimits } from './guest-relay.ts';
@@ -15,7 +17,7 @@ import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
 export interface AgentProxyParts {
-  readonly engine: Pick<Engine, 'agents'>;
+  readonly engineFor: (caller: Caller) => Pick<Engine, 'agents'>;
   readonly access: Access;
   readonly traffic: Traffic;
   readonly log: Logger;
@@ -23,13 +25,16 @@ export interface AgentProxyParts {
   readonly limits?: RelayLimits | undefined;
 }
 
+/** Also to read: what a workload does with a GET is not known here. */
+export const AGENT_SCOPE: Scope = 'operate';
+
 /** The agent's routes for the daemon alone: they end guests and give them their manifest. */
 const DAEMON_ONLY = '/agent/';
 
 export class AgentProxy {
   readonly #parts: AgentProxyParts;
   readonly #limits: RelayLimits;
-  readonly #relays = new Set<GuestRelay>();
+  readonly #relays = new Map<GuestRelay, Caller>();
 
   constructor(parts: AgentProxyParts) {
     this.#parts = parts;
@@ -47,7 +52,12 @@ export class AgentProxy {
 
   /** Ends streams of events; other answers are left to come to their end. */
   drain(): void {
-    for (const relay of [...this.#relays]) relay.drain();
+    for (const relay of [...this.#relays.keys()]) relay.drain();
+  }
+
+  /** The same for one who may not ask any more. */
+  endOf(caller: Caller): void {
+    for (const [relay, whose] of [...this.#relays]) if (whose === caller) relay.drain();
   }
 
   #handle(response: HttpResponse, request: HttpRequest): void {
@@ -76,23 +86,26 @@ export class AgentProxy {
     request: HttpRequest,
     options: Omit<WriteOptions, 'closeConnection'>,
   ): void {
-    const { access, engine, traffic } = this.#parts;
+    const { access, engineFor, traffic } = this.#parts;
     // A browser that reads a stream of events cannot send headers.
     const readsEvents = request.getHeader('accept').includes('text/event-stream');
-    if (access.configured) access.check(request, response, readsEvents);
+    const caller = access.configured ? access.check(request, response, readsEvents) : ANYBODY;
+    requireScope(caller, AGENT_SCOPE, 'The way to agents');
     const head = readGuestHead(request, access);
     if (head.upgrades) {
       throw new VolantError('FEATURE_UNAVAILABLE', 'The way to agents takes no upgrades');
     }
     if (head.target.startsWith(DAEMON_ONLY)) throw new VolantError('ROUTE_NOT_FOUND');
     checkTarget(head.target);
-    const stream = engine.agents.connection(decoded(request.getParameter(0))).open();
+    const stream = engineFor(caller)
+      .agents.connection(decoded(request.getParameter(0)))
+      .open();
     traffic.begin();
     const exchange = new Exchange(response, options, () => traffic.end());
     const relay = new GuestRelay(exchange, stream, head, this.#limits, () =>
       this.#relays.delete(relay),
     );
-    this.#relays.add(relay);
+    this.#relays.set(relay, caller);
   }
 }
 

@@ -6,15 +6,22 @@ import type { Engine } from '../engine/engine-api.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Supervision } from '../lib/supervision.ts';
 import type { OperationId } from '../schema/operations.ts';
+import type { Caller } from './callers.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
+import type { GuardFacts } from './guards.ts';
 import type { Reply } from './reply.ts';
 import type { EventStreams } from './sse.ts';
 
 /** What handlers have in common. */
 export interface HandlerContext {
+  /** Who asks. Its scope is enough for the operation; what it sees is the engine's below. */
+  readonly caller: Caller;
+  /** As the caller may use it. */
   readonly engine: Engine;
   readonly config: Config;
   readonly streams: EventStreams;
+  /** What the daemon tells about its own keys and certificate. */
+  readonly guards: () => GuardFacts;
   readonly log: Logger;
   /** Text of the OpenAPI document as it is found under a host. */
   readonly openapi: (host: string) => string;

@@ -9,6 +9,7 @@ import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
 import type { Access } from './access.ts';
 import { parseJson, readBody } from './body.ts';
+import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded, Exchange, type RequestHead } from './exchange.ts';
 import type { AnyHandler, HandlerContext, Handlers, RawHandler } from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
@@ -19,7 +20,7 @@ import type { HttpRequest, HttpResponse } from './uws.ts';
 
 export interface RouterParts {
   readonly handlers: Handlers;
-  readonly context: HandlerContext;
+  readonly contextFor: (caller: Caller) => HandlerContext;
   readonly access: Access;
   readonly log: Logger;
   readonly traffic: Traffic;
@@ -95,33 +96,29 @@ function handle(
   try {
     parts.traffic.admit();
     const isStream = 'stream' in handler;
-    if (parts.access.configured && route.id !== 'getHealth') {
-      parts.access.check(request, response, isStream);
-    }
+    const context = parts.contextFor(admit(parts, route, response, request, isStream));
     const head = readHead(route, request, found);
     if ('stream' in handler) {
       answer = { status: 200, body: '', contentType: 'text/event-stream' };
       if (!withoutBody) {
         const exchange = openExchange(parts, response, extraHeaders, withoutBody);
-        stream(parts, route, exchange, () => handler.stream(parts.context, head, exchange));
+        stream(parts, route, exchange, () => handler.stream(context, head, exchange));
         return;
       }
     } else if ('raw' in handler) {
       const exchange = openExchange(parts, response, extraHeaders, withoutBody);
-      void answerRaw(parts, route, exchange, head, handler.raw);
+      void answerRaw(parts, route, exchange, context, head, handler.raw);
       return;
     } else if (route.operation.request !== undefined) {
       const exchange = openExchange(parts, response, extraHeaders, withoutBody);
       const { bytesMax } = route.operation.request;
       const body = readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
-      const received = { head, body };
-      void answerLate(parts, route, exchange, received, (value) =>
-        handler(parts.context, head, value),
-      );
+      const received = { context, head, body };
+      void answerLate(parts, route, exchange, received, (value) => handler(context, head, value));
       return;
     } else {
-      const act = () => handler(parts.context, head, undefined);
-      answer = head.idempotencyKey === '' ? act() : once(parts, route, head, '', undefined, act);
+      const act = () => handler(context, head, undefined);
+      answer = head.idempotencyKey === '' ? act() : once(context, route, head, '', undefined, act);
     }
   } catch (error) {
     const { reply, closes } = failure(parts.log, route.id, error);
@@ -137,11 +134,32 @@ function handle(
   }
 }
 
+/** A request whose body is on its way. */
+interface Received {
+  readonly context: HandlerContext;
+  readonly head: RequestHead;
+  readonly body: Promise<Buffer>;
+}
+
+/** Who asks, once it is sure that this one may ask for this. */
+function admit(
+  { access }: RouterParts,
+  { operation }: Route,
+  response: HttpResponse,
+  request: HttpRequest,
+  keyInQuery: boolean,
+): Caller {
+  if (operation.scope === 'none' || !access.configured) return ANYBODY;
+  const caller = access.check(request, response, keyInQuery);
+  requireScope(caller, operation.scope, operation.summary);
+  return caller;
+}
+
 async function answerLate(
   parts: RouterParts,
   route: Route,
   exchange: Exchange,
-  { head, body }: { readonly head: RequestHead; readonly body: Promise<Buffer> },
+  { context, head, body }: Received,
   answer: (value: unknown) => Reply | Promise<Reply>,
 ): Promise<void> {
   try {
@@ -153,7 +171,7 @@ async function answerLate(
     if (!exchange.open) return;
     const act = () => answer(value);
     const keyed = head.idempotencyKey !== '';
-    const reply = keyed ? once(parts, route, head, raw.toString(), value, act) : act();
+    const reply = keyed ? once(context, route, head, raw.toString(), value, act) : act();
     exchange.reply(await reply);
   } catch (error) {
     fail(parts, route.id, exchange, error);
@@ -164,6 +182,7 @@ async function answerRaw(
   parts: RouterParts,
   route: Route,
   exchange: Exchange,
+  context: HandlerContext,
   head: RequestHead,
   handler: RawHandler,
 ): Promise<void> {
@@ -172,7 +191,7 @@ async function answerRaw(
     const raw = await readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
     // The client may have gone while it sent; what it asked for was then never complete.
     if (!exchange.open) return;
-    const reply = await handler(parts.context, head, raw, exchange);
+    const reply = await handler(context, head, raw, exchange);
     if (reply !== null) exchange.reply(reply);
   } catch (error) {
     fail(parts, route.id, exchange, error);
@@ -180,7 +199,7 @@ async function answerRaw(
 }
 
 function once(
-  parts: RouterParts,
+  context: HandlerContext,
   route: Route,
   head: RequestHead,
   rawBody: string,
@@ -195,7 +214,7 @@ function once(
     rawBody,
     body,
   };
-  return answerOnce(parts.context.engine, request, async () => act());
+  return answerOnce(context.engine, request, async () => act());
 }
 
 async function settle(

@@ -1,6 +1,5 @@
 // http: the server's life: listening, draining, closing. What it answers is the router's business.
 
-import { chmodSync, rmSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -9,9 +8,14 @@ import type { Logger } from '../lib/log.ts';
 import { type Supervision, UNSUPERVISED } from '../lib/supervision.ts';
 import { createAccess } from './access.ts';
 import { AgentProxy } from './agent-proxy.ts';
+import type { Caller } from './callers.ts';
+import { Certificate } from './guards.ts';
 import type { RelayLimits } from './guest-relay.ts';
-import type { Handlers } from './handlers.ts';
+import type { HandlerContext, Handlers } from './handlers.ts';
+import { KeyRing } from './key-ring.ts';
+import { Listener } from './listener.ts';
 import { guardRoutes, OriginGuard } from './origin-guard.ts';
+import { Refusals } from './refusals.ts';
 import { bindRoutes } from './router.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
 import { configRoutes } from './routes/configs.ts';
@@ -23,16 +27,11 @@ import { pluginRoutes } from './routes/plugins.ts';
 import { systemRoutes } from './routes/system.ts';
 import { vfioRoutes } from './routes/vfio.ts';
 import { vmRoutes } from './routes/vms.ts';
+import { scopedEngine } from './scoped-engine.ts';
 import { EventStreams, type StreamLimits } from './sse.ts';
+import { makeApp } from './tls.ts';
 import { Traffic } from './traffic.ts';
-import {
-  App,
-  LISTEN_EXCLUSIVE,
-  type TemplatedApp,
-  type us_listen_socket,
-  us_listen_socket_close,
-  us_socket_local_port,
-} from './uws.ts';
+import type { TemplatedApp } from './uws.ts';
 import { type SocketLimits, WebSockets } from './web-sockets.ts';
 
 export interface HttpServer {
@@ -73,28 +72,56 @@ const handlers: Handlers = {
 
 /** Resolves when it listens. Rejects with a sentence for a person when the address is taken. */
 export async function startHttpServer(parts: HttpServerParts): Promise<HttpServer> {
-  const { engine, config, log, openapi } = parts;
-  const app = App();
+  const { engine, config, log } = parts;
+  const keys = await KeyRing.open(config, log);
+  const certificate = await Certificate.open(config.tls, log);
+  const refusals = new Refusals(log);
   const traffic = new Traffic();
   const streams = new EventStreams(engine.events, systemClock, parts.streamLimits);
-  const describe = (host: string) => {
-    const address = host || `${config.advertise.host}:${config.advertise.port}`;
-    return JSON.stringify({ ...openapi, servers: [{ url: `http://${address}` }] });
-  };
   const supervisor = parts.supervisor ?? (() => UNSUPERVISED);
-  const context = { engine, config, streams, log, openapi: describe, supervisor };
-  const access = createAccess(config);
-  const proxy = new AgentProxy({ engine, access, traffic, log, limits: parts.relayLimits });
-  const sockets = new WebSockets({ engine, access, traffic, log, limits: parts.socketLimits });
-  const routes = guardRoutes(app, { guard: new OriginGuard(config), access, log });
-  proxy.bind(routes);
-  sockets.bind(routes);
-  bindRoutes(routes, { handlers, context, access, log, traffic });
-  const socket = await listen(app, config.listen);
+  const guards = () => ({ keys: keys.facts, tls: certificate?.facts ?? null });
+  const openapi = describer(parts);
+  const contextFor = perCaller(
+    (caller): HandlerContext => ({
+      caller,
+      engine: scopedEngine(engine, caller),
+      config,
+      streams,
+      log,
+      guards,
+      supervisor,
+      openapi,
+    }),
+  );
+  const engineFor = (caller: Caller) => contextFor(caller).engine;
+  const access = createAccess(config, keys, refusals);
+  const common = { engineFor, access, traffic, log };
+  const proxy = new AgentProxy({ ...common, limits: parts.relayLimits });
+  const sockets = new WebSockets({
+    ...common,
+    events: engine.events,
+    limits: parts.socketLimits,
+  });
+  keys.onGone((caller) => {
+    for (const part of [streams, sockets, proxy]) part.endOf(caller);
+  });
+  const guard = new OriginGuard(config);
+  const bind = (app: TemplatedApp) => {
+    const routes = guardRoutes(app, { guard, access, log });
+    proxy.bind(routes);
+    sockets.bind(routes);
+    bindRoutes(routes, { handlers, contextFor, access, log, traffic });
+  };
+  const app = makeApp(config.tls);
+  bind(app);
+  const listener = new Listener(config.listen);
+  await listener.open(app, certificate !== null);
+  await certificate?.watch(listener, bind);
   return {
-    port: config.listen.kind === 'tcp' ? us_socket_local_port(socket) : null,
+    port: listener.port,
     drain: async (timeoutMs) => {
-      us_listen_socket_close(socket);
+      certificate?.close();
+      listener.drain();
       traffic.accepting = false;
       streams.close();
       proxy.drain();
@@ -104,35 +131,34 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
         timeoutMs,
       );
       if (idle === undefined) log.warn({ requests: traffic.size }, 'abandoning requests');
+      await keys.close();
     },
     close: () => {
+      certificate?.close();
       streams.close();
       sockets.close();
-      app.close();
-      if (config.listen.kind === 'unix') rmSync(config.listen.path, { force: true });
+      refusals.close();
+      listener.close();
+      void keys.close();
     },
   };
 }
 
-function listen(app: TemplatedApp, address: Config['listen']): Promise<us_listen_socket> {
-  return new Promise((resolve, reject) => {
-    const taken = (where: string) =>
-      new Error(`${where} cannot be listened on: another program has it, or it is not ours`);
-    if (address.kind === 'tcp') {
-      const { host, port } = address;
-      app.listen(host, port, LISTEN_EXCLUSIVE, (socket) => {
-        if (socket) resolve(socket);
-        else reject(taken(`${host}:${port} (VOLANT_API_LISTEN)`));
-      });
-      return;
-    }
-    // Left behind by a daemon that was killed; one that lives holds the lock of its home.
-    rmSync(address.path, { force: true });
-    app.listen_unix((socket) => {
-      if (!socket) return reject(taken(address.path));
-      // For root and its group: an operator may hand the socket to a group by its directory.
-      chmodSync(address.path, 0o660);
-      resolve(socket);
-    }, address.path);
-  });
+/** What is made for each caller once, and kept as long as the caller is. */
+function perCaller<T>(make: (caller: Caller) => T): (caller: Caller) => T {
+  const made = new WeakMap<Caller, T>();
+  return (caller) => {
+    const known = made.get(caller) ?? make(caller);
+    made.set(caller, known);
+    return known;
+  };
+}
+
+/** The OpenAPI document as it is found under a host. */
+function describer({ config, openapi }: HttpServerParts): (host: string) => string {
+  const scheme = config.tls === null ? 'http' : 'https';
+  return (host) => {
+    const address = host || `${config.advertise.host}:${config.advertise.port}`;
+    return JSON.stringify({ ...openapi, servers: [{ url: `${scheme}://${address}` }] });
+  };
 }

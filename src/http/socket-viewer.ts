@@ -4,7 +4,13 @@
 import type { WebSocket } from './uws.ts';
 
 /** Close codes of RFC 6455, 7.4.1 and of its registry. */
-export const CLOSE = { normal: 1000, goingAway: 1001, failed: 1011, tryLater: 1013 } as const;
+export const CLOSE = {
+  normal: 1000,
+  goingAway: 1001,
+  forbidden: 1008,
+  failed: 1011,
+  tryLater: 1013,
+} as const;
 
 /** What the server keeps for a socket: it copies the members, so they are wrapped. */
 export interface SocketData {

@@ -7,6 +7,7 @@ import type { EventApi } from '../engine/engine-api.ts';
 import type { EventBody, StoredEvent } from '../engine/records.ts';
 import { type Clock, toTimestamp } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
+import { type Caller, seesEvent } from './callers.ts';
 import type { Exchange } from './exchange.ts';
 
 export interface EventFilter {
@@ -40,6 +41,7 @@ export interface StreamLimits {
 interface Reader {
   readonly exchange: Exchange;
   readonly form: StreamForm;
+  readonly caller: Caller;
   readonly release: () => void;
   cursor: number;
   /** When it stopped taking data; null while it takes. */
@@ -88,7 +90,7 @@ export class EventStreams {
   }
 
   /** Answers with a stream that begins after an event's number, or with what comes next. */
-  open(exchange: Exchange, filter: EventFilter, after: number | undefined): void {
+  open(exchange: Exchange, caller: Caller, filter: EventFilter, after: number | undefined): void {
     const render = (events: readonly StoredEvent[]) =>
       events
         .filter((event) => matches(event, filter))
@@ -96,13 +98,14 @@ export class EventStreams {
         .join('');
     this.openAs(
       exchange,
+      caller,
       { opening: ': connected\n\n', render, resync: frame, closing: '' },
       after,
     );
   }
 
-  /** The same in another form. */
-  openAs(exchange: Exchange, form: StreamForm, after: number | undefined): void {
+  /** The same in another form, which is given only what the caller may see. */
+  openAs(exchange: Exchange, caller: Caller, form: StreamForm, after: number | undefined): void {
     if (this.#readers.size >= this.#limits.streamsMax) {
       const why = `At most ${this.#limits.streamsMax} event streams may be open`;
       throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
@@ -112,6 +115,7 @@ export class EventStreams {
     const reader: Reader = {
       exchange,
       form,
+      caller,
       release: exchange.handOver(),
       cursor: after ?? this.#events.lastSequence(),
       blockedSinceMs: null,
@@ -129,6 +133,11 @@ export class EventStreams {
     });
     this.#readers.add(reader);
     this.#serve(reader);
+  }
+
+  /** Ends the streams of one who may not ask any more. */
+  endOf(caller: Caller): void {
+    for (const reader of [...this.#readers]) if (reader.caller === caller) this.#end(reader);
   }
 
   /** Ends every stream; clients come back with the number of their last event. */
@@ -171,7 +180,9 @@ export class EventStreams {
     const batch = this.#events.after(reader.cursor, this.#limits.batchMax);
     const last = batch.at(-1);
     if (last === undefined) return;
-    const text = reader.form.render(batch);
+    const { caller, form } = reader;
+    const seen = caller.prefix === '' ? batch : batch.filter(({ body }) => seesEvent(caller, body));
+    const text = seen.length === 0 ? '' : form.render(seen);
     reader.cursor = last.sequence;
     if (text !== '' && !this.#write(reader, text)) return;
     if (batch.length < this.#limits.batchMax) return;

@@ -25,7 +25,7 @@ export type {
   WebSocketBehavior,
 } from 'uWebSockets.js';
 
-export const { App, us_listen_socket_close, us_socket_local_port } = uWS;
+export const { App, SSLApp, us_listen_socket_close, us_socket_local_port } = uWS;
 
 /** A second listener on the same port fails instead of sharing it (LIBUS_LISTEN_EXCLUSIVE_PORT). */
 export const LISTEN_EXCLUSIVE = 1;

@@ -6,7 +6,9 @@ import type { Engine } from '../engine/engine-api.ts';
 import type { StoredEvent } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import type { Scope } from '../lib/scopes.ts';
 import type { Access } from './access.ts';
+import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded } from './exchange.ts';
 import { LogStream } from './log-stream.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
@@ -22,7 +24,8 @@ export interface SocketLimits {
 }
 
 export interface WebSocketParts {
-  readonly engine: Pick<Engine, 'agents' | 'consoles' | 'events'>;
+  readonly engineFor: (caller: Caller) => SocketEngine;
+  readonly events: Engine['events'];
   readonly access: Access;
   readonly traffic: Traffic;
   readonly log: Logger;
@@ -30,10 +33,18 @@ export interface WebSocketParts {
   readonly limits?: SocketLimits | undefined;
 }
 
+type SocketEngine = Pick<Engine, 'agents' | 'consoles'>;
+
 /** Gives a viewer what it came for. Throws what is answered instead of the upgrade. */
-type Attach = (viewer: SocketViewer, vmName: string, query: Query) => void;
+type Attach = (engine: SocketEngine, viewer: SocketViewer, vmName: string, query: Query) => void;
 
 const PATHS = { console: '/ws/v1/vms/:name/console', logs: '/ws/v1/vms/:name/logs' } as const;
+
+/** Who sees a console types, too. */
+export const SOCKET_SCOPES: Readonly<Record<keyof typeof PATHS, Scope>> = {
+  console: 'operate',
+  logs: 'read',
+};
 
 /** After these a guest says nothing more; a restart is a stop first. */
 const ENDS = ['VM_STOPPED', 'VM_CRASHED', 'VM_DELETED'];
@@ -41,7 +52,7 @@ const ENDS = ['VM_STOPPED', 'VM_CRASHED', 'VM_DELETED'];
 export class WebSockets {
   readonly #parts: WebSocketParts;
   readonly #limits: SocketLimits;
-  readonly #viewers = new Set<SocketViewer>();
+  readonly #viewers = new Map<SocketViewer, Caller>();
   readonly #logs = new Map<string, Set<LogStream>>();
   readonly #unsubscribe: () => void;
 
@@ -51,17 +62,19 @@ export class WebSockets {
       socketsMax: LIMITS.webSocketsMax,
       backlogBytesMax: LIMITS.webSocketBacklogBytesMax,
     };
-    this.#unsubscribe = parts.engine.events.subscribe((events) => this.#endLogs(events));
+    this.#unsubscribe = parts.events.subscribe((events) => this.#endLogs(events));
   }
 
   bind(app: GuardedRoutes): void {
     app.ws(
       PATHS.console,
-      this.#behaviour((viewer, vmName) => this.#attachConsole(viewer, vmName)),
+      this.#behaviour('console', (engine, viewer, vmName) =>
+        this.#attachConsole(engine, viewer, vmName),
+      ),
     );
     app.ws(
       PATHS.logs,
-      this.#behaviour((...who) => this.#attachLog(...who)),
+      this.#behaviour('logs', (...who) => this.#attachLog(...who)),
     );
     // What asks for no upgrade ends here.
     for (const path of Object.values(PATHS)) {
@@ -72,15 +85,25 @@ export class WebSockets {
   /** Ends all of them; clients come back when the daemon does. */
   close(): void {
     this.#unsubscribe();
-    for (const viewer of [...this.#viewers]) viewer.close(CLOSE.goingAway, 'the daemon ends');
+    for (const viewer of [...this.#viewers.keys()]) {
+      viewer.close(CLOSE.goingAway, 'the daemon ends');
+    }
   }
 
-  #behaviour(attach: Attach): WebSocketBehavior<SocketData> {
+  /** Ends those of one who may not ask any more. */
+  endOf(caller: Caller): void {
+    for (const [viewer, whose] of [...this.#viewers]) {
+      if (whose === caller) viewer.close(CLOSE.forbidden, 'the API key is not good any more');
+    }
+  }
+
+  #behaviour(kind: keyof typeof PATHS, attach: Attach): WebSocketBehavior<SocketData> {
     return {
       maxPayloadLength: LIMITS.consoleInputBytesMax,
       // Ours is the first to be reached: the server would drop what it cannot send in silence.
       maxBackpressure: this.#limits.backlogBytesMax * 4,
-      upgrade: (response, request, context) => this.#upgrade(response, request, context, attach),
+      upgrade: (response, request, context) =>
+        this.#upgrade(response, request, context, { kind, attach }),
       open: (socket) => socket.getUserData().viewer.opened(socket),
       message: (socket, message) => socket.getUserData().viewer.received(message),
       close: (socket) => socket.getUserData().viewer.gone(),
@@ -91,26 +114,28 @@ export class WebSockets {
     response: HttpResponse,
     request: HttpRequest,
     context: us_socket_context_t,
-    attach: Attach,
+    { kind, attach }: { readonly kind: keyof typeof PATHS; readonly attach: Attach },
   ): void {
-    const { access, traffic } = this.#parts;
+    const { access, traffic, engineFor } = this.#parts;
+    let caller = ANYBODY;
     const viewer = new SocketViewer(this.#limits.backlogBytesMax, () =>
       this.#viewers.delete(viewer),
     );
     try {
       traffic.admit();
-      if (access.configured) access.check(request, response, true);
+      if (access.configured) caller = access.check(request, response, true);
+      requireScope(caller, SOCKET_SCOPES[kind], `The ${kind} of a VM`);
       if (this.#viewers.size >= this.#limits.socketsMax) {
         const why = `At most ${this.#limits.socketsMax} WebSockets may be open`;
         throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
       }
       const query = new Query(request.getQuery() ?? '');
-      attach(viewer, decoded(request.getParameter(0)), query);
+      attach(engineFor(caller), viewer, decoded(request.getParameter(0)), query);
     } catch (error) {
       this.#refuse(response, error);
       return;
     }
-    this.#viewers.add(viewer);
+    this.#viewers.set(viewer, caller);
     response.upgrade<SocketData>(
       { viewer },
       request.getHeader('sec-websocket-key'),
@@ -138,8 +163,8 @@ export class WebSockets {
     writeReply(response, reply, options);
   }
 
-  #attachConsole(viewer: SocketViewer, vmName: string): void {
-    const session = this.#parts.engine.consoles.attach(vmName, {
+  #attachConsole({ consoles }: SocketEngine, viewer: SocketViewer, vmName: string): void {
+    const session = consoles.attach(vmName, {
       onOutput: (bytes) => viewer.send(bytes),
       onEnd: (reason) => {
         if (reason === 'ended') viewer.close(CLOSE.normal, 'the VM has ended');
@@ -155,10 +180,10 @@ export class WebSockets {
     });
   }
 
-  #attachLog(viewer: SocketViewer, vmName: string, query: Query): void {
+  #attachLog(engine: SocketEngine, viewer: SocketViewer, vmName: string, query: Query): void {
     const tail = query.count('tail');
     query.throwProblems();
-    const stream = this.#openLog(viewer, vmName);
+    const stream = this.#openLog(engine, viewer, vmName);
     if (stream === null) return;
     const log = new LogStream(viewer, stream, { vmName, tail });
     const logs = this.#logs.get(vmName) ?? new Set();
@@ -174,9 +199,9 @@ export class WebSockets {
   }
 
   /** null when the agent cannot be asked now: that is told by a close code. */
-  #openLog(viewer: SocketViewer, vmName: string) {
+  #openLog({ agents }: SocketEngine, viewer: SocketViewer, vmName: string) {
     try {
-      return this.#parts.engine.agents.connection(vmName).open();
+      return agents.connection(vmName).open();
     } catch (error) {
       const isLater =
         error instanceof VolantError && ['AGENT_UNREACHABLE', 'OVERLOADED'].includes(error.code);

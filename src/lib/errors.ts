@@ -24,6 +24,8 @@ export const ERRORS = {
   ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
   HOST_FORBIDDEN: { status: 403, title: 'This daemon does not answer to this host name' },
   ORIGIN_FORBIDDEN: { status: 403, title: 'Pages of this origin may not do this' },
+  SCOPE_FORBIDDEN: { status: 403, title: 'The API key is not good for this' },
+  NAME_FORBIDDEN: { status: 403, title: 'The API key is for other names' },
   DEVICE_FORBIDDEN: { status: 403, title: 'This device may not be taken from the host' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
   VM_NOT_FOUND: { status: 404, title: 'There is no VM with this name' },

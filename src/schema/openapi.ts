@@ -111,6 +111,7 @@ function describeOperation(operationId: string, operation: Operation): Json {
     summary,
     ...(description === undefined ? {} : { description }),
     tags,
+    'x-scope': operation.scope,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: body }),
     responses: {

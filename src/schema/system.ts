@@ -5,6 +5,12 @@ import { MapOf, Nullable } from './parts.ts';
 
 export const HealthSchema = Type.Object({
   status: Type.String({ description: 'ok, or degraded while the state cannot be written' }),
+  warnings: Type.Optional(
+    Type.Array(Type.String(), {
+      description:
+        'KEYS_FILE_BROKEN, TLS_FILES_BROKEN: the file was changed to one that cannot be used; what it was before counts',
+    }),
+  ),
 });
 
 export const SystemStatusSchema = Type.Object({
@@ -39,6 +45,30 @@ export const SystemInfoSchema = Type.Object(
       { description: 'driver, path, version, accelerator, reason; or error' },
     ),
     kernel: Type.Object({}, { description: 'path, or error' }),
+    keys: Type.Optional(
+      Type.Object(
+        {
+          file: Type.String(),
+          count: Type.Integer(),
+          problem: Type.Optional(
+            Type.String({ description: 'Why the file as it is now is not used' }),
+          ),
+        },
+        { description: 'The file of named API keys; absent where there is none' },
+      ),
+    ),
+    tls: Type.Optional(
+      Type.Object(
+        {
+          subject: Type.String(),
+          not_after: Type.String({ format: 'date-time' }),
+          problem: Type.Optional(
+            Type.String({ description: 'Why the files as they are now are not used' }),
+          ),
+        },
+        { description: 'The certificate that new connections get; absent without TLS' },
+      ),
+    ),
     recovery: Type.Object({}, { description: 'What the last start found; null until it is done' }),
     supervisor: Type.Object(
       {

@@ -18,6 +18,9 @@ type Capability =
   | 'dnsmasq'
   | 'systemd-analyze'
   | 'unshare'
+  | 'openssl'
+  | 'nginx'
+  | 'haproxy'
   | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
@@ -48,6 +51,9 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
     remedy: 'install systemd',
   },
   unshare: { present: () => isExecutable('/usr/bin/unshare'), remedy: 'install util-linux' },
+  openssl: { present: () => isExecutable('/usr/bin/openssl'), remedy: 'install openssl' },
+  nginx: { present: () => isExecutable('/usr/sbin/nginx'), remedy: 'install nginx-light' },
+  haproxy: { present: () => isExecutable('/usr/sbin/haproxy'), remedy: 'install haproxy' },
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),
     remedy: 'run the tests by npm test, as root and with mmdebstrap installed',

@@ -153,6 +153,11 @@ export class FakeEvents implements EventApi {
     return this.#stored.slice(start, start + limit);
   };
 
+  readonly page = (sequence: number, limit: number) => {
+    const events = this.after(sequence, limit);
+    return { events, nextAfter: events.at(-1)?.sequence ?? Math.min(sequence, this.#last) };
+  };
+
   readonly subscribe = (listener: (events: readonly StoredEvent[]) => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

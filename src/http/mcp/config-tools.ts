@@ -9,6 +9,7 @@ import { defineTool, INTERRUPTS, READS, type Tool } from './tool.ts';
 export const CONFIG_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.vms.config.get',
+    scope: 'read',
     description: 'Show the newest config of a VM and whether the VM runs with it already.',
     input: Type.Object(NAME),
     hints: READS,
@@ -16,6 +17,7 @@ export const CONFIG_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.config.patch',
+    scope: 'operate',
     description:
       'Change members of the config of a VM; null removes one. The next start uses the new version.',
     input: Type.Object({ ...NAME, patch: ConfigPatchSchema, ...DRY_RUN }),
@@ -25,6 +27,7 @@ export const CONFIG_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.config.history',
+    scope: 'read',
     description: 'List the versions of the config of a VM, the newest first.',
     input: Type.Object({ ...NAME, ...LIMIT }),
     hints: READS,

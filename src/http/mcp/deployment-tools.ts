@@ -18,6 +18,7 @@ const ScaleInput = Type.Object({
 export const DEPLOYMENT_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.deployments.list',
+    scope: 'read',
     description:
       'List deployments by name without their configs and replicas, and how many there are.',
     input: Type.Object(PAGE),
@@ -33,6 +34,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.deployments.get',
+    scope: 'read',
     description: 'Show one deployment: its replicas, how many are ready, its conditions.',
     input: Type.Object(NAME),
     hints: READS,
@@ -40,6 +42,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.deployments.create',
+    scope: 'operate',
     description: 'Create a deployment: a number of VMs of one config, which are kept running.',
     input: CreateInput,
     hints: ADDS,
@@ -47,6 +50,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.deployments.scale',
+    scope: 'operate',
     description:
       'Give a deployment another number of replicas, or another config, which replaces them one after the other. Fewer replicas means that VMs are deleted.',
     input: ScaleInput,
@@ -55,6 +59,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.deployments.delete',
+    scope: 'operate',
     description: 'Delete a deployment and all its VMs. They cannot be had back.',
     input: Type.Object(NAME),
     hints: REMOVES,

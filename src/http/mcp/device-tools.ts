@@ -15,6 +15,7 @@ const ADDRESSES = {
 export const DEVICE_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.devices.get',
+    scope: 'admin',
     description: 'Show ids, driver, IOMMU group and NUMA node of a PCI device of the host.',
     input: Type.Object({ pci_address: Type.String({ description: 'Such as 0000:01:00.0' }) }),
     hints: READS,
@@ -22,6 +23,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.devices.validate',
+    scope: 'admin',
     description: 'Tell everything that is in the way of giving these PCI devices to one VM.',
     input: Type.Object({
       ...ADDRESSES,
@@ -34,6 +36,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.devices.groups',
+    scope: 'admin',
     description: 'List the whole IOMMU groups of PCI devices: they are given out together.',
     input: Type.Object(ADDRESSES),
     hints: READS,
@@ -43,6 +46,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.devices.bind',
+    scope: 'admin',
     description:
       'Take PCI devices from their host drivers for programs outside of Volant, all or none. A VM that names devices takes them by itself.',
     input: Type.Object(ADDRESSES),
@@ -53,6 +57,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.devices.unbind',
+    scope: 'admin',
     description: 'Give PCI devices back to the drivers that they had.',
     input: Type.Object(ADDRESSES),
     hints: CHANGES,

@@ -17,11 +17,11 @@ export function listEvents(events: EventApi, after: number | undefined, limit: n
   const last = events.lastSequence();
   const oldest = events.oldestSequence();
   const from = after ?? Math.max(last - limit, oldest - 1, 0);
-  const page = events.after(from, limit);
+  const page = events.page(from, limit);
   const lost = Math.min(oldest - 1, last) - from;
   return {
-    events: page.map(({ sequence, body }) => ({ sequence, ...body })),
-    next_after: page.at(-1)?.sequence ?? Math.min(from, last),
+    events: page.events.map(({ sequence, body }) => ({ sequence, ...body })),
+    next_after: page.nextAfter,
     last_sequence: last,
     ...(lost > 0 ? { lost } : {}),
   };

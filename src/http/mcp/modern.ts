@@ -58,7 +58,7 @@ export async function answerModern(
     checkVersion(message, headers['mcp-protocol-version'] ?? '');
     checkHeaders(message, headers);
     if (method === 'subscriptions/listen') {
-      listen(context.streams, exchange, id, message.params);
+      listen(context, exchange, id, message.params);
       return null;
     }
     return rpcAnswer(200, await run(context, id, message));

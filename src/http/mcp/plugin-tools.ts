@@ -8,6 +8,7 @@ import { CHANGES, defineTool, READS, REMOVES, type Tool } from './tool.ts';
 const setEnabled = (name: string, description: string, enabled: boolean): Tool =>
   defineTool({
     name,
+    scope: 'admin',
     description,
     input: Type.Object(NAME),
     hints: CHANGES,
@@ -20,6 +21,7 @@ const setEnabled = (name: string, description: string, enabled: boolean): Tool =
 export const PLUGIN_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.plugins.list',
+    scope: 'read',
     description: 'List the names of the plugins that VMs can be made of.',
     input: Type.Object({}),
     hints: READS,
@@ -27,6 +29,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.plugins.get',
+    scope: 'read',
     description: 'Show the manifest of a plugin: its image, resources, workload and actions.',
     input: Type.Object(NAME),
     hints: READS,
@@ -34,6 +37,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.plugins.install',
+    scope: 'admin',
     description:
       'Install a plugin by its manifest. It replaces a plugin of the same name; VMs keep the manifest they were created with.',
     input: Type.Object({ manifest: ManifestSchema }),
@@ -47,6 +51,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
   setEnabled('volant.plugins.disable', 'Let no more VMs be made of a plugin.', false),
   defineTool({
     name: 'volant.plugins.remove',
+    scope: 'admin',
     description: 'Remove a plugin. VMs that were made of it stay.',
     input: Type.Object(NAME),
     hints: REMOVES,

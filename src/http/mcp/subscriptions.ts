@@ -4,7 +4,8 @@
 import { LIMITS } from '../../config.ts';
 import type { StoredEvent } from '../../engine/records.ts';
 import type { Exchange } from '../exchange.ts';
-import type { EventStreams, StreamForm } from '../sse.ts';
+import type { HandlerContext } from '../handlers.ts';
+import type { StreamForm } from '../sse.ts';
 import { isObject, RPC, RpcError, type RpcId, type RpcMessage, resultMessage } from './json-rpc.ts';
 import { deploymentUri, EVENTS_URI, parseUri, vmUri } from './resources.ts';
 
@@ -26,7 +27,7 @@ interface Interest {
 
 /** Throws RpcError, or OVERLOADED when too many streams are open. */
 export function listen(
-  streams: EventStreams,
+  { caller, streams }: Pick<HandlerContext, 'caller' | 'streams'>,
   exchange: Exchange,
   id: RpcId,
   { notifications }: RpcMessage['params'],
@@ -41,7 +42,7 @@ export function listen(
     watched: new Set(known),
     events: known.some((uri) => parseUri(uri)?.kind === 'events'),
   };
-  streams.openAs(exchange, formFor(id, interest), undefined);
+  streams.openAs(exchange, caller, formFor(id, interest), undefined);
 }
 
 function formFor(id: RpcId, interest: Interest): StreamForm {

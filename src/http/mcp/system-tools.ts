@@ -9,6 +9,7 @@ import { defineTool, READS, type Tool } from './tool.ts';
 export const SYSTEM_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.events.list',
+    scope: 'read',
     description:
       'List what happened to VMs, deployments, plugins and configs, the oldest first. Without after: the newest events.',
     input: Type.Object({
@@ -23,6 +24,7 @@ export const SYSTEM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.system.info',
+    scope: 'read',
     description: 'Show the version of the daemon, its network, hypervisor and guest kernel.',
     input: Type.Object({}),
     hints: READS,
@@ -30,6 +32,7 @@ export const SYSTEM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.system.status',
+    scope: 'read',
     description: 'Show how many VMs there are and how busy the host is.',
     input: Type.Object({}),
     hints: READS,

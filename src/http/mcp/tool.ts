@@ -4,7 +4,9 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Static, TObject } from 'typebox';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
+import type { Scope } from '../../lib/scopes.ts';
 import { compileValidator, type Problems } from '../../schema/validate.ts';
+import { requireScope } from '../callers.ts';
 import type { HandlerContext } from '../handlers.ts';
 
 /** What a client may think of a tool before it calls it; the protocol's ToolAnnotations. */
@@ -22,13 +24,15 @@ export const CHANGES: ToolHints = hints(false, false, true);
 export const INTERRUPTS: ToolHints = hints(false, true, false);
 export const REMOVES: ToolHints = hints(false, true, true);
 
-export type ToolContext = Pick<HandlerContext, 'engine' | 'config' | 'log'>;
+export type ToolContext = Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log'>;
 
 /** The result is what JSON.stringify makes of it. MCP wants an object. */
 type Run<Arguments, Result> = (context: ToolContext, args: Arguments) => Result | Promise<Result>;
 
 interface ToolDefinition<Input extends TObject> {
   readonly name: string;
+  /** What a key must be good for. */
+  readonly scope: Scope;
   /** A sentence for the model that chooses. */
   readonly description: string;
   readonly input: Input;
@@ -39,7 +43,7 @@ interface ToolDefinition<Input extends TObject> {
 }
 
 export interface Tool extends Omit<ToolDefinition<TObject>, 'run' | 'command'> {
-  /** Throws BODY_INVALID with every wrong argument, else whatever the engine says. */
+  /** Throws SCOPE_FORBIDDEN, BODY_INVALID with every wrong argument, else whatever the engine says. */
   call(context: ToolContext, args: unknown): Promise<object>;
   /** The same as a command of Volant's own dialect. */
   command(context: ToolContext, args: unknown): Promise<unknown>;
@@ -48,7 +52,8 @@ export interface Tool extends Omit<ToolDefinition<TObject>, 'run' | 'command'> {
 export function defineTool<Input extends TObject>(definition: ToolDefinition<Input>): Tool {
   const { run, command = run, ...description } = definition;
   let validator: ((value: unknown) => Problems | null) | undefined;
-  const checked = (args: unknown): Static<Input> => {
+  const checked = ({ caller }: ToolContext, args: unknown): Static<Input> => {
+    requireScope(caller, definition.scope, definition.name);
     // Compiled by the first call: most daemons never see one.
     validator ??= compileValidator(definition.input);
     const details = validator(args);
@@ -57,8 +62,8 @@ export function defineTool<Input extends TObject>(definition: ToolDefinition<Inp
   };
   return {
     ...description,
-    call: async (context, args) => run(context, checked(args)),
-    command: async (context, args) => command(context, checked(args)),
+    call: async (context, args) => run(context, checked(context, args)),
+    command: async (context, args) => command(context, checked(context, args)),
   };
 }
 

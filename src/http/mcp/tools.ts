@@ -11,6 +11,7 @@ import { VM_TOOLS } from './vm-tools.ts';
 
 const capabilities = defineTool({
   name: 'volant.system.get_capabilities',
+  scope: 'read',
   description: 'List all commands with their parameters.',
   input: Type.Object({}),
   hints: READS,

@@ -31,6 +31,7 @@ const CreateInput = Type.Object({ ...CreateVmSchema.properties, ...WAIT, ...DRY_
 export const VM_TOOLS: readonly Tool[] = [
   defineTool({
     name: 'volant.vms.list',
+    scope: 'read',
     description: 'List VMs, the oldest first, and how many there are.',
     input: ListInput,
     hints: READS,
@@ -51,6 +52,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.get',
+    scope: 'read',
     description: 'Show one VM: status, address, resources, process.',
     input: Type.Object(NAME),
     hints: READS,
@@ -62,6 +64,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.create',
+    scope: 'operate',
     description: 'Create and start a VM of a plugin. Answers when its hypervisor runs.',
     input: CreateInput,
     hints: ADDS,
@@ -75,6 +78,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.start',
+    scope: 'operate',
     description: 'Start a stopped or crashed VM with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT }),
     hints: CHANGES,
@@ -83,6 +87,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.stop',
+    scope: 'operate',
     description: 'Stop a VM: its guest is asked to power off, then ended. Its disk stays.',
     input: Type.Object(NAME),
     hints: REMOVES,
@@ -90,6 +95,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.restart',
+    scope: 'operate',
     description: 'Stop a VM and start it again with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT }),
     hints: INTERRUPTS,
@@ -98,6 +104,7 @@ export const VM_TOOLS: readonly Tool[] = [
   }),
   defineTool({
     name: 'volant.vms.delete',
+    scope: 'operate',
     description: 'Delete a VM with its disk and its config. It cannot be had back.',
     input: Type.Object(NAME),
     hints: REMOVES,

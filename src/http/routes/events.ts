@@ -5,7 +5,7 @@ import { Query } from '../query.ts';
 
 const stream =
   (vmsOnly: boolean): StreamHandler =>
-  ({ streams }, head, exchange) => {
+  ({ caller, streams }, head, exchange) => {
     const lastEventId = head.headers['last-event-id'] ?? '';
     const query = new Query(head.query);
     // A reader that comes back says what it saw last; that counts more than where it first began.
@@ -19,7 +19,7 @@ const stream =
     };
     query.throwProblems();
     resumed.throwProblems();
-    streams.open(exchange, filter, after);
+    streams.open(exchange, caller, filter, after);
   };
 
 export const eventRoutes = {

@@ -5,18 +5,29 @@ import type { Handlers } from '../handlers.ts';
 import { json, jsonText } from '../reply.ts';
 
 export const systemRoutes = {
-  getHealth: ({ engine }) =>
-    engine.system.healthy() ? json(200, { status: 'ok' }) : json(503, { status: 'degraded' }),
+  getHealth: ({ engine, guards }) => {
+    const healthy = engine.system.healthy();
+    const { keys, tls } = guards();
+    const warnings = [
+      ...(keys?.problem === undefined ? [] : ['KEYS_FILE_BROKEN']),
+      ...(tls?.problem === undefined ? [] : ['TLS_FILES_BROKEN']),
+    ];
+    const status = healthy ? 'ok' : 'degraded';
+    return json(healthy ? 200 : 503, { status, ...(warnings.length > 0 ? { warnings } : {}) });
+  },
   getSystemStatus: async ({ engine }) =>
     json(200, { status: 'ok', ...(await engine.system.status()) }),
-  getSystemInfo: async ({ engine, config, supervisor }) => {
+  getSystemInfo: async ({ engine, config, guards, supervisor }) => {
     const { host, port } = config.advertise;
+    const { keys, tls } = guards();
     return json(200, {
       status: 'ok',
       api_listen_addr: listenText(config),
       api_advertise_addr: `${host}:${port}`,
       ...(await engine.system.info()),
       supervisor: supervisor(),
+      ...(keys === null ? {} : { keys }),
+      ...(tls === null ? {} : { tls }),
     });
   },
   getSystemSummary: ({ engine }) => json(200, engine.system.summary()),

@@ -14,6 +14,7 @@ const VERSION = {
 
 export const ARTIFACT_OPERATIONS = {
   getPluginManifest: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/plugins/{plugin}/manifest',
     tags: ['plugins'],
@@ -24,6 +25,7 @@ export const ARTIFACT_OPERATIONS = {
     },
   },
   listPluginArtifacts: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/plugins/{plugin}/artifacts',
     tags: ['plugins'],
@@ -36,6 +38,7 @@ export const ARTIFACT_OPERATIONS = {
     },
   },
   putPluginArtifact: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/plugins/{plugin}/artifacts',
     tags: ['plugins'],
@@ -45,6 +48,7 @@ export const ARTIFACT_OPERATIONS = {
     answers: { 201: { description: 'Recorded' }, ...errors(400, 413, 503) },
   },
   removePluginArtifacts: {
+    scope: 'admin',
     method: 'DELETE',
     path: '/api/v1/plugins/{plugin}/artifacts',
     tags: ['plugins'],
@@ -54,6 +58,7 @@ export const ARTIFACT_OPERATIONS = {
     answers: { 204: { description: 'None is left' }, ...errors(503) },
   },
   getPluginArtifact: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/plugins/{plugin}/artifacts/{artifact}',
     tags: ['plugins'],

@@ -7,6 +7,7 @@ import { DRY_RUN, errors, type Operation } from './operation.ts';
 
 export const CONFIG_OPERATIONS = {
   getVMConfig: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/vms/{name}/config',
     tags: ['vm', 'config'],
@@ -17,6 +18,7 @@ export const CONFIG_OPERATIONS = {
     },
   },
   updateVMConfig: {
+    scope: 'operate',
     method: 'PATCH',
     path: '/api/v1/vms/{name}/config',
     tags: ['vm', 'config'],
@@ -32,6 +34,7 @@ export const CONFIG_OPERATIONS = {
     },
   },
   getVMConfigHistory: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/vms/{name}/config/history',
     tags: ['vm', 'config'],

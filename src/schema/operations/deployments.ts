@@ -8,6 +8,7 @@ import { DRY_RUN, errors, type Operation, WAIT } from './operation.ts';
 
 export const DEPLOYMENT_OPERATIONS = {
   listDeployments: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/deployments',
     tags: ['deployment'],
@@ -18,6 +19,7 @@ export const DEPLOYMENT_OPERATIONS = {
     },
   },
   createDeployment: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/deployments',
     tags: ['deployment'],
@@ -32,6 +34,7 @@ export const DEPLOYMENT_OPERATIONS = {
     },
   },
   getDeployment: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/deployments/{name}',
     tags: ['deployment'],
@@ -42,6 +45,7 @@ export const DEPLOYMENT_OPERATIONS = {
     },
   },
   scaleDeployment: {
+    scope: 'operate',
     method: 'PATCH',
     path: '/api/v1/deployments/{name}',
     tags: ['deployment'],
@@ -56,6 +60,7 @@ export const DEPLOYMENT_OPERATIONS = {
     },
   },
   deleteDeployment: {
+    scope: 'operate',
     method: 'DELETE',
     path: '/api/v1/deployments/{name}',
     tags: ['deployment'],

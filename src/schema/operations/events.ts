@@ -21,6 +21,7 @@ const eventStream = {
 
 export const EVENT_OPERATIONS = {
   streamVMEvents: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/events/vms',
     tags: ['events'],
@@ -32,6 +33,7 @@ export const EVENT_OPERATIONS = {
     answers: eventStream,
   },
   streamEvents: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/events',
     tags: ['events'],

@@ -7,6 +7,7 @@ import { errors, type Operation } from './operation.ts';
 
 export const GUEST_OPERATIONS = {
   getVMOpenAPI: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/vms/{name}/openapi',
     tags: ['vm'],
@@ -19,6 +20,7 @@ export const GUEST_OPERATIONS = {
     },
   },
   runVMAction: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms/{name}/actions/{plugin}/{action}',
     tags: ['vm', 'plugins'],

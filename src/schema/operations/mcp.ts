@@ -6,6 +6,7 @@ import { errors, type Operation } from './operation.ts';
 
 export const MCP_OPERATIONS = {
   postMCPCommand: {
+    scope: 'read',
     method: 'POST',
     path: '/api/v1/mcp',
     tags: ['mcp'],

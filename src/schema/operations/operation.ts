@@ -2,6 +2,7 @@
 
 import { type TSchema, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
+import type { Scope } from '../../lib/scopes.ts';
 import { ErrorSchema } from '../error.ts';
 
 export interface QueryParameter {
@@ -18,6 +19,8 @@ export interface OperationAnswer {
 }
 
 export interface Operation {
+  /** What a key must be good for; `none` needs no key. Of the MCP endpoint: each tool has its own besides. */
+  readonly scope: Scope | 'none';
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Parameters in braces: /api/v1/vms/{name}. */
   readonly path: string;
@@ -39,7 +42,7 @@ export interface Operation {
 const ERROR_TEXTS = {
   400: 'Bad request',
   401: 'API key missing or wrong',
-  403: 'Client address, origin or host name not allowed',
+  403: 'Client address, origin or host name not allowed, or the key is not good for this',
   404: 'Not found',
   408: 'What was waited for has not happened yet; it goes on',
   409: 'Conflict',

@@ -7,6 +7,7 @@ import { errors, type Operation } from './operation.ts';
 
 export const PLUGIN_OPERATIONS = {
   listPlugins: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/plugins',
     tags: ['plugins'],
@@ -17,6 +18,7 @@ export const PLUGIN_OPERATIONS = {
     },
   },
   installPlugin: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/plugins',
     tags: ['plugins'],
@@ -27,6 +29,7 @@ export const PLUGIN_OPERATIONS = {
     answers: { 201: { description: 'Plugin installed' }, ...errors(400, 413, 500, 503) },
   },
   getPlugin: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/plugins/{plugin}',
     tags: ['plugins'],
@@ -34,6 +37,7 @@ export const PLUGIN_OPERATIONS = {
     answers: { 200: { description: 'Plugin manifest', schema: ManifestSchema }, ...errors(404) },
   },
   removePlugin: {
+    scope: 'admin',
     method: 'DELETE',
     path: '/api/v1/plugins/{plugin}',
     tags: ['plugins'],
@@ -41,6 +45,7 @@ export const PLUGIN_OPERATIONS = {
     answers: { 204: { description: 'Plugin removed' }, ...errors(404, 500, 503) },
   },
   setPluginEnabled: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/plugins/{plugin}/enabled',
     tags: ['plugins'],

@@ -11,6 +11,7 @@ import { errors, type Operation } from './operation.ts';
 
 export const SYSTEM_OPERATIONS = {
   getHealth: {
+    scope: 'none',
     method: 'GET',
     path: '/healthz',
     tags: ['health'],
@@ -21,6 +22,7 @@ export const SYSTEM_OPERATIONS = {
     },
   },
   getOpenAPI: {
+    scope: 'read',
     method: 'GET',
     path: '/openapi',
     tags: ['system'],
@@ -31,6 +33,7 @@ export const SYSTEM_OPERATIONS = {
     },
   },
   getSystemInfo: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/system/info',
     tags: ['system'],
@@ -41,6 +44,7 @@ export const SYSTEM_OPERATIONS = {
     },
   },
   getSystemSummary: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/system/summary',
     tags: ['system'],
@@ -51,6 +55,7 @@ export const SYSTEM_OPERATIONS = {
     },
   },
   getSystemStatus: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/system/status',
     tags: ['status'],

@@ -19,6 +19,7 @@ const bytesMax = LIMITS.bodyBytesMax;
 
 export const VFIO_OPERATIONS = {
   getVFIODeviceInfo: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/info',
     tags: ['vfio'],
@@ -30,6 +31,7 @@ export const VFIO_OPERATIONS = {
     },
   },
   validateVFIODevices: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/validate',
     tags: ['vfio'],
@@ -42,6 +44,7 @@ export const VFIO_OPERATIONS = {
     },
   },
   checkVFIOIOMMUGroups: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/iommu-groups',
     tags: ['vfio'],
@@ -53,6 +56,7 @@ export const VFIO_OPERATIONS = {
     },
   },
   bindVFIODevices: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/bind',
     tags: ['vfio'],
@@ -65,6 +69,7 @@ export const VFIO_OPERATIONS = {
     },
   },
   unbindVFIODevices: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/unbind',
     tags: ['vfio'],
@@ -76,6 +81,7 @@ export const VFIO_OPERATIONS = {
     },
   },
   getVFIOGroupPaths: {
+    scope: 'admin',
     method: 'POST',
     path: '/api/v1/vfio/devices/group-paths',
     tags: ['vfio'],

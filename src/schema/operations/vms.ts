@@ -10,6 +10,7 @@ const vmAnswer = (description: string): OperationAnswer => ({ description, schem
 
 export const VM_OPERATIONS = {
   listVMs: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/vms',
     tags: ['vm'],
@@ -51,6 +52,7 @@ export const VM_OPERATIONS = {
     },
   },
   createVM: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms',
     tags: ['vm'],
@@ -66,6 +68,7 @@ export const VM_OPERATIONS = {
     },
   },
   getVMByName: {
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/vms/{name}',
     tags: ['vm'],
@@ -73,6 +76,7 @@ export const VM_OPERATIONS = {
     answers: { 200: vmAnswer('VM'), ...errors(404, 500) },
   },
   destroyVM: {
+    scope: 'operate',
     method: 'DELETE',
     path: '/api/v1/vms/{name}',
     tags: ['vm'],
@@ -80,6 +84,7 @@ export const VM_OPERATIONS = {
     answers: { 204: { description: 'Deleted' }, ...errors(404, 409, 500, 503) },
   },
   startVM: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms/{name}/start',
     tags: ['vm'],
@@ -92,6 +97,7 @@ export const VM_OPERATIONS = {
     },
   },
   stopVM: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms/{name}/stop',
     tags: ['vm'],
@@ -100,6 +106,7 @@ export const VM_OPERATIONS = {
     answers: { 200: vmAnswer('VM stopped'), ...errors(404, 409, 500, 503) },
   },
   restartVM: {
+    scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms/{name}/restart',
     tags: ['vm'],

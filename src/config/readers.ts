@@ -1,0 +1,76 @@
+// config: settings that take more than one line to read, by subject. Defaults of single settings and all
+// limits stand in config.ts.
+
+import { isAbsolute, join, resolve } from 'node:path';
+import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from '../lib/ipv4.ts';
+import { expandHome, type ListenAddress, type settingsReader } from '../lib/settings.ts';
+
+type Reader = ReturnType<typeof settingsReader>;
+
+export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
+
+/** PEM files. */
+export interface TlsFiles {
+  /** The server's own certificate first, then those that lead to the authority's. */
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** Named keys, who needs none, and the certificate. */
+export function readKeysAndTls(
+  read: Reader,
+  home: string,
+  listen: ListenAddress,
+  problems: string[],
+): {
+  readonly keysFile: string;
+  readonly keysFileNamed: boolean;
+  readonly openToAll: boolean;
+  readonly tls: TlsFiles | null;
+} {
+  return {
+    keysFile: read.path('VOLANT_API_KEYS_FILE', join(home, 'keys.json')),
+    keysFileNamed: read.text('VOLANT_API_KEYS_FILE', '') !== '',
+    openToAll: read.choice('VOLANT_API_OPEN', ['yes', 'no'], 'no') === 'yes',
+    tls: readTls(read, listen, problems),
+  };
+}
+
+function readTls(read: Reader, listen: ListenAddress, problems: string[]): TlsFiles | null {
+  const [certificate, key] = [read.text('VOLANT_TLS_CERT', ''), read.text('VOLANT_TLS_KEY', '')];
+  if (certificate === '' && key === '') return null;
+  if (certificate === '') problems.push('VOLANT_TLS_CERT: VOLANT_TLS_KEY is of no use without it');
+  if (key === '') problems.push('VOLANT_TLS_KEY: VOLANT_TLS_CERT is of no use without it');
+  if (listen.kind === 'unix') problems.push('VOLANT_TLS_CERT: a unix socket has no TLS');
+  return { certificate: resolve(expandHome(certificate)), key: resolve(expandHome(key)) };
+}
+
+/** The bridge of the guests, their network, and the host's address in it. */
+export function readNetwork(
+  read: Reader,
+  problems: string[],
+): { readonly bridge: string; readonly subnet: Ipv4Network; readonly hostIp: string } {
+  const bridge = read.text('VOLANT_BRIDGE', 'vbr0');
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}$/.test(bridge)) {
+    problems.push('VOLANT_BRIDGE: use 1 to 15 letters, digits, "-" or "_"');
+  }
+  const subnetText = read.text('VOLANT_SUBNET', '192.168.127.0/24');
+  const subnet = parseCidr(subnetText);
+  const hostIp = read.text('VOLANT_HOST_IP', '192.168.127.1');
+  const hostAddress = parseIpv4(hostIp);
+  if (subnet === null) problems.push(`VOLANT_SUBNET: ${subnetText} is not an IPv4 CIDR`);
+  else if (sizeOf(subnet) < 4) problems.push('VOLANT_SUBNET: use a prefix of /30 or shorter');
+  if (hostAddress === null || (subnet !== null && !contains(subnet, hostAddress))) {
+    problems.push(`VOLANT_HOST_IP: ${hostIp} is not an address of ${subnetText}`);
+  }
+  return { bridge, subnet: subnet ?? { base: 0, prefixLength: 24 }, hostIp };
+}
+
+export function readHypervisor(read: Reader, problems: string[]): HypervisorChoice {
+  const name = 'VOLANT_HYPERVISOR';
+  const value = read.text(name, 'auto');
+  if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
+  if (isAbsolute(value)) return { path: value };
+  problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
+  return 'auto';
+}

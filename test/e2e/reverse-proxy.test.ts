@@ -1,0 +1,167 @@
+// e2e: the set-ups of docs/reverse-proxy.md as they stand there: nginx and HAProxy with TLS before the
+// server, and through them requests, events, WebSockets, long waits and large bodies.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { connect } from 'node:tls';
+import { WebSocket } from 'ws';
+import { createClient } from '../../src/client/client.ts';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { makeCertificate } from '../helpers/certificates.ts';
+import { createFakeEngine, vmEvent, vmRecord } from '../http/fake-engine.ts';
+import { inTime, pause, startServer } from '../http/harness.ts';
+
+const PORT = 8443;
+
+/** The block of this language, with the addresses and files of the test. */
+function setUp(language: string, daemonPort: number, directory: string): string {
+  const page = readFileSync(`${PROJECT_ROOT}docs/reverse-proxy.md`, 'utf8');
+  const block = new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'm').exec(page)?.[1];
+  assert.ok(block, `docs/reverse-proxy.md has a block for ${language}`);
+  return block
+    .replaceAll('127.0.0.1:7777', `127.0.0.1:${daemonPort}`)
+    .replaceAll('/etc/ssl', directory);
+}
+
+type Start = (config: string, directory: string) => readonly [string, readonly string[]];
+
+const PROXIES: Readonly<Record<'nginx' | 'haproxy', Start>> = {
+  nginx: (config, directory) => {
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+      (name) => `${name}_temp_path ${directory}/${name};`,
+    );
+    const file = join(directory, 'nginx.conf');
+    const http = `http { access_log off; ${paths.join(' ')}\n${config}\n}`;
+    writeFileSync(file, `daemon off; user root; pid ${directory}/pid; events {}\n${http}\n`);
+    return ['/usr/sbin/nginx', ['-c', file, '-e', `${directory}/error.log`]];
+  },
+  haproxy: (config, directory) => {
+    const file = join(directory, 'haproxy.cfg');
+    writeFileSync(file, config);
+    return ['/usr/sbin/haproxy', ['-db', '-q', '-f', file]];
+  },
+};
+
+async function startProxy(t: TestContext, name: keyof typeof PROXIES) {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-proxy-'));
+  const { certificate, key, ca } = makeCertificate(directory, 'volant');
+  writeFileSync(join(directory, 'volant.pem'), ca + readFileSync(key, 'utf8'));
+  assert.equal(certificate, join(directory, 'volant.crt'));
+  const base = createFakeEngine();
+  const late = async (): Promise<string> => {
+    await pause(3_000);
+    return base.vms.body('one') ?? '';
+  };
+  const fake = { ...base, engine: { ...base.engine, vms: { ...base.engine.vms, start: late } } };
+  base.vms.put(vmRecord(1, 'one'));
+  Object.assign(fake.engine, {
+    plugins: { ...base.engine.plugins },
+    consoles: {
+      attach: (_name: string, viewer: { onOutput(bytes: Uint8Array): void }) => {
+        setTimeout(() => viewer.onOutput(Buffer.from('login: ')), 20);
+        return {
+          write: (bytes: Uint8Array) => {
+            viewer.onOutput(bytes);
+            return true;
+          },
+          leave: () => undefined,
+        };
+      },
+    },
+  });
+  const server = await startServer(t, { fake });
+  const daemonPort = server.server.port ?? 0;
+  const [command, args] = PROXIES[name](setUp(name, daemonPort, directory), directory);
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  t.after(async () => {
+    if (child.exitCode === null) {
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
+      await ended;
+    }
+    rmSync(directory, { recursive: true, force: true });
+  });
+  const client = createClient({ baseUrl: `https://127.0.0.1:${PORT}`, ca, WebSocket });
+  await inTime(untilHealthy(client), 'the proxy');
+  return { client, fake: base, ca };
+}
+
+async function untilHealthy(client: ReturnType<typeof createClient>): Promise<void> {
+  for (;;) {
+    try {
+      await client.system.health();
+      return;
+    } catch {
+      await pause(50);
+    }
+  }
+}
+
+/** Status of the answer to a request that two parsers may understand in two ways. */
+function statusOf(ca: string, text: string): Promise<string> {
+  const answered = new Promise<string>((resolve, reject) => {
+    const socket = connect({ host: '127.0.0.1', port: PORT, ca }, () => socket.write(text));
+    socket.once('data', (data) => {
+      resolve(`${data}`.split(' ')[1] ?? '');
+      socket.destroy();
+    });
+    socket.once('error', reject);
+  });
+  return inTime(answered, 'an answer');
+}
+
+for (const name of ['nginx', 'haproxy'] as const) {
+  test(`the API works through ${name}`, async (t) => {
+    if (!requireCapability(t, 'root', 'netns', 'openssl', name)) return;
+    execFileSync('ip', ['link', 'set', 'lo', 'up']);
+    const { client, fake, ca } = await startProxy(t, name);
+    assert.equal((await client.vms.create({ name: 'two', plugin: 'hello' })).name, 'two');
+
+    const stop = new AbortController();
+    const seen: string[] = [];
+    // One at a time: a buffer that waits for more would keep the first one back.
+    for await (const event of client.events.all({
+      signal: stop.signal,
+      onState: ({ state }) => state === 'open' && fake.events.append(vmEvent('first')),
+    })) {
+      seen.push(event.name);
+      if (seen.length === 2) stop.abort();
+      else fake.events.append(vmEvent('second'));
+    }
+    assert.deepEqual(seen, ['first', 'second']);
+
+    const output: string[] = [];
+    let heard: () => void = () => undefined;
+    const echoed = new Promise<void>((resolve) => {
+      heard = resolve;
+    });
+    const onOutput = (bytes: Uint8Array) => {
+      output.push(Buffer.from(bytes).toString());
+      if (output.join('').includes('echo')) heard();
+    };
+    const terminal = await client.sockets.console('one', { onOutput });
+    terminal.write('echo');
+    await inTime(echoed, 'the echo');
+    terminal.close();
+
+    assert.equal((await client.vms.start('one', { wait: 'ready' })).name, 'one');
+
+    const description = 'x'.repeat(3 * 1024 * 1024);
+    await client.plugins.install({ name: 'large', version: '1', description } as never);
+    assert.equal(fake.calls.at(-1)?.name, 'plugins.install');
+
+    const two = (header: string) =>
+      `POST /api/v1/vms HTTP/1.1\r\nHost: localhost\r\n${header}\r\n\r\n{}`;
+    const lengths = 'Content-Length: 2\r\nContent-Length: 7';
+    assert.equal(await statusOf(ca, two(lengths)), '400');
+    assert.match(
+      await statusOf(ca, two('Transfer-Encoding: identity\r\nContent-Length: 2')),
+      /^[45]/,
+    );
+  });
+}
