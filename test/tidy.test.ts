@@ -50,6 +50,7 @@ const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' 
     'engine/network-ports.ts': 'types',
     'engine/ports.ts': 'values',
     'engine/records.ts': 'types',
+    'hypervisor/qemu-versions.ts': 'values',
   },
   http: { 'engine/engine-api.ts': 'types', 'engine/records.ts': 'types' },
   client: {
@@ -66,7 +67,7 @@ const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' 
 };
 
 /** Values that may cross a wall of types. */
-const SHARED_VALUES = ['RUN_FILES', 'VERSION'];
+const SHARED_VALUES = ['RUN_FILES', 'VERSION', 'qemuVersion'];
 
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'http/uws.ts',

@@ -5,48 +5,14 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Failure, findCommand, run } from './command.mjs';
+import { packagesFor } from './packages.mjs';
 import { BUILD } from './paths.mjs';
 
-/** A package and the commands that tell that it is there; one of them is enough. */
-const TOOLS = [
-  { package: 'qemu-system-x86', commands: ['qemu-system-x86_64'] },
-  { package: 'qemu-utils', commands: ['qemu-img'] },
-  { package: 'musl-tools', commands: ['musl-gcc'] },
-  { package: 'g++', commands: ['g++'] },
-  { package: 'cmake', commands: ['cmake'] },
-  { package: 'ninja-build', commands: ['ninja', 'make'] },
-  { package: 'binutils', commands: ['strip'] },
-  { package: 'lz4', commands: ['lz4'] },
-  { package: 'zstd', commands: ['zstd'] },
-  { package: 'xz-utils', commands: ['xz'] },
-  { package: 'nftables', commands: ['nft'] },
-  { package: 'iproute2', commands: ['ip'] },
-  { package: 'curl', commands: ['curl'] },
-];
-
-/** What only the tests need. */
-const TEST_TOOLS = [
-  { package: 'mmdebstrap', commands: ['mmdebstrap'] },
-  { package: 'mtools', commands: ['mcopy'] },
-  { package: 'dosfstools', commands: ['fsck.vfat'] },
-  { package: 'dnsmasq-base', commands: ['dnsmasq'] },
-  { package: 'socat', commands: ['socat'] },
-  { package: 'e2fsprogs', commands: ['mke2fs'] },
-  { package: 'kmod', commands: ['modprobe'] },
-  { package: 'pciutils', commands: ['lspci'] },
-  { package: 'openssl', commands: ['openssl'] },
-  { package: 'nginx-light', commands: ['nginx'] },
-  { package: 'haproxy', commands: ['haproxy'] },
-];
-
-/** Kernel packages made for guests, best first; each distribution has one of them. */
-const KERNEL_PACKAGES = ['linux-image-cloud-amd64', 'linux-image-kvm', 'linux-image-virtual'];
-
 /** Names of the packages whose commands this host lacks. */
-export const missingTools = () => missingOf(TOOLS);
+export const missingTools = () => missingOf(packagesFor().tools);
 
 /** The same for what only the tests need. */
-export const missingTestTools = () => missingOf(TEST_TOOLS);
+export const missingTestTools = () => missingOf(packagesFor().testTools);
 
 function missingOf(tools) {
   return tools
@@ -124,31 +90,33 @@ function isStatic(file) {
 
 /** Unpacks busybox-static below build/packages. */
 export async function fetchBusybox() {
-  requireApt(['busybox-static']);
-  await updateLists(['busybox-static']);
-  await unpackPackage('busybox-static', join(BUILD.packages, 'busybox-static'));
+  const { busybox } = packagesFor();
+  requireApt([busybox]);
+  await updateLists([busybox]);
+  await unpackPackage(busybox, join(BUILD.packages, 'busybox-static'));
 }
 
-/** The directory below which fetchKernel puts boot/ and lib/modules/. */
+/** The directory below which fetchKernel puts boot/ and the modules. */
 export const KERNEL_ROOT = join(BUILD.packages, 'kernel');
 
 /** Unpacks a kernel made for guests below KERNEL_ROOT. */
 export async function fetchKernel() {
-  requireApt([KERNEL_PACKAGES[0]]);
-  await updateLists([KERNEL_PACKAGES[0]]);
-  for (const name of await kernelPackages()) await unpackPackage(name, KERNEL_ROOT);
+  const { kernel } = packagesFor();
+  requireApt([kernel[0]]);
+  await updateLists([kernel[0]]);
+  for (const name of kernelPackages(kernel)) await unpackPackage(name, KERNEL_ROOT);
 }
 
 /** The packages that a kernel meta-package stands for: the image and, on Ubuntu, its modules. */
-async function kernelPackages() {
-  for (const metaPackage of KERNEL_PACKAGES) {
+function kernelPackages(metaPackages) {
+  for (const metaPackage of metaPackages) {
     const images = dependencies(metaPackage).filter((name) => name.startsWith('linux-image-'));
     if (images.length === 0) continue;
     const modules = dependencies(images[0]).filter((name) => name.startsWith('linux-modules-'));
     return [images[0], ...modules];
   }
   throw new Failure(
-    `None of these kernel packages is available here: ${KERNEL_PACKAGES.join(', ')}. Install a kernel made for virtual machines yourself, then run this again.`,
+    `None of these kernel packages is available here: ${metaPackages.join(', ')}. Install a kernel made for virtual machines yourself, then run this again.`,
   );
 }
 

@@ -21,6 +21,9 @@ const OPTIONS_NEEDED = [
 /** Kernels made for guests boot faster and are smaller than those made for any hardware. */
 const MADE_FOR_GUESTS = /-(cloud-amd64|kvm|virtual)$/;
 
+/** Where packages put modules: the second since distributions have /lib as a link to usr/lib. */
+const MODULE_DIRECTORIES = ['lib/modules', 'usr/lib/modules'];
+
 /**
  * The newest kernel below `root` ('/' is the host itself) that fits, or null:
  * { version, bzImage, modulesDirectory, madeForGuests }.
@@ -34,7 +37,7 @@ export function findKernel(root) {
     .map((version) => ({
       version,
       bzImage: join(boot, `vmlinuz-${version}`),
-      modulesDirectory: join(root, 'lib/modules', version),
+      modulesDirectory: findModules(root, version),
       config: join(boot, `config-${version}`),
       madeForGuests: MADE_FOR_GUESTS.test(version),
     }))
@@ -49,8 +52,14 @@ export function findKernel(root) {
   return kernel;
 }
 
+/** The directory of a kernel's modules, or null. An unpacked package has no link from lib to usr/lib. */
+function findModules(root, version) {
+  const candidates = MODULE_DIRECTORIES.map((directory) => join(root, directory, version));
+  return candidates.find((directory) => existsSync(join(directory, 'kernel'))) ?? null;
+}
+
 function fits({ modulesDirectory, config }) {
-  if (!existsSync(join(modulesDirectory, 'kernel')) || !existsSync(config)) return false;
+  if (modulesDirectory === null || !existsSync(config)) return false;
   const text = readFileSync(config, 'utf8');
   return OPTIONS_NEEDED.every((option) => new RegExp(`^CONFIG_${option}=[ym]$`, 'm').test(text));
 }

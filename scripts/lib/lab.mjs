@@ -11,6 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Failure, findCommand, run } from './command.mjs';
 import { writeCpio } from './cpio.mjs';
 import { collectModules } from './kernel-modules.mjs';
+import { packagesFor } from './packages.mjs';
 import { BUILD, PROJECT_ROOT } from './paths.mjs';
 
 const VIRTIOFSD = ['/usr/lib/qemu/virtiofsd', '/usr/libexec/virtiofsd'];
@@ -78,7 +79,7 @@ function devices(disk) {
 export function labProblem() {
   if (process.getuid() !== 0) return 'The lab needs root: it shares the root directory.';
   if (findVirtiofsd() === undefined) {
-    return 'virtiofsd is missing: run `apt-get install qemu-system-common`, or virtiofsd on newer systems.';
+    return `virtiofsd is missing: run \`apt-get install ${packagesFor().virtiofsd}\`.`;
   }
   if (findCommand('depmod') === null) return 'depmod is missing: run `apt-get install kmod`.';
   return null;

@@ -58,6 +58,8 @@ export interface HypervisorFacts {
   readonly tscKhz: number;
   /** Guests can have a socket of the family vsock that the host reaches by their CID. */
   readonly vhostVsock: boolean;
+  /** Directories from which it reads firmware and option ROMs, in the order in which it looks. */
+  readonly dataDirectories: readonly string[];
 }
 
 /** A cgroup (version 2) for one hypervisor, and what its processes may use together. */

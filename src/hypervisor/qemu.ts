@@ -3,6 +3,7 @@
 
 import type { HypervisorComplaint, HypervisorFacts, LaunchSpec } from '../engine/ports.ts';
 import { RUN_FILES } from '../engine/ports.ts';
+import { qemuVersion } from './qemu-versions.ts';
 
 /** The name of the port that the guest's agent looks for. */
 const AGENT_PORT = 'volant.agent';
@@ -16,9 +17,11 @@ export function qemuCommand(
 ): { executable: string; argv: readonly string[] } {
   const device = deviceNames(spec.machine);
   const kvm = facts.accelerator === 'kvm';
+  const { machines, firmware } = qemuVersion(facts.version);
   const argv = [
     ['-name', `${escaped(spec.name)},process=volant-${spec.vmId}`],
-    ['-M', machine(spec.machine)],
+    ['-M', machines[spec.machine]],
+    ['-bios', firmware[spec.machine]],
     ['-accel', kvm ? 'kvm' : `tcg,tb-size=${TCG_CACHE_MB}`],
     // Without arat the timer of an idle guest goes on ticking and costs 4 % of a core.
     ['-cpu', kvm ? 'host' : 'qemu64,+rdrand,+arat'],
@@ -47,14 +50,6 @@ export function qemuCommand(
 export function complaintIn(lines: readonly string[]): HypervisorComplaint | null {
   const isTaken = (line: string) => /unable to set guest cid: Address already in use/.test(line);
   return lines.some(isTaken) ? 'cid-taken' : null;
-}
-
-function machine(kind: LaunchSpec['machine']): string {
-  // Timers and controllers that a guest of ours never uses; each costs boot time or idle time. The
-  // kernel learns of its devices by ACPI: the command line stays what we gave it.
-  return kind === 'microvm'
-    ? 'microvm,pit=off,pic=off,rtc=on,x-option-roms=off,acpi=on,auto-kernel-cmdline=off'
-    : 'q35,sata=off,smbus=off,usb=off,vmport=off,i8042=off';
 }
 
 interface DeviceNames {

@@ -246,6 +246,7 @@ export class FakeHost implements HostPort {
       reason: 'test',
       tscKhz: 2_000_000,
       vhostVsock: false,
+      dataDirectories: [],
     } as const;
     return { facts, kvmVerdicts: {} };
   }

@@ -14,6 +14,7 @@ const FACTS: HypervisorFacts = {
   reason: '',
   tscKhz: 1,
   vhostVsock: false,
+  dataDirectories: [],
 };
 
 const SPEC: LaunchSpec = {

@@ -2,7 +2,7 @@
 // cannot be unpacked is booted as it is instead of failing.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -13,6 +13,7 @@ import { loadScript } from './load.ts';
 interface Kernel {
   readonly version: string;
   readonly bzImage: string;
+  readonly modulesDirectory: string;
   readonly madeForGuests: boolean;
 }
 
@@ -33,13 +34,17 @@ const OPTIONS = [
   'VIRTIO_PCI=m',
 ];
 
-/** A root directory with these kernels: version -> lines of the config. */
-function rootWith(t: TestContext, kernels: Readonly<Record<string, readonly string[]>>): string {
+/** A root directory with these kernels: version -> lines of the config. `modules` is where packages put modules. */
+function rootWith(
+  t: TestContext,
+  kernels: Readonly<Record<string, readonly string[]>>,
+  modules = 'lib/modules',
+): string {
   const root = mkdtempSync(join(tmpdir(), 'volant-kernel-'));
   t.after(() => rmSync(root, { recursive: true, force: true }));
   mkdirSync(join(root, 'boot'));
   for (const [version, options] of Object.entries(kernels)) {
-    mkdirSync(join(root, 'lib/modules', version, 'kernel'), { recursive: true });
+    mkdirSync(join(root, modules, version, 'kernel'), { recursive: true });
     writeFileSync(join(root, 'boot', `vmlinuz-${version}`), '');
     const config = options.map((option) => `CONFIG_${option}\n`).join('');
     writeFileSync(join(root, 'boot', `config-${version}`), config);
@@ -113,6 +118,16 @@ test('a kernel without virtio devices or without its modules does not fit', (t) 
   const root = rootWith(t, { '6.1.0-amd64': OPTIONS });
   rmSync(join(root, 'lib'), { recursive: true });
   assert.equal(findKernel(root), null);
+});
+
+test('modules are found below lib and below usr/lib, also where lib is a link', (t) => {
+  const version = '6.12.1-cloud-amd64';
+  const old = rootWith(t, { [version]: OPTIONS });
+  assert.equal(findKernel(old)?.modulesDirectory, join(old, 'lib/modules', version));
+  const merged = rootWith(t, { [version]: OPTIONS }, 'usr/lib/modules');
+  assert.equal(findKernel(merged)?.modulesDirectory, join(merged, 'usr/lib/modules', version));
+  symlinkSync('usr/lib', join(merged, 'lib'));
+  assert.equal(findKernel(merged)?.modulesDirectory, join(merged, 'lib/modules', version));
 });
 
 test("the distribution's kernel can be unpacked", async (t) => {

@@ -3,10 +3,11 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../../config.ts';
 import type { HypervisorFacts } from '../../engine/ports.ts';
+import { type QemuVersion, qemuVersion } from '../../hypervisor/qemu-versions.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { JobFault } from './fault.ts';
@@ -26,6 +27,8 @@ export function probeHypervisor({
   if (settings.hypervisor === 'simulator') return { facts: probeSimulator(), kvmVerdicts };
   const executable = findQemu(settings);
   const version = versionOf(executable);
+  const dataDirectories = dataDirectoriesOf(executable);
+  requireFirmware(qemuVersion(version), executable, dataDirectories);
   const { works, reason, verdicts } = chooseAccelerator(settings, executable, version, kvmVerdicts);
   const facts: HypervisorFacts = {
     driver: 'qemu',
@@ -35,6 +38,7 @@ export function probeHypervisor({
     reason,
     tscKhz: native.tscKhz(TSC_SAMPLE_MS),
     vhostVsock: existsSync('/dev/vhost-vsock'),
+    dataDirectories,
   };
   return { facts, kvmVerdicts: verdicts };
 }
@@ -59,6 +63,7 @@ function probeSimulator(): HypervisorFacts {
     reason: 'The simulator boots no guests',
     tscKhz: 0,
     vhostVsock: false,
+    dataDirectories: [],
   };
 }
 
@@ -76,12 +81,40 @@ function findQemu({ hypervisor }: HostSettings): string {
 }
 
 function versionOf(executable: string): string {
-  const output = execFileSync(executable, ['--version'], {
+  return /version (\S+)/.exec(outputOf(executable, ['--version']))?.[1] ?? 'unknown';
+}
+
+/** As QEMU lists them itself; those that do not exist are left out. */
+function dataDirectoriesOf(executable: string): readonly string[] {
+  const lines = outputOf(executable, ['-L', 'help']).split('\n');
+  return lines
+    .filter((line) => line.startsWith('/'))
+    .map((line) => resolve(line))
+    .filter((directory) => existsSync(directory));
+}
+
+function outputOf(executable: string, args: readonly string[]): string {
+  return execFileSync(executable, args, {
     encoding: 'utf8',
     timeout: VERSION_TIMEOUT_MS,
     stdio: ['ignore', 'pipe', 'ignore'],
   });
-  return /version (\S+)/.exec(output)?.[1] ?? 'unknown';
+}
+
+/** Without its firmware QEMU ends at once, or a guest waits for ever: every file is looked for before the first launch. */
+function requireFirmware(
+  { firmware, firmwarePackages }: QemuVersion,
+  executable: string,
+  directories: readonly string[],
+): void {
+  const isThere = (file: string) => directories.some((path) => existsSync(join(path, file)));
+  const missing = Object.values(firmware).filter((file) => !isThere(file));
+  if (missing.length === 0) return;
+  const packages = missing.map((file) => firmwarePackages[file] ?? 'qemu-system-data');
+  throw new JobFault(
+    'HYPERVISOR_MISSING',
+    `${executable} lacks its firmware ${missing.join(' and ')} (looked in ${directories.join(', ')}): install the package ${packages.join(' and ')}`,
+  );
 }
 
 function chooseAccelerator(
@@ -105,14 +138,16 @@ function chooseAccelerator(
   const kernel = findKernel({ settings }).realPath;
   const { size, mtimeMs } = statSync(kernel);
   const key = [executable, version, kernel, size, Math.round(mtimeMs)].join(' ');
-  const works = verdicts[key] ?? bootsCanary(executable, kernel);
+  const works = verdicts[key] ?? bootsCanary(executable, version, kernel);
   const reason = works ? 'A canary guest booted under KVM' : 'A canary guest hung under KVM';
   return { works, reason, verdicts: { ...verdicts, [key]: works } };
 }
 
 /** A kernel without a root file system panics soon and, with panic=-1 and -no-reboot, QEMU ends. */
-function bootsCanary(executable: string, kernel: string): boolean {
-  const machine = ['-M', 'microvm,acpi=on', '-accel', 'kvm', '-cpu', 'host'];
+function bootsCanary(executable: string, version: string, kernel: string): boolean {
+  const { firmware } = qemuVersion(version);
+  const firmwareArguments = ['-M', 'microvm,acpi=on,x-option-roms=off', '-bios', firmware.microvm];
+  const machine = [...firmwareArguments, '-accel', 'kvm', '-cpu', 'host'];
   const plain = ['-nodefaults', '-no-user-config', '-nographic', '-no-reboot', '-serial', 'stdio'];
   const guest = ['-m', String(CANARY_MEMORY_MB), '-kernel', kernel];
   const append = ['-append', 'console=ttyS0 reboot=t panic=-1'];

@@ -1,0 +1,139 @@
+// The QEMU that is installed takes the driver's whole command line without a word of complaint, has the firmware
+// that the table names, and a QEMU without it is refused before anything is launched.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, type TestContext, test } from 'node:test';
+import type { HypervisorFacts, LaunchSpec } from '../../src/engine/ports.ts';
+import { qemuCommand } from '../../src/hypervisor/qemu.ts';
+import { QEMU_VERSIONS, qemuVersion } from '../../src/hypervisor/qemu-versions.ts';
+import { connectQmp } from '../../src/hypervisor/qmp.ts';
+import { JobFault } from '../../src/workers/jobs/fault.ts';
+import { probeHypervisor } from '../../src/workers/jobs/probe.ts';
+import type { HostSettings } from '../../src/workers/protocol.ts';
+import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
+
+const START_TIMEOUT_MS = 60_000;
+
+function directoryOf(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-qemu-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+function probed(hypervisor: HostSettings['hypervisor']): HypervisorFacts {
+  const settings = { hypervisor, accelerator: 'tcg' } as HostSettings;
+  return probeHypervisor({ settings, kvmVerdicts: {} }).facts;
+}
+
+/** Every device that needs nothing of the host but files. */
+function specIn(directory: string, machine: LaunchSpec['machine']): LaunchSpec {
+  const disk = join(directory, 'disk.img');
+  writeFileSync(disk, Buffer.alloc(1024 * 1024));
+  return {
+    vmId: 7,
+    name: 'a,b',
+    machine,
+    cpuCores: 2,
+    memoryMb: 128,
+    kernelPath: join(IMAGES, 'vmlinux'),
+    initramfsPath: join(IMAGES, 'hello.cpio'),
+    kernelCmdline: 'console=ttyS0',
+    disks: [{ path: disk, format: 'raw', readonly: false, serial: 'first' }],
+    network: null,
+    vsockCid: null,
+    pciDevices: [],
+    runDirectory: directory,
+    start: { kind: 'cold' },
+  };
+}
+
+/** Starts QEMU without letting its guest run, talks to it, and returns what it wrote to its standard error. */
+async function startedPaused(spec: LaunchSpec, facts: HypervisorFacts): Promise<string> {
+  const { executable, argv } = qemuCommand(spec, facts);
+  const child = spawn(executable, [...argv, '-S'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint += text;
+  });
+  const deadline = new AbortController();
+  const timer = setTimeout(() => deadline.abort(), START_TIMEOUT_MS);
+  const ended = once(child, 'close').then(() => deadline.abort());
+  try {
+    const connection = await connectQmp(join(spec.runDirectory, 'control.sock'), deadline.signal);
+    connection.close();
+  } catch (error) {
+    throw new Error(`QEMU did not answer: ${complaint}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    child.kill('SIGKILL');
+    await ended;
+  }
+  return complaint;
+}
+
+suite('versions of QEMU', () => {
+  test('a version gets the newest row that it has reached; newer and unknown ones the last', () => {
+    const rowOf = (version: string) => qemuVersion(version).from.join('.');
+    assert.equal(rowOf('7.2.22'), '7.2');
+    assert.equal(rowOf('8.1.0'), '7.2');
+    assert.equal(rowOf('8.2.2'), '8.2');
+    assert.equal(rowOf('9.2.0'), '8.2');
+    assert.equal(rowOf('10.0.13'), '10.0');
+    assert.equal(rowOf('11.1.0'), '10.0');
+    assert.equal(rowOf('unknown'), '10.0');
+    assert.equal(rowOf('6.2.0'), '7.2');
+  });
+
+  test('every row names the package of each of its firmware files', () => {
+    for (const { firmware, firmwarePackages } of QEMU_VERSIONS) {
+      for (const file of Object.values(firmware)) assert.ok(firmwarePackages[file], file);
+    }
+  });
+
+  for (const machine of ['microvm', 'q35'] as const) {
+    test(`the installed QEMU takes the whole command line for ${machine} and warns of nothing`, async (t) => {
+      if (!requireCapability(t, 'qemu', 'kernel')) return;
+      const complaint = await startedPaused(specIn(directoryOf(t), machine), probed('auto'));
+      assert.equal(complaint, '');
+    });
+  }
+
+  test('the probe knows where QEMU has its firmware', (t) => {
+    if (!requireCapability(t, 'qemu')) return;
+    const { dataDirectories, version } = probed('auto');
+    const { firmware } = qemuVersion(version);
+    for (const file of Object.values(firmware)) {
+      assert.ok(
+        dataDirectories.some((directory) => existsSync(join(directory, file))),
+        file,
+      );
+    }
+  });
+
+  test('a QEMU without its firmware is refused with what to install', (t) => {
+    const directory = directoryOf(t);
+    const data = join(directory, 'data');
+    mkdirSync(data);
+    writeFileSync(join(data, 'bios-256k.bin'), '');
+    const path = join(directory, 'qemu');
+    const script = `#!/bin/sh
+case "$1" in
+  --version) echo 'QEMU emulator version 10.0.13' ;;
+  -L) echo '${data}'; echo '${directory}/absent' ;;
+esac
+`;
+    writeFileSync(path, script, { mode: 0o755 });
+    const isRefused = (error: unknown) =>
+      error instanceof JobFault &&
+      error.fault.code === 'HYPERVISOR_MISSING' &&
+      /lacks its firmware qboot\.rom .* install the package qemu-system-data$/.test(error.message);
+    assert.throws(() => probed({ path }), isRefused);
+    writeFileSync(join(data, 'qboot.rom'), '');
+    assert.deepEqual(probed({ path }).dataDirectories, [data]);
+  });
+});

@@ -1,0 +1,67 @@
+// scripts: each release gets the packages that it has, and one that is not listed those of its nearest relative.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { test } from 'node:test';
+import { loadScript } from './load.ts';
+
+type OsRelease = Readonly<Record<string, string>>;
+
+interface Packages {
+  readonly id: string;
+  readonly versionId: string;
+  readonly kernel: readonly string[];
+  readonly busybox: string;
+  readonly virtiofsd: string;
+  readonly tools: readonly { readonly package: string; readonly commands: readonly string[] }[];
+}
+
+const { packagesFor, parseOsRelease, readOsRelease, RELEASES } = await loadScript<{
+  packagesFor(osRelease?: OsRelease): Packages;
+  parseOsRelease(text: string): OsRelease;
+  readOsRelease(): OsRelease;
+  RELEASES: readonly Packages[];
+}>('lib/packages.mjs');
+
+test('os-release is read with and without quotes', () => {
+  const text = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nEMPTY=\n';
+  assert.deepEqual(parseOsRelease(text), {
+    PRETTY_NAME: 'Debian GNU/Linux 13 (trixie)',
+    ID: 'debian',
+    VERSION_ID: '13',
+    EMPTY: '',
+  });
+});
+
+test('a release has its own row, and others that of their nearest relative', () => {
+  const rowOf = (osRelease: OsRelease) => {
+    const { id, versionId } = packagesFor(osRelease);
+    return `${id} ${versionId}`;
+  };
+  for (const { id, versionId } of RELEASES) {
+    assert.equal(rowOf({ ID: id, VERSION_ID: versionId }), `${id} ${versionId}`);
+  }
+  assert.equal(rowOf({ ID: 'debian', VERSION_ID: '14' }), 'debian 13');
+  assert.equal(rowOf({ ID: 'debian', VERSION_ID: '11' }), 'debian 12');
+  assert.equal(rowOf({ ID: 'debian' }), 'debian 13');
+  assert.equal(rowOf({ ID: 'ubuntu', VERSION_ID: '23.10' }), 'ubuntu 22.04');
+  assert.equal(rowOf({ ID: 'ubuntu', VERSION_ID: '26.04' }), 'ubuntu 24.04');
+  const mint = { ID: 'linuxmint', ID_LIKE: 'ubuntu debian', VERSION_ID: '22' };
+  assert.equal(rowOf(mint), 'ubuntu 24.04');
+  assert.equal(rowOf({}), 'debian 13');
+});
+
+test('apt of this system knows the packages of its row', (t) => {
+  const { ID = '', VERSION_ID = '' } = readOsRelease();
+  const row = RELEASES.find(({ id, versionId }) => id === ID && versionId === VERSION_ID);
+  if (row === undefined) return t.skip(`no row for ${ID} ${VERSION_ID}`);
+  const lists = readdirSync('/var/lib/apt/lists').filter((name) => name.includes('_Packages'));
+  if (lists.length === 0) return t.skip('apt has no lists of packages: run apt-get update');
+  const { kernel, busybox, virtiofsd, tools } = packagesFor();
+  for (const name of [kernel[0] ?? '', busybox, virtiofsd, ...tools.map((tool) => tool.package)]) {
+    const { stdout, error } = spawnSync('apt-cache', ['policy', name], { encoding: 'utf8' });
+    assert.equal(error, undefined);
+    assert.match(stdout, /Candidate: \d|Installed: \d/, name);
+  }
+});
