@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
+  checkSocketPaths,
   type HypervisorChoice,
   readHypervisor,
   readKeysAndTls,
@@ -50,6 +51,8 @@ export const LIMITS = {
   leaseServerPauseMaxMs: 60_000,
   /** From launch until the hypervisor's control socket must have answered. */
   launchTimeoutMs: 30_000,
+  /** A guest whose agent was not heard of gives its place among those that boot back after so long. */
+  bootTimeoutMs: 20_000,
   /** One command on a control socket. */
   controlTimeoutMs: 5_000,
   /** Guest asked to power off -> SIGTERM. */
@@ -288,6 +291,8 @@ export interface Config {
   readonly guestIsolation: boolean;
   readonly hypervisor: HypervisorChoice;
   readonly accelerator: AcceleratorChoice;
+  /** Guests that boot at a time; 0 leaves it to the daemon. */
+  readonly bootsMax: number;
   readonly kernelBzImage: string;
   readonly kernelVmlinux: string;
   /** Leads to the root disk of a VM that has no initramfs of its own. */
@@ -365,6 +370,7 @@ export function loadConfig(environment: Environment): Config {
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
     hypervisor: readHypervisor(read, problems),
     accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
+    bootsMax: read.number('VOLANT_BOOTS_MAX', 0),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
     bootInitramfs: read.path('VOLANT_BOOT_INITRAMFS', join(home, 'images', 'boot.cpio')),
@@ -387,12 +393,7 @@ export function loadConfig(environment: Environment): Config {
     sysfsRoot: read.path('VOLANT_SYSFS_ROOT', '/sys'),
     hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),
   };
-  const longestSocket = join(runtimeDirectory, '9999999999', 'serial.sock');
-  if (Buffer.byteLength(longestSocket) > LIMITS.unixPathBytesMax) {
-    problems.push(
-      `VOLANT_RUNTIME_DIR: ${runtimeDirectory} is too long for unix sockets, choose one under 80 bytes`,
-    );
-  }
+  checkSocketPaths(runtimeDirectory, LIMITS.unixPathBytesMax, problems);
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }

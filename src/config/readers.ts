@@ -74,3 +74,16 @@ export function readHypervisor(read: Reader, problems: string[]): HypervisorChoi
   problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
   return 'auto';
 }
+
+/** Each VM has its sockets in a directory of its own below this one; Linux bounds the length of their paths. */
+export function checkSocketPaths(
+  runtimeDirectory: string,
+  bytesMax: number,
+  problems: string[],
+): void {
+  const longestSocket = join(runtimeDirectory, '9999999999', 'serial.sock');
+  if (Buffer.byteLength(longestSocket) <= bytesMax) return;
+  problems.push(
+    `VOLANT_RUNTIME_DIR: ${runtimeDirectory} is too long for unix sockets, choose one under 80 bytes`,
+  );
+}

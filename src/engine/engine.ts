@@ -1,6 +1,7 @@
 // engine: the parts of the engine, joined. http sees the Engine; main.ts besides has the engine's life:
 // recover at the start, shut down at the end, tear down when the host is to be left clean.
 
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -10,6 +11,7 @@ import { AddressPool } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { Agents } from './agents.ts';
 import { Artifacts } from './artifacts.ts';
+import { Boots } from './boots/boots.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
 import { Configs } from './configs.ts';
 import { Consoles } from './consoles.ts';
@@ -125,6 +127,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       consoles.close();
       joined.devices.close();
       joined.exposures.close();
+      joined.boots.close();
       await operations.close();
       lifecycle.disconnect();
     },
@@ -168,7 +171,13 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     log,
   });
   const media = new Media({ config, host, state, clock, log });
-  const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, log };
+  const boots = new Boots({
+    bootsMax: config.bootsMax,
+    cores: availableParallelism(),
+    explain: (vmId, reason) => state.vms.explain(vmId, reason),
+    log,
+  });
+  const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, boots, log };
   const launcher = new Launcher(launching);
   const plugins = new Plugins(state, clock, snapshot.plugins);
   const { subnet, hostIp } = config;
@@ -178,7 +187,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   const known = { config, state, launcher, addresses, exposures, clock, log };
   const admission = new Admission({ ...known, lastVmId, manifestFor });
   const diskGuard = new DiskGuard({ state, clock, log });
-  const lifecycle = new VmLifecycle({ ...known, admission, operations, diskGuard });
+  const lifecycle = new VmLifecycle({ ...known, admission, operations, diskGuard, boots });
   events.subscribe((stored) => {
     for (const { body } of stored) {
       const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;
@@ -195,6 +204,7 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     launcher,
     plugins,
     addresses,
+    boots,
     exposures,
     admission,
     lifecycle,

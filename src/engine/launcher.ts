@@ -6,6 +6,7 @@ import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
+import type { Boots } from './boots/boots.ts';
 import { cgroupOf } from './cgroup-limits.ts';
 import { Connections } from './connections.ts';
 import { exposedPortsOf } from './exposures/exposed-ports.ts';
@@ -72,6 +73,7 @@ export class Launcher {
   readonly #devices: DeviceOwners;
   readonly #exposures: Exposures;
   readonly #media: Media;
+  readonly #boots: Boots;
   readonly #connections: Connections;
   readonly #log: Logger;
   readonly #steps: readonly Step<LaunchContext>[];
@@ -84,6 +86,7 @@ export class Launcher {
     devices: DeviceOwners;
     exposures: Exposures;
     media: Media;
+    boots: Boots;
     log: Logger;
   }) {
     this.#config = parts.config;
@@ -93,6 +96,7 @@ export class Launcher {
     this.#devices = parts.devices;
     this.#exposures = parts.exposures;
     this.#media = parts.media;
+    this.#boots = parts.boots;
     this.#log = parts.log;
     const runDirectory = (vmId: number) => this.runDirectory(vmId);
     this.#connections = new Connections({ ...parts, runDirectory });
@@ -266,6 +270,14 @@ export class Launcher {
         name: 'host ports',
         run: ({ record, resolved }) => this.#exposures.set(record, resolved.exposedPorts),
         undo: ({ record }) => this.#exposures.clear(record.id),
+      },
+      {
+        name: 'place to boot',
+        run: async ({ record, preparation, turn }) => {
+          if (turn === undefined) throw new VolantError('INTERNAL');
+          await this.#boots.enter(record.id, preparation.facts, turn);
+        },
+        undo: async ({ record }) => this.#boots.leave(record.id),
       },
       {
         // One job for all that the process needs: a turn of a worker thread costs more than each of them.

@@ -23,6 +23,8 @@ export class ReadModel {
   readonly #runtimeDirectory: string;
   readonly #byName = new Map<string, Entry>();
   readonly #byId = new Map<number, Entry>();
+  /** Why a VM is not further, for its body; known to this daemon only. */
+  readonly #reasons = new Map<number, string>();
   readonly #replicas = new Map<string, Set<number>>();
   /** Ascending by id, which is the order of creation. */
   #ordered: Entry[] = [];
@@ -40,7 +42,10 @@ export class ReadModel {
 
   put(record: VmRecord): void {
     this.#lastList = null;
-    const entry: Entry = { record, body: bodyOf(record, this.#runtimeDirectory) };
+    const entry: Entry = {
+      record,
+      body: bodyOf(record, this.#runtimeDirectory, this.#reasons.get(record.id)),
+    };
     this.#byName.set(record.name, entry);
     const known = this.#byId.has(record.id);
     if (!known && record.replica !== undefined) {
@@ -51,6 +56,14 @@ export class ReadModel {
     this.#byId.set(record.id, entry);
     if (known) this.#ordered[this.#indexOf(record.id)] = entry;
     else this.#ordered.push(entry);
+  }
+
+  /** Tells in the VM's body why it is not further; null: nothing holds it up. */
+  explain(vmId: number, reason: string | null): void {
+    if (reason === null) this.#reasons.delete(vmId);
+    else this.#reasons.set(vmId, reason);
+    const record = this.record(vmId);
+    if (record !== undefined) this.put(record);
   }
 
   remove(vmId: number): void {
@@ -161,12 +174,13 @@ function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)
   return filters;
 }
 
-function bodyOf(record: VmRecord, runtimeDirectory: string): string {
+function bodyOf(record: VmRecord, runtimeDirectory: string, reason: string | undefined): string {
   const alive = record.process !== null;
   const body: Vm = {
     id: record.id,
     name: record.name,
     status: record.status,
+    ...(reason === undefined ? {} : { status_reason: reason }),
     runtime: record.runtime,
     plugin: record.plugin,
     ...(record.process === null ? {} : { pid: record.process.pid }),

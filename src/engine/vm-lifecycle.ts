@@ -9,6 +9,7 @@ import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { AddressPool } from './addresses.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
+import type { Boots } from './boots/boots.ts';
 import { type VmEventType, vmEvent } from './events.ts';
 import { endGuest } from './guest-end.ts';
 import type { ResolvedLaunch } from './launch-spec.ts';
@@ -31,6 +32,7 @@ export interface LifecycleParts {
   readonly admission: Admission;
   readonly operations: Operations;
   readonly addresses: AddressPool;
+  readonly boots: Boots;
   readonly diskGuard: DiskGuard;
   readonly clock: Clock;
   readonly log: Logger;
@@ -72,7 +74,7 @@ export class VmLifecycle {
   }
 
   /**
-   * Idempotent: a stopped VM stays as it is, without an event. A launch that waits for an image is given
+   * Idempotent: a stopped VM stays as it is, without an event. A launch that waits is given
    * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND.
    */
   async stop(name: string): Promise<void> {
@@ -296,6 +298,8 @@ export class VmLifecycle {
 
   #register(record: VmRecord, vm: RunningVm, wasAdopted: boolean): void {
     this.#running.set(record.id, vm);
+    if (wasAdopted) this.#parts.boots.adopt(record.id, vm);
+    else this.#parts.boots.watch(record.id, vm);
     if (vm.control !== null) this.#parts.diskGuard.watch(record, vm.control, wasAdopted);
     void vm.process.exited.then((exit) => this.#onExit(record.id, vm, exit));
   }
@@ -353,9 +357,9 @@ export class VmLifecycle {
   }
 }
 
-/** Why a launch that waits for an image ends. */
+/** Why a launch that waits for an image or for its turn ends. */
 function givenUp(name: string, how: string): VolantError {
-  return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited for an image`);
+  return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited to start`);
 }
 
 function reasonOf(error: unknown): string {

@@ -22,6 +22,9 @@ export const VmSchema = Type.Object(
     id: Type.Integer({ format: 'int64', description: 'Never reused' }),
     name: Type.String(),
     status: Type.String({ description: VM_STATUSES.join(', ') }),
+    status_reason: Type.Optional(
+      Type.String({ description: 'Why it is not further, while it waits for something' }),
+    ),
     runtime: Type.String(),
     plugin: Type.String(),
     pid: Type.Optional(

@@ -154,7 +154,7 @@ test('a socket of a VM needs its scope and its name', async (t) => {
     const client = await RawClient.open(t, server);
     const socket = ['Upgrade: websocket', 'Connection: Upgrade', 'Sec-WebSocket-Version: 13'];
     const nonce = 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==';
-    client.head(`GET ${path}?api_key=${made.key} HTTP/1.1`, 'Host: test', ...socket, nonce);
+    client.head(`GET ${path}?api_key=${made.key} HTTP/1.1`, 'Host: localhost', ...socket, nonce);
     return outcome(await client.answer());
   };
   assert.equal(await upgrade('/ws/v1/vms/b-one/console', reader), '403 SCOPE_FORBIDDEN');
@@ -166,7 +166,7 @@ test('events and MCP pages of a key with a prefix are about its own names', asyn
   const mine = key('mine', 'read', 'a-');
   const { server, fake } = await served(t, mine);
   const client = await RawClient.open(t, server);
-  client.head(`GET /api/v1/events?api_key=${mine.key} HTTP/1.1`, 'Host: test');
+  client.head(`GET /api/v1/events?api_key=${mine.key} HTTP/1.1`, 'Host: localhost');
   await eventually(() => client.received.includes(': connected'), 'the stream');
   fake.events.append(vmEvent('b-one'), vmEvent('0000:00:01.0', 'DEVICE_BOUND'), vmEvent('a-one'));
   await eventually(() => client.received.includes('a-one'), 'the event');
@@ -237,7 +237,7 @@ test('keys change while the server runs; a broken file leaves the last good ones
     (await ask(server, 'GET /api/v1/vms', { headers: bearer(made) })).status === 200;
   assert.deepEqual([await good(first), await good(second)], [true, false]);
   const stream = await RawClient.open(t, server);
-  stream.head('GET /api/v1/events HTTP/1.1', 'Host: test', `X-Volant-API-Key: ${first.key}`);
+  stream.head('GET /api/v1/events HTTP/1.1', 'Host: localhost', `X-Volant-API-Key: ${first.key}`);
   await eventually(() => stream.received.includes(': connected'), 'the stream');
 
   const reads = () =>

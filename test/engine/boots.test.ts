@@ -1,0 +1,130 @@
+// What a fleet relies on when many guests start: so many boot at a time, the others wait in order, and every
+// end of a boot lets the next one begin.
+
+import assert from 'node:assert/strict';
+import { suite, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { BootQueue } from '../../src/engine/boots/boot-queue.ts';
+import { VolantError } from '../../src/lib/errors.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+
+const ONE = { VOLANT_BOOTS_MAX: '1' };
+
+/** Agents that speak when the test lets them. */
+function silentAgents({ hypervisor }: World): (() => void)[] {
+  const speak: (() => void)[] = [];
+  const agent = hypervisor.agent.bind(hypervisor);
+  hypervisor.agent = () => ({
+    ...agent(),
+    ready: (signal) =>
+      new Promise((resolve, reject) => {
+        speak.push(resolve);
+        signal.addEventListener('abort', () => reject(signal.reason));
+      }),
+  });
+  return speak;
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const signal = AbortSignal.timeout(10_000);
+  while (!condition()) {
+    signal.throwIfAborted();
+    await turn();
+  }
+}
+
+suite('boot queue', () => {
+  test('lets the next ones in in their order, and skips who has given up', async () => {
+    const queue = new BootQueue();
+    const order: number[] = [];
+    const never = new AbortController().signal;
+    const impatient = new AbortController();
+    assert.ok(queue.tryEnter(1, 1));
+    const entering = [2, 3, 4].map((id) =>
+      queue.enter(id, 1, id === 3 ? impatient.signal : never).then(() => order.push(id)),
+    );
+    const refused = assert.rejects(entering[1] as Promise<number>, /enough/);
+    impatient.abort(new Error('enough'));
+    await refused;
+    assert.equal(queue.waiting, 2);
+    queue.leave(1);
+    await entering[0];
+    assert.deepEqual(order, [2]);
+    queue.leave(2);
+    await entering[2];
+    assert.deepEqual(order, [2, 4]);
+    queue.leave(4);
+    assert.deepEqual([queue.booting, queue.waiting], [0, 0]);
+  });
+
+  test('nobody overtakes those who wait, and adopted guests count', async () => {
+    const queue = new BootQueue();
+    queue.hold(1);
+    queue.hold(2);
+    const entered = queue.enter(3, 1, new AbortController().signal);
+    queue.leave(1);
+    assert.ok(!queue.tryEnter(4, 1));
+    assert.equal(queue.waiting, 1);
+    queue.leave(2);
+    await entered;
+    assert.equal(queue.booting, 1);
+  });
+});
+
+suite('boots', () => {
+  test('the next guest is launched when the agent of the one before was heard of', async () => {
+    const world = newWorld();
+    const speak = silentAgents(world);
+    const { engine } = await engineOn(world, ONE);
+    const creates = ['a', 'b', 'c'].map((name) => engine.vms.create({ name, plugin: 'hello' }));
+    await creates[0];
+    await until(() => engine.vms.get('c')?.includes('status_reason') === true);
+    const waiting = JSON.parse(engine.vms.get('b') ?? '{}');
+    assert.equal(waiting.status, 'starting');
+    assert.match(waiting.status_reason, /at most 1 guests boot at a time/);
+    assert.equal(world.host.launches.length, 1);
+    speak[0]?.();
+    assert.equal('status_reason' in JSON.parse((await creates[1]) ?? '{}'), false);
+    assert.equal(world.host.launches.length, 2);
+    speak[1]?.();
+    await creates[2];
+  });
+
+  test('a guest that ends, is stopped or is deleted lets the next one boot', async () => {
+    const world = newWorld();
+    silentAgents(world);
+    const { engine } = await engineOn(world, ONE);
+    const ends = [
+      async () => [...world.host.processes.values()][0]?.end({ code: 1, signal: null }),
+      async (name: string) => void (await engine.vms.stop(name)),
+      async (name: string) => engine.vms.destroy(name),
+    ];
+    await engine.vms.create({ name: 'vm-0', plugin: 'hello' });
+    for (const [index, end] of ends.entries()) {
+      const next = engine.vms.create({ name: `vm-${index + 1}`, plugin: 'hello' });
+      await until(() => engine.vms.get(`vm-${index + 1}`)?.includes('status_reason') === true);
+      await end(`vm-${index}`);
+      await next;
+    }
+  });
+
+  test('a delete ends the wait, and a launch that fails gives its place back', async () => {
+    const world = newWorld();
+    const speak = silentAgents(world);
+    const { engine } = await engineOn(world, ONE);
+    await engine.vms.create({ name: 'first', plugin: 'hello' });
+    const waiting = engine.vms.create({ name: 'second', plugin: 'hello' });
+    const refused = assert.rejects(waiting, /was deleted while it waited to start/);
+    await until(() => engine.vms.get('second')?.includes('status_reason') === true);
+    await engine.vms.destroy('second');
+    await refused;
+    speak[0]?.();
+    await turn();
+    world.host.failures.set('launch', new VolantError('HOST_OPERATION_FAILED', 'launch broke'));
+    await assert.rejects(engine.vms.create({ name: 'third', plugin: 'hello' }), /launch broke/);
+    world.host.failures.clear();
+    await engine.vms.create({ name: 'fourth', plugin: 'hello' });
+    for (const name of ['first', 'fourth']) await engine.vms.destroy(name);
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+});
