@@ -1,14 +1,7 @@
 // scripts: finds and ends the daemon, and talks to its API; who starts it stands in start.mjs. The daemon that belongs to a home
 // is the process that holds <home>/volantd.lock open: a number in a file alone proves nothing.
 
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,7 +35,7 @@ export function findDaemon(home) {
 export function holderOf(lock) {
   if (!existsSync(lock)) return null;
   const pid = Number.parseInt(readFileSync(lock, 'utf8'), 10);
-  return pid > 0 && holdsOpen(pid, realpathSync(lock)) ? pid : null;
+  return pid > 0 && holdsOpen(pid, statSync(lock)) ? pid : null;
 }
 
 /** Who started the daemon, as its command line says: { kind, unit }. */
@@ -63,12 +56,14 @@ export function readProcess(pid, file) {
   }
 }
 
+/** By device and inode: a process may see the file under another path than we do. */
 function holdsOpen(pid, file) {
   const directory = `/proc/${pid}/fd`;
   try {
     return readdirSync(directory).some((fd) => {
       try {
-        return readlinkSync(join(directory, fd)) === file;
+        const { dev, ino } = statSync(join(directory, fd));
+        return dev === file.dev && ino === file.ino;
       } catch (error) {
         if (error.code !== 'ENOENT') throw error;
         return false; // Closed since the directory was read.
