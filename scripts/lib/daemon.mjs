@@ -2,14 +2,7 @@
 // is the process that holds <home>/volantd.lock open: a number in a file alone proves nothing.
 
 import { X509Certificate } from 'node:crypto';
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { join } from 'node:path';
@@ -44,7 +37,7 @@ export function findDaemon(home) {
 export function holderOf(lock) {
   if (!existsSync(lock)) return null;
   const pid = Number.parseInt(readFileSync(lock, 'utf8'), 10);
-  return pid > 0 && holdsOpen(pid, realpathSync(lock)) ? pid : null;
+  return pid > 0 && holdsOpen(pid, statSync(lock)) ? pid : null;
 }
 
 /** Who started the daemon, as its command line says: { kind, unit }. */
@@ -65,12 +58,14 @@ export function readProcess(pid, file) {
   }
 }
 
+/** By device and inode: a process may see the file under another path than we do. */
 function holdsOpen(pid, file) {
   const directory = `/proc/${pid}/fd`;
   try {
     return readdirSync(directory).some((fd) => {
       try {
-        return readlinkSync(join(directory, fd)) === file;
+        const { dev, ino } = statSync(join(directory, fd));
+        return dev === file.dev && ino === file.ino;
       } catch (error) {
         if (error.code !== 'ENOENT') throw error;
         return false; // Closed since the directory was read.

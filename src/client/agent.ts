@@ -18,11 +18,13 @@ export class Agent {
   /**
    * Sends a request to the agent of a VM, such as `/v1/` for its workload. The answer is given out as it
    * is, whatever its status: it may be the workload's, or the daemon's when the agent is out of reach.
-   * It is not asked again, and only its head has a bound.
+   * It is not asked again, and only its head has a bound. Throws a TypeError for a path with a segment "." or
+   * "..", escaped or not: it would leave the agent, and mean something else to the daemon.
    */
   request(vmName: string, agentPath: string, request: AgentRequest = {}): Promise<Response> {
     const { method = 'GET', signal, timeoutMs, ...rest } = request;
     const below = agentPath.replace(/^\/+/, '');
+    if (climbs(below)) throw new TypeError(`${agentPath} has a segment "." or ".."`);
     return this.#http.open({
       ...rest,
       method,
@@ -49,4 +51,11 @@ export class Agent {
       return text === '' ? null : JSON.parse(text);
     });
   }
+}
+
+/** URL parsers drop tabs and line ends, take backslashes for slashes, and resolve dots that are escaped. */
+function climbs(agentPath: string): boolean {
+  const [beforeQuery = ''] = agentPath.replaceAll(/[\t\r\n]/g, '').split(/[?#]/);
+  const plain = beforeQuery.replaceAll(/%(25)*2e/gi, '.').replaceAll(/\\|%(25)*(2f|5c)/gi, '/');
+  return plain.split('/').some((segment) => segment === '.' || segment === '..');
 }

@@ -27,8 +27,38 @@ const NOT_FOR_GUESTS = new Set<string>([
   'host',
 ]);
 
+/**
+ * What a browser would take as said by this daemon's origin, and keep for its other pages or other guests: cookies,
+ * storage, transport, reporting and service workers; and what the relay says itself.
+ */
+const SAID_FOR_THE_ORIGIN = [
+  'alt-svc',
+  'clear-site-data',
+  'content-security-policy',
+  'critical-ch',
+  'expect-ct',
+  'nel',
+  'origin-agent-cluster',
+  'public-key-pins',
+  'public-key-pins-report-only',
+  'report-to',
+  'reporting-endpoints',
+  'service-worker-allowed',
+  'set-cookie',
+  'set-cookie2',
+  'set-login',
+  'strict-transport-security',
+  'x-content-type-options',
+];
+
 /** The server writes its own; who may read answers of this daemon's origin is not for guests to say. */
-const NOT_FOR_CLIENTS = new Set<string>([...HOP_BY_HOP, 'content-length', 'date', 'uwebsockets']);
+const NOT_FOR_CLIENTS = new Set<string>([
+  ...HOP_BY_HOP,
+  ...SAID_FOR_THE_ORIGIN,
+  'content-length',
+  'date',
+  'uwebsockets',
+]);
 
 /** What a browser shall not do with a page of a guest: act with the rights of this daemon's origin. */
 export const GUEST_PAGE_HEADERS = [

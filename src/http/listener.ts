@@ -1,7 +1,8 @@
 // http: where the server listens, and the apps behind it. One app is enough, unless the certificate
 // changes: then a new app takes the address over, and what is connected to an older one goes on there.
 
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../config.ts';
 import type { ListenAddress } from '../lib/settings.ts';
@@ -76,11 +77,47 @@ export class Listener {
   close(): void {
     this.#socket = null;
     for (const app of this.#apps.splice(0)) app.close();
-    if (this.#address.kind === 'unix') rmSync(this.#address.path, { force: true });
+    if (this.#address.kind === 'unix' && kindOf(this.#address.path) === 'socket') {
+      rmSync(this.#address.path, { force: true });
+    }
   }
 }
 
-function listen(app: TemplatedApp, address: ListenAddress): Promise<us_listen_socket> {
+type Kind = 'nothing' | 'socket' | 'other';
+
+function kindOf(path: string): Kind {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return 'nothing';
+  return found.isSocket() ? 'socket' : 'other';
+}
+
+/** A daemon that was killed leaves its socket behind. Anything else at that path is somebody's. */
+async function clearSocketPath(path: string): Promise<void> {
+  const kind = kindOf(path);
+  if (kind === 'nothing') return;
+  if (kind === 'other') {
+    throw new Error(`${path} (VOLANT_API_LISTEN) is no socket: name another path, or remove it`);
+  }
+  if (await somebodyListens(path)) {
+    throw new Error(`${path} (VOLANT_API_LISTEN) is the socket of a program that runs`);
+  }
+  rmSync(path, { force: true });
+}
+
+function somebodyListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    // A full backlog is somebody, too; only a refusal tells that nobody is there.
+    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
+  });
+}
+
+async function listen(app: TemplatedApp, address: ListenAddress): Promise<us_listen_socket> {
+  if (address.kind === 'unix') await clearSocketPath(address.path);
   return new Promise((resolve, reject) => {
     const taken = (where: string) =>
       new Error(`${where} cannot be listened on: another program has it, or it is not ours`);
@@ -92,8 +129,6 @@ function listen(app: TemplatedApp, address: ListenAddress): Promise<us_listen_so
       });
       return;
     }
-    // Left behind by a daemon that was killed; one that lives holds the lock of its home.
-    rmSync(address.path, { force: true });
     app.listen_unix((socket) => {
       if (!socket) return reject(taken(address.path));
       // For root and its group: an operator may hand the socket to a group by its directory.

@@ -198,6 +198,23 @@ test('the agent of a guest is asked as if it were near, and its errors are answe
   assert.equal(daemon.seen[0]?.body, 'x');
 });
 
+test('a path that leaves the agent is not sent', async (t) => {
+  const daemon = await startFakeDaemon(t, (_, response) => response.writeHead(204).end());
+  const { agent } = createClient({ baseUrl: daemon.url });
+  const climbing = [
+    '/../../victim',
+    '/v1/%2e%2E/x',
+    '..\\..\\victim',
+    '/v1/.\t./x',
+    '/%252e%252e/x',
+  ];
+  for (const path of climbing) {
+    assert.throws(() => agent.request('web', path, { method: 'DELETE' }), TypeError, path);
+  }
+  await agent.request('web', '/v1/..hidden/file.txt?next=/../x');
+  assert.deepEqual(daemon.calls(), ['GET /api/v1/vms/web/agent/v1/..hidden/file.txt?next=/../x']);
+});
+
 test('a base URL that cannot be one is refused at once', () => {
   assert.throws(() => createClient({ baseUrl: 'ftp://x' }), TypeError);
   assert.throws(() => createClient({ baseUrl: '127.0.0.1:7777' }), TypeError);

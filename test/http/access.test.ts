@@ -2,7 +2,10 @@
 // socket.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -267,11 +270,33 @@ test('a client on the unix socket has no address to be refused for, but needs th
   assert.equal((await ask(server, 'GET /api/v1/vms', { headers })).status, 200);
 });
 
-test("what an earlier daemon left at the path of the socket is in nobody's way", async (t) => {
+test("a socket that a killed daemon left is in nobody's way", async (t) => {
   const path = socketPath(t);
-  writeFileSync(path, '');
+  const program =
+    "require('node:net').createServer().listen(process.argv[1], () => console.log(1))";
+  const killed = spawn(process.execPath, ['-e', program, path], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(killed.stdout, 'data');
+  killed.kill('SIGKILL');
+  await once(killed, 'exit');
+  assert.ok(statSync(path).isSocket());
   const server = await startServer(t, { environment: { VOLANT_API_LISTEN: `unix:${path}` } });
   assert.equal((await ask(server, 'GET /healthz')).status, 200);
+});
+
+test('a file, or the socket of a program that runs, is not taken for the API', async (t) => {
+  const path = socketPath(t);
+  const environment = { VOLANT_API_LISTEN: `unix:${path}` };
+  writeFileSync(path, 'precious');
+  await assert.rejects(startServer(t, { environment }), /is no socket/);
+  assert.equal(readFileSync(path, 'utf8'), 'precious');
+  rmSync(path);
+  const other = createServer().listen(path);
+  t.after(() => other.close());
+  await once(other, 'listening');
+  await assert.rejects(startServer(t, { environment }), /program that runs/);
+  assert.ok(statSync(path).isSocket());
 });
 
 test('an address that another program has is refused in a sentence', async (t) => {

@@ -87,13 +87,20 @@ test('an Authorization header that is our key stays here', async (t) => {
   assert.equal(JSON.parse(body.toString()).headers.authorization, undefined);
 });
 
-test('status, headers and repeated headers come back; what a guest says of CORS does not', async (t) => {
+test('status and headers come back, but nothing that a guest says for the whole origin', async (t) => {
   const { port } = await serve(t, {
     settings: { VOLANT_CORS_ORIGINS: 'http://app.example' },
     agent: (_, answer) => {
       answer.writeHead(418, 'Short and stout', {
-        'Set-Cookie': ['a=1', 'b=2'],
+        'X-Repeated': ['a=1', 'b=2'],
         'X-Own': 'k\u00e4se',
+        'Set-Cookie': ['session=guest', 'b=2'],
+        'Strict-Transport-Security': 'max-age=31536000',
+        'Clear-Site-Data': '"*"',
+        'Service-Worker-Allowed': '/',
+        'X-Content-Type-Options': 'none',
+        'Content-Security-Policy': "default-src 'self'",
+        NEL: '{}',
         'Access-Control-Allow-Origin': '*',
         Connection: 'close',
       });
@@ -102,7 +109,12 @@ test('status, headers and repeated headers come back; what a guest says of CORS 
   });
   const answer = await rawRequest(port, 'GET', `${PATH}/v1/tea`, { Origin: 'http://app.example' });
   assert.equal(answer.status, 418);
-  assert.deepEqual(answer.headers['set-cookie'], ['a=1', 'b=2']);
+  assert.equal(answer.headers['x-repeated'], 'a=1, b=2');
+  for (const name of ['set-cookie', 'strict-transport-security', 'clear-site-data', 'nel']) {
+    assert.equal(answer.headers[name], undefined, name);
+  }
+  assert.equal(answer.headers['service-worker-allowed'], undefined);
+  assert.equal(answer.headers['x-content-type-options'], 'nosniff');
   assert.equal(answer.headers['x-own'], 'k\u00e4se');
   assert.equal(answer.headers['access-control-allow-origin'], 'http://app.example');
   assert.match(String(answer.headers['content-security-policy']), /^sandbox/);
