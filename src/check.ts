@@ -40,13 +40,14 @@ function load(environment: Environment): Omit<SettingsCheck, 'settings'> {
 export function warningsOf(config: Config): readonly string[] {
   return isOpenToAll(config)
     ? [
-        `VOLANT_API_LISTEN: the API is open to everybody who can reach ${listenText(config)}, and who reaches it can do what root can: set VOLANT_API_KEY, restrict clients with VOLANT_API_ALLOW_CIDR, or listen on 127.0.0.1`,
+        `VOLANT_API_LISTEN: the API is open to everybody who can reach ${listenText(config)}, and who reaches it can do what root can: set VOLANT_API_KEY or VOLANT_API_KEYS_FILE, restrict clients with VOLANT_API_ALLOW_CIDR, or listen on 127.0.0.1`,
       ]
     : [];
 }
 
-function isOpenToAll({ listen, apiKey, allowedNetworks }: Config): boolean {
-  if (listen.kind === 'unix' || apiKey !== null || allowedNetworks.length > 0) return false;
+function isOpenToAll({ listen, apiKey, keysFileNamed, allowedNetworks }: Config): boolean {
+  if (listen.kind === 'unix' || apiKey !== null || keysFileNamed) return false;
+  if (allowedNetworks.length > 0) return false;
   return !/^(localhost$|127\.|::1$)/.test(listen.host);
 }
 
