@@ -36,7 +36,7 @@ test('names of things where they go, again where there may be several', async ()
 });
 
 test('options, global ones too, and the words that an option takes', async () => {
-  assert.deepEqual(await ask('vms create x --c'), ['--config', '--cpu']);
+  assert.deepEqual(await ask('vms create x --c'), ['--ca', '--config', '--cpu']);
   assert.deepEqual(await ask('vms get --js'), ['--json']);
   assert.deepEqual(await ask('vms create --wait '), ['accepted', 'ready', 'running']);
   assert.deepEqual(await ask('vms create --cpu 2 x --wait r'), ['ready', 'running']);
