@@ -113,8 +113,13 @@ test('a hypervisor that dies tells its last lines; a missing one, a missing kern
   assert.match(info.body.hypervisor.error, /\/nonexistent\/qemu/);
 
   const dying = join(daemon.home, 'dying-qemu');
-  const script = '#!/bin/sh\n[ "$1" = --version ] && { echo "QEMU emulator version 1.0"; exit; }\n';
-  writeFileSync(dying, `${script}echo "no such machine" >&2\nexit 3\n`);
+  const script = `#!/bin/sh
+    [ "$1" = --version ] && { echo "QEMU emulator version 1.0"; exit; }
+    [ "$1" = -L ] && exec qemu-system-x86_64 -L help
+    echo "no such machine" >&2
+    exit 3
+  `;
+  writeFileSync(dying, script);
   chmodSync(dying, 0o755);
   const other = await startDaemon(t, { VOLANT_HYPERVISOR: dying, VOLANT_BRIDGE: 'vbr-other' });
   const died = await other.call('POST', '/api/v1/vms', request);

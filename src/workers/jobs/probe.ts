@@ -94,11 +94,16 @@ function dataDirectoriesOf(executable: string): readonly string[] {
 }
 
 function outputOf(executable: string, args: readonly string[]): string {
-  return execFileSync(executable, args, {
-    encoding: 'utf8',
-    timeout: VERSION_TIMEOUT_MS,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  try {
+    return execFileSync(executable, args, {
+      encoding: 'utf8',
+      timeout: VERSION_TIMEOUT_MS,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+  } catch (error) {
+    const message = `${executable} fails when it is asked for ${args.join(' ')}: VOLANT_HYPERVISOR must name a QEMU that runs on this host`;
+    throw new JobFault('HYPERVISOR_FAILED', message, error);
+  }
 }
 
 /** Without its firmware QEMU ends at once, or a guest waits for ever: every file is looked for before the first launch. */
