@@ -44,6 +44,15 @@ async function nextDaemon(host: PrivateHost, pid: number) {
   }
 }
 
+/** A lock is given back a moment before its process is gone. */
+async function untilGone(...pids: number[]): Promise<void> {
+  const deadline = Date.now() + COMES_BACK_MS;
+  while (pids.some(isAlive)) {
+    assert.ok(Date.now() < deadline, `${pids.filter(isAlive).join(', ')} must end`);
+    await pause(50);
+  }
+}
+
 test('a daemon that is killed comes back, says so, and down ends it for good', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const host = await startedHost(t);
@@ -68,8 +77,7 @@ test('a daemon that is killed comes back, says so, and down ends it for good', a
   const successor = pidIn(host, 'volantd.lock');
   const down = await host.script('down.mjs');
   assert.match(down.output, new RegExp(`ended, pid ${successor}`));
-  assert.equal(isAlive(supervisor), false);
-  assert.equal(isAlive(successor), false);
+  await untilGone(supervisor, successor);
   assert.deepEqual(host.processes(), [vm.pid], 'nothing but the VM is left');
   assert.equal(existsSync(join(host.home, 'volantd-supervisor.lock')), false);
 });
@@ -81,7 +89,7 @@ test('down ends a supervisor whose daemon is not there', async (t) => {
   process.kill(pidIn(host, 'volantd.lock'), 'SIGKILL');
   const down = await host.script('down.mjs', '--all');
   assert.equal(down.status, 0, down.output);
-  assert.equal(isAlive(supervisor), false);
+  await untilGone(supervisor);
   assert.deepEqual(host.processes(), []);
 });
 
@@ -112,10 +120,16 @@ test('settings that the running daemon does not have are refused, not ignored', 
   assert.match(same.output, /runs, pid/);
 });
 
-test('an open address without a key is warned about', async (t) => {
+test('an open address without a key is refused, and warned about where it is wanted', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const host = createPrivateHost(t);
-  const up = await node(host, [...SIMULATOR, 'VOLANT_API_LISTEN=0.0.0.0:7777'], 'up.mjs');
+  const open = [...SIMULATOR, 'VOLANT_API_LISTEN=0.0.0.0:7777'];
+  const refused = await node(host, open, 'up.mjs');
+  assert.equal(refused.status, 1, refused.output);
+  assert.match(refused.output, /Make a key with `volar keys create`/);
+  assert.deepEqual(host.processes(), []);
+  const up = await node(host, [...open, 'VOLANT_API_OPEN=yes'], 'up.mjs');
+  assert.equal(up.status, 0, up.output);
   assert.match(up.output, /! VOLANT_API_LISTEN: the API is open to everybody/);
   assert.match(readFileSync(join(host.home, 'logs/volantd.log'), 'utf8'), /open to everybody/);
 });
