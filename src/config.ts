@@ -5,10 +5,11 @@
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { BOOT_LIMITS } from './config/boot-limits.ts';
 import {
   checkSocketPaths,
-  type HypervisorChoice,
-  readHypervisor,
+  type HypervisorSettings,
+  readHypervisorSettings,
   readKeysAndTls,
   readNetwork,
   type TlsFiles,
@@ -51,8 +52,7 @@ export const LIMITS = {
   leaseServerPauseMaxMs: 60_000,
   /** From launch until the hypervisor's control socket must have answered. */
   launchTimeoutMs: 30_000,
-  /** A guest whose agent was not heard of gives its place among those that boot back after so long. */
-  bootTimeoutMs: 20_000,
+  ...BOOT_LIMITS,
   /** One command on a control socket. */
   controlTimeoutMs: 5_000,
   /** Guest asked to power off -> SIGTERM. */
@@ -253,11 +253,10 @@ export const LIMITS = {
   kvmCanaryTimeoutMs: 10_000,
 } as const;
 
-export type { HypervisorChoice } from './config/readers.ts';
-export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
+export type { AcceleratorChoice, HypervisorChoice } from './config/readers.ts';
 
 /** The daemon's settings, checked and complete. All paths are absolute. */
-export interface Config {
+export interface Config extends HypervisorSettings {
   readonly home: string;
   readonly statePath: string;
   readonly runtimeDirectory: string;
@@ -289,10 +288,6 @@ export interface Config {
   readonly antiSpoofing: boolean;
   /** Guests do not reach each other. */
   readonly guestIsolation: boolean;
-  readonly hypervisor: HypervisorChoice;
-  readonly accelerator: AcceleratorChoice;
-  /** Guests that boot at a time; 0 leaves it to the daemon. */
-  readonly bootsMax: number;
   readonly kernelBzImage: string;
   readonly kernelVmlinux: string;
   /** Leads to the root disk of a VM that has no initramfs of its own. */
@@ -368,9 +363,7 @@ export function loadConfig(environment: Environment): Config {
     dhcpServer: read.choice('VOLANT_DHCP_SERVER', ['outside', 'dnsmasq'], 'outside'),
     antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
-    hypervisor: readHypervisor(read, problems),
-    accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
-    bootsMax: read.number('VOLANT_BOOTS_MAX', 0),
+    ...readHypervisorSettings(read, problems),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
     bootInitramfs: read.path('VOLANT_BOOT_INITRAMFS', join(home, 'images', 'boot.cpio')),

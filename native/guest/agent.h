@@ -38,6 +38,14 @@ void loop_cancel(timer_callback callback, void *context);
 void loop_run(void) __attribute__((noreturn));
 int64_t now_ms(void);
 
+// ---- clock.c
+
+// What is wrong with the guest's clock, or NULL: whether a timer fires on each processor, and whether one has a clock
+// event device below root (of sysfs). Takes some 20 ms; needs no timer for its own end.
+const char *clock_fault(const char *root);
+// Ends the machine at once, so that the daemon learns of the fault by the exit status of the hypervisor.
+void clock_end_guest(const char *fault);
+
 // ---- util.c
 
 // To the console, with the agent's name in front. For what a person at the console should know.

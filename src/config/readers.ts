@@ -7,6 +7,7 @@ import { expandHome, type ListenAddress, type settingsReader } from '../lib/sett
 
 type Reader = ReturnType<typeof settingsReader>;
 
+export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
 export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
 
 /** PEM files. */
@@ -66,7 +67,25 @@ export function readNetwork(
   return { bridge, subnet: subnet ?? { base: 0, prefixLength: 24 }, hostIp };
 }
 
-export function readHypervisor(read: Reader, problems: string[]): HypervisorChoice {
+export interface HypervisorSettings {
+  readonly hypervisor: HypervisorChoice;
+  readonly accelerator: AcceleratorChoice;
+  /** `auto` is microvm, and q35 for a VM with PCI devices. */
+  readonly machine: 'auto' | 'q35';
+  /** Guests that boot at a time; 0 leaves it to the daemon. */
+  readonly bootsMax: number;
+}
+
+export function readHypervisorSettings(read: Reader, problems: string[]): HypervisorSettings {
+  return {
+    hypervisor: readHypervisor(read, problems),
+    accelerator: read.choice('VOLANT_ACCELERATOR', ['auto', 'kvm', 'tcg'], 'auto'),
+    machine: read.choice('VOLANT_MACHINE', ['auto', 'q35'], 'auto'),
+    bootsMax: read.number('VOLANT_BOOTS_MAX', 0),
+  };
+}
+
+function readHypervisor(read: Reader, problems: string[]): HypervisorChoice {
   const name = 'VOLANT_HYPERVISOR';
   const value = read.text(name, 'auto');
   if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;

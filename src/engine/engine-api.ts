@@ -248,6 +248,15 @@ export interface RecoveryReport {
   readonly durationMs: number;
 }
 
+export interface BootCounts {
+  /** Guests that were launched and not heard of yet. */
+  readonly booting: number;
+  /** Launches that wait for a place among them. */
+  readonly waiting: number;
+  /** Guests that came up with a broken clock and were launched again. */
+  readonly relaunched: number;
+}
+
 export interface SystemInfo {
   readonly version: string;
   readonly host_ip: string;
@@ -255,6 +264,7 @@ export interface SystemInfo {
   readonly subnet: string;
   readonly hypervisor: HypervisorFacts | { readonly error: string };
   readonly kernel: { readonly path: string } | { readonly error: string };
+  readonly boots: BootCounts;
   readonly recovery: RecoveryReport | null;
 }
 

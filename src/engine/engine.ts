@@ -22,6 +22,7 @@ import { EventLog, type OtherEventType, otherEvent } from './events.ts';
 import { Exposures } from './exposures/exposures.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
+import { cgroupNameOf } from './identity.ts';
 import { Launcher } from './launcher.ts';
 import { DiskGuard } from './media/disk-guard.ts';
 import { Media } from './media/media.ts';
@@ -65,7 +66,8 @@ export function createEngine(parts: EngineParts): EngineControl {
   const joined = joinParts(parts, snapshot);
   const { state, operations, hostFacts, launcher, plugins, lifecycle } = joined;
   const { readiness, deployments } = joined;
-  const system = new System({ config, host, hostFacts, state, plugins });
+  const { boots } = joined;
+  const system = new System({ config, host, hostFacts, state, plugins, boots });
   const { hypervisor } = parts;
   const runDirectory = (vmId: number) => launcher.runDirectory(vmId);
   const consoles = new Consoles({ ...joined, host, hypervisor, runDirectory, log });
@@ -158,6 +160,10 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
   const devices = new Devices({ config, host, state, clock, log }, snapshot.devices);
   const readiness = new Readiness({
     agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent,
+    hasBooted: (vmId) => {
+      const vm = lifecycle.runningVm(vmId);
+      return vm !== undefined && boots.isOver(vm);
+    },
     hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
     log,
   });
@@ -175,6 +181,12 @@ function joinParts(parts: EngineParts, snapshot: Snapshot) {
     bootsMax: config.bootsMax,
     cores: availableParallelism(),
     explain: (vmId, reason) => state.vms.explain(vmId, reason),
+    onOver: (vmId, { identity }) => {
+      readiness.booted(vmId);
+      host.endBoot(identity, cgroupNameOf(vmId)).catch((error: unknown) => {
+        log.warn({ id: vmId, err: error }, 'a guest that has booted keeps a greater share');
+      });
+    },
     log,
   });
   const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, boots, log };

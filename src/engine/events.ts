@@ -49,6 +49,7 @@ export type VmEventType =
   | 'VM_CREATED'
   | 'VM_STARTING'
   | 'VM_RUNNING'
+  | 'VM_RELAUNCHED'
   | 'VM_STOPPING'
   | 'VM_STOPPED'
   | 'VM_CRASHED'

@@ -132,6 +132,8 @@ export interface LaunchInput {
   readonly leases: VmLeases;
   readonly facts: HypervisorFacts;
   readonly kernelPath: string;
+  /** `auto` is what the VM needs. */
+  readonly machine: 'auto' | 'q35';
   readonly runDirectory: string;
   readonly hostIp: string;
   readonly prefixLength: number;
@@ -177,7 +179,7 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
     spec: {
       vmId: input.vmId,
       name: input.name,
-      machine: pciDevices.length === 0 ? 'microvm' : 'q35',
+      machine: pciDevices.length === 0 && input.machine === 'auto' ? 'microvm' : 'q35',
       cpuCores: config.resources.cpu_cores,
       memoryMb: config.resources.memory_mb,
       kernelPath: input.kernelPath,

@@ -23,11 +23,13 @@ import {
   type HostPort,
   type HypervisorFacts,
   type HypervisorPort,
+  type ProcessExit,
   RUN_FILES,
   type WatchedProcess,
 } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import { runSteps, type Step, undoSteps } from './steps.ts';
+import { type ExitMeaning, meaningOfExit } from './vm-exit.ts';
 
 /** A hypervisor that runs, and the connections to it. */
 export interface RunningVm {
@@ -135,6 +137,7 @@ export class Launcher {
       ...preparation,
       runDirectory: this.runDirectory(vm.id),
       hostIp: this.#config.hostIp,
+      machine: this.#config.machine,
       prefixLength: this.#config.subnet.prefixLength,
       kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
     });
@@ -229,6 +232,11 @@ export class Launcher {
   /** Removes what outlives a stop: logs, sockets and disks. */
   async removeFiles({ id }: VmRecord): Promise<void> {
     await Promise.all([this.#host.removeRunDirectory(id), this.#media.removeDisks(id)]);
+  }
+
+  /** What the end of a VM's hypervisor means for it. */
+  meaningOf(vm: RunningVm, exit: ProcessExit): ExitMeaning {
+    return meaningOfExit(exit, vm.control?.guestEnd, this.#hypervisor.hasBrokenClock(exit));
   }
 
   /** The last lines that the hypervisor wrote, for an event. */
@@ -340,6 +348,7 @@ export class Launcher {
       tap: guest && { guest, ...this.#hostFacts.placeOf(guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
+      boots: preparation.facts.driver !== 'simulator',
     });
   }
 }

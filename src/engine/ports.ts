@@ -44,6 +44,8 @@ export interface LaunchRequest {
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
   readonly cgroup: CgroupSpec;
+  /** A guest boots in it: until endBoot it has a greater share of the processors than those that run. */
+  readonly boots: boolean;
 }
 
 /** What the hypervisor probe found. */
@@ -92,6 +94,11 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
    * removeRunDirectory, removeTap and removeCgroup take them back.
    */
   launch(request: LaunchRequest): Promise<WatchedProcess>;
+  /**
+   * Gives a hypervisor that was launched the same share of the processors as others: its guest has booted. Until
+   * then it has more, where the host can do that. A process that is gone is no error.
+   */
+  endBoot(identity: ProcessIdentity, cgroupName: string): Promise<void>;
   /** Watches a process that another daemon launched. null when it is gone or not the same any more. */
   adopt(identity: ProcessIdentity): Promise<WatchedProcess | null>;
   /** Removes a VM's cgroup. Absent is fine. */
@@ -221,6 +228,8 @@ export interface HypervisorPort {
   ): { executable: string; argv: readonly string[] };
   /** Of the last lines that a hypervisor wrote. Pure. */
   complaintIn(lines: readonly string[]): HypervisorComplaint | null;
+  /** Whether a guest ended its machine itself because no timer fires in it. Pure. */
+  hasBrokenClock(exit: ProcessExit): boolean;
   /** Connects to the control socket and resolves when the hypervisor answered. Retries until the signal aborts. */
   connect(
     driver: DriverName,

@@ -1,4 +1,4 @@
-// engine: which VMs are ready: their health check passes; where the manifest has none, they run. Agents
+// engine: which VMs are ready: their health check passes; where the manifest has none, they have booted. Agents
 // are asked only about VMs that somebody is interested in, often at first and seldom later.
 
 import { LIMITS } from '../config.ts';
@@ -8,6 +8,8 @@ import type { AgentConnection } from './ports.ts';
 export interface ReadinessParts {
   /** The agent of a VM that runs; undefined when it does not run, null where there is no agent. */
   readonly agentOf: (vmId: number) => AgentConnection | null | undefined;
+  /** The guest has come up, or is not waited for any longer. */
+  readonly hasBooted: (vmId: number) => boolean;
   readonly hasHealthCheck: (vmId: number) => boolean;
   readonly log: Logger;
 }
@@ -80,6 +82,15 @@ export class Readiness {
     void this.#ask(vmId, watch);
   }
 
+  /** The VM has booted: what was known still counts, and it is asked at once. */
+  booted(vmId: number): void {
+    const watch = this.#watches.get(vmId);
+    if (watch === undefined) return;
+    clearTimeout(watch.timer);
+    watch.epoch += 1;
+    void this.#ask(vmId, watch);
+  }
+
   /** Calls back when a watched VM has become ready, or is so no more. Returns the undo. */
   subscribe(listener: (vmId: number) => void): () => void {
     this.#listeners.add(listener);
@@ -110,7 +121,8 @@ export class Readiness {
   async #find(vmId: number): Promise<boolean | null> {
     const agent = this.#parts.agentOf(vmId);
     if (agent === undefined) return null;
-    if (agent === null || !this.#parts.hasHealthCheck(vmId)) return true;
+    if (agent === null) return true;
+    if (!this.#parts.hasHealthCheck(vmId)) return this.#parts.hasBooted(vmId) ? true : null;
     if (!agent.connected) return null;
     try {
       const { healthy } = await agent.health(AbortSignal.timeout(LIMITS.readinessTimeoutMs));

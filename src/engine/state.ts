@@ -46,3 +46,20 @@ export class State {
 export function putVm(record: VmRecord): Write {
   return { table: 'vms', key: record.id, value: record };
 }
+
+/** The writes after which nothing of a VM is left; its address rests from the record's time on. */
+export function removalOf(
+  state: State,
+  { id, leases, updatedAtMs, configVersion }: VmRecord,
+): Write[] {
+  const configs = state.store.configs(id, configVersion);
+  const writes: Write[] = [
+    { table: 'vms', key: id, value: null },
+    ...configs.map(({ version }): Write => ({ table: 'configs', key: [id, version], value: null })),
+  ];
+  if (leases.ipAddress !== null) {
+    const lease = { vmId: null, releasedAtMs: updatedAtMs };
+    writes.push({ table: 'addresses', key: leases.ipAddress, value: lease });
+  }
+  return writes;
+}

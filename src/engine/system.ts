@@ -2,6 +2,7 @@
 
 import type { Config } from '../config.ts';
 import { VERSION } from '../lib/version.ts';
+import type { Boots } from './boots/boots.ts';
 import type {
   RecoveryReport,
   SystemApi,
@@ -20,6 +21,7 @@ export class System implements SystemApi {
   readonly #hostFacts: HostFacts;
   readonly #state: State;
   readonly #plugins: Plugins;
+  readonly #boots: Pick<Boots, 'counts'>;
   /** Set once recovery is done. */
   recovery: RecoveryReport | null = null;
 
@@ -29,12 +31,14 @@ export class System implements SystemApi {
     hostFacts: HostFacts;
     state: State;
     plugins: Plugins;
+    boots: Pick<Boots, 'counts'>;
   }) {
     this.#config = parts.config;
     this.#host = parts.host;
     this.#hostFacts = parts.hostFacts;
     this.#state = parts.state;
     this.#plugins = parts.plugins;
+    this.#boots = parts.boots;
   }
 
   healthy(): boolean {
@@ -75,6 +79,7 @@ export class System implements SystemApi {
       subnet: this.#hostFacts.networkSpec.subnet,
       hypervisor,
       kernel,
+      boots: this.#boots.counts,
       recovery: this.recovery,
     };
   }

@@ -6,6 +6,8 @@ export interface ExitMeaning {
   readonly status: 'stopped' | 'crashed';
   /** A sentence for the event. */
   readonly message: string;
+  /** It came up without a clock that runs: another launch of it may go well. */
+  readonly brokenClock?: true;
 }
 
 const GUEST_ENDS: Readonly<Record<GuestEnd, ExitMeaning>> = {
@@ -16,8 +18,19 @@ const GUEST_ENDS: Readonly<Record<GuestEnd, ExitMeaning>> = {
   panic: { status: 'crashed', message: 'The guest kernel panicked' },
 };
 
+const BROKEN_CLOCK: ExitMeaning = {
+  status: 'crashed',
+  message: "The guest's clock is broken: its kernel came up without a timer that fires",
+  brokenClock: true,
+};
+
 /** What the hypervisor said about its guest counts more than how its process ended. */
-export function meaningOfExit(exit: ProcessExit, guestEnd: GuestEnd | undefined): ExitMeaning {
+export function meaningOfExit(
+  exit: ProcessExit,
+  guestEnd: GuestEnd | undefined,
+  hasBrokenClock: boolean,
+): ExitMeaning {
+  if (hasBrokenClock) return BROKEN_CLOCK;
   if (exit.signal !== null) {
     return { status: 'crashed', message: `The hypervisor was killed by ${exit.signal}` };
   }

@@ -18,9 +18,8 @@ import type { DiskGuard } from './media/disk-guard.ts';
 import type { Operations, Turn } from './operations.ts';
 import type { ProcessExit } from './ports.ts';
 import type { VmRecord } from './records.ts';
-import { putVm, type State } from './state.ts';
+import { putVm, removalOf, type State } from './state.ts';
 import type { Write } from './store-ports.ts';
-import { meaningOfExit } from './vm-exit.ts';
 import { moveTo, stateConflict } from './vm-state.ts';
 
 /** The hypervisor's last answer on its control socket is waited for so long after its process is gone. */
@@ -45,6 +44,16 @@ export interface Creation {
   /** It runs. Rejects with the error of the step that failed; then nothing is left of it. */
   readonly running: Promise<void>;
 }
+
+interface Relaunch {
+  readonly type: 'VM_RELAUNCHED';
+  readonly message: string;
+  readonly attempt: number;
+}
+
+/** What a VM is after a start that failed. One that was launched again has run, and did not end as it should. */
+const FAILED_START = ['stopped', 'VM_STOPPED'] as const;
+const FAILED_AGAIN = ['crashed', 'VM_CRASHED'] as const;
 
 export class VmLifecycle {
   readonly #parts: LifecycleParts;
@@ -134,6 +143,8 @@ export class VmLifecycle {
   /** Takes over what recovery found alive. */
   adopted(record: VmRecord, vm: RunningVm): void {
     this.#register(record, vm, true);
+    const ageMs = this.#parts.clock.nowMs() - record.updatedAtMs;
+    this.#parts.boots.adopt(record, vm, ageMs);
   }
 
   /** Brings a half-done deletion or stop to its end; for recovery. */
@@ -150,18 +161,7 @@ export class VmLifecycle {
     const nowMs = clock.nowMs();
     const { ipAddress } = record.leases;
     const gone: VmRecord = { ...record, process: null, updatedAtMs: nowMs };
-    const configs = state.store.configs(record.id, record.configVersion);
-    const writes: Write[] = [
-      { table: 'vms', key: record.id, value: null },
-      ...configs.map(
-        ({ version }): Write => ({ table: 'configs', key: [record.id, version], value: null }),
-      ),
-    ];
-    if (ipAddress !== null) {
-      const lease = { vmId: null, releasedAtMs: nowMs };
-      writes.push({ table: 'addresses', key: ipAddress, value: lease });
-    }
-    await state.commit(writes, [vmEvent('VM_DELETED', gone, message)]);
+    await state.commit(removalOf(state, gone), [vmEvent('VM_DELETED', gone, message)]);
     if (ipAddress !== null) addresses.release(ipAddress, nowMs);
   }
 
@@ -208,7 +208,7 @@ export class VmLifecycle {
     await state.commit(writes, [vmEvent('VM_CREATED', record)]);
     accept();
     try {
-      await this.#launch(record, resolved, preparation, turn);
+      await this.#launch(record, resolved, preparation, turn, 1);
     } catch (error) {
       await this.forget({ ...record, status: 'deleting' }, reasonOf(error));
       throw error;
@@ -221,8 +221,9 @@ export class VmLifecycle {
     resolved: ResolvedLaunch,
     preparation: LaunchPreparation,
     turn: Turn,
+    attempt: number,
   ): Promise<void> {
-    const { launcher } = this.#parts;
+    const { launcher, boots } = this.#parts;
     const vm = await launcher.launch(record, resolved, preparation, turn);
     const running = this.#changed(record, 'running', {
       process: vm.process.identity,
@@ -235,10 +236,12 @@ export class VmLifecycle {
       throw error;
     }
     this.#register(running, vm, false);
+    boots.watch(running, vm, attempt);
     this.#parts.log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
   }
 
-  async #startStopped(record: VmRecord, turn: Turn): Promise<void> {
+  /** `again` is for a guest that came up with a broken clock. */
+  async #startStopped(record: VmRecord, turn: Turn, again?: Relaunch): Promise<void> {
     const { state, launcher } = this.#parts;
     const stored = state.store.config(record.id, record.configVersion);
     if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
@@ -247,6 +250,7 @@ export class VmLifecycle {
     const preparation = await turn.wait(() => launcher.prepare(config, record.id));
     const resolved = launcher.resolve(record, config, preparation);
     const starting = this.#changed(record, 'starting', {
+      process: null,
       kernelCmdline: resolved.kernelCmdline,
       launchedConfigVersion: record.configVersion,
       runtime: config.runtime,
@@ -254,11 +258,13 @@ export class VmLifecycle {
       memoryMb: config.resources.memory_mb,
       driver: preparation.facts.driver,
     });
-    await state.commit([putVm(starting)], [vmEvent('VM_STARTING', starting)]);
+    const event = vmEvent(again?.type ?? 'VM_STARTING', starting, again?.message);
+    await state.commit([putVm(starting)], [event]);
     try {
-      await this.#launch(starting, resolved, preparation, turn);
+      await this.#launch(starting, resolved, preparation, turn, again?.attempt ?? 1);
     } catch (error) {
-      await this.#move(starting, 'stopped', 'VM_STOPPED', reasonOf(error));
+      const [status, type] = again ? FAILED_AGAIN : FAILED_START;
+      await this.#move(starting, status, type, reasonOf(error));
       throw error;
     }
   }
@@ -298,32 +304,52 @@ export class VmLifecycle {
 
   #register(record: VmRecord, vm: RunningVm, wasAdopted: boolean): void {
     this.#running.set(record.id, vm);
-    if (wasAdopted) this.#parts.boots.adopt(record.id, vm);
-    else this.#parts.boots.watch(record.id, vm);
     if (vm.control !== null) this.#parts.diskGuard.watch(record, vm.control, wasAdopted);
     void vm.process.exited.then((exit) => this.#onExit(record.id, vm, exit));
   }
 
   /** An operation that waits for the exit takes note of it itself; this is for the ends nobody asked for. */
   async #onExit(vmId: number, vm: RunningVm, exit: ProcessExit): Promise<void> {
-    const { operations, state, launcher, log } = this.#parts;
-    const note = async () => {
-      const record = state.find(vmId);
-      if (record === undefined || this.#running.get(vmId) !== vm) return;
-      this.#running.delete(vmId);
-      // The process may be seen to end before its last words on the control socket were read.
-      if (vm.control !== null) await within(vm.control.ended, CONTROL_END_MS);
-      const { status, message } = meaningOfExit(exit, vm.control?.guestEnd);
-      const lastWords = status === 'crashed' ? await launcher.lastWords(vmId) : [];
-      await launcher.release(record, vm);
-      const type = status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
-      await this.#move(record, status, type, [message, ...lastWords.slice(-1)].join(': '));
-      log.info({ vm: record.name, ...exit }, message);
-    };
+    const { operations, state, log } = this.#parts;
     try {
-      await operations.follow(vmId, note);
+      await operations.follow(vmId, async (turn) => {
+        const record = state.find(vmId);
+        if (record === undefined || this.#running.get(vmId) !== vm) return;
+        this.#running.delete(vmId);
+        await this.#noteExit(record, vm, exit, turn);
+      });
     } catch (error) {
       log.error({ id: vmId, err: error }, 'the end of a VM could not be written down');
+    }
+  }
+
+  async #noteExit(record: VmRecord, vm: RunningVm, exit: ProcessExit, turn: Turn): Promise<void> {
+    const { launcher, boots, log } = this.#parts;
+    // The process may be seen to end before its last words on the control socket were read.
+    if (vm.control !== null) await within(vm.control.ended, CONTROL_END_MS);
+    const { status, message, brokenClock } = launcher.meaningOf(vm, exit);
+    const attempt = brokenClock ? boots.nextAttempt(vm) : null;
+    const lastWords = status === 'crashed' ? await launcher.lastWords(record.id) : [];
+    await launcher.release(record, vm);
+    log.info({ vm: record.name, ...exit }, message);
+    if (attempt !== null) {
+      await this.#relaunch(record, { type: 'VM_RELAUNCHED', message, attempt }, turn);
+      return;
+    }
+    const type = status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+    await this.#move(record, status, type, [message, ...lastWords.slice(-1)].join(': '));
+  }
+
+  /** One that fails, or is given up, leaves a crashed VM: its guest did run. */
+  async #relaunch(record: VmRecord, again: Relaunch, turn: Turn): Promise<void> {
+    try {
+      await this.#startStopped(record, turn, again);
+    } catch (error) {
+      this.#parts.log.warn({ vm: record.name, err: error }, 'a guest could not be launched again');
+      const left = this.#parts.state.find(record.id);
+      // A start that failed after it was written down has said so.
+      if (left?.status === 'running')
+        await this.#move(left, 'crashed', 'VM_CRASHED', reasonOf(error));
     }
   }
 

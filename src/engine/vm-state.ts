@@ -8,7 +8,8 @@ import type { VmStatus } from '../schema/vm.ts';
 export const NEXT_STATUSES: Readonly<Record<VmStatus, readonly VmStatus[]>> = {
   pending: ['starting', 'deleting'],
   starting: ['running', 'stopping', 'stopped', 'crashed', 'deleting'],
-  running: ['stopping', 'stopped', 'crashed', 'deleting'],
+  // Launched again: its guest came up with a broken clock.
+  running: ['starting', 'stopping', 'stopped', 'crashed', 'deleting'],
   // Back to running when the process could not be ended.
   stopping: ['stopped', 'crashed', 'running', 'deleting'],
   stopped: ['starting', 'deleting'],

@@ -5,7 +5,7 @@ import { RUN_FILES } from '../engine/ports.ts';
 import type { Logger } from '../lib/log.ts';
 import { createAgentConnection } from './agent-client.ts';
 import { connectConsole } from './console.ts';
-import { complaintIn, qemuCommand } from './qemu.ts';
+import { complaintIn, hasBrokenClock, qemuCommand } from './qemu.ts';
 import { connectQmp } from './qmp.ts';
 import { simulatorCommand } from './simulator.ts';
 
@@ -14,6 +14,7 @@ export function createHypervisor(log: Logger): HypervisorPort {
     command: (spec, facts) =>
       facts.driver === 'simulator' ? simulatorCommand(spec, facts) : qemuCommand(spec, facts),
     complaintIn,
+    hasBrokenClock,
     // The simulator speaks the few words of QMP that are used here.
     connect: (_driver, runDirectory, signal) =>
       connectQmp(`${runDirectory}/${RUN_FILES.control}`, signal),

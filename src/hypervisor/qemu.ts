@@ -1,12 +1,24 @@
 // hypervisor: LaunchSpec -> the command line of QEMU. Pure. Two machines: `microvm` for fleets, `q35`
 // where a VM needs PCI. How the command is run and what it answers is known elsewhere.
 
-import type { HypervisorComplaint, HypervisorFacts, LaunchSpec } from '../engine/ports.ts';
+import type {
+  HypervisorComplaint,
+  HypervisorFacts,
+  LaunchSpec,
+  ProcessExit,
+} from '../engine/ports.ts';
 import { RUN_FILES } from '../engine/ports.ts';
 import { qemuVersion } from './qemu-versions.ts';
 
 /** The name of the port that the guest's agent looks for. */
 const AGENT_PORT = 'volant.agent';
+
+/**
+ * A guest that writes a byte to this port ends the hypervisor with status 2 * byte + 1 (QEMU, hw/misc/debugexit.c).
+ * The agent does so when it finds that the guest's clock is broken; native/guest/clock.c has the same numbers.
+ */
+const EXIT_PORT = 0xf4;
+const BROKEN_CLOCK_BYTE = 0x56;
 
 /** Translated code that TCG keeps, in MiB: more does not make a guest faster, less makes it slower. */
 const TCG_CACHE_MB = 32;
@@ -39,11 +51,17 @@ export function qemuCommand(
     spec.vsockCid === null ? [] : ['-device', `${device.vsock},guest-cid=${spec.vsockCid}`],
     spec.disks.flatMap((disk, index) => diskArguments(disk, index, device.disk)),
     ['-device', device.entropy],
+    ['-device', `isa-debug-exit,iobase=${EXIT_PORT},iosize=1`],
     spec.pciDevices.flatMap((address) => ['-device', `vfio-pci,host=${address}`]),
     // No exec:, no setuid, no new privileges: what a guest breaks into can do little.
     ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
   ].flat();
   return { executable: facts.executable, argv };
+}
+
+/** Whether a guest ended its machine because its clock is broken. A guest that says so at another time is not believed. */
+export function hasBrokenClock({ code }: ProcessExit): boolean {
+  return code === 2 * BROKEN_CLOCK_BYTE + 1;
 }
 
 /** The kernel refuses a vsock address that another process has (drivers/vhost/vsock.c). */

@@ -45,6 +45,16 @@ export const SystemInfoSchema = Type.Object(
       { description: 'driver, path, version, accelerator, reason; or error' },
     ),
     kernel: Type.Object({}, { description: 'path, or error' }),
+    boots: Type.Object(
+      {
+        booting: Type.Integer({ description: 'Launched, and not heard of yet' }),
+        waiting: Type.Integer({ description: 'Launches that wait for a place among them' }),
+        relaunched: Type.Integer({
+          description: 'Guests that came up with a broken clock and were launched again',
+        }),
+      },
+      { description: 'Guests in their boot phase, since the daemon was started' },
+    ),
     keys: Type.Optional(
       Type.Object(
         {

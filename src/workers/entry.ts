@@ -7,6 +7,7 @@ import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
 import * as checksum from './jobs/checksum.ts';
 import * as connections from './jobs/connections.ts';
+import * as cpuWeight from './jobs/cpu-weight.ts';
 import * as dhcp from './jobs/dhcp-server.ts';
 import * as disks from './jobs/disks.ts';
 import * as download from './jobs/download.ts';
@@ -45,6 +46,7 @@ const jobs: {
   removeTaps: network.removeTaps,
   removeRunDirectory: run.removeRunDirectory,
   launch: launching.launch,
+  endBoot: cpuWeight.endBoot,
   openProcess: launching.openProcess,
   removeCgroup: cgroup.removeCgroup,
   inspectMedia: media.inspectMedia,

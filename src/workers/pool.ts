@@ -21,7 +21,7 @@ import type {
   PortProtocol,
 } from '../engine/network-ports.ts';
 import type { HostPort, LaunchRequest } from '../engine/ports.ts';
-import type { HostChanges } from '../engine/records.ts';
+import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
@@ -206,6 +206,10 @@ class Host implements HostPort {
     const launch = (shard: number) =>
       this.#run('launch', { settings: this.#settings, request, shard });
     return request.tap === null ? launch(0) : this.#network.withTap(request.tap, launch);
+  }
+
+  async endBoot(identity: ProcessIdentity, cgroupName: string): Promise<void> {
+    await this.#run('endBoot', { settings: this.#settings, identity, cgroupName });
   }
 
   async adopt(identity: Parameters<HostPort['adopt']>[0]) {

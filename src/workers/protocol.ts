@@ -112,6 +112,7 @@ export interface Jobs {
     { settings: HostSettings; request: LaunchRequest; shard: number },
     LaunchedProcess,
   ];
+  endBoot: [{ settings: HostSettings; identity: ProcessIdentity; cgroupName: string }, null];
   openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
   inspectMedia: [{ settings: HostSettings; path: string }, InspectedMedia];

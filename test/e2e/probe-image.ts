@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   links: 'ls /sys/class/net',
   hostname: 'hostname',
   slow: 'sleep 6; hostname',
+  nap: 'sleep 1; echo slept',
   processors: 'nproc',
   memory: "awk '/MemTotal/{print int($2/1024)}' /proc/meminfo",
   resolv: 'cat /etc/resolv.conf',

@@ -4,9 +4,12 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
 import { BootQueue } from '../../src/engine/boots/boot-queue.ts';
+import { Boots } from '../../src/engine/boots/boots.ts';
 import { VolantError } from '../../src/lib/errors.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+import { FakeProcess } from './fake-process.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, silentLog, type World } from './fakes.ts';
 
 const ONE = { VOLANT_BOOTS_MAX: '1' };
 
@@ -23,6 +26,11 @@ function silentAgents({ hypervisor }: World): (() => void)[] {
       }),
   });
   return speak;
+}
+
+/** As a guest's agent does it: the newest hypervisor ends with the status of the exit port. */
+function endWithBrokenClock({ host }: World): void {
+  [...host.processes.values()].at(-1)?.end({ code: 173, signal: null });
 }
 
 async function until(condition: () => boolean): Promise<void> {
@@ -126,5 +134,107 @@ suite('boots', () => {
     await engine.vms.create({ name: 'fourth', plugin: 'hello' });
     for (const name of ['first', 'fourth']) await engine.vms.destroy(name);
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+
+  test('a guest that ends with a broken clock is launched again, so often, with what it had', async () => {
+    const world = newWorld();
+    silentAgents(world);
+    const { engine } = await engineOn(world);
+    const created = JSON.parse((await engine.vms.create({ name: 'vm', plugin: 'hello' })) ?? '{}');
+    for (let launches = 1; launches < LIMITS.bootAttemptsMax; launches += 1) {
+      endWithBrokenClock(world);
+      await until(() => world.host.launches.length === launches + 1);
+      await until(() => engine.vms.get('vm')?.includes('"status":"running"') === true);
+    }
+    const again = JSON.parse(engine.vms.get('vm') ?? '{}');
+    assert.equal(again.ip_address, created.ip_address);
+    const relaunched = LIMITS.bootAttemptsMax - 1;
+    const boots = { booting: 1, waiting: 0, relaunched };
+    assert.deepEqual((await engine.system.info()).boots, boots);
+    endWithBrokenClock(world);
+    await until(() => engine.vms.get('vm')?.includes('"status":"crashed"') === true);
+    assert.match(engine.events.page(0, 100).events.at(-1)?.body.message ?? '', /clock is broken/);
+    await engine.vms.destroy('vm');
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+
+  test('a guest that has been heard of crashes as others do, whatever status it ends with', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create({ name: 'vm', plugin: 'hello' });
+    await until(() => world.host.booted.size === 1);
+    endWithBrokenClock(world);
+    await until(() => engine.vms.get('vm')?.includes('"status":"crashed"') === true);
+    assert.equal(world.host.launches.length, 1);
+  });
+
+  test('a relaunch that fails, or is given up for a stop, leaves nothing', async () => {
+    const world = newWorld();
+    silentAgents(world);
+    const { engine } = await engineOn(world, ONE);
+    await engine.vms.create({ name: 'fails', plugin: 'hello' });
+    world.host.failures.set('launch', new VolantError('HOST_OPERATION_FAILED', 'launch broke'));
+    endWithBrokenClock(world);
+    await until(() => engine.vms.get('fails')?.includes('"status":"crashed"') === true);
+    assert.equal(engine.events.page(0, 100).events.at(-1)?.body.message, 'launch broke');
+    world.host.failures.clear();
+    await engine.vms.create({ name: 'waits', plugin: 'hello' });
+    const next = engine.vms.create({ name: 'next', plugin: 'hello' });
+    await until(() => engine.vms.get('next')?.includes('status_reason') === true);
+    endWithBrokenClock(world);
+    await next;
+    await until(() => engine.vms.get('waits')?.includes('status_reason') === true);
+    await engine.vms.stop('waits');
+    assert.match(engine.vms.get('waits') ?? '', /"status":"stopped"/);
+    for (const name of ['fails', 'waits', 'next']) await engine.vms.destroy(name);
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+
+  test('the greater share of the processors ends when the agent was heard of', async () => {
+    const world = newWorld();
+    const speak = silentAgents(world);
+    const { engine } = await engineOn(world);
+    await engine.vms.create({ name: 'vm', plugin: 'hello' });
+    assert.equal(world.host.launches[0]?.boots, true);
+    await turn();
+    assert.equal(world.host.booted.size, 0);
+    speak[0]?.();
+    await until(() => world.host.booted.size === 1);
+  });
+
+  test('an image without an agent is waited for in full once, and not as long again', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const over: number[] = [];
+    const boots = new Boots({
+      bootsMax: 9,
+      cores: 1,
+      explain: () => undefined,
+      onOver: (vmId) => over.push(vmId),
+      log: silentLog,
+    });
+    const silent = () => ({
+      process: new FakeProcess(1),
+      agent: { ready: () => new Promise<void>(() => undefined) },
+    });
+    const first = silent();
+    boots.watch({ id: 1, plugin: 'silent' }, first, 1);
+    t.mock.timers.tick(LIMITS.bootTimeoutMs - 1);
+    assert.deepEqual([over, boots.isOver(first)], [[], false]);
+    t.mock.timers.tick(1);
+    assert.deepEqual([over, boots.isOver(first)], [[1], true]);
+    boots.watch({ id: 2, plugin: 'silent' }, silent(), 1);
+    t.mock.timers.tick(LIMITS.silentBootMs);
+    assert.deepEqual(over, [1, 2]);
+    // Guests of another plugin have spoken: one that does not is no guest that has booted.
+    boots.watch(
+      { id: 3, plugin: 'speaks' },
+      { ...silent(), agent: { ready: async () => undefined } },
+      1,
+    );
+    await turn();
+    const stuck = silent();
+    boots.watch({ id: 4, plugin: 'speaks' }, stuck, 1);
+    t.mock.timers.tick(LIMITS.bootTimeoutMs * 10);
+    assert.deepEqual([over, boots.isOver(stuck)], [[1, 2, 3], false]);
   });
 });

@@ -8,7 +8,7 @@ import type {
   HypervisorPort,
   LaunchRequest,
 } from '../../src/engine/ports.ts';
-import { complaintIn } from '../../src/hypervisor/qemu.ts';
+import { complaintIn, hasBrokenClock } from '../../src/hypervisor/qemu.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { FakeProcess } from './fake-process.ts';
 
@@ -50,6 +50,7 @@ export class FakeHypervisor implements HypervisorPort {
   }
 
   complaintIn = complaintIn;
+  hasBrokenClock = hasBrokenClock;
 
   async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
     await this.beforeConnect(runDirectory, signal);

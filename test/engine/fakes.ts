@@ -135,6 +135,13 @@ export class FakeHost implements HostPort {
     return process;
   }
 
+  /** Processes whose guests have booted. */
+  readonly booted = new Set<number>();
+
+  async endBoot({ pid }: ProcessIdentity): Promise<void> {
+    this.booted.add(pid);
+  }
+
   async adopt(identity: ProcessIdentity): Promise<WatchedProcess | null> {
     return this.processes.get(identity.pid) ?? null;
   }

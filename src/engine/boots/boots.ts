@@ -3,8 +3,10 @@
 
 import { LIMITS } from '../../config.ts';
 import type { Logger } from '../../lib/log.ts';
+import type { BootCounts } from '../engine-api.ts';
 import type { Turn } from '../operations.ts';
 import type { AgentConnection, HypervisorFacts, WatchedProcess } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import { BootQueue } from './boot-queue.ts';
 
 /** For each core of the host. */
@@ -18,26 +20,44 @@ export interface BootsParts {
   readonly cores: number;
   /** Tells readers of the VM why it has not been launched yet; null when it is no longer so. */
   readonly explain: (vmId: number, reason: string | null) => void;
+  /** The boot phase of a VM that runs is over, for whatever reason. */
+  readonly onOver: (vmId: number, process: BootingVm['process']) => void;
   readonly log: Logger;
 }
 
 interface BootingVm {
-  readonly process: Pick<WatchedProcess, 'exited'>;
+  readonly process: Pick<WatchedProcess, 'exited' | 'identity'>;
   readonly agent: Pick<AgentConnection, 'ready'> | null;
+}
+
+type BootingRecord = Pick<VmRecord, 'id' | 'plugin'>;
+
+/** One boot of one guest. */
+interface Phase {
+  /** 1 is the first launch; a guest with a broken clock is launched again. */
+  readonly attempt: number;
+  /** Of the agent: a guest that it speaks for has a sound clock. */
+  heard: boolean;
+  over: boolean;
 }
 
 export class Boots {
   readonly #parts: BootsParts;
   readonly #queue = new BootQueue();
   readonly #watches = new Set<AbortController>();
+  readonly #phases = new WeakMap<BootingVm, Phase>();
+  /** By plugin: whether its last guest booted without a word of an agent. The next one is not waited for as long. */
+  readonly #isSilent = new Map<string, boolean>();
+  #relaunched = 0;
 
   constructor(parts: BootsParts) {
     this.#parts = parts;
   }
 
-  /** Guests in their boot phase, and launches that wait. */
-  get counts(): { readonly booting: number; readonly waiting: number } {
-    return { booting: this.#queue.booting, waiting: this.#queue.waiting };
+  /** Guests in their boot phase, launches that wait, and guests that were launched again. */
+  get counts(): BootCounts {
+    const { booting, waiting } = this.#queue;
+    return { booting, waiting, relaunched: this.#relaunched };
   }
 
   /**
@@ -74,35 +94,93 @@ export class Boots {
   }
 
   /** The place is given back when the agent is heard of, the process ends, or the bound is reached. */
-  watch(vmId: number, vm: BootingVm): void {
-    if (vm.agent === null) {
-      this.#queue.leave(vmId);
-      return;
-    }
-    const watch = new AbortController();
-    this.#watches.add(watch);
-    const over = () => watch.abort(new Error('the boot phase is over'));
-    const timer = setTimeout(over, LIMITS.bootTimeoutMs).unref();
-    void vm.process.exited.then(over);
-    // Rejects when the phase ends without a word of the agent's, or with its connection: it is over all the same.
-    const ready = vm.agent.ready(watch.signal).catch((error: unknown) => {
-      this.#parts.log.debug({ id: vmId, err: error }, 'a boot phase ended without the agent');
-    });
-    void ready.then(() => {
-      clearTimeout(timer);
-      this.#watches.delete(watch);
-      this.#queue.leave(vmId);
-    });
+  watch(record: BootingRecord, vm: BootingVm, attempt: number): void {
+    const isSilent = this.#isSilent.get(record.plugin) ?? false;
+    this.#watch(record, vm, attempt, isSilent ? LIMITS.silentBootMs : LIMITS.bootTimeoutMs);
   }
 
-  /** Takes over a guest that an earlier daemon launched: until its agent has answered it may be booting. */
-  adopt(vmId: number, vm: BootingVm): void {
-    if (vm.agent !== null) this.#queue.hold(vmId);
-    this.watch(vmId, vm);
+  /** Takes over a guest that an earlier daemon launched so long ago: it may be booting still. */
+  adopt(record: BootingRecord, vm: BootingVm, ageMs: number): void {
+    const leftMs = Math.max(0, LIMITS.bootTimeoutMs - ageMs);
+    if (vm.agent !== null && leftMs > 0) this.#queue.hold(record.id);
+    this.#watch(record, vm, 1, leftMs);
+  }
+
+  /**
+   * Whether the guest has come up: its agent was heard of, or the bound is reached and nobody knows that there is one.
+   */
+  isOver(vm: BootingVm): boolean {
+    return this.#phases.get(vm)?.over ?? false;
+  }
+
+  /**
+   * The number of the next launch of a guest that ended because its clock is broken, and counts it; null when it is
+   * not launched again: it has come up before, or has had its tries.
+   */
+  nextAttempt(vm: BootingVm): number | null {
+    const phase = this.#phases.get(vm);
+    if (phase === undefined || phase.heard || phase.attempt >= LIMITS.bootAttemptsMax) return null;
+    this.#relaunched += 1;
+    return phase.attempt + 1;
   }
 
   close(): void {
     for (const watch of this.#watches) watch.abort(new Error('the daemon ends'));
+  }
+
+  #watch(record: BootingRecord, vm: BootingVm, attempt: number, boundMs: number): void {
+    const phase: Phase = { attempt, heard: false, over: vm.agent === null };
+    this.#phases.set(vm, phase);
+    if (vm.agent === null) {
+      this.#queue.leave(record.id);
+      return;
+    }
+    const watch = new AbortController();
+    this.#watches.add(watch);
+    const end = () => watch.abort(new Error('the guest or the daemon ends'));
+    void vm.process.exited.then(end);
+    const comesUp = () => {
+      if (phase.over) return;
+      phase.over = true;
+      this.#parts.onOver(record.id, vm.process);
+    };
+    const timer = setTimeout(() => {
+      this.#queue.leave(record.id);
+      // Where the last guest of the plugin has spoken, this one should: it is waited for, without a place.
+      if (this.#isSilent.get(record.plugin) === false) return;
+      this.#remember(record.plugin, true);
+      comesUp();
+    }, boundMs).unref();
+    void this.#isHeard(record.id, vm.agent, watch.signal).then((heard) => {
+      clearTimeout(timer);
+      this.#watches.delete(watch);
+      this.#queue.leave(record.id);
+      if (!heard) return;
+      phase.heard = true;
+      this.#remember(record.plugin, false);
+      comesUp();
+    });
+  }
+
+  #remember(plugin: string, isSilent: boolean): void {
+    // Plugins come and go; those that are still used are soon known again.
+    if (this.#isSilent.size >= LIMITS.bootPluginsMax) this.#isSilent.clear();
+    this.#isSilent.set(plugin, isSilent);
+  }
+
+  /** false when guest, connection or daemon end without a word of the agent's. */
+  async #isHeard(
+    vmId: number,
+    agent: Pick<AgentConnection, 'ready'>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await agent.ready(signal);
+      return true;
+    } catch (error) {
+      this.#parts.log.debug({ id: vmId, err: error }, 'a guest ended without a word of its agent');
+      return false;
+    }
   }
 
   #placesMax({ accelerator }: Pick<HypervisorFacts, 'accelerator'>): number {

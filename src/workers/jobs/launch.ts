@@ -3,6 +3,7 @@
 import { native } from '../native.ts';
 import type { JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
+import { setCpuShare } from './cpu-weight.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
 import { bootId, startTimeOf } from './process-facts.ts';
@@ -13,6 +14,7 @@ export function launch({ settings, request, shard }: JobArgument<'launch'>): Lau
   if (request.tap !== null) attachTap(settings, request.tap, shard);
   const cgroup = makeCgroup(settings.hostTag, request.cgroup);
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
+  if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
   return {
     identity: { pid, startTimeTicks, bootId: bootId() },
     pidfd,

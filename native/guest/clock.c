@@ -1,0 +1,117 @@
+// guest: the check of the guest's clock, the first act of the agent, and the end of a guest that fails it. A kernel
+// whose timer calibration was disturbed comes up without a clock event device: nothing that sleeps in it wakes up.
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define TIMER_MS 20
+// A timer that has not fired after this much time and this many turns of the check will not fire. Time alone
+// passes while the host runs something else; turns alone pass too fast on a fast host.
+#define WAIT_MS 3000
+#define TURNS_MIN 20000
+// Ends the check where the time itself stands still.
+#define TURNS_MAX 4000000
+#define CPUS_MAX 64
+#define CLOCKEVENT "clockevent"
+
+// The hypervisor ends with status EXIT_VALUE * 2 + 1 when this value is written to its exit port.
+// (QEMU, hw/misc/debugexit.c; src/hypervisor/qemu.ts has the device and the status.)
+#define EXIT_PORT 0xf4
+#define EXIT_VALUE 0x56
+
+// Each possible processor has a directory here; the file is empty while a processor has no device.
+static bool has_device(const char *root) {
+  DIR *directory = opendir(root);
+  bool found = false;
+  struct dirent *entry;
+  // A kernel that does not tell is judged by its timers alone.
+  if (directory == NULL) return true;
+  while (!found && (entry = readdir(directory)) != NULL) {
+    char path[PATH_BYTES_MAX], device[64];
+    if (strncmp(entry->d_name, CLOCKEVENT, strlen(CLOCKEVENT)) != 0) continue;
+    snprintf(path, sizeof path, "%s/%.64s/current_device", root, entry->d_name);
+    found = read_file(path, device, sizeof device) > 0 && device[0] != '\n';
+  }
+  closedir(directory);
+  return found;
+}
+
+static int arm_timer(void) {
+  struct itimerspec when = {.it_value.tv_nsec = TIMER_MS * 1000000L};
+  int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (fd >= 0) timerfd_settime(fd, 0, &when, NULL);
+  return fd;
+}
+
+// One timer for each processor that this process may run on: the kernel serves a timer where it was set.
+static int arm_timers(int *fds) {
+  cpu_set_t all, one;
+  int count = 0;
+  if (sched_getaffinity(0, sizeof all, &all) < 0) {
+    fds[0] = arm_timer();
+    return 1;
+  }
+  for (int cpu = 0; cpu < CPU_SETSIZE && count < CPUS_MAX; cpu++) {
+    if (!CPU_ISSET(cpu, &all)) continue;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    fds[count++] = arm_timer();
+  }
+  sched_setaffinity(0, sizeof all, &all);
+  return count;
+}
+
+// A kernel without such timers is not judged by them.
+static bool has_fired(int fd) {
+  uint64_t times;
+  return fd < 0 || read(fd, &times, sizeof times) == (ssize_t)sizeof times;
+}
+
+// Nothing here sleeps: in a guest without clock events it would be for ever.
+static bool timers_fire(void) {
+  int fds[CPUS_MAX];
+  int count = arm_timers(fds), fired = 0;
+  int64_t until_ms = now_ms() + WAIT_MS;
+  for (long turn = 0; fired < count && turn < TURNS_MAX; turn++) {
+    if (turn > TURNS_MIN && now_ms() > until_ms) break;
+    if (has_fired(fds[fired])) fired++;
+    else sched_yield();
+  }
+  for (int i = 0; i < count; i++) {
+    if (fds[i] >= 0) close(fds[i]);
+  }
+  return fired == count;
+}
+
+const char *clock_fault(const char *root) {
+  if (!timers_fire()) return "a timer of 20 ms has not fired";
+  if (!has_device(root)) return "the kernel has no clock event device";
+  return NULL;
+}
+
+// The kernel itself puts a line of the highest priority on the console; a terminal would wait for an interrupt.
+static void last_words(const char *fault) {
+  char line[160];
+  int length = snprintf(line, sizeof line, "<0>volant: the clock of this guest is broken: %s\n", fault);
+  int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write(fd, line, (size_t)length) < 0) say("%s", fault);
+  close(fd);
+}
+
+void clock_end_guest(const char *fault) {
+  last_words(fault);
+  if (ioperm(EXIT_PORT, 1, 1) == 0) outb(EXIT_VALUE, EXIT_PORT);
+  // A hypervisor without the port. An orderly reboot would wait for timers; this one does not.
+  write_file("/proc/sysrq-trigger", "b");
+  say("the guest cannot be ended: %s", strerror(errno));
+}

@@ -1,0 +1,12 @@
+// config: the limits of a guest's boot, as part of LIMITS.
+
+export const BOOT_LIMITS = {
+  /** A guest whose agent was not heard of gives its place among those that boot back after so long. */
+  bootTimeoutMs: 20_000,
+  /** As bootTimeoutMs, for a guest of a plugin whose last guest has booted without an agent. */
+  silentBootMs: 2_000,
+  /** Launches of a guest that comes up with a broken clock, the first one included. */
+  bootAttemptsMax: 4,
+  /** Plugins of which it is known whether their guests have an agent. */
+  bootPluginsMax: 4096,
+} as const;

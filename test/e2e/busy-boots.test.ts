@@ -1,0 +1,7 @@
+// e2e: fleets that start at once on a host that is busy with something else, of each kind of machine.
+
+import { testFleet } from './fleets.ts';
+
+testFleet({ count: 20, machine: 'auto', cpu_cores: 1, loops: 3 });
+testFleet({ count: 20, machine: 'q35', cpu_cores: 1, loops: 3 });
+testFleet({ count: 20, machine: 'auto', cpu_cores: 2, loops: 3 });
