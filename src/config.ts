@@ -276,7 +276,7 @@ export interface Config extends HypervisorSettings {
   readonly dhcpServer: 'outside' | 'dnsmasq';
   /** Name servers for guests; empty means: those of the host. */
   readonly nameServers: readonly string[];
-  /** Hosts that images may be downloaded from; empty is any. */
+  /** Hosts that images may be downloaded from, at any address; empty or "*": also from all public addresses. */
   readonly mediaHosts: readonly string[];
   readonly cacheDirectory: string;
   readonly cacheBytesMax: number;
@@ -305,7 +305,7 @@ export interface Config extends HypervisorSettings {
   readonly tls: TlsFiles | null;
   readonly allowedNetworks: readonly Ipv4Network[];
   readonly corsOrigins: readonly string[];
-  /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any. */
+  /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any at a public address. */
   readonly openapiHosts: readonly string[];
   /** PCI devices that may be taken from the host, by address or vendor:device; empty is any. */
   readonly vfioAllow: readonly string[];

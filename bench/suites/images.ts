@@ -15,7 +15,11 @@ export async function benchImages(quick: boolean): Promise<Row[]> {
   const rounds = quick ? 3 : 7;
   const sizeMb = 256;
   const server = await serveImages(sizeMb);
-  const daemon = await startDaemon({ VOLANT_HYPERVISOR: 'simulator', VOLANT_LOG_LEVEL: 'warn' });
+  const daemon = await startDaemon({
+    VOLANT_HYPERVISOR: 'simulator',
+    VOLANT_LOG_LEVEL: 'warn',
+    VOLANT_MEDIA_HOSTS: '127.0.0.1',
+  });
   try {
     // Bridge, threads and code are warm.
     await secondsFor(daemon, VMS, `${server.url}/warm`, 'warm');

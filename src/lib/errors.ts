@@ -16,7 +16,7 @@ export const ERRORS = {
   JSON_INVALID: { status: 400, title: 'The request body is not JSON' },
   CMDLINE_TOO_LONG: { status: 400, title: 'The kernel command line is too long' },
   FEATURE_UNAVAILABLE: { status: 400, title: 'This version cannot do what was asked' },
-  MEDIA_NOT_ALLOWED: { status: 400, title: 'A file is outside the directories that may be used' },
+  MEDIA_NOT_ALLOWED: { status: 400, title: 'A file is not where files may come from' },
   MEDIA_INVALID: { status: 400, title: 'A kernel or image file cannot be used' },
   MEDIA_CHECKSUM_MISMATCH: { status: 400, title: 'An image is not the one that was meant' },
   PLUGIN_MISMATCH: { status: 400, title: 'The request and its config name different plugins' },

@@ -24,6 +24,8 @@ import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
+/** The server of images of these tests is on loopback, which has to be named. */
+const MEDIA = { VOLANT_MEDIA_HOSTS: '127.0.0.1' };
 const IMAGE = Buffer.alloc(4 * 2 ** 20, 'image-of-all');
 
 /** A server of images that counts how often it was asked. */
@@ -71,7 +73,7 @@ async function firstEvent(daemon: Daemon, type: string): Promise<string> {
 
 test('disks are what the manifest says, and keep what the guest wrote over stop and start', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
-  const daemon = await startDaemon(t);
+  const daemon = await startDaemon(t, MEDIA);
   const site = await serveImage(t, IMAGE);
   const local = join(daemon.home, 'images/local.raw');
   writeFileSync(local, Buffer.alloc(2 ** 20, 'local'));
@@ -106,7 +108,7 @@ test('disks are what the manifest says, and keep what the guest wrote over stop 
 
 test('fifty VMs of one image are one download and no copy', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
-  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator', ...MEDIA });
   const site = await serveImage(t, IMAGE);
   const { body: manifest } = await daemon.call('GET', '/api/v1/plugins/hello');
   const plugin = { ...manifest, name: 'disky', disks: [{ name: 'data', source: site.url }] };
@@ -121,7 +123,7 @@ test('fifty VMs of one image are one download and no copy', async (t) => {
 
 test('a VM starts again without the server of its images; another reference is another disk', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
-  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator', ...MEDIA });
   const site = await serveImage(t, IMAGE);
   const config = { rootfs: { url: site.url }, initramfs: { url: `${site.url}?initramfs` } };
   const { id } = await daemon.createVm('vm', { config });
@@ -150,7 +152,7 @@ test('a VM starts again without the server of its images; another reference is a
 
 test('a delete ends a create that waits for a slow server', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
-  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator', ...MEDIA });
   const server = createServer((_, response) => {
     response.writeHead(200, { 'content-length': 2 ** 20, etag: '"1"' }).write('slow');
   });
@@ -196,7 +198,7 @@ test('a guest whose write finds the disk full is paused, and goes on when there 
 
 test('an image that cannot be had fails the create, and leaves nothing', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
-  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator', ...MEDIA });
   const site = await serveImage(t, IMAGE);
   const { body: manifest } = await daemon.call('GET', '/api/v1/plugins/hello');
   const create = (disk: object) =>

@@ -60,6 +60,7 @@ test('VMs of every kind, starts that fail and a daemon that is killed leave noth
   const daemon = await startDaemon(t, {
     VOLANT_HYPERVISOR: 'simulator',
     VOLANT_DHCP_SERVER: 'dnsmasq',
+    VOLANT_MEDIA_HOSTS: '127.0.0.1',
   });
   const create = async (name: string, config: object) => {
     const answer = await daemon.call('POST', '/api/v1/vms', { name, plugin: 'hello', config });

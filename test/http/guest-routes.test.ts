@@ -166,9 +166,14 @@ test('a document is fetched from hosts that the operator has named, and from no 
   assert.deepEqual(await ask('/api.json', 'docs.example'), [502, 'DOCUMENT_UNREACHABLE']);
   assert.equal(asked, 0);
   assert.deepEqual(await ask('/api.json', `127.0.0.1:${port}`), [200, '3.0.0']);
-  assert.deepEqual(await ask('/moved', '*'), [502, 'DOCUMENT_UNREACHABLE']);
-  assert.deepEqual(await ask('/none', '*'), [502, 'DOCUMENT_UNREACHABLE']);
+  assert.deepEqual(await ask('/moved', '127.0.0.1'), [502, 'DOCUMENT_UNREACHABLE']);
+  assert.deepEqual(await ask('/none', '127.0.0.1'), [502, 'DOCUMENT_UNREACHABLE']);
   assert.equal(asked, 3);
+  // "*" stands for every public host: a service of this host has to be named.
+  assert.deepEqual(await ask('/api.json', '*'), [502, 'DOCUMENT_UNREACHABLE']);
+  assert.deepEqual(await ask('/api.json', '*,localhost'), [502, 'DOCUMENT_UNREACHABLE']);
+  assert.equal(asked, 3);
+  assert.deepEqual(await ask('/api.json', '*,127.0.0.1'), [200, '3.0.0']);
 });
 
 test('a manifest’s document that is neither a URL nor a path is said to be so', async (t) => {

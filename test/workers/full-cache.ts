@@ -32,7 +32,10 @@ const server = createServer((request, response) => {
 });
 await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
 const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-const host = createHost(loadConfig({ VOLANT_HOME: home }), silentLog);
+const host = createHost(
+  loadConfig({ VOLANT_HOME: home, VOLANT_MEDIA_HOSTS: '127.0.0.1' }),
+  silentLog,
+);
 const codeOf = (work: Promise<unknown>) =>
   work.then(
     () => 'none',

@@ -16,6 +16,9 @@ import { createHost } from '../../src/workers/pool.ts';
 import type { HostSettings } from '../../src/workers/protocol.ts';
 import { silentLog } from '../engine/fakes.ts';
 
+/** The servers of tests are on loopback, which has to be named. */
+export const MEDIA_HOSTS = '127.0.0.1';
+
 export const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 /** As a server of images names the version of a file. */
@@ -76,7 +79,10 @@ export function sendFile(
 /** A host with threads, on a home of its own. */
 export function hostWith(t: TestContext, settings: Record<string, string> = {}) {
   const home = mkdtempSync(join(tmpdir(), 'volant-cache-'));
-  const host = createHost(loadConfig({ VOLANT_HOME: home, ...settings }), silentLog);
+  const host = createHost(
+    loadConfig({ VOLANT_HOME: home, VOLANT_MEDIA_HOSTS: MEDIA_HOSTS, ...settings }),
+    silentLog,
+  );
   t.after(async () => {
     await host.close();
     rmSync(home, { recursive: true });
@@ -85,7 +91,11 @@ export function hostWith(t: TestContext, settings: Record<string, string> = {}) 
 }
 
 /** The job itself, in this thread: its limits can be changed by the test. */
-export function jobIn(t: TestContext, limits: Partial<Record<keyof typeof LIMITS, number>> = {}) {
+export function jobIn(
+  t: TestContext,
+  limits: Partial<Record<keyof typeof LIMITS, number>> = {},
+  VOLANT_MEDIA_HOSTS = MEDIA_HOSTS,
+) {
   const home = mkdtempSync(join(tmpdir(), 'volant-job-'));
   const before = { ...LIMITS };
   Object.assign(LIMITS, { mediaRetryPauseMs: 10, ...limits });
@@ -95,8 +105,9 @@ export function jobIn(t: TestContext, limits: Partial<Record<keyof typeof LIMITS
   });
   const partials = join(home, 'cache/partial');
   mkdirSync(partials, { recursive: true });
-  const { cacheDirectory, diskDirectory } = loadConfig({ VOLANT_HOME: home });
-  const settings = { cacheDirectory, diskDirectory, mediaHosts: [], cacheBytesMax: 0 };
+  const config = loadConfig({ VOLANT_HOME: home, VOLANT_MEDIA_HOSTS });
+  const { cacheDirectory, diskDirectory, mediaHosts } = config;
+  const settings = { cacheDirectory, diskDirectory, mediaHosts, cacheBytesMax: 0 };
   const job = async (url: string, digest: string | null = null): Promise<MediaFacts> => {
     const { port1, port2 } = new MessageChannel();
     try {
