@@ -31,6 +31,8 @@ export interface Call {
   readonly json?: unknown;
   /** Sent as it is. */
   readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** A redirect is given out as it is. */
+  readonly redirect?: 'manual';
   readonly options?: CallOptions | undefined;
 }
 
@@ -127,6 +129,7 @@ export class Http {
       headers: { ...this.headers(), ...contentType, ...call.headers },
       signal,
       ...(body === undefined ? {} : { body }),
+      ...(call.redirect === undefined ? {} : { redirect: call.redirect }),
     };
     return endpoint.fetch(endpoint.httpOrigin + call.path + query, init);
   }

@@ -9,6 +9,8 @@ export interface FetchInit {
   readonly headers: Record<string, string>;
   readonly body?: string | Uint8Array<ArrayBuffer>;
   readonly signal: AbortSignal;
+  /** A redirect is an answer like others. */
+  readonly redirect?: 'manual';
 }
 
 /** The part of the global fetch that the client uses; tests and proxies may bring their own. */

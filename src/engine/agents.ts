@@ -3,6 +3,7 @@
 
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
+import type { Manifest } from '../schema/manifest.ts';
 import type { ActionCall, AgentApi } from './engine-api.ts';
 import type { Plugins } from './plugins.ts';
 import type { AgentConnection } from './ports.ts';
@@ -53,10 +54,18 @@ export class Agents implements AgentApi {
     };
   }
 
+  workloadUrl(vmName: string): string | null {
+    const record = this.#parts.state.vms.recordByName(vmName);
+    return record === undefined ? null : this.#manifestOf(record)?.workload.base_url || null;
+  }
+
+  #actionsOf(record: VmRecord) {
+    return this.#manifestOf(record)?.actions ?? {};
+  }
+
   /** Of the config that the guest was launched with: what its workload knows. */
-  #actionsOf({ id, launchedConfigVersion }: VmRecord) {
-    const stored = this.#parts.state.store.config(id, launchedConfigVersion);
-    return stored?.config.manifest.actions ?? {};
+  #manifestOf({ id, launchedConfigVersion }: VmRecord): Manifest | undefined {
+    return this.#parts.state.store.config(id, launchedConfigVersion)?.config.manifest;
   }
 
   #connectionTo({ id, name, status }: VmRecord): AgentConnection {

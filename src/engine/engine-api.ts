@@ -128,6 +128,8 @@ export interface AgentApi {
   connection(vmName: string): AgentConnection;
   /** Besides the errors of connection(): ACTION_NOT_FOUND, PLUGIN_DISABLED. */
   action(vmName: string, plugin: string, action: string): ActionCall;
+  /** The base_url of the workload that the VM was launched with; null when there is none, or no such VM. */
+  workloadUrl(vmName: string): string | null;
 }
 
 /** Somebody who looks at a console. */

@@ -97,12 +97,13 @@ export class AgentProxy {
     }
     if (head.target.startsWith(DAEMON_ONLY)) throw new VolantError('ROUTE_NOT_FOUND');
     checkTarget(head.target);
-    const stream = engineFor(caller)
-      .agents.connection(decoded(request.getParameter(0)))
-      .open();
+    const { agents } = engineFor(caller);
+    const name = decoded(request.getParameter(0));
+    const stream = agents.connection(name).open();
     traffic.begin();
     const exchange = new Exchange(response, options, () => traffic.end());
-    const relay = new GuestRelay(exchange, stream, head, this.#limits, () =>
+    const toWorkload = () => agents.workloadUrl(name);
+    const relay = new GuestRelay(exchange, stream, head, toWorkload, this.#limits, () =>
       this.#relays.delete(relay),
     );
     this.#relays.set(relay, caller);

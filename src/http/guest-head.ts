@@ -2,6 +2,7 @@
 // that belong to one connection stay on it (RFC 9110, 7.6.1), and so do our keys.
 
 import type { Access } from './access.ts';
+import { confinedLocation, type GuestRequestPlace } from './guest-location.ts';
 import type { HttpRequest } from './uws.ts';
 
 /** Meant for the next hop only. */
@@ -51,6 +52,9 @@ const SAID_FOR_THE_ORIGIN = [
   'x-content-type-options',
 ];
 
+/** A Location that leads out of the guest: it is told, but no client follows it. */
+const GUEST_LOCATION = 'X-Volant-Location';
+
 /** The server writes its own; who may read answers of this daemon's origin is not for guests to say. */
 const NOT_FOR_CLIENTS = new Set<string>([
   ...HOP_BY_HOP,
@@ -58,6 +62,7 @@ const NOT_FOR_CLIENTS = new Set<string>([
   'content-length',
   'date',
   'uwebsockets',
+  GUEST_LOCATION.toLowerCase(),
 ]);
 
 /** What a browser shall not do with a page of a guest: act with the rights of this daemon's origin. */
@@ -68,6 +73,8 @@ export const GUEST_PAGE_HEADERS = [
 
 export interface GuestRequestHead {
   readonly method: string;
+  /** What stands before the target in the path that was asked for. */
+  readonly agentPath: string;
   /** Path and query, as they were sent. */
   readonly target: string;
   readonly headers: Readonly<Record<string, string | string[]>>;
@@ -91,28 +98,43 @@ export function readGuestHead(request: HttpRequest, access: Access): GuestReques
   // Without a length a body has to say where it ends by itself.
   const isChunked = given.some(([name]) => name === 'transfer-encoding');
   if (isChunked) headers['transfer-encoding'] = 'chunked';
-  const path = /^\/api\/v1\/vms\/[^/]+\/agent(\/.*)$/.exec(request.getUrl())?.[1] ?? '/';
+  const [, agentPath = '', path = '/'] =
+    /^(\/api\/v1\/vms\/[^/]+\/agent)(\/.*)$/.exec(request.getUrl()) ?? [];
   const query = withoutKey(request.getQuery() ?? '');
   return {
     method: request.getMethod().toUpperCase(),
+    agentPath,
     target: query === '' ? path : `${path}?${query}`,
     headers,
     upgrades: given.some(([name]) => name === 'upgrade'),
   };
 }
 
-/** Names and values in the order of the guest's answer. */
-export function headersForClient(raw: readonly string[]): readonly (readonly [string, string])[] {
+/** Names and values in the order of the guest's answer. Redirects lead to the guest itself: see guest-location.ts. */
+export function headersForClient(
+  raw: readonly string[],
+  place: () => GuestRequestPlace,
+): readonly (readonly [string, string])[] {
   const pairs = raw.flatMap((name, index): [string, string][] =>
     index % 2 === 0 ? [[name, raw[index + 1] ?? '']] : [],
   );
   const named = namedIn(
     pairs.flatMap(([name, value]) => (name.toLowerCase() === 'connection' ? [value] : [])),
   );
-  return pairs.filter(([given]) => {
+  const kept = pairs.filter(([given]) => {
     const name = given.toLowerCase();
     return !NOT_FOR_CLIENTS.has(name) && !named.has(name) && !name.startsWith('access-control-');
   });
+  return kept.map(([name, value]) =>
+    name.toLowerCase() === 'location' ? locationForClient(value, place()) : [name, value],
+  );
+}
+
+function locationForClient(value: string, place: GuestRequestPlace): [string, string] {
+  // Octets that node gives as Latin-1; clients read them as UTF-8.
+  const text = Buffer.from(value, 'latin1').toString();
+  const location = confinedLocation(text, place);
+  return location === null ? [GUEST_LOCATION, value] : ['Location', location];
 }
 
 /** A Connection header names more headers of its hop. */

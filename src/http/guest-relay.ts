@@ -7,6 +7,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
 import { ChunkedBody, type GuestBody, SizedBody } from './guest-body.ts';
 import { GUEST_PAGE_HEADERS, type GuestRequestHead, headersForClient } from './guest-head.ts';
+import type { GuestRequestPlace } from './guest-location.ts';
 import { errorReply } from './reply.ts';
 
 export interface RelayLimits {
@@ -21,6 +22,7 @@ export class GuestRelay {
   readonly #stream: Duplex;
   readonly #limits: RelayLimits;
   readonly #isHead: boolean;
+  readonly #place: () => GuestRequestPlace;
   readonly #timer: NodeJS.Timeout;
   readonly #onOver: () => void;
   #received = 0;
@@ -29,17 +31,19 @@ export class GuestRelay {
   #isEventStream = false;
   #over = false;
 
-  /** Must be made before the first await of a handler. `onOver` is called once. */
+  /** Must be made before the first await of a handler. `workloadUrl` is asked for redirects, `onOver` is called once. */
   constructor(
     exchange: Exchange,
     stream: Duplex,
     head: GuestRequestHead,
+    workloadUrl: () => string | null,
     limits: RelayLimits,
     onOver: () => void,
   ) {
     this.#exchange = exchange;
     this.#limits = limits;
     this.#stream = stream;
+    this.#place = (): GuestRequestPlace => ({ ...head, workloadUrl: workloadUrl() });
     this.#isHead = head.method === 'HEAD';
     this.#onOver = onOver;
     const { method, target, headers } = head;
@@ -104,7 +108,7 @@ export class GuestRelay {
     this.#isEventStream = /^text\/event-stream/i.test(incoming.headers['content-type'] ?? '');
     response.cork(() => {
       response.writeStatus(`${status} ${incoming.statusMessage}`);
-      for (const [name, value] of headersForClient(incoming.rawHeaders)) {
+      for (const [name, value] of headersForClient(incoming.rawHeaders, this.#place)) {
         // Node reads octets as Latin-1; the server would write them as UTF-8.
         response.writeHeader(name, Buffer.from(value, 'latin1'));
       }

@@ -19,6 +19,7 @@ export function scopedEngine(engine: Engine, caller: Caller): Engine {
     agents: {
       connection: (name) => engine.agents.connection(named(caller, name)),
       action: (name, plugin, action) => engine.agents.action(named(caller, name), plugin, action),
+      workloadUrl: (name) => engine.agents.workloadUrl(named(caller, name)),
     },
     consoles: {
       attach: (name, viewer) => engine.consoles.attach(named(caller, name), viewer),

@@ -198,6 +198,27 @@ test('the agent of a guest is asked as if it were near, and its errors are answe
   assert.equal(daemon.seen[0]?.body, 'x');
 });
 
+test('a redirect of a guest is an answer: nothing is sent where it leads', async (t) => {
+  const daemon = await startFakeDaemon(t, (_, response) =>
+    response.writeHead(307, { location: '/api/v1/vms/victim' }).end(),
+  );
+  for (const options of [{ baseUrl: daemon.url }, { baseUrl: daemon.url, apiKey: 'key' }]) {
+    const { agent } = createClient(options);
+    for (const method of ['GET', 'POST', 'DELETE'] as const) {
+      const answer = await agent.request('one', '/v1/old', { method });
+      assert.deepEqual(
+        [answer.status, answer.headers.get('location')],
+        [307, '/api/v1/vms/victim'],
+      );
+      await answer.text();
+    }
+  }
+  assert.deepEqual(
+    [...new Set(daemon.seen.map(({ path }) => path))],
+    ['/api/v1/vms/one/agent/v1/old'],
+  );
+});
+
 test('a path that leaves the agent is not sent', async (t) => {
   const daemon = await startFakeDaemon(t, (_, response) => response.writeHead(204).end());
   const { agent } = createClient({ baseUrl: daemon.url });

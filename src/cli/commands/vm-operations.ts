@@ -78,6 +78,8 @@ async function printAnswer(shell: Shell, answer: Response): Promise<void> {
     if (typeof body === 'string' && body !== '') shell.note(body.trimEnd());
     throw new ApiError(error.status, body);
   }
+  const location = answer.headers.get('location') ?? answer.headers.get('x-volant-location');
+  if (location !== null) shell.note(`It answered ${answer.status} and points to ${location}`);
   const text = await answer.text();
   if (text !== '') shell.print(text.trimEnd());
 }
