@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
+import { LIMITS } from '../../src/config.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
@@ -69,6 +70,18 @@ async function untilMatch(viewer: Viewer, pattern: RegExp): Promise<void> {
   }
 }
 
+/** Reads the log so often that no client gets another stream to the guest. */
+async function holdEveryStream(daemon: Daemon): Promise<AbortController> {
+  const held = new AbortController();
+  for (let count = 0; count < LIMITS.agentStreamsMax; count += 1) {
+    const { status } = await fetch(`${daemon.url}${VM}/agent/v1/logs/stream`, {
+      signal: held.signal,
+    });
+    assert.equal(status, 200);
+  }
+  return held;
+}
+
 test('requests, large answers, uploads, actions and the document go through the agent’s channel', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
   const daemon = await startQuiet(t);
@@ -88,6 +101,11 @@ test('requests, large answers, uploads, actions and the document go through the 
   assert.deepEqual([gone.status, gone.body.code], [404, 'ACTION_FAILED']);
   const document = await daemon.call('GET', `${VM}/openapi`);
   assert.deepEqual([document.status, document.body.openapi], [200, '3.0.3']);
+  const held = await holdEveryStream(daemon);
+  const busy = await daemon.call('GET', `${VM}/openapi`);
+  assert.deepEqual([busy.status, busy.body.code], [503, 'OVERLOADED']);
+  held.abort();
+  while ((await daemon.call('GET', `${VM}/openapi`)).status !== 200) await pause(50);
   const refused = await daemon.call('POST', `${VM}/agent/agent/poweroff`);
   assert.equal(refused.status, 404);
   assert.equal((await daemon.getVm('quiet')).status, 'running');

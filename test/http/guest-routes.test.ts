@@ -1,9 +1,10 @@
 // What callers of actions, documents and artifacts rely on, against the server with a pretended guest.
 
 import assert from 'node:assert/strict';
-import { createServer, type IncomingMessage } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { VolantError } from '../../src/lib/errors.ts';
 import { type Served, type ServeOptions, serve } from './served.ts';
 
 const ACTIONS = {
@@ -139,6 +140,24 @@ test('the document is the workload’s own, else the file of the manifest', asyn
   assert.equal((await get())[0], 200);
   assert.equal((await served.call('GET', '/api/v1/vms/one/openapi')).status, 404);
   assert.equal((await served.call('GET', '/api/v1/vms/none/openapi')).status, 404);
+});
+
+test('a guest that is asked too much is said to be so, not to have no document', async (t) => {
+  const agent: RequestListener = (_, answer) => answer.end('{"openapi": "3.0.3"}');
+  const served = await serveManifest(t, { openapi: 'file:///images/api.yaml' }, { agent });
+  served.world.host.documents.set('/images/api.yaml', 'openapi: 3.1.0\n');
+  const { openAgent } = served.world.hypervisor;
+  served.world.hypervisor.openAgent = () => {
+    throw new VolantError('OVERLOADED', 'At most 12 requests', { retryAfterSeconds: 1 });
+  };
+  const busy = await served.call('GET', '/api/v1/vms/two/openapi');
+  const { code } = (await busy.json()) as { code: string };
+  assert.deepEqual([busy.status, code, busy.headers.get('retry-after')], [503, 'OVERLOADED', '1']);
+  served.world.hypervisor.openAgent = openAgent;
+  assert.equal(
+    await (await served.call('GET', '/api/v1/vms/two/openapi')).text(),
+    '{"openapi": "3.0.3"}',
+  );
 });
 
 test('a document is fetched from hosts that the operator has named, and from no other', async (t) => {

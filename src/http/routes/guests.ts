@@ -27,7 +27,10 @@ export const guestRoutes = {
   },
 } satisfies Partial<Handlers>;
 
-/** null when the guest does not run, does not answer, or has no document: that is no error here. */
+/**
+ * null when the guest does not run, does not answer, or has no document: that is no error here. One that is asked too much
+ * may have a document: OVERLOADED is told as such, and the same question has the same answer a moment later.
+ */
 async function askForDocument(
   { engine }: HandlerContext,
   name: string,
@@ -41,7 +44,7 @@ async function askForDocument(
     });
     return answer.status === 200 ? answer : null;
   } catch (error) {
-    const expected: ErrorCode[] = ['VM_STATE_CONFLICT', 'AGENT_UNREACHABLE', 'OVERLOADED'];
+    const expected: ErrorCode[] = ['VM_STATE_CONFLICT', 'AGENT_UNREACHABLE'];
     if (error instanceof VolantError && expected.includes(error.code)) return null;
     throw error;
   }

@@ -16,7 +16,7 @@ export const GUEST_OPERATIONS = {
       "The workload's own document (/openapi of the workload), else the one that its manifest names. YAML where it is YAML.",
     answers: {
       200: { description: 'OpenAPI specification', schema: Type.Object({}) },
-      ...errors(400, 404, 500, 502),
+      ...errors(400, 404, 500, 502, 503),
     },
   },
   runVMAction: {
