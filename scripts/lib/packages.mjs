@@ -20,7 +20,7 @@ const TOOLS = [
   { package: 'curl', commands: ['curl'] },
 ];
 
-/** What only the tests need. */
+/** What only the tests need, and every release has. */
 const TEST_TOOLS = [
   { package: 'mmdebstrap', commands: ['mmdebstrap'] },
   { package: 'mtools', commands: ['mcopy'] },
@@ -36,9 +36,12 @@ const TEST_TOOLS = [
   { package: 'systemd', commands: ['systemd-analyze'] },
 ];
 
+/** Ubuntu's package of that name fetches a snap. */
+const CHROMIUM = { package: 'chromium', commands: ['chromium'] };
+
 /**
  * What differs between releases, oldest first. `kernel` lists meta-packages of kernels made for guests, best first.
- * `virtiofsd` has the program that shares a directory with a guest.
+ * `virtiofsd` has the program that shares a directory with a guest. `testTools` are those that not every release has.
  */
 export const RELEASES = [
   {
@@ -47,6 +50,7 @@ export const RELEASES = [
     kernel: ['linux-image-cloud-amd64'],
     busybox: 'busybox-static',
     virtiofsd: 'qemu-system-common',
+    testTools: [CHROMIUM],
   },
   {
     id: 'debian',
@@ -54,6 +58,7 @@ export const RELEASES = [
     kernel: ['linux-image-cloud-amd64'],
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
+    testTools: [CHROMIUM],
   },
   {
     id: 'ubuntu',
@@ -61,6 +66,7 @@ export const RELEASES = [
     kernel: ['linux-image-kvm', 'linux-image-virtual'],
     busybox: 'busybox-static',
     virtiofsd: 'qemu-system-common',
+    testTools: [],
   },
   {
     id: 'ubuntu',
@@ -68,6 +74,7 @@ export const RELEASES = [
     kernel: ['linux-image-virtual'],
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
+    testTools: [],
   },
 ];
 
@@ -88,7 +95,8 @@ export function readOsRelease() {
  * the newest row that is not newer than itself, else the newest row, of its own ID or of one that ID_LIKE names.
  */
 export function packagesFor(osRelease = readOsRelease()) {
-  return { tools: TOOLS, testTools: TEST_TOOLS, ...rowFor(osRelease) };
+  const row = rowFor(osRelease);
+  return { ...row, tools: TOOLS, testTools: [...TEST_TOOLS, ...row.testTools] };
 }
 
 function rowFor({ ID = '', ID_LIKE = '', VERSION_ID = '' }) {

@@ -21,6 +21,7 @@ type Capability =
   | 'openssl'
   | 'nginx'
   | 'haproxy'
+  | 'chromium'
   | 'debian';
 
 /** The checkout, seen from .build/test/helpers. */
@@ -54,6 +55,10 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   openssl: { present: () => isExecutable('/usr/bin/openssl'), remedy: 'install openssl' },
   nginx: { present: () => isExecutable('/usr/sbin/nginx'), remedy: 'install nginx-light' },
   haproxy: { present: () => isExecutable('/usr/sbin/haproxy'), remedy: 'install haproxy' },
+  chromium: {
+    present: () => isExecutable('/usr/bin/chromium'),
+    remedy: 'install chromium as a package of Debian (Ubuntu has it as a snap only)',
+  },
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),
     remedy: 'run the tests by npm test, as root and with mmdebstrap installed',
