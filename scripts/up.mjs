@@ -14,6 +14,13 @@ import {
   expectApi,
   findDaemon,
 } from './lib/daemon.mjs';
+import {
+  consolePath,
+  describeTrouble,
+  readConsole,
+  silenceOf,
+  troubleOf,
+} from './lib/guest-check.mjs';
 import { homeDirectory, userCommand } from './lib/paths.mjs';
 import { buildProblems, describeHost, requireNone, runProblems } from './lib/preflight.mjs';
 import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
@@ -121,13 +128,23 @@ async function ensureVm(tell) {
   return alreadyThere(`${VM_NAME} is ${vm.status}`);
 }
 
-/** Waits until the workload in the guest answers, through its agent. */
-async function firstAnswer(vm) {
-  const target = { host: vm.ip_address, port: GUEST_PORT, method: 'GET', path: '/v1/' };
+/** Waits until the workload in the guest answers, through its agent. Ends early when the guest will not come up. */
+async function firstAnswer() {
+  const path = `/api/v1/vms/${VM_NAME}`;
   const deadlineMs = Date.now() + GUEST_TIMEOUT_MS;
   let last = 'nothing';
-  while (Date.now() < deadlineMs) {
+  for (;;) {
+    const vm = await expectApi('GET', path);
+    const said = readConsole(consolePath(vm));
+    const trouble =
+      troubleOf(vm, said) ??
+      (Date.now() > deadlineMs ? silenceOf(said, last, GUEST_TIMEOUT_MS / 1000) : null);
+    if (trouble !== null) {
+      const next = `Then remove the VM, \`curl -X DELETE ${curlTarget()}${path}\`, and run \`${userCommand('up')}\` again.`;
+      throw new Failure(describeTrouble(trouble, vm, said, next));
+    }
     try {
+      const target = { host: vm.ip_address, port: GUEST_PORT, method: 'GET', path: '/v1/' };
       const answer = await callHttp(target, undefined, 2_000);
       if (answer.status === 200) return answer.body;
       last = `status ${answer.status}`;
@@ -136,9 +153,6 @@ async function firstAnswer(vm) {
     }
     await sleep(LOOK_EVERY_MS);
   }
-  throw new Failure(
-    `The guest did not answer at ${vm.ip_address}:${GUEST_PORT} within ${GUEST_TIMEOUT_MS / 1000} s (last: ${last}). Its console is ${vm.serial_socket.replace(/serial\.sock$/, 'console.log')}.`,
-  );
 }
 
 await runMain(async () => {
@@ -151,15 +165,15 @@ await runMain(async () => {
   const settings = await checkAgain(home, log);
   await log.step('daemon', (tell) => ensureDaemon(home, settings, tell));
   await log.step('VM', ensureVm);
-  const vm = await expectApi('GET', `/api/v1/vms/${VM_NAME}`);
   const { hypervisor } = await expectApi('GET', '/api/v1/system/info');
   const simulated = hypervisor.driver === 'simulator';
   let answer = 'Nothing: the simulator is a pretend hypervisor, and no guest runs in it.';
   await log.step('guest', async () => {
     if (simulated) return alreadyThere('none runs under the simulator');
-    answer = await firstAnswer(vm);
-    return `answers at http://${vm.ip_address}:${GUEST_PORT}/v1/`;
+    answer = await firstAnswer();
+    return 'answers';
   });
+  const vm = await expectApi('GET', `/api/v1/vms/${VM_NAME}`);
 
   const api = curlTarget();
   log.line();

@@ -2,7 +2,8 @@
 // to end the daemon, and one to leave nothing behind.
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireCapability } from '../helpers/capabilities.ts';
@@ -64,6 +65,52 @@ test('up, up again, down, up, down --all', async (t) => {
   const nothing = await host.script('down.mjs', '--all');
   assert.equal(nothing.status, 0, nothing.output);
   assert.ok(existsSync(join(host.home, 'images/own.cpio')));
+});
+
+/**
+ * A QEMU that gives its firmware nothing to boot: the real one, on the machine whose firmware writes to the serial port.
+ * The daemon's other questions are answered by the real one as they are.
+ */
+const WITHOUT_KERNEL = `#!/bin/bash
+[[ " $* " == *" -kernel "* ]] || exec /usr/bin/qemu-system-x86_64 "$@"
+kept=()
+while (( $# > 0 )); do
+  case $1 in
+    -name|-smp|-m|-pidfile|-chardev|-qmp|-mon|-serial|-sandbox|-accel) kept+=("$1" "$2"); shift 2;;
+    -nodefaults|-no-user-config|-nographic|-no-reboot) kept+=("$1"); shift;;
+    *) shift 2;;
+  esac
+done
+exec /usr/bin/qemu-system-x86_64 -M q35 -bios bios-256k.bin "\${kept[@]}"
+`;
+
+test('a guest that finds nothing to boot is no success', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const host = createPrivateHost(t);
+  const directory = mkdtempSync(join(tmpdir(), 'volant-qemu-'));
+  t.after(() => rmSync(directory, { recursive: true }));
+  const qemu = join(directory, 'qemu-without-kernel');
+  writeFileSync(qemu, WITHOUT_KERNEL, { mode: 0o755 });
+  const settings = [`VOLANT_HYPERVISOR=${qemu}`, 'VOLANT_ACCELERATOR=tcg'];
+  for (const round of ['first', 'again']) {
+    const { status, output } = await host.run(
+      'env',
+      ...settings,
+      process.execPath,
+      'scripts/up.mjs',
+    );
+    assert.equal(status, 1, output);
+    assert.match(output, /✗ guest/, round);
+    assert.match(output, /The guest of VM hello does not come up: its firmware finds nothing/);
+    assert.match(output, /\| No bootable device\./);
+    assert.match(output, /VOLANT_KERNEL_VMLINUX/);
+    assert.match(output, /curl -X DELETE http:\/\/127\.0\.0\.1:7777\/api\/v1\/vms\/hello/);
+    assert.doesNotMatch(output, /Try next/);
+    assert.equal((await getVm(host)).status, 'running', 'what the status says is not enough');
+  }
+  const down = await host.script('down.mjs', '--all');
+  assert.equal(down.status, 0, down.output);
+  assert.deepEqual(host.processes(), []);
 });
 
 test('a start that fails says why and leaves no daemon', async (t) => {
