@@ -8,7 +8,7 @@ import { request as requestTls } from 'node:https';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from './command.mjs';
-import { listenAddress, PROJECT_ROOT } from './paths.mjs';
+import { homeDirectory, listenAddress, PROJECT_ROOT, userCommand } from './paths.mjs';
 
 export const ENTRY = join(PROJECT_ROOT, 'dist/main.js');
 const LOOK_EVERY_MS = 50;
@@ -171,7 +171,18 @@ export function callHttp(options, body, timeoutMs = REQUEST_TIMEOUT_MS) {
 export async function expectApi(method, path, body) {
   const answer = await callApi(method, path, body);
   if (answer.status < 300) return answer.body;
+  if (answer.status === 401 && !process.env.VOLANT_API_KEY) throw lacksKey();
   throw new Failure(
     `${method} ${path} was answered with ${answer.status}: ${answer.body?.error ?? answer.body}`,
+  );
+}
+
+/** What these scripts send is VOLANT_API_KEY, and the daemon that they start takes it as a key, too. */
+function lacksKey() {
+  const home = homeDirectory();
+  const file = process.env.VOLANT_API_KEYS_FILE || join(home, 'keys.json');
+  const why = existsSync(file) ? `: there is a file of keys, ${file}` : '';
+  return new Failure(
+    `The API of the daemon needs a key${why}, and VOLANT_API_KEY is not set. Set it here to a key of your own, such as \`export VOLANT_API_KEY=$(openssl rand -hex 32)\`: the daemon takes it beside those of the file once it is started anew. So \`${userCommand('down')}\`, then this again; VMs run on.`,
   );
 }
