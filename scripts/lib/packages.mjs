@@ -36,6 +36,8 @@ const TEST_TOOLS = [
   { package: 'systemd', commands: ['systemd-analyze'] },
 ];
 
+const CADDY = { package: 'caddy', commands: ['caddy'] };
+
 /** Ubuntu's package of that name fetches a snap. */
 const CHROMIUM = { package: 'chromium', commands: ['chromium'] };
 
@@ -50,7 +52,7 @@ export const RELEASES = [
     kernel: ['linux-image-cloud-amd64'],
     busybox: 'busybox-static',
     virtiofsd: 'qemu-system-common',
-    testTools: [CHROMIUM],
+    testTools: [CADDY, CHROMIUM],
   },
   {
     id: 'debian',
@@ -58,7 +60,7 @@ export const RELEASES = [
     kernel: ['linux-image-cloud-amd64'],
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
-    testTools: [CHROMIUM],
+    testTools: [CADDY, CHROMIUM],
   },
   {
     id: 'ubuntu',
@@ -74,7 +76,7 @@ export const RELEASES = [
     kernel: ['linux-image-virtual'],
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
-    testTools: [],
+    testTools: [CADDY],
   },
 ];
 

@@ -1,4 +1,4 @@
-// e2e: the set-ups of docs/reverse-proxy.md as they stand there: nginx and HAProxy with TLS before the
+// e2e: the set-ups of docs/reverse-proxy.md as they stand there: nginx, HAProxy and Caddy with TLS before the
 // server, and through them requests, events, WebSockets, long waits and large bodies.
 
 import assert from 'node:assert/strict';
@@ -30,7 +30,7 @@ function setUp(language: string, daemonPort: number, directory: string): string 
 
 type Start = (config: string, directory: string) => readonly [string, readonly string[]];
 
-const PROXIES: Readonly<Record<'nginx' | 'haproxy', Start>> = {
+const PROXIES: Readonly<Record<'nginx' | 'haproxy' | 'caddy', Start>> = {
   nginx: (config, directory) => {
     const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
       (name) => `${name}_temp_path ${directory}/${name};`,
@@ -44,6 +44,14 @@ const PROXIES: Readonly<Record<'nginx' | 'haproxy', Start>> = {
     const file = join(directory, 'haproxy.cfg');
     writeFileSync(file, config);
     return ['/usr/sbin/haproxy', ['-db', '-q', '-f', file]];
+  },
+  caddy: (config, directory) => {
+    const file = join(directory, 'Caddyfile');
+    // Without a name of its own no authority gives it a certificate.
+    const site = `https://127.0.0.1:${PORT} {\n  tls ${directory}/volant.crt ${directory}/volant.key`;
+    const global = `{\n  admin off\n  auto_https disable_redirects\n  storage file_system ${directory}/storage\n}\n`;
+    writeFileSync(file, global + config.replace('volant.example.org {', site));
+    return ['/usr/bin/caddy', ['run', '--adapter', 'caddyfile', '--config', file]];
   },
 };
 
@@ -77,7 +85,10 @@ async function startProxy(t: TestContext, name: keyof typeof PROXIES) {
   const server = await startServer(t, { fake });
   const daemonPort = server.server.port ?? 0;
   const [command, args] = PROXIES[name](setUp(name, daemonPort, directory), directory);
-  const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  // Caddy logs to its standard error, and keeps what it remembers below its home.
+  const stderr = name === 'caddy' ? 'ignore' : 'inherit';
+  const env = { ...process.env, HOME: directory };
+  const child = spawn(command, args, { stdio: ['ignore', 'ignore', stderr], env });
   t.after(async () => {
     if (child.exitCode === null) {
       const ended = once(child, 'exit');
@@ -115,7 +126,7 @@ function statusOf(ca: string, text: string): Promise<string> {
   return inTime(answered, 'an answer');
 }
 
-for (const name of ['nginx', 'haproxy'] as const) {
+for (const name of ['nginx', 'haproxy', 'caddy'] as const) {
   test(`the API works through ${name}`, async (t) => {
     if (!requireCapability(t, 'root', 'netns', 'openssl', name)) return;
     execFileSync('ip', ['link', 'set', 'lo', 'up']);

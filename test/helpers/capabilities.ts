@@ -21,6 +21,7 @@ type Capability =
   | 'openssl'
   | 'nginx'
   | 'haproxy'
+  | 'caddy'
   | 'chromium'
   | 'debian';
 
@@ -55,6 +56,7 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   openssl: { present: () => isExecutable('/usr/bin/openssl'), remedy: 'install openssl' },
   nginx: { present: () => isExecutable('/usr/sbin/nginx'), remedy: 'install nginx-light' },
   haproxy: { present: () => isExecutable('/usr/sbin/haproxy'), remedy: 'install haproxy' },
+  caddy: { present: () => isExecutable('/usr/bin/caddy'), remedy: 'install caddy' },
   chromium: {
     present: () => isExecutable('/usr/bin/chromium'),
     remedy: 'install chromium as a package of Debian (Ubuntu has it as a snap only)',
