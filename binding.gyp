@@ -5,14 +5,19 @@
       "target_name": "volant_native",
       "sources": [
         "native/addon/addon.cc",
+        "native/addon/address.cc",
         "native/addon/bridge.cc",
         "native/addon/errno_error.cc",
         "native/addon/exit_watcher.cc",
+        "native/addon/flows.cc",
         "native/addon/host.cc",
         "native/addon/link.cc",
+        "native/addon/netlink.cc",
         "native/addon/process.cc",
+        "native/addon/sandbox.cc",
         "native/addon/tap.cc",
-        "native/addon/vfio.cc"
+        "native/addon/vfio.cc",
+        "native/addon/view_template.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NAPI_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],

@@ -9,13 +9,17 @@ import { BOOT_LIMITS } from './config/boot-limits.ts';
 import {
   checkSocketPaths,
   type HypervisorSettings,
+  type Isolation,
+  readAllowedNetworks,
+  readDevicePatterns,
   readHypervisorSettings,
+  readIsolation,
   readKeysAndTls,
+  readNameServers,
   readNetwork,
   type TlsFiles,
 } from './config/readers.ts';
-import { type Ipv4Network, parseCidr, parseIpv4 } from './lib/ipv4.ts';
-import { DEVICE_PATTERN_RULE, isDevicePattern } from './lib/pci-address.ts';
+import type { Ipv4Network } from './lib/ipv4.ts';
 import {
   type Environment,
   expandHome,
@@ -204,6 +208,12 @@ export const LIMITS = {
   /** What a hypervisor may use beside the memory and the vCPUs of its guest. */
   hypervisorMemoryMb: 512,
   hypervisorTasksMax: 128,
+  /** Files that a hypervisor may have open. */
+  hypervisorFilesMax: 4096,
+  /** What a hypervisor with PCI devices may pin beside the memory of its guest. */
+  hypervisorPinnedMb: 1024,
+  /** Users for the hypervisors of one daemon: more than it has VMs, and the first is its DHCP server's. */
+  hypervisorUidsMax: 131_072,
   memoryMbMax: 1024 * 1024,
   /** Ports of the host that one VM may ask for. */
   exposedPortsMax: 64,
@@ -253,7 +263,7 @@ export const LIMITS = {
   kvmCanaryTimeoutMs: 10_000,
 } as const;
 
-export type { AcceleratorChoice, HypervisorChoice } from './config/readers.ts';
+export type { AcceleratorChoice, HypervisorChoice, Isolation } from './config/readers.ts';
 
 /** The daemon's settings, checked and complete. All paths are absolute. */
 export interface Config extends HypervisorSettings {
@@ -288,6 +298,9 @@ export interface Config extends HypervisorSettings {
   readonly antiSpoofing: boolean;
   /** Guests do not reach each other. */
   readonly guestIsolation: boolean;
+  readonly isolation: Isolation;
+  /** The first of the hypervisors' users; null leaves it to hostTag. */
+  readonly uidBase: number | null;
   readonly kernelBzImage: string;
   readonly kernelVmlinux: string;
   /** Leads to the root disk of a VM that has no initramfs of its own. */
@@ -350,11 +363,7 @@ export function loadConfig(environment: Environment): Config {
     listen,
     advertise: read.advertise('VOLANT_API_ADVERTISE', listen, network.hostIp),
     ...network,
-    nameServers: read.list('VOLANT_DNS', ',').filter((address) => {
-      if (parseIpv4(address) === null)
-        problems.push(`VOLANT_DNS: ${address} is not an IPv4 address`);
-      return true;
-    }),
+    nameServers: readNameServers(read, problems),
     mediaHosts: read.list('VOLANT_MEDIA_HOSTS', ',').map((host) => host.toLowerCase()),
     cacheDirectory: read.path('VOLANT_MEDIA_CACHE_DIR', join(home, 'cache')),
     cacheBytesMax: read.number('VOLANT_MEDIA_CACHE_MB', 20 * 1024) * 1024 ** 2,
@@ -364,25 +373,17 @@ export function loadConfig(environment: Environment): Config {
     antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',
     ...readHypervisorSettings(read, problems),
+    ...readIsolation(read, LIMITS.hypervisorUidsMax, problems),
     kernelBzImage: read.path('VOLANT_KERNEL_BZIMAGE', join(home, 'kernel', 'bzImage')),
     kernelVmlinux: read.path('VOLANT_KERNEL_VMLINUX', join(home, 'kernel', 'vmlinux')),
     bootInitramfs: read.path('VOLANT_BOOT_INITRAMFS', join(home, 'images', 'boot.cpio')),
     apiKey: environment['VOLANT_API_KEY'] || null,
     ...readKeysAndTls(read, home, listen, problems),
-    allowedNetworks: read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
-      const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);
-      if (parsed === null) problems.push(`VOLANT_API_ALLOW_CIDR: ${text} is not an IPv4 CIDR`);
-      return parsed ?? [];
-    }),
+    allowedNetworks: readAllowedNetworks(read, problems),
     apiHosts: read.hostNames('VOLANT_API_HOSTS'),
     corsOrigins: read.origins('VOLANT_CORS_ORIGINS'),
     openapiHosts: read.list('VOLANT_OPENAPI_HOSTS', ',').map((host) => host.toLowerCase()),
-    vfioAllow: read.list('VOLANT_VFIO_ALLOW', ',').map((pattern) => {
-      if (!isDevicePattern(pattern)) {
-        problems.push(`VOLANT_VFIO_ALLOW: ${pattern} ${DEVICE_PATTERN_RULE}`);
-      }
-      return pattern.toLowerCase();
-    }),
+    vfioAllow: readDevicePatterns(read, problems),
     sysfsRoot: read.path('VOLANT_SYSFS_ROOT', '/sys'),
     hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),
   };

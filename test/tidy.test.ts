@@ -67,7 +67,7 @@ const MAY_IMPORT_FILES: Readonly<Record<string, Readonly<Record<string, 'types' 
 };
 
 /** Values that may cross a wall of types. */
-const SHARED_VALUES = ['RUN_FILES', 'VERSION', 'qemuVersion'];
+const SHARED_VALUES = ['RUN_FILES', 'TAP_DESCRIPTOR', 'VERSION', 'qemuVersion'];
 
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'http/uws.ts',

@@ -59,7 +59,8 @@ async function byDaemon(daemon: BenchDaemon, name: string): Promise<Launched> {
  */
 async function byHand(daemonsArgv: readonly string[]): Promise<number> {
   const tap = 'by-hand';
-  const argv = daemonsArgv.map((argument) => argument.replace(/ifname=[^,]+/, `ifname=${tap}`));
+  const ownTap = `id=net0,ifname=${tap},script=no,downscript=no,vnet_hdr=on`;
+  const argv = daemonsArgv.map((argument) => argument.replace('id=net0,fd=3', ownTap));
   const line = argv.join(' ');
   const directory = /-pidfile (\S+)\/hypervisor\.pid/.exec(line)?.[1] ?? '';
   const address = /ip=([\d.]+):/.exec(line)?.[1] ?? '';

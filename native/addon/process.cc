@@ -1,9 +1,12 @@
 // addon: launching a process in constant time, however large this one is, and pidfds.
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/if_tun.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -11,22 +14,24 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "errno_error.h"
 #include "exports.h"
+#include "link.h"
+#include "sandbox.h"
 #include "unique_fd.h"
 
 namespace volant {
 
 namespace {
 
-/** Where the child got to; told to the parent through the memory they share until exec. */
-enum class Step : int { kNone, kDescriptors, kSession, kDirectory, kStdio, kExec };
+/** Where a process finds the tap that it was given. */
+constexpr int kTapDescriptor = 3;
 
-constexpr const char* kStepNames[] = {"clone", "close_range", "setsid", "chdir", "open(stdio)", "execve"};
-
+/** What the child does; the parent's memory, which it reads, and writes `failure` and `cgroup_errno` of. */
 struct ChildPlan {
   const char* file;
   char* const* argv;
@@ -35,27 +40,45 @@ struct ChildPlan {
   const char* log_path;
   // nullptr when there is no cgroup.
   const char* cgroup_path;
-  // Written by the child.
-  int cgroup_errno;
-  int err;
-  Step step;
+  // Its name; nullptr without one.
+  const ifreq* tap;
+  // nullptr: the process is what the daemon is.
+  Sandbox* sandbox;
+  int cgroup_errno = 0;
+  ChildFailure failure = {};
 };
 
-[[noreturn]] void Fail(ChildPlan* plan, Step step) {
-  plan->err = errno;
-  plan->step = step;
-  ::_exit(127);
+[[noreturn]] void End() { ::_exit(127); }
+
+[[noreturn]] void Fail(ChildPlan* plan, const char* step, const char* subject) {
+  plan->failure = {step, subject, errno};
+  End();
 }
 
+/** Opens the file as this descriptor; every lower one is open already. */
 void OpenAs(int fd, const char* path, int flags, ChildPlan* plan) {
   const int opened = ::open(path, flags | O_CLOEXEC, 0600);
-  if (opened < 0 || ::dup2(opened, fd) < 0) Fail(plan, Step::kStdio);
+  if (opened < 0 || ::dup2(opened, fd) < 0) Fail(plan, "open(stdio)", path);
+  if (opened != fd) ::close(opened);
 }
 
 /** Joins the cgroup; a VM runs without one too, so that a failure is only told. */
 void JoinCgroup(ChildPlan* plan) {
   const int fd = ::open(plan->cgroup_path, O_WRONLY | O_CLOEXEC);
   if (fd < 0 || ::write(fd, "0", 1) < 0) plan->cgroup_errno = errno;
+  if (fd >= 0) ::close(fd);
+}
+
+/** The tap is opened here, in the network that it is in and as root: the process is in another and is nobody. */
+void OpenTap(ChildPlan* plan) {
+  const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0) Fail(plan, "open", "/dev/net/tun");
+  ifreq request = *plan->tap;
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  // SAFETY: fd is open and the child's own; request is a copy with a terminated name.
+  if (::ioctl(fd, TUNSETIFF, &request) < 0) Fail(plan, "ioctl(TUNSETIFF)", plan->tap->ifr_name);
+  if (fd == kTapDescriptor) ::fcntl(fd, F_SETFD, 0);
+  else if (::dup2(fd, kTapDescriptor) < 0) Fail(plan, "dup2", "tap");
 }
 
 /**
@@ -64,11 +87,12 @@ void JoinCgroup(ChildPlan* plan) {
  */
 int RunChild(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
+  Sandbox* const sandbox = plan->sandbox;
   // Up to here the table of descriptors is the parent's own. This leaves it for one that holds stdio
   // only: what the daemon has open (store, sockets, locks) stays with the daemon, and a descriptor that
   // another thread closes at this moment is really closed. A copy of the whole table would keep a tap
   // attached that another thread has just let go, and its own hypervisor would find it busy.
-  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_UNSHARE) < 0) Fail(plan, Step::kDescriptors);
+  if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_UNSHARE) < 0) Fail(plan, "close_range", "");
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
@@ -82,14 +106,20 @@ int RunChild(void* argument) {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   // Own session: signals to the daemon's terminal or process group do not reach it.
-  if (::setsid() < 0) Fail(plan, Step::kSession);
-  if (::chdir(plan->cwd) < 0) Fail(plan, Step::kDirectory);
+  if (::setsid() < 0) Fail(plan, "setsid", "");
   if (plan->cgroup_path != nullptr) JoinCgroup(plan);
   OpenAs(0, "/dev/null", O_RDONLY, plan);
-  OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND, plan);
-  if (::dup2(1, 2) < 0) Fail(plan, Step::kStdio);
+  OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, plan);
+  if (::dup2(1, 2) < 0) Fail(plan, "dup2", "stderr");
+  if (plan->tap != nullptr) OpenTap(plan);
+  if (sandbox == nullptr) {
+    if (::chdir(plan->cwd) < 0) Fail(plan, "chdir", plan->cwd);
+  } else {
+    if (::fchown(1, sandbox->uid(), sandbox->uid()) < 0) Fail(plan, "fchown", plan->log_path);
+    if (!sandbox->Enter(plan->cwd, &plan->failure)) End();
+  }
   ::execve(plan->file, plan->argv, plan->envp);
-  Fail(plan, Step::kExec);
+  Fail(plan, "execve", plan->file);
 }
 
 /** A stack for the child with a guard page below it; unmapped at the end of the scope. */
@@ -174,7 +204,8 @@ double StartTimeTicks(pid_t pid) {
 Napi::Value Launch(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   constexpr std::string_view usage =
-      "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null })";
+      "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null, tap: string | null, "
+      "sandbox: object | null })";
   if (info.Length() != 1 || !info[0].IsObject()) throw UsageError(env, usage);
   const Napi::Object options = info[0].As<Napi::Object>();
   const std::string file = RequireString(options, "file", usage);
@@ -187,14 +218,24 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   const std::string cgroup_path = cgroup.IsString() ? cgroup.As<Napi::String>().Utf8Value() : "";
   std::vector<char*> argv_pointers = PointersTo(argv);
   std::vector<char*> env_pointers = PointersTo(environment);
-  ChildPlan plan{file.c_str(),     argv_pointers.data(),
-                 env_pointers.data(), cwd.c_str(),
-                 log_path.c_str(), cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
-                 0,                0,
-                 Step::kNone};
+  const Napi::Value tap = options.Get("tap");
+  const Napi::Value sandboxed = options.Get("sandbox");
+  std::optional<ifreq> tap_request;
+  if (tap.IsString()) tap_request = RequestFor(RequireLinkName(tap, usage));
+  std::optional<Sandbox> sandbox;
+  if (sandboxed.IsObject()) sandbox.emplace(env, sandboxed.As<Napi::Object>());
+  ChildPlan plan{file.c_str(),
+                 argv_pointers.data(),
+                 env_pointers.data(),
+                 cwd.c_str(),
+                 log_path.c_str(),
+                 cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
+                 tap_request ? &*tap_request : nullptr,
+                 sandbox ? &*sandbox : nullptr};
   ChildStack stack;
   if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
 
+  static const int dumpable = ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
   int pidfd = -1;
   pid_t pid;
   int clone_errno;
@@ -207,11 +248,13 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
                   &plan, &pidfd);
     clone_errno = errno;
   }
+  // A change of user takes this from everybody who shares the memory: it was meant for the child.
+  if (sandbox && dumpable == 1) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   if (pid < 0) throw ErrnoError(env, clone_errno, "clone");
   UniqueFd owned_pidfd(pidfd);
-  if (plan.step != Step::kNone) {
+  if (plan.failure.step != nullptr) {
     ::waitpid(pid, nullptr, 0);
-    throw ErrnoError(env, plan.err, kStepNames[static_cast<int>(plan.step)], file);
+    throw ErrnoError(env, plan.failure.err, plan.failure.step, plan.failure.subject);
   }
   Napi::Object result = Napi::Object::New(env);
   result.Set("pid", Napi::Number::New(env, pid));

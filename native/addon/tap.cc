@@ -64,8 +64,8 @@ void WaitUntilFree(Napi::Env env, const std::string& name) {
 
 Napi::Value TapAttach(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  constexpr std::string_view usage = "tapAttach(name: string, bridge: string)";
-  if (info.Length() != 2) throw UsageError(env, usage);
+  constexpr std::string_view usage = "tapAttach(name: string, bridge: string, owner: number)";
+  if (info.Length() != 3 || !info[2].IsNumber()) throw UsageError(env, usage);
   const std::string name = RequireLinkName(info[0], usage);
   const std::string bridge = RequireLinkName(info[1], usage);
   UniqueFd tun(::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC));
@@ -76,6 +76,10 @@ Napi::Value TapAttach(const Napi::CallbackInfo& info) {
   if (::ioctl(tun.get(), TUNSETIFF, &request) < 0) {
     throw ErrnoError(env, errno, "ioctl(TUNSETIFF)", name);
   }
+  // A tap without an owner is everybody's who can open /dev/net/tun.
+  const uint32_t owner = info[2].As<Napi::Number>().Uint32Value();
+  // SAFETY: as above; the argument is a plain integer.
+  if (::ioctl(tun.get(), TUNSETOWNER, owner) < 0) throw ErrnoError(env, errno, "ioctl(TUNSETOWNER)", name);
   // A new tap is not persistent yet: whatever throws from here on takes it away with its descriptor.
   Attach(env, tun.get(), name, bridge);
   tun.reset();

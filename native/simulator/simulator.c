@@ -52,7 +52,7 @@ static int listen_on(const char *name) {
   return fd;
 }
 
-// Like a hypervisor, so that the link is really up and really busy.
+// Like a hypervisor that opens it by itself, so that the link is really up and really busy.
 static void open_tap(void) {
   struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
   int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
@@ -184,6 +184,8 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[i], "--run-directory") == 0) options.run_directory = value, i++;
     else if (strcmp(argv[i], "--name") == 0) options.name = value, i++;
     else if (strcmp(argv[i], "--tap") == 0) options.tap = value, i++;
+    // One that is open already stays open to the end.
+    else if (strcmp(argv[i], "--tap-descriptor") == 0) i++;
     else if (strcmp(argv[i], "--pid-file") == 0) i++;
     else if (strcmp(argv[i], "--fail-after-ms") == 0) options.fail_after_ms = atoi(value), i++;
     else if (strcmp(argv[i], "--fail-status") == 0) options.fail_status = atoi(value), i++;

@@ -3,12 +3,20 @@
 
 import { isAbsolute, join, resolve } from 'node:path';
 import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from '../lib/ipv4.ts';
+import { DEVICE_PATTERN_RULE, isDevicePattern } from '../lib/pci-address.ts';
 import { expandHome, type ListenAddress, type settingsReader } from '../lib/settings.ts';
 
 type Reader = ReturnType<typeof settingsReader>;
 
 export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
 export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
+
+/** Whether hypervisors run as users of their own, in a view of their own, or as the daemon itself. */
+export type Isolation = 'full' | 'off';
+
+/** Below are users of the system and people; 2^32 - 1 and 2^16 - 1 mean nobody. */
+const UID_BASE_MIN = 100_000;
+const UID_END = 0xffff_fffe;
 
 /** PEM files. */
 export interface TlsFiles {
@@ -92,6 +100,48 @@ function readHypervisor(read: Reader, problems: string[]): HypervisorChoice {
   if (isAbsolute(value)) return { path: value };
   problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
   return 'auto';
+}
+
+/** How hypervisors are kept apart from the host, and whose users they are; null is for the daemon to choose. */
+export function readIsolation(
+  read: Reader,
+  uidsMax: number,
+  problems: string[],
+): { readonly isolation: Isolation; readonly uidBase: number | null } {
+  const uidBase = read.number('VOLANT_UID_BASE', 0);
+  const most = UID_END - uidsMax;
+  if (uidBase !== 0 && (uidBase < UID_BASE_MIN || uidBase > most)) {
+    problems.push(`VOLANT_UID_BASE: use ${UID_BASE_MIN} to ${most}, or 0 for a range of its own`);
+  }
+  return {
+    isolation: read.choice('VOLANT_ISOLATION', ['full', 'off'], 'full'),
+    uidBase: uidBase === 0 ? null : uidBase,
+  };
+}
+
+export function readAllowedNetworks(read: Reader, problems: string[]): readonly Ipv4Network[] {
+  return read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
+    const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);
+    if (parsed === null) problems.push(`VOLANT_API_ALLOW_CIDR: ${text} is not an IPv4 CIDR`);
+    return parsed ?? [];
+  });
+}
+
+export function readNameServers(read: Reader, problems: string[]): readonly string[] {
+  const addresses = read.list('VOLANT_DNS', ',');
+  for (const address of addresses) {
+    if (parseIpv4(address) === null) problems.push(`VOLANT_DNS: ${address} is not an IPv4 address`);
+  }
+  return addresses;
+}
+
+export function readDevicePatterns(read: Reader, problems: string[]): readonly string[] {
+  return read.list('VOLANT_VFIO_ALLOW', ',').map((pattern) => {
+    if (!isDevicePattern(pattern)) {
+      problems.push(`VOLANT_VFIO_ALLOW: ${pattern} ${DEVICE_PATTERN_RULE}`);
+    }
+    return pattern.toLowerCase();
+  });
 }
 
 /** Each VM has its sockets in a directory of its own below this one; Linux bounds the length of their paths. */

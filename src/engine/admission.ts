@@ -10,7 +10,7 @@ import type { VmConfig } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
 import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposures/exposed-ports.ts';
 import type { Exposures } from './exposures/exposures.ts';
-import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
+import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
 import {
   networkModeOf,
   type ResolvedLaunch,
@@ -115,7 +115,7 @@ export class Admission {
     if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
       throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
     }
-    const id = this.#lastVmId + 1;
+    const id = this.#nextId();
     const nowMs = clock.nowMs();
     const leases = this.leasesFor(id, config, nowMs);
     const record: VmRecord = {
@@ -148,6 +148,15 @@ export class Admission {
       if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
       throw error;
     }
+  }
+
+  /** Ids are never used again; one whose hypervisor would have the user of another VM's is left out. */
+  #nextId(): number {
+    const { state } = this.#parts;
+    let id = this.#lastVmId + 1;
+    const isTaken = (other: number) => state.find(other) !== undefined;
+    while ([...idsOfSameUser(id)].some(isTaken)) id += 1;
+    return id;
   }
 
   /**

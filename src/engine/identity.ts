@@ -1,6 +1,7 @@
 // engine: the names and numbers that a VM gets by its id. Ids are never reused, so what is derived
 // from one cannot collide with another VM's, dead or alive. Pure.
 
+import { LIMITS } from '../config.ts';
 import type { GuestIdentity } from './network-ports.ts';
 import type { VmRecord } from './records.ts';
 
@@ -43,6 +44,27 @@ export function macAddressOf(hostTag: string, vmId: number): string {
 export function vsockCidOf(hostTag: string, vmId: number): number {
   const base = Number.parseInt(hostTag, 16) * CIDS_PER_DAEMON;
   return 3 + ((base + vmId) % (0x1_0000 * CIDS_PER_DAEMON));
+}
+
+/** Where nobody else has users, says systemd (https://systemd.io/UIDS-GIDS/): 0x70000000 to 0x7fffffff. */
+const UID_SPACE_BASE = 0x7000_0000;
+const UID_RANGES = 0x1000_0000 / LIMITS.hypervisorUidsMax;
+
+/** The first of a daemon's users. Daemons on one host have tags of their own, and so most likely ranges of their own. */
+export function uidBaseOf(hostTag: string): number {
+  const range = Number.parseInt(hostTag, 16) % UID_RANGES;
+  return UID_SPACE_BASE + range * LIMITS.hypervisorUidsMax;
+}
+
+/** The user of a VM's hypervisor. Ids that lie LIMITS.hypervisorUidsMax - 1 apart have the same. */
+export function hypervisorUidOf(uidBase: number, vmId: number): number {
+  return uidBase + 1 + (vmId % (LIMITS.hypervisorUidsMax - 1));
+}
+
+/** The lower ids whose user is that of this one, newest first. */
+export function* idsOfSameUser(vmId: number): Generator<number> {
+  const step = LIMITS.hypervisorUidsMax - 1;
+  for (let id = vmId - step; id > 0; id -= step) yield id;
 }
 
 /** Whose frames the VM's tap carries; null without a network card. */

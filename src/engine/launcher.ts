@@ -28,6 +28,7 @@ import {
   type WatchedProcess,
 } from './ports.ts';
 import type { VmRecord } from './records.ts';
+import { sandboxOf } from './sandbox.ts';
 import { runSteps, type Step, undoSteps } from './steps.ts';
 import { type ExitMeaning, meaningOfExit } from './vm-exit.ts';
 
@@ -349,6 +350,7 @@ export class Launcher {
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
       boots: preparation.facts.driver !== 'simulator',
+      sandbox: sandboxOf(this.#config, spec, preparation.facts),
     });
   }
 }

@@ -46,6 +46,14 @@ export interface DiskImage extends KnownImage {
   readonly readonly: boolean;
 }
 
+/** A disk as a hypervisor is given it. */
+export interface ProvidedDisk {
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  /** The image that an overlay lies on; null for a disk that is an image itself. */
+  readonly basePath: string | null;
+}
+
 /** Contents by file name; a document that is no text is bytes. */
 export type SeedFiles = ReadonlyMap<string, string | Uint8Array>;
 
@@ -79,7 +87,7 @@ export interface MediaHost {
     vmId: number,
     images: readonly DiskImage[],
     initramfs: KnownImage | null,
-  ): Promise<readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[]>;
+  ): Promise<readonly ProvidedDisk[]>;
   /** The image that cloud-init reads, with these files; replaces one that is there. Goes with the disks. */
   writeSeed(vmId: number, files: SeedFiles): Promise<string>;
   /** Absent is fine. */

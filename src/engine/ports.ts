@@ -46,6 +46,22 @@ export interface LaunchRequest {
   readonly cgroup: CgroupSpec;
   /** A guest boots in it: until endBoot it has a greater share of the processors than those that run. */
   readonly boots: boolean;
+  /** null: the process is what the daemon is, and sees what it sees. */
+  readonly sandbox: SandboxSpec | null;
+}
+
+/** What one hypervisor may be and see, beside its run directory, its executable and the host's programs. */
+export interface SandboxSpec {
+  /** Its user and group; no other hypervisor that lives has it. */
+  readonly uid: number;
+  readonly readOnly: readonly string[];
+  /** Made its user's own. */
+  readonly readWrite: readonly string[];
+  readonly devices: readonly string[];
+  /** Addresses of devices on vfio-pci: it is given their groups. */
+  readonly pciDevices: readonly string[];
+  /** Memory that it may pin; 0 is as much as anybody. */
+  readonly lockedBytesMax: number;
 }
 
 /** What the hypervisor probe found. */
@@ -128,6 +144,8 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
 
 export interface DiskSpec {
   readonly path: string;
+  /** The image that an overlay lies on; null for a disk that is an image itself. */
+  readonly basePath: string | null;
   readonly format: 'raw' | 'qcow2';
   readonly readonly: boolean;
   readonly serial: string;
@@ -153,6 +171,9 @@ export interface LaunchSpec {
   readonly runDirectory: string;
   readonly start: { readonly kind: 'cold' };
 }
+
+/** A hypervisor finds its tap here, opened for it: it can open none itself. */
+export const TAP_DESCRIPTOR = 3;
 
 /** Files that every driver makes in the run directory; recovery and clients rely on the names. */
 export const RUN_FILES = {

@@ -2,12 +2,13 @@
 // virtio-serial port, and many streams on it. It connects by itself, and again after it was lost.
 
 import { randomBytes } from 'node:crypto';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { encodeGreeting, encodeHello, FRAME, FrameParser, NONCE_BYTES } from './agent-frames.ts';
 import { AgentStream, type StreamOwner } from './agent-stream.ts';
+import { connectToSocket } from './unix-socket.ts';
 
 const RECONNECT_MIN_MS = 200;
 const RECONNECT_MAX_MS = 5_000;
@@ -95,7 +96,7 @@ export class AgentChannel implements StreamOwner {
   #connect(): void {
     const nonce = randomBytes(NONCE_BYTES);
     const parser = new FrameParser(nonce);
-    const socket = connect(this.#path);
+    const socket = connectToSocket(this.#path);
     this.#socket = socket;
     socket.on('connect', () => {
       socket.write(encodeGreeting(nonce));

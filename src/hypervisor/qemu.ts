@@ -7,7 +7,7 @@ import type {
   LaunchSpec,
   ProcessExit,
 } from '../engine/ports.ts';
-import { RUN_FILES } from '../engine/ports.ts';
+import { RUN_FILES, TAP_DESCRIPTOR } from '../engine/ports.ts';
 import { qemuVersion } from './qemu-versions.ts';
 
 /** The name of the port that the guest's agent looks for. */
@@ -126,10 +126,10 @@ function agentArguments({ runDirectory }: LaunchSpec, bus: string): string[] {
 
 function networkArguments({ network }: LaunchSpec, device: string): string[] {
   if (network === null) return [];
-  const { tapName, macAddress } = network;
+  const { macAddress } = network;
   return [
     '-netdev',
-    `tap,id=net0,ifname=${tapName},script=no,downscript=no,vnet_hdr=on`,
+    `tap,id=net0,fd=${TAP_DESCRIPTOR}`,
     '-device',
     `${device},netdev=net0,mac=${macAddress}`,
   ];

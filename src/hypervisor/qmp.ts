@@ -1,12 +1,13 @@
 // hypervisor: the control connection, by the QEMU Machine Protocol: one JSON object a line over a unix
 // socket, a greeting first, then commands answered by id, and events in between.
 
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../config.ts';
 import type { ControlConnection, GuestEnd } from '../engine/ports.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
+import { connectToSocket } from './unix-socket.ts';
 
 /** A line that is longer is no QMP. */
 const LINE_BYTES_MAX = 256 * 1024;
@@ -52,7 +53,7 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Con
 
 /** null when there is no socket yet, nobody listens on it, or who did has ended. */
 async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection | null> {
-  const socket = connect(path);
+  const socket = connectToSocket(path);
   const connected = await new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true));
     socket.once('error', () => resolve(false));

@@ -4,6 +4,25 @@
 
 import { createRequire } from 'node:module';
 
+/** What a launched process may be and see. Its root holds what is named here, programs, and harmless devices. */
+export interface SandboxOptions {
+  /** User and group, without a supplementary one; not 0. */
+  readonly uid: number;
+  /** Numbers of capabilities(7) that it keeps; all others are gone for good. */
+  readonly capabilities: readonly number[];
+  /** false: a network without links, that it shares with others of this daemon. */
+  readonly hostNetwork: boolean;
+  /** Absolute paths of files and directories, without links, which it sees under the same names. */
+  readonly readOnly: readonly string[];
+  readonly readWrite: readonly string[];
+  /** Character devices of the host: nodes of their own, for this user alone. */
+  readonly devices: readonly string[];
+  readonly tasksMax: number;
+  readonly filesMax: number;
+  /** Memory that it may pin; 0 is as much as the daemon itself. */
+  readonly lockedBytesMax: number;
+}
+
 interface LaunchOptions {
   readonly file: string;
   /** argv[0] included. */
@@ -14,6 +33,10 @@ interface LaunchOptions {
   /** stdout and stderr are appended here; made with mode 0600. */
   readonly logPath: string;
   readonly cgroupProcsPath: string | null;
+  /** The process has it open, as descriptor 3. */
+  readonly tap: string | null;
+  /** null: the process is what the daemon is. */
+  readonly sandbox: SandboxOptions | null;
 }
 
 interface Launched {
@@ -26,8 +49,11 @@ interface Launched {
 }
 
 export interface VolantNative {
-  /** Makes a persistent tap with a vnet header, a port of the bridge, up. Idempotent. Undo: tapsDelete. */
-  tapAttach(name: string, bridge: string): void;
+  /**
+   * Makes a persistent tap with a vnet header, a port of the bridge, up; nobody but this user may open it. Idempotent.
+   * Undo: tapsDelete.
+   */
+  tapAttach(name: string, bridge: string, ownerUid: number): void;
   /** Deletes all of them in one request to the kernel; absent ones are fine. All are gone afterwards. */
   tapsDelete(names: readonly string[]): void;
   /** Every interface of this network namespace. */
@@ -47,7 +73,7 @@ export interface VolantNative {
   flowsForget(udpPorts: readonly number[], guests: readonly string[]): number;
   /**
    * clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) and exec: own session, no descriptor of ours but its
-   * log. An error of the exec is thrown here.
+   * log and its tap. An error of any step until the exec is thrown here, with the step as `syscall`.
    */
   launch(options: LaunchOptions): Launched;
   /** The caller owns the descriptor. */

@@ -125,7 +125,7 @@ class Host implements HostPort {
     const { hostTag, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, bootInitramfs } = config;
     const { hypervisor, accelerator, sysfsRoot } = config;
-    const { antiSpoofing, guestIsolation, mediaHosts, nameServers } = config;
+    const { antiSpoofing, guestIsolation, isolation, mediaHosts, nameServers } = config;
     const { cacheDirectory, cacheBytesMax, diskDirectory } = config;
     this.#settings = {
       hostTag,
@@ -143,6 +143,7 @@ class Host implements HostPort {
       diskDirectory,
       antiSpoofing,
       guestIsolation,
+      isolation,
       nameServers,
     };
     this.#exposeAddress = config.exposeAddress;

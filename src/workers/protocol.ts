@@ -2,13 +2,14 @@
 // data; pool.ts and entry.ts both import this, so that neither can drift.
 
 import type { MessagePort, TransferListItem } from 'node:worker_threads';
-import type { AcceleratorChoice, HypervisorChoice } from '../config.ts';
+import type { AcceleratorChoice, HypervisorChoice, Isolation } from '../config.ts';
 import type { DeviceFacts, FormerDriver } from '../engine/device-ports.ts';
 import type {
   DiskImage,
   KnownImage,
   KnownImages,
   MediaFacts,
+  ProvidedDisk,
   SeedFiles,
 } from '../engine/media-ports.ts';
 import type {
@@ -40,6 +41,7 @@ export interface HostSettings {
   readonly diskDirectory: string;
   readonly antiSpoofing: boolean;
   readonly guestIsolation: boolean;
+  readonly isolation: Isolation;
   /** Empty means those of the host. */
   readonly nameServers: readonly string[];
 }
@@ -132,7 +134,7 @@ export interface Jobs {
       disks: readonly DiskImage[];
       initramfs: KnownImage | null;
     },
-    readonly { readonly path: string; readonly format: 'raw' | 'qcow2' }[],
+    readonly ProvidedDisk[],
   ];
   writeSeed: [{ settings: HostSettings; vmId: number; files: SeedFiles }, string];
   removeDisks: [{ settings: HostSettings; vmId: number }, null];

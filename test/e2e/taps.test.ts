@@ -32,9 +32,9 @@ test('a tap can be opened at once, however many processes other threads start', 
     threads.map((thread) => new Promise((resolve) => thread.once('message', resolve))),
   );
   for (let count = 0; count < TAPS; count += 1) {
-    native.tapAttach('vtap0', BRIDGE);
+    native.tapAttach('vtap0', BRIDGE, 0);
     // Opens the tap again, as its hypervisor would: the kernel allows one descriptor.
-    assert.doesNotThrow(() => native.tapAttach('vtap0', BRIDGE), `tap ${count} was busy`);
+    assert.doesNotThrow(() => native.tapAttach('vtap0', BRIDGE, 0), `tap ${count} was busy`);
     native.tapsDelete(['vtap0']);
   }
 });

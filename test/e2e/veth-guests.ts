@@ -29,6 +29,7 @@ export const SETTINGS: HostSettings = {
   diskDirectory: '/nonexistent',
   antiSpoofing: true,
   guestIsolation: false,
+  isolation: 'off',
   nameServers: ['9.9.9.9'],
 };
 

@@ -187,7 +187,9 @@ export class FakeHost implements HostPort {
     this.diskDirectories.add(vmId);
     this.known.set(vmId, { initramfs, disks: new Map(images.map((one) => [one.name, one])) });
     return images.map(({ name, path, format, readonly }) =>
-      readonly ? { path, format } : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const },
+      readonly
+        ? { path, format, basePath: null }
+        : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const, basePath: path },
     );
   }
 

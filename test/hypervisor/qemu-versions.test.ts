@@ -43,7 +43,7 @@ function specIn(directory: string, machine: LaunchSpec['machine']): LaunchSpec {
     kernelPath: join(IMAGES, 'vmlinux'),
     initramfsPath: join(IMAGES, 'hello.cpio'),
     kernelCmdline: 'console=ttyS0',
-    disks: [{ path: disk, format: 'raw', readonly: false, serial: 'first' }],
+    disks: [{ path: disk, basePath: null, format: 'raw', readonly: false, serial: 'first' }],
     network: null,
     vsockCid: null,
     pciDevices: [],

@@ -63,6 +63,8 @@ describe('the addon', () => {
       cwd: directory,
       logPath,
       cgroupProcsPath: null,
+      tap: null,
+      sandbox: null,
     });
     assert.ok(startTimeTicks > 0);
     const exit = new Promise<unknown>((resolve) => {
@@ -86,6 +88,8 @@ describe('the addon', () => {
       cwd: directory,
       logPath: join(directory, 'none'),
       cgroupProcsPath: null,
+      tap: null,
+      sandbox: null,
     };
     assert.throws(() => native.launch(options), { code: 'ENOENT', path: '/nonexistent/program' });
   });

@@ -75,6 +75,7 @@ export class Media {
         readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(field, url))),
       ...local,
     ] as const);
+    refuseModuleList(plan, paths.get(this.#initramfsOf(plan).field) ?? '');
     return { kernelPath: kernel ? kernel.realPath : null, paths, seed: seed ?? null };
   }
 
@@ -121,7 +122,9 @@ export class Media {
         ...(await this.#provideDisks(record.id, plan, found)),
         ...(await this.#makeSeed(record, located.seed)),
       ];
-      return { initramfsPath: found(this.#initramfsOf(plan)), disks };
+      const initramfsPath = found(this.#initramfsOf(plan));
+      refuseModuleList(plan, initramfsPath);
+      return { initramfsPath, disks };
     } finally {
       // The VM's disks are noted now: by them the cache knows what is in use.
       for (const { release } of held) release();
@@ -144,8 +147,9 @@ export class Media {
     });
     const provided = await this.#parts.host.provideDisks(vmId, images, noted);
     return disks.map(({ serial, readonly }, index) => {
-      const { path, format } = provided[index] ?? { path: '', format: 'raw' as const };
-      return { path, format, readonly, serial };
+      const disk = provided[index];
+      if (disk === undefined) throw new VolantError('INTERNAL', 'A disk was not provided');
+      return { ...disk, readonly, serial };
     });
   }
 
@@ -153,7 +157,7 @@ export class Media {
   async #makeSeed(record: VmRecord, documents: SeedDocuments | null): Promise<readonly DiskSpec[]> {
     if (documents === null) return [];
     const path = await this.#parts.host.writeSeed(record.id, seedFiles(documents, record));
-    return [{ path, format: 'raw', readonly: true, serial: SEED_SERIAL }];
+    return [{ path, basePath: null, format: 'raw', readonly: true, serial: SEED_SERIAL }];
   }
 
   /** What the guest wrote is lost. */
@@ -203,6 +207,16 @@ export class Media {
       throw withField(error, field);
     }
   }
+}
+
+/**
+ * For a kernel with a multiboot header QEMU reads `-initrd` as a list of modules: behind a comma begins the name of
+ * another file. Only a kernel that a client named can be such a one.
+ */
+function refuseModuleList({ kernelPath }: MediaPlan, initramfsPath: string): void {
+  if (kernelPath === null || !initramfsPath.includes(',')) return;
+  const why = 'beside kernel_override the path of an initramfs must be without a comma';
+  throw new VolantError('MEDIA_INVALID', why, { details: { 'initramfs.url': why } });
 }
 
 function referenceOf({ location, checksum }: MediaSource) {

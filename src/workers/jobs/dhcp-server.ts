@@ -117,6 +117,8 @@ function launchDnsmasq(options: readonly string[], directory: string, logPath: s
         cwd: directory,
         logPath,
         cgroupProcsPath: null,
+        tap: null,
+        sandbox: null,
       });
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;

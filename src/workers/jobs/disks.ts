@@ -44,12 +44,12 @@ export function provideDisks({
   const provided = disks.map((image, index) => {
     const overlay = overlayOf(directory, image.name);
     settleBase(directory, image, isCached(image.path));
-    if (image.readonly) return { path: image.path, format: image.format };
+    if (image.readonly) return { path: image.path, format: image.format, basePath: null };
     if (!existsSync(overlay)) {
       requireReserve(directory, `Disk ${image.name}`);
       replaceFile(overlay, emptyOverlay(image.path, image.format, sizes[index] ?? 0));
     }
-    return { path: overlay, format: 'qcow2' as const };
+    return { path: overlay, format: 'qcow2' as const, basePath: image.path };
   });
   syncDirectory(directory);
   if (isNew) syncDirectory(settings.diskDirectory);

@@ -1,19 +1,21 @@
 // workers, job: launching a hypervisor, and finding again one that an earlier daemon launched.
 
 import { native } from '../native.ts';
-import type { JobArgument, LaunchedProcess } from '../protocol.ts';
+import type { HostSettings, JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
 import { setCpuShare } from './cpu-weight.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
 import { bootId, startTimeOf } from './process-facts.ts';
 import { makeRunDirectory } from './run-directory.ts';
+import { makeSandbox } from './sandbox.ts';
 
 export function launch({ settings, request, shard }: JobArgument<'launch'>): LaunchedProcess {
   makeRunDirectory(request.workingDirectory);
-  if (request.tap !== null) attachTap(settings, request.tap, shard);
+  const owner = request.sandbox?.uid ?? 0;
+  if (request.tap !== null) attachTap(settings, request.tap, shard, owner);
   const cgroup = makeCgroup(settings.hostTag, request.cgroup);
-  const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(request, cgroup);
+  const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(settings, request, cgroup);
   if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
   return {
     identity: { pid, startTimeTicks, bootId: bootId() },
@@ -22,25 +24,40 @@ export function launch({ settings, request, shard }: JobArgument<'launch'>): Lau
   };
 }
 
+/** What the kernel says of a step that the daemon may not do, or that this kernel does not know. */
+const FORBIDDEN = ['EPERM', 'EACCES', 'ENOSYS', 'EINVAL'];
+
 function launchProcess(
+  settings: HostSettings,
   request: JobArgument<'launch'>['request'],
   cgroup: ReturnType<typeof makeCgroup>,
 ) {
+  const { executable, sandbox } =
+    request.sandbox === null
+      ? { executable: request.executable, sandbox: null }
+      : makeSandbox(settings, request, request.sandbox);
   try {
     return native.launch({
-      file: request.executable,
+      file: executable,
       argv: [request.executable, ...request.argv],
       // Nothing of the daemon's environment, which may hold its API key.
       env: ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'LANG=C.UTF-8'],
       cwd: request.workingDirectory,
       logPath: request.logPath,
       cgroupProcsPath: cgroup.procs,
+      tap: request.tap?.guest.tapName ?? null,
+      sandbox,
     });
   } catch (error) {
     const { code, syscall } = error as NodeJS.ErrnoException;
     if (syscall === 'execve') {
       const message = `The hypervisor ${request.executable} cannot be executed (${code})`;
       throw new JobFault('HYPERVISOR_MISSING', message, error);
+    }
+    if (sandbox !== null && FORBIDDEN.includes(code ?? '')) {
+      const remedy = 'run volantd as root with all capabilities, or choose VOLANT_ISOLATION=off';
+      const message = `Hypervisors cannot be isolated here (${syscall}: ${code}): ${remedy}`;
+      throw new JobFault('HOST_PERMISSION', message, error);
     }
     throw error;
   }

@@ -6,6 +6,7 @@ import { LIMITS } from '../../config.ts';
 import type { MediaFacts } from '../../engine/media-ports.ts';
 import type { InspectedMedia, JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import { requireReadable } from './sandbox.ts';
 
 /**
  * A file that a request named. Links are followed before the directories are compared: a link inside
@@ -25,7 +26,9 @@ export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): I
     throw new JobFault('MEDIA_NOT_ALLOWED', `${path} is not below ${where} (VOLANT_MEDIA_DIRS)`);
   }
   if (realPath === null) throw new JobFault('MEDIA_INVALID', `${path} does not exist`);
-  return factsOf(path, realPath);
+  const facts = factsOf(path, realPath);
+  if (settings.isolation === 'full') requireReadable(realPath, path);
+  return facts;
 }
 
 /** A document that a manifest names, under the same rules, to the byte. */

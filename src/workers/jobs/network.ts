@@ -84,10 +84,11 @@ export function attachTap(
   { hostTag }: HostSettings,
   { guest, spec }: NonNullable<LaunchRequest['tap']>,
   shard: number,
+  ownerUid: number,
 ): void {
   const bridge = bridgeOfShard(hostTag, spec, shard);
   try {
-    native.tapAttach(guest.tapName, bridge);
+    native.tapAttach(guest.tapName, bridge, ownerUid);
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'EXFULL') {

@@ -2,6 +2,7 @@
 
 import {
   closeSync,
+  constants,
   fstatSync,
   ftruncateSync,
   mkdirSync,
@@ -31,7 +32,7 @@ export function removeRunDirectory({ settings, vmId }: JobArgument<'removeRunDir
 }
 
 export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly string[] {
-  const text = withFile(path, 'r', (fd) => readEnd(fd, TAIL_BYTES_MAX).toString());
+  const text = withFile(path, constants.O_RDONLY, (fd) => readEnd(fd, TAIL_BYTES_MAX).toString());
   const lines = (text ?? '').split('\n').filter((line) => line.trim() !== '');
   return lines.slice(-LIMITS.errorLogLinesMax);
 }
@@ -39,14 +40,17 @@ export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly stri
 /** What the guest printed last. */
 export function readConsole({ settings, vmId }: JobArgument<'readConsole'>): Uint8Array {
   const path = join(settings.runtimeDirectory, String(vmId), RUN_FILES.consoleLog);
-  return withFile(path, 'r', (fd) => readEnd(fd, LIMITS.consoleReplayBytesMax)) ?? new Uint8Array();
+  return (
+    withFile(path, constants.O_RDONLY, (fd) => readEnd(fd, LIMITS.consoleReplayBytesMax)) ??
+    new Uint8Array()
+  );
 }
 
 /** Console and hypervisor logs that have grown too large keep their newest half. */
 export function trimLogs({ settings, vmIds }: JobArgument<'trimLogs'>): null {
   for (const vmId of vmIds) {
     for (const name of [RUN_FILES.consoleLog, RUN_FILES.hypervisorLog]) {
-      withFile(join(settings.runtimeDirectory, String(vmId), name), 'r+', trim);
+      withFile(join(settings.runtimeDirectory, String(vmId), name), constants.O_RDWR, trim);
     }
   }
   return null;
@@ -71,17 +75,21 @@ function readEnd(fd: number, bytesMax: number): Buffer {
   return buffer.subarray(0, length);
 }
 
-/** undefined when there is no such file. */
-function withFile<T>(path: string, flags: string, action: (fd: number) => T): T | undefined {
+/**
+ * undefined when there is no such file, or something else in its place: the directory is the hypervisor's own, and
+ * one that a guest has broken into may put there a link to a file of the host, or a pipe that nobody writes to.
+ */
+function withFile<T>(path: string, flags: number, action: (fd: number) => T): T | undefined {
   let fd: number;
   try {
-    fd = openSync(path, flags);
+    fd = openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ELOOP', 'ENXIO', 'EISDIR'].includes(errnoOf(error) ?? '')) return undefined;
     throw error;
   }
   try {
-    return action(fd);
+    const facts = fstatSync(fd);
+    return facts.isFile() && facts.nlink === 1 ? action(fd) : undefined;
   } finally {
     closeSync(fd);
   }
