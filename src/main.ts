@@ -20,6 +20,7 @@ import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 import { buildOpenApi } from './schema/openapi.ts';
 import { openStore } from './store/store.ts';
+import { requireIsolation } from './workers/isolation.ts';
 import { acquireLock, HomeInUse, type Lock } from './workers/lock.ts';
 import { createHost } from './workers/pool.ts';
 
@@ -153,6 +154,7 @@ async function start(args: readonly string[]): Promise<void> {
     const config = loadConfig(process.env);
     if (task === 'serve') await checkGuards(config);
     daemon = await build(config);
+    if (task === 'serve') requireIsolation(daemon.config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);
     const status = error instanceof HomeInUse ? REFUSED : 1;

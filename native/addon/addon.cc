@@ -22,6 +22,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<LinkAddresses>(env, exports, "linkAddresses");
   Export<FlowsForget>(env, exports, "flowsForget");
   Export<Launch>(env, exports, "launch");
+  Export<SandboxTry>(env, exports, "sandboxTry");
   Export<PidfdOpen>(env, exports, "pidfdOpen");
   Export<PidfdSignal>(env, exports, "pidfdSignal");
   Export<CloseFd>(env, exports, "closeFd");

@@ -15,6 +15,7 @@ Napi::Value AddressDelete(const Napi::CallbackInfo& info);
 Napi::Value LinkAddresses(const Napi::CallbackInfo& info);
 Napi::Value FlowsForget(const Napi::CallbackInfo& info);
 Napi::Value Launch(const Napi::CallbackInfo& info);
+Napi::Value SandboxTry(const Napi::CallbackInfo& info);
 Napi::Value PidfdOpen(const Napi::CallbackInfo& info);
 Napi::Value PidfdSignal(const Napi::CallbackInfo& info);
 Napi::Value CloseFd(const Napi::CallbackInfo& info);

@@ -33,10 +33,12 @@ constexpr int kTapDescriptor = 3;
 
 /** What the child does; the parent's memory, which it reads, and writes `failure` and `cgroup_errno` of. */
 struct ChildPlan {
+  // nullptr: the child ends when all else has succeeded.
   const char* file;
   char* const* argv;
   char* const* envp;
   const char* cwd;
+  // nullptr: what it says is lost.
   const char* log_path;
   // nullptr when there is no cgroup.
   const char* cgroup_path;
@@ -109,15 +111,17 @@ int RunChild(void* argument) {
   if (::setsid() < 0) Fail(plan, "setsid", "");
   if (plan->cgroup_path != nullptr) JoinCgroup(plan);
   OpenAs(0, "/dev/null", O_RDONLY, plan);
-  OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, plan);
+  if (plan->log_path == nullptr) OpenAs(1, "/dev/null", O_WRONLY, plan);
+  else OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, plan);
   if (::dup2(1, 2) < 0) Fail(plan, "dup2", "stderr");
   if (plan->tap != nullptr) OpenTap(plan);
   if (sandbox == nullptr) {
     if (::chdir(plan->cwd) < 0) Fail(plan, "chdir", plan->cwd);
   } else {
-    if (::fchown(1, sandbox->uid(), sandbox->uid()) < 0) Fail(plan, "fchown", plan->log_path);
+    if (plan->log_path != nullptr && ::fchown(1, sandbox->uid(), sandbox->uid()) < 0) Fail(plan, "fchown", plan->log_path);
     if (!sandbox->Enter(plan->cwd, &plan->failure)) End();
   }
+  if (plan->file == nullptr) ::_exit(0);
   ::execve(plan->file, plan->argv, plan->envp);
   Fail(plan, "execve", plan->file);
 }
@@ -199,6 +203,35 @@ double StartTimeTicks(pid_t pid) {
   return std::strtod(cursor + 1, nullptr);
 }
 
+/** Returns when the child has exec'ed, or ended without. Throws the step of it that failed. */
+pid_t Start(Napi::Env env, ChildPlan* plan, UniqueFd* owned_pidfd) {
+  ChildStack stack;
+  if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
+
+  static const int dumpable = ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+  int pidfd = -1;
+  pid_t pid;
+  int clone_errno;
+  {
+    BlockedSignals blocked;
+    // SAFETY: with CLONE_VFORK this thread sleeps until the child has exec'ed or ended, so stack and
+    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size, CLONE_FILES
+    // independent of how much is open.
+    pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+                  plan, &pidfd);
+    clone_errno = errno;
+  }
+  // A change of user takes this from everybody who shares the memory: it was meant for the child.
+  if (plan->sandbox != nullptr && dumpable == 1) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  if (pid < 0) throw ErrnoError(env, clone_errno, "clone");
+  *owned_pidfd = UniqueFd(pidfd);
+  if (plan->failure.step != nullptr) {
+    ::waitpid(pid, nullptr, 0);
+    throw ErrnoError(env, plan->failure.err, plan->failure.step, plan->failure.subject);
+  }
+  return pid;
+}
+
 }  // namespace
 
 Napi::Value Launch(const Napi::CallbackInfo& info) {
@@ -232,36 +265,29 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
                  cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
                  tap_request ? &*tap_request : nullptr,
                  sandbox ? &*sandbox : nullptr};
-  ChildStack stack;
-  if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
-
-  static const int dumpable = ::prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
-  int pidfd = -1;
-  pid_t pid;
-  int clone_errno;
-  {
-    BlockedSignals blocked;
-    // SAFETY: with CLONE_VFORK this thread sleeps until the child has exec'ed or ended, so stack and
-    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size, CLONE_FILES
-    // independent of how much is open.
-    pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                  &plan, &pidfd);
-    clone_errno = errno;
-  }
-  // A change of user takes this from everybody who shares the memory: it was meant for the child.
-  if (sandbox && dumpable == 1) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-  if (pid < 0) throw ErrnoError(env, clone_errno, "clone");
-  UniqueFd owned_pidfd(pidfd);
-  if (plan.failure.step != nullptr) {
-    ::waitpid(pid, nullptr, 0);
-    throw ErrnoError(env, plan.failure.err, plan.failure.step, plan.failure.subject);
-  }
+  UniqueFd pidfd;
+  const pid_t pid = Start(env, &plan, &pidfd);
   Napi::Object result = Napi::Object::New(env);
   result.Set("pid", Napi::Number::New(env, pid));
   result.Set("startTimeTicks", Napi::Number::New(env, StartTimeTicks(pid)));
   result.Set("cgroupErrno", Napi::Number::New(env, plan.cgroup_errno));
-  result.Set("pidfd", Napi::Number::New(env, owned_pidfd.release()));
+  result.Set("pidfd", Napi::Number::New(env, pidfd.release()));
   return result;
+}
+
+Napi::Value SandboxTry(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr std::string_view usage = "sandboxTry({ cwd, sandbox: object })";
+  if (info.Length() != 1 || !info[0].IsObject()) throw UsageError(env, usage);
+  const Napi::Object options = info[0].As<Napi::Object>();
+  const std::string cwd = RequireString(options, "cwd", usage);
+  const Napi::Value sandboxed = options.Get("sandbox");
+  if (!sandboxed.IsObject()) throw UsageError(env, usage);
+  Sandbox sandbox(env, sandboxed.As<Napi::Object>());
+  ChildPlan plan{nullptr, nullptr, nullptr, cwd.c_str(), nullptr, nullptr, nullptr, &sandbox};
+  UniqueFd pidfd;
+  ::waitpid(Start(env, &plan, &pidfd), nullptr, 0);
+  return env.Undefined();
 }
 
 Napi::Value PidfdOpen(const Napi::CallbackInfo& info) {

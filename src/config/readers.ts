@@ -119,6 +119,19 @@ export function readIsolation(
   };
 }
 
+/** Where nobody else has users, says systemd (https://systemd.io/UIDS-GIDS/): 0x70000000 to 0x7fffffff. */
+const UID_SPACE_BASE = 0x7000_0000;
+const UID_SPACE_SIZE = 0x1000_0000;
+
+/** The daemon's own helpers run as this user, hypervisors as those after it. Tags differ, and so most likely do ranges. */
+export function firstUidOf(
+  { uidBase, hostTag }: { readonly uidBase: number | null; readonly hostTag: string },
+  uidsMax: number,
+): number {
+  const range = Number.parseInt(hostTag, 16) % (UID_SPACE_SIZE / uidsMax);
+  return uidBase ?? UID_SPACE_BASE + range * uidsMax;
+}
+
 export function readAllowedNetworks(read: Reader, problems: string[]): readonly Ipv4Network[] {
   return read.list('VOLANT_API_ALLOW_CIDR', ',').flatMap((text) => {
     const parsed = parseCidr(text.includes('/') ? text : `${text}/32`);

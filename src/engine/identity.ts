@@ -46,19 +46,9 @@ export function vsockCidOf(hostTag: string, vmId: number): number {
   return 3 + ((base + vmId) % (0x1_0000 * CIDS_PER_DAEMON));
 }
 
-/** Where nobody else has users, says systemd (https://systemd.io/UIDS-GIDS/): 0x70000000 to 0x7fffffff. */
-const UID_SPACE_BASE = 0x7000_0000;
-const UID_RANGES = 0x1000_0000 / LIMITS.hypervisorUidsMax;
-
-/** The first of a daemon's users. Daemons on one host have tags of their own, and so most likely ranges of their own. */
-export function uidBaseOf(hostTag: string): number {
-  const range = Number.parseInt(hostTag, 16) % UID_RANGES;
-  return UID_SPACE_BASE + range * LIMITS.hypervisorUidsMax;
-}
-
 /** The user of a VM's hypervisor. Ids that lie LIMITS.hypervisorUidsMax - 1 apart have the same. */
-export function hypervisorUidOf(uidBase: number, vmId: number): number {
-  return uidBase + 1 + (vmId % (LIMITS.hypervisorUidsMax - 1));
+export function hypervisorUidOf(firstUid: number, vmId: number): number {
+  return firstUid + 1 + (vmId % (LIMITS.hypervisorUidsMax - 1));
 }
 
 /** The lower ids whose user is that of this one, newest first. */

@@ -1,8 +1,9 @@
 // engine: what the hypervisor of one launch needs of the host's files and devices. Pure. Whatever is not named here
 // does not exist for it.
 
+import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
-import { hypervisorUidOf, uidBaseOf } from './identity.ts';
+import { hypervisorUidOf } from './identity.ts';
 import type { HypervisorFacts, LaunchSpec, SandboxSpec } from './ports.ts';
 
 const MIB = 1024 ** 2;
@@ -20,7 +21,7 @@ export function sandboxOf(
   const bootFiles = [spec.kernelPath, ...(spec.initramfsPath === null ? [] : [spec.initramfsPath])];
   const hasDevices = pciDevices.length > 0;
   return {
-    uid: hypervisorUidOf(config.uidBase ?? uidBaseOf(config.hostTag), spec.vmId),
+    uid: hypervisorUidOf(firstUidOf(config, LIMITS.hypervisorUidsMax), spec.vmId),
     readOnly: [...new Set([...bootFiles, ...bases, ...images])],
     readWrite: disks.flatMap(({ path, readonly }) => (readonly ? [] : [path])),
     devices: [

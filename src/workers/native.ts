@@ -76,6 +76,8 @@ export interface VolantNative {
    * log and its tap. An error of any step until the exec is thrown here, with the step as `syscall`.
    */
   launch(options: LaunchOptions): Launched;
+  /** Throws the step that this host refuses, as `launch` would; what it tried is gone afterwards. */
+  sandboxTry(options: { readonly cwd: string; readonly sandbox: SandboxOptions }): void;
   /** The caller owns the descriptor. */
   pidfdOpen(pid: number): number;
   pidfdSignal(pidfd: number, signal: number): void;

@@ -3,15 +3,13 @@
 // it puts into its run directory.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  closeSync,
-  constants,
   existsSync,
   linkSync,
   lstatSync,
-  openSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -21,12 +19,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { type AddressInfo, connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { connectToSocket } from '../../src/hypervisor/unix-socket.ts';
 import type { Vm } from '../../src/schema/vm.ts';
-import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
+import { IMAGES, PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 
 const NEEDED = ['root', 'netns', 'tun', 'qemu', 'kernel'] as const;
@@ -95,7 +94,7 @@ async function monitorOf(t: TestContext, daemon: Daemon, vm: Vm) {
     }
   };
   await ask('qmp_capabilities');
-  return { ask, directory };
+  return { ask, directory, leave: () => socket.destroy() };
 }
 
 test('a hypervisor is a user of its own, without any privilege, in a view of its own', async (t) => {
@@ -150,7 +149,7 @@ test('what a broken-out guest asks of the kernel is refused', async (t) => {
   const { daemon, attacker, victim } = await twoGuests(t);
   const victimRun = runDirectoryOf(daemon, victim);
   const victimDisk = victimRun.replace('/run/', '/disks/');
-  const { ask, directory } = await monitorOf(t, daemon, attacker);
+  const { ask, directory, leave } = await monitorOf(t, daemon, attacker);
   const readable = [
     '/etc/shadow',
     '/etc/passwd',
@@ -208,6 +207,7 @@ test('what a broken-out guest asks of the kernel is refused', async (t) => {
   // The monitor does work: what is its own it can reach.
   const own = await ask('pmemsave', { val: 0, size: 4096, filename: join(directory, 'own') });
   assert.deepEqual(own.return, {}, JSON.stringify(own));
+  leave();
 });
 
 test('what lies in a run directory does not turn the daemon against its host', async (t) => {
@@ -263,6 +263,21 @@ test('an image that other users cannot read is refused with what to do', async (
   assert.match(text, /chmod o\+r/);
 });
 
+test('isolation that cannot be had ends the start with what is missing', (t) => {
+  if (!requireCapability(t, 'root', 'unshare')) return;
+  const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
+  t.after(() => rmSync(home, { recursive: true }));
+  const settings = ['VOLANT_API_LISTEN=127.0.0.1:0', `VOLANT_HOME=${home}`];
+  const daemon = [process.execPath, join(PROJECT_ROOT, 'dist/main.js')];
+  const without = ['--bounding-set', '-mknod,-setpcap', '--inh-caps', '-mknod,-setpcap'];
+  const { status, stderr } = spawnSync('env', [...settings, 'setpriv', ...without, ...daemon], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /^VOLANT_ISOLATION: .*lacks CAP_SETPCAP, CAP_MKNOD.*VOLANT_ISOLATION=off/);
+});
+
 test('beside a kernel of its own an initramfs names one file', async (t) => {
   if (!requireCapability(t, ...NEEDED)) return;
   const daemon = await startDaemon(t);
@@ -276,19 +291,17 @@ test('beside a kernel of its own an initramfs names one file', async (t) => {
 });
 
 test('a socket is connected to only where it is one', async (t) => {
-  const daemon = await import('node:fs');
-  const directory = daemon.mkdtempSync('/tmp/volant-socket-');
+  const directory = mkdtempSync(join(tmpdir(), 'volant-socket-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'real');
   const server = createServer((socket) => socket.end('hello')).listen(path);
   t.after(() => server.close());
-  await pause(50);
-  const heard = await new Promise((resolve) => connectToSocket(path).once('data', resolve));
+  await once(server, 'listening');
+  const [heard] = await once(connectToSocket(path), 'data');
   assert.equal(String(heard), 'hello');
   symlinkSync(path, join(directory, 'link'));
   for (const name of ['link', 'absent']) {
     const socket = connectToSocket(join(directory, name));
     await new Promise((resolve) => socket.once('error', resolve));
   }
-  closeSync(openSync(directory, constants.O_RDONLY));
 });

@@ -2,7 +2,7 @@
 // same scripts that users run. Nothing of it is left afterwards.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -22,7 +22,7 @@ export interface PrivateHost {
   run(command: string, ...args: string[]): Promise<CommandResult>;
   /** Runs a script of scripts/. */
   script(name: string, ...args: string[]): Promise<CommandResult>;
-  /** Pids of everything that runs inside the namespace. */
+  /** Pids of everything that runs inside the namespace, and of the hypervisors of its daemon. */
   processes(): number[];
 }
 
@@ -32,7 +32,10 @@ export function createPrivateHost(t: TestContext): PrivateHost {
   const namespace = `volant-e2e-${process.pid}-${count++}`;
   const home = mkdtempSync(join(tmpdir(), 'volant-home-'));
   const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' });
-  const processes = () => ip('netns', 'pids', namespace).split('\n').filter(Boolean).map(Number);
+  const processes = () => {
+    const inNetwork = ip('netns', 'pids', namespace).split('\n').filter(Boolean).map(Number);
+    return [...new Set([...inNetwork, ...hypervisorsOf(home)])];
+  };
   ip('netns', 'add', namespace);
   t.after(() => {
     for (const pid of processes()) process.kill(pid, 'SIGKILL');
@@ -62,6 +65,20 @@ export function createPrivateHost(t: TestContext): PrivateHost {
   const script = (name: string, ...args: string[]) =>
     run(process.execPath, join(PROJECT_ROOT, 'scripts', name), ...args);
   return { home, run, script, processes };
+}
+
+/** They are in a network of their own, and known by the run directory that their arguments name. */
+function hypervisorsOf(home: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      const arguments_ = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return arguments_.some((argument) => argument.includes(`${home}/run/`));
+    } catch (error) {
+      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+      throw error;
+    }
+  });
 }
 
 /** The settings of whoever runs the tests must not reach the daemon. */

@@ -54,6 +54,11 @@ function launchProcess(
       const message = `The hypervisor ${request.executable} cannot be executed (${code})`;
       throw new JobFault('HYPERVISOR_MISSING', message, error);
     }
+    if (sandbox !== null && syscall === 'setrlimit') {
+      const remedy = 'start volantd with LimitMEMLOCK=infinity (ulimit -l unlimited)';
+      const message = `The hypervisor may not lock the memory of its guest, which devices need: ${remedy}`;
+      throw new JobFault('HOST_PERMISSION', message, error);
+    }
     if (sandbox !== null && FORBIDDEN.includes(code ?? '')) {
       const remedy = 'run volantd as root with all capabilities, or choose VOLANT_ISOLATION=off';
       const message = `Hypervisors cannot be isolated here (${syscall}: ${code}): ${remedy}`;

@@ -44,7 +44,7 @@ export function makeSandbox(
       devices: [...spec.devices, ...(hasDevices ? vfioDevices(spec.pciDevices) : [])],
       tasksMax: request.cgroup.tasksMax,
       filesMax: LIMITS.hypervisorFilesMax,
-      lockedBytesMax: spec.lockedBytesMax,
+      lockedBytesMax: hasDevices ? spec.lockedBytesMax : 0,
     },
   };
 }

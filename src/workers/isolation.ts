@@ -1,0 +1,68 @@
+// workers: whether this host lets hypervisors be isolated, found out by doing it. Asked once, before the daemon serves:
+// whoever asked for isolation gets it or is told what is missing.
+
+import { readFileSync } from 'node:fs';
+import { firstUidOf } from '../config/readers.ts';
+import { type Config, ConfigError, LIMITS } from '../config.ts';
+import { native } from './native.ts';
+
+/** Numbers of capabilities(7) that the way into a sandbox takes. */
+const NEEDED: Readonly<Record<string, number>> = {
+  CAP_CHOWN: 0,
+  CAP_DAC_OVERRIDE: 1,
+  CAP_FOWNER: 3,
+  CAP_SETGID: 6,
+  CAP_SETUID: 7,
+  CAP_SETPCAP: 8,
+  CAP_SYS_CHROOT: 18,
+  CAP_SYS_ADMIN: 21,
+  CAP_MKNOD: 27,
+};
+
+const REMEDY =
+  'Give volantd what it lacks, or set VOLANT_ISOLATION=off: then hypervisors run as the daemon does, and a guest that breaks out of one has what the daemon has.';
+
+type Settings = Pick<Config, 'isolation' | 'uidBase' | 'hostTag' | 'runtimeDirectory'>;
+
+/** Throws ConfigError when isolation is asked for and cannot be had. */
+export function requireIsolation(config: Settings): void {
+  if (config.isolation === 'off') return;
+  const { runtimeDirectory } = config;
+  try {
+    native.sandboxTry({
+      cwd: runtimeDirectory,
+      sandbox: {
+        uid: firstUidOf(config, LIMITS.hypervisorUidsMax),
+        capabilities: [],
+        hostNetwork: false,
+        readOnly: [],
+        readWrite: [runtimeDirectory],
+        devices: [],
+        tasksMax: LIMITS.hypervisorTasksMax,
+        filesMax: LIMITS.hypervisorFilesMax,
+        lockedBytesMax: 0,
+      },
+    });
+  } catch (error) {
+    const why = `VOLANT_ISOLATION: hypervisors cannot be isolated on this host, ${causeOf(error)}.`;
+    throw new ConfigError([`${why} ${REMEDY}`]);
+  }
+}
+
+function causeOf(error: unknown): string {
+  const { code, syscall, path } = error as NodeJS.ErrnoException;
+  const step = `${syscall}${path ? ` (${path})` : ''}: ${code}`;
+  if (code === 'ENOSYS') return `the kernel is older than Linux 5.12 (${step})`;
+  const missing = missingCapabilities();
+  if (missing.length > 0) return `volantd lacks ${missing.join(', ')} (${step})`;
+  return `which refuses a step of it (${step})`;
+}
+
+/** Of this process, by the line CapEff of proc(5). */
+function missingCapabilities(): readonly string[] {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  return Object.entries(NEEDED).flatMap(([name, bit]) =>
+    ((effective >> BigInt(bit)) & 1n) === 0n ? [name] : [],
+  );
+}
