@@ -38,7 +38,8 @@ export interface Daemon {
   killAndRestart(): Promise<void>;
   /** SIGTERM; resolves with the exit status. */
   terminate(): Promise<number | null>;
-  start(): Promise<void>;
+  /** With these settings from now on, beside those that it had. */
+  start(more?: Record<string, string>): Promise<void>;
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Links of this daemon's guests. */
   taps(): readonly string[];
@@ -71,7 +72,8 @@ export async function startDaemon(
   let child: ChildProcess | undefined;
   let log = '';
 
-  const start = async () => {
+  const start = async (more: Record<string, string> = {}) => {
+    Object.assign(env, more);
     log = '';
     const started = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/main.js')], { env });
     child = started;
