@@ -20,7 +20,8 @@ const GUEST_TIMEOUT_MS = 60_000;
 async function startQuiet(t: TestContext): Promise<Daemon> {
   const daemon = await startDaemon(t);
   const served = join(daemon.home, 'overlay/srv');
-  mkdirSync(served, { recursive: true });
+  mkdirSync(join(served, 'pages'), { recursive: true });
+  writeFileSync(join(served, 'pages/index.html'), 'the page');
   writeFileSync(join(served, 'openapi'), '{"openapi": "3.0.3", "paths": {}}');
   await installProbe(daemon, {
     actions: {
@@ -101,6 +102,10 @@ test('requests, large answers, uploads, actions and the document go through the 
   assert.deepEqual([gone.status, gone.body.code], [404, 'ACTION_FAILED']);
   const document = await daemon.call('GET', `${VM}/openapi`);
   assert.deepEqual([document.status, document.body.openapi], [200, '3.0.3']);
+  // The workload's server redirects a directory to its own path with a slash.
+  const page = await fetch(`${daemon.url}${VM}/agent/v1/pages`);
+  assert.deepEqual([page.status, await page.text()], [200, 'the page']);
+  assert.equal(page.url, `${daemon.url}${VM}/agent/v1/pages/`);
   const held = await holdEveryStream(daemon);
   const busy = await daemon.call('GET', `${VM}/openapi`);
   assert.deepEqual([busy.status, busy.body.code], [503, 'OVERLOADED']);
