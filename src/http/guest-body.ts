@@ -15,19 +15,30 @@ export interface GuestBody {
 export interface GuestBodyEvents {
   /** There is room again. */
   readonly onRoom: () => void;
+  /** The server's socket was full, and may have begun to read again by that. */
+  readonly onTried: () => void;
   /** Called just before the last bytes are handed to the server: the response is its own after that. */
   readonly beforeEnd: () => void;
   /** The answer is complete; the response may not be touched any more. */
   readonly onDone: () => void;
 }
 
-/** A body whose length the guest has announced. The server takes what its socket takes, no more. */
+/** While the server has not got rid of what it holds, it is asked again so often, at last so often. */
+const PROBE_MIN_MS = 2;
+const PROBE_MAX_MS = 200;
+
+/**
+ * A body whose length the guest has announced. The server takes what its socket takes, no more. While the request is
+ * held back the server does not tell when it would take more, so it is also asked by a timer.
+ */
 export class SizedBody implements GuestBody {
   readonly #response: HttpResponse;
   readonly #bytes: number;
   readonly #events: GuestBodyEvents;
   #sent = 0;
   #rest: Buffer | null = null;
+  #pauseMs = PROBE_MIN_MS;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(response: HttpResponse, bytes: number, events: GuestBodyEvents) {
     this.#response = response;
@@ -47,12 +58,14 @@ export class SizedBody implements GuestBody {
 
   abandon(): void {
     this.#rest = null;
+    clearTimeout(this.#timer);
   }
 
   #goOn(): boolean {
     const rest = this.#rest;
     if (rest === null) return true;
     this.#rest = null;
+    clearTimeout(this.#timer);
     if (!this.#send(rest)) return false;
     if (this.#sent < this.#bytes) this.#events.onRoom();
     return true;
@@ -73,14 +86,14 @@ export class SizedBody implements GuestBody {
     }
     const written = taken ? chunk.length : this.#response.getWriteOffset() - before;
     this.#sent += written;
-    if (!taken) this.#rest = chunk.subarray(written);
-    return taken;
+    if (taken) return true;
+    this.#rest = chunk.subarray(written);
+    this.#pauseMs = written > 0 ? PROBE_MIN_MS : Math.min(this.#pauseMs * 2, PROBE_MAX_MS);
+    this.#timer = setTimeout(() => this.#goOn(), this.#pauseMs);
+    this.#events.onTried();
+    return false;
   }
 }
-
-/** While the server has not got rid of what it holds, it is asked again so often, at last so often. */
-const PROBE_MIN_MS = 2;
-const PROBE_MAX_MS = 200;
 
 /**
  * A body in chunks. What the server's socket does not take at once the server keeps and sends by itself,
@@ -140,6 +153,7 @@ export class ChunkedBody implements GuestBody {
     this.#response.cork(() => {
       taken = this.#response.write(chunk);
     });
+    if (!taken) this.#events.onTried();
     return taken;
   }
 }

@@ -16,6 +16,12 @@ export interface RelayLimits {
   readonly bodyBytesMax: number;
 }
 
+/**
+ * The server cuts off without a word who sends less than 160 KiB in 10 s, also whom we hold back. This often its clock
+ * is wound up again, until the whole body is here: how long a request may be silent is for `silenceMs` to say.
+ */
+const WIND_UP_MS = 3000;
+
 export class GuestRelay {
   readonly #exchange: Exchange;
   readonly #outgoing: ClientRequest;
@@ -24,6 +30,7 @@ export class GuestRelay {
   readonly #isHead: boolean;
   readonly #place: () => GuestRequestPlace;
   readonly #timer: NodeJS.Timeout;
+  readonly #clock: NodeJS.Timeout;
   readonly #onOver: () => void;
   #received = 0;
   #paused = false;
@@ -49,6 +56,7 @@ export class GuestRelay {
     const { method, target, headers } = head;
     this.#outgoing = httpRequest({ method, path: target, headers, createConnection: () => stream });
     this.#timer = setTimeout(() => this.#silent(), limits.silenceMs);
+    this.#clock = setInterval(() => this.#windUp(), WIND_UP_MS);
     this.#outgoing.on('error', (error) => this.#broken(error));
     this.#outgoing.on('response', (incoming) => this.#answer(incoming));
     exchange.onAborted(() => this.#end());
@@ -76,13 +84,23 @@ export class GuestRelay {
       const room = this.#outgoing.write(Buffer.from(new Uint8Array(chunk)));
       if (!room && !isLast) this.#pause();
     }
-    if (isLast) this.#outgoing.end();
+    if (!isLast) return;
+    clearInterval(this.#clock);
+    this.#outgoing.end();
+  }
+
+  #windUp(): void {
+    if (!this.#exchange.open) return;
+    const { response } = this.#exchange;
+    response.pause();
+    if (!this.#paused) response.resume();
   }
 
   #pause(): void {
+    // The server reads on after a write that its socket did not take.
+    this.#exchange.response.pause();
     if (this.#paused) return;
     this.#paused = true;
-    this.#exchange.response.pause();
     this.#outgoing.once('drain', () => {
       this.#timer.refresh();
       this.#resume();
@@ -107,9 +125,9 @@ export class GuestRelay {
     const { response, extraHeaders } = this.#exchange;
     this.#isEventStream = /^text\/event-stream/i.test(incoming.headers['content-type'] ?? '');
     response.cork(() => {
-      response.writeStatus(`${status} ${incoming.statusMessage}`);
+      // Node reads octets as Latin-1; the server would write them as UTF-8.
+      response.writeStatus(Buffer.from(`${status} ${incoming.statusMessage}`, 'latin1'));
       for (const [name, value] of headersForClient(incoming.rawHeaders, this.#place)) {
-        // Node reads octets as Latin-1; the server would write them as UTF-8.
         response.writeHeader(name, Buffer.from(value, 'latin1'));
       }
       for (const [name, value] of [...GUEST_PAGE_HEADERS, ...extraHeaders]) {
@@ -148,6 +166,9 @@ export class GuestRelay {
         this.#timer.refresh();
         incoming.resume();
       },
+      onTried: () => {
+        if (this.#paused && this.#exchange.open) response.pause();
+      },
       beforeEnd: () => this.#resume(),
       onDone: () => {
         release();
@@ -172,7 +193,7 @@ export class GuestRelay {
     const { response } = this.#exchange;
     const release = this.#exchange.handOver();
     this.#resume();
-    response.cork(() => response.end(''));
+    response.cork(() => response.end());
     release();
     this.#end();
   }
@@ -210,6 +231,7 @@ export class GuestRelay {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#clock);
     this.#body?.abandon();
     this.#outgoing.destroy();
     // node:http ends a stream; whether it is over then would be for the guest to say.

@@ -2,7 +2,7 @@
 
 import { STATUS_CODES } from 'node:http';
 import { toVolantError, type VolantError } from '../lib/errors.ts';
-import type { HttpResponse } from './uws.ts';
+import { type HttpResponse, utf8 } from './uws.ts';
 
 export interface Reply {
   readonly status: number;
@@ -71,7 +71,7 @@ export function writeReply(
     response.writeHeader('Content-Type', reply.contentType ?? JSON_TYPE);
   }
   for (const [name, value] of Object.entries(reply.headers ?? {}))
-    response.writeHeader(name, value);
+    response.writeHeader(name, utf8(value));
   for (const [name, value] of options.extraHeaders) response.writeHeader(name, value);
   if (options.withoutBody || reply.status === 204) {
     // end() would write this by itself.
@@ -83,16 +83,16 @@ export function writeReply(
     }
     response.endWithoutBody();
   } else if (onSent !== undefined && isLong(reply) && !options.closeConnection) {
-    sendLong(response, Buffer.from(reply.body ?? ''), onSent);
+    sendLong(response, utf8(reply.body ?? ''), onSent);
     return;
   } else {
-    response.end(reply.body ?? '', options.closeConnection);
+    response.end(utf8(reply.body ?? ''), options.closeConnection);
   }
   onSent?.();
 }
 
 /** As much as the socket takes, and the rest each time it takes more. */
-function sendLong(response: HttpResponse, body: Buffer, onSent: () => void): void {
+function sendLong(response: HttpResponse, body: Uint8Array, onSent: () => void): void {
   const sendFrom = (offset: number): boolean => {
     const [taken, complete] = response.tryEnd(body.subarray(offset), body.length);
     if (complete) onSent();

@@ -1,7 +1,7 @@
 // http: one client of a WebSocket. What it is sent, it must take in time; who falls behind is told to
 // come back later.
 
-import type { WebSocket } from './uws.ts';
+import { utf8, type WebSocket } from './uws.ts';
 
 /** Close codes of RFC 6455, 7.4.1 and of its registry. */
 export const CLOSE = {
@@ -62,7 +62,8 @@ export class SocketViewer {
 
   send(data: string | Uint8Array): void {
     if (this.#closed || this.#socket === null) return;
-    this.#socket.send(data, typeof data !== 'string');
+    const isText = typeof data === 'string';
+    this.#socket.send(isText ? utf8(data) : data, !isText);
     if (this.#socket.getBufferedAmount() > this.#backlogBytesMax) {
       this.close(CLOSE.tryLater, 'too slow');
     }
@@ -71,7 +72,7 @@ export class SocketViewer {
   close(code: number, reason: string): void {
     if (this.#closed) return;
     // The server calls gone() from within.
-    this.#socket?.end(code, reason.slice(0, REASON_CHARACTERS_MAX));
+    this.#socket?.end(code, utf8(reason.slice(0, REASON_CHARACTERS_MAX)));
     this.gone();
   }
 }

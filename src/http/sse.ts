@@ -9,6 +9,7 @@ import { type Clock, toTimestamp } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
 import { type Caller, seesEvent } from './callers.ts';
 import type { Exchange } from './exchange.ts';
+import { utf8 } from './uws.ts';
 
 export interface EventFilter {
   /** Empty means any. */
@@ -129,7 +130,7 @@ export class EventStreams {
       response.writeHeader('Cache-Control', 'no-cache');
       response.writeHeader('X-Accel-Buffering', 'no');
       for (const [name, value] of exchange.extraHeaders) response.writeHeader(name, value);
-      response.write(form.opening);
+      response.write(utf8(form.opening));
     });
     this.#readers.add(reader);
     this.#serve(reader);
@@ -215,7 +216,7 @@ export class EventStreams {
     const { response } = reader.exchange;
     let taken = true;
     response.cork(() => {
-      taken = response.write(text);
+      taken = response.write(utf8(text));
     });
     reader.lastWriteMs = this.#clock.monotonicMs();
     if (taken) return true;
@@ -251,7 +252,7 @@ export class EventStreams {
     if (!reader.exchange.open) return;
     const { response } = reader.exchange;
     reader.release();
-    response.cork(() => response.end(reader.form.closing));
+    response.cork(() => response.end(utf8(reader.form.closing)));
   }
 
   /** A reader that takes nothing would keep what the server has buffered for it. */

@@ -1,7 +1,10 @@
 // http: the only importer of uWebSockets.js. The package is CommonJS without named exports that the
 // loader could see, so they are taken from its default.
 
-import uWS from 'uWebSockets.js';
+import uWS, {
+  type HttpResponse as AnyHttpResponse,
+  type WebSocket as AnyWebSocket,
+} from 'uWebSockets.js';
 
 // What the binary can do and the package's types leave out.
 declare module 'uWebSockets.js' {
@@ -17,13 +20,47 @@ declare module 'uWebSockets.js' {
 
 export type {
   HttpRequest,
-  HttpResponse,
   TemplatedApp,
   us_listen_socket,
   us_socket_context_t,
-  WebSocket,
   WebSocketBehavior,
 } from 'uWebSockets.js';
+
+/** Takes the text of a body as bytes only: see `utf8`. */
+export interface HttpResponse
+  extends Pick<
+    AnyHttpResponse,
+    | 'close'
+    | 'cork'
+    | 'endWithoutBody'
+    | 'getRemoteAddress'
+    | 'getRemoteAddressAsText'
+    | 'getWriteOffset'
+    | 'onAborted'
+    | 'onData'
+    | 'onWritable'
+    | 'pause'
+    | 'resume'
+    | 'upgrade'
+    | 'writeHeader'
+    | 'writeStatus'
+  > {
+  end(body?: Uint8Array, closeConnection?: boolean): unknown;
+  tryEnd(body: Uint8Array, bytes: number): [boolean, boolean];
+  write(chunk: Uint8Array): boolean;
+}
+
+/** Takes text as bytes only: see `utf8`. */
+export interface WebSocket<T> extends Omit<AnyWebSocket<T>, 'end' | 'send'> {
+  send(message: Uint8Array, isBinary: boolean): number;
+  end(code: number, reason: Uint8Array): void;
+}
+
+/**
+ * Text as it is sent. The server's binary for Node 24 would write a string as Latin-1 where that has all its
+ * characters, those for older versions as UTF-8.
+ */
+export const utf8 = (text: string): Uint8Array => Buffer.from(text);
 
 export const { App, SSLApp, us_listen_socket_close, us_socket_local_port } = uWS;
 

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { ask, outcome, RawClient, startServer } from './harness.ts';
+import { SERVER } from './server-versions.ts';
 
 const KEY = 'a key/with +signs&in=it';
 const ESCAPED = encodeURIComponent(KEY);
@@ -55,7 +56,6 @@ test('the key is taken from its header or as a bearer token', async (t) => {
     { 'X-Volant-API-Key': `${KEY}x` },
     { 'X-Volant-API-Key': KEY.slice(1) },
     { 'X-Volant-API-Key': KEY.toUpperCase() },
-    { 'X-Volant-API-Key': 'x'.repeat(5000) },
     { Authorization: KEY },
     { Authorization: `Basic ${KEY}` },
     { Authorization: 'Bearer' },
@@ -65,6 +65,11 @@ test('the key is taken from its header or as a bearer token', async (t) => {
     const answer = await ask(server, 'GET /api/v1/vms', { headers });
     assert.equal(outcome(answer), '401 UNAUTHORIZED', JSON.stringify(headers));
   }
+  const large = await ask(server, 'GET /api/v1/vms', {
+    headers: { 'X-Volant-API-Key': 'x'.repeat(5000) },
+  });
+  // Where the server itself does not take so large a head.
+  assert.equal(large.status, SERVER.largeHead === 200 ? 401 : SERVER.largeHead);
 });
 
 test('the key in the query opens streams, which browsers open by themselves, and nothing else', async (t) => {

@@ -226,6 +226,33 @@ test('a guest that reads slowly holds back its client', async (t) => {
   assert.equal(text, String(sent));
 });
 
+test('who sends a little now and then, or is held back for long, is not cut off', async (t) => {
+  const { port } = await serve(t, {
+    agent: async (incoming, answer) => {
+      if (incoming.url === '/v1/late') await new Promise((done) => setTimeout(done, 14_000));
+      let bytes = 0;
+      for await (const chunk of incoming) bytes += chunk.length;
+      answer.end(String(bytes));
+    },
+  });
+  const upload = async (path: string, chunks: readonly Buffer[], pauseMs: number) => {
+    const outgoing = request({ port, method: 'POST', path: `${PATH}${path}`, agent: false });
+    const answered = new Promise<IncomingMessage>((resolve, reject) => {
+      outgoing.once('response', resolve).once('error', reject);
+    });
+    for (const chunk of chunks) {
+      outgoing.write(chunk);
+      await new Promise((done) => setTimeout(done, pauseMs));
+    }
+    outgoing.end();
+    return Number(Buffer.concat(await (await answered).toArray()).toString());
+  };
+  const drops = Array.from({ length: 28 }, () => Buffer.from('drop'));
+  const blocks = Array.from({ length: 16 }, () => Buffer.alloc(MIB));
+  const [soon, late] = [upload('/v1/soon', drops, 500), upload('/v1/late', blocks, 0)];
+  assert.deepEqual([await soon, await late], [28 * 4, 16 * MIB]);
+});
+
 test('HEAD, 204 and empty answers have no body, and the connection goes on', async (t) => {
   const { port } = await serve(t, {
     agent: (incoming, answer) => {
