@@ -305,7 +305,11 @@ static void on_client(void *context, uint32_t events) {
     case RECEIVING:
       return receive_body(connection);
     case RELAYING:
-      if (events & (EPOLLHUP | EPOLLERR)) return close_connection(connection);
+      // Also told when both sides have ended and bytes are left: then it is no client that is gone.
+      if ((events & EPOLLERR) || ((events & EPOLLHUP) && !connection->down.closed)) {
+        return close_connection(connection);
+      }
+      if (events & EPOLLHUP) connection->hung_up = true;
       return relay_pump(connection);
     case ENDING:
       return discard(connection);

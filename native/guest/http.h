@@ -37,6 +37,7 @@ struct connection {
   bool used, trusted, head_only;
   bool tunnels;    // RELAYING, and not HTTP: bytes as they are, each side ends by itself
   bool datagrams;  // RELAYING, to a UDP port
+  bool hung_up;    // both ways to the client are ended; what it said before is still to be read
   enum mode mode;
   struct source client;
   struct source backend;

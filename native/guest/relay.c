@@ -170,10 +170,14 @@ void relay_pump(struct connection *connection) {
   if (down->closed && (!connection->tunnels || connection->up.closed)) return end_connection(connection);
   if (relays) {
     loop_timer(RELAY_IDLE_MS, close_connection, connection);
-    if (connection->backend_connected) loop_change(&connection->backend, wanted(down, up));
+    if (connection->backend_connected) {
+      // A hang-up would be told again and again: what is left is read as the backend takes it.
+      uint32_t rest = connection->hung_up && !up->closed ? EPOLLOUT : 0;
+      loop_change(&connection->backend, wanted(down, up) | rest);
+    }
     // An error is always waited for: a client that is gone ends the relay.
     loop_change(&connection->client,
-                EPOLLERR | (connection->backend_connected ? wanted(up, down) : 0));
+                connection->hung_up ? 0 : EPOLLERR | (connection->backend_connected ? wanted(up, down) : 0));
   } else {
     // Reading goes on so that the client's end is seen; what it still sends is of no use.
     loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
