@@ -22,7 +22,13 @@ import {
   troubleOf,
 } from './lib/guest-check.mjs';
 import { homeDirectory, userCommand } from './lib/paths.mjs';
-import { buildProblems, describeHost, requireNone, runProblems } from './lib/preflight.mjs';
+import {
+  buildProblems,
+  describeHost,
+  nodeLimit,
+  requireNone,
+  runProblems,
+} from './lib/preflight.mjs';
 import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
 import { checkSettings, differences, environmentOf } from './lib/settings.mjs';
 import {
@@ -161,6 +167,8 @@ await runMain(async () => {
   const log = createProgress();
   log.heading('Volant');
   await log.step('host', () => check(home));
+  const limit = nodeLimit();
+  if (limit !== null) log.line(`  ! ${limit}.`);
   await setup({ log, home });
   const settings = await checkAgain(home, log);
   await log.step('daemon', (tell) => ensureDaemon(home, settings, tell));

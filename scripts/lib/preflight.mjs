@@ -21,6 +21,7 @@ const NODE_MAJOR_MIN = 20;
 /** The HTTP server's binaries for Node 22 and newer were linked against this version. */
 const GLIBC_FOR_NEW_NODE = [2, 38];
 const NEW_NODE_MAJOR = 22;
+const NODE_RECOMMENDED = 24;
 
 /** What must hold to build anything at all. */
 export function buildProblems(host = thisHost()) {
@@ -32,7 +33,9 @@ export function buildProblems(host = thisHost()) {
   }
   const nodeMajor = Number(host.nodeVersion.split('.')[0]);
   if (nodeMajor < NODE_MAJOR_MIN) {
-    problems.push(`Node ${host.nodeVersion} is too old: install Node ${NODE_MAJOR_MIN}.`);
+    problems.push(
+      `Node ${host.nodeVersion} is too old: install Node ${NODE_RECOMMENDED}, or Node ${NODE_MAJOR_MIN} where glibc is older than ${GLIBC_FOR_NEW_NODE.join('.')}.`,
+    );
   } else if (host.glibcVersion === null) {
     problems.push(
       'Volant needs a system with glibc (Debian, Ubuntu): musl systems are not supported.',
@@ -43,6 +46,12 @@ export function buildProblems(host = thisHost()) {
     );
   }
   return problems;
+}
+
+/** One sentence on what this version of Node cannot do, else null. */
+export function nodeLimit(nodeVersion = process.versions.node) {
+  if (Number(nodeVersion.split('.')[0]) >= NEW_NODE_MAJOR) return null;
+  return `With Node ${nodeVersion} a request whose first line comes in two TCP segments is answered with 505, and Node 20 is out of support: Node ${NODE_RECOMMENDED} on a system with glibc ${GLIBC_FOR_NEW_NODE.join('.')} or newer is recommended, see docs/systems.md`;
 }
 
 /** What must hold to run the daemon with networks. */

@@ -15,8 +15,9 @@ interface Host {
   readonly glibcVersion: string | null;
 }
 
-const { buildProblems, requireNone, runProblems } = await loadScript<{
+const { buildProblems, nodeLimit, requireNone, runProblems } = await loadScript<{
   buildProblems(host?: Host): string[];
+  nodeLimit(nodeVersion?: string): string | null;
   runProblems(home: string, environment: Record<string, string>): Promise<string[]>;
   requireNone(problems: readonly string[]): void;
 }>('lib/preflight.mjs');
@@ -31,9 +32,20 @@ test('a fitting host has no problem', () => {
 test('another system, an old Node and an old glibc are each named with what to do', () => {
   const other = buildProblems({ ...GOOD, platform: 'darwin', arch: 'arm64' });
   assert.match(other.join(), /x86-64 Linux, and this is darwin\/arm64/);
-  assert.match(buildProblems({ ...GOOD, nodeVersion: '18.19.0' }).join(), /install Node 20/);
+  assert.match(
+    buildProblems({ ...GOOD, nodeVersion: '18.19.0' }).join(),
+    /install Node 24, or Node 20/,
+  );
   assert.match(buildProblems({ ...GOOD, nodeVersion: '22.1.0' }).join(), /use Node 20, or/);
   assert.match(buildProblems({ ...GOOD, glibcVersion: null }).join(), /glibc \(Debian, Ubuntu\)/);
+});
+
+test('the limit of Node 20 is told, and newer versions have none', () => {
+  assert.match(
+    nodeLimit('20.20.2') ?? '',
+    /two TCP segments is answered with 505.*docs\/systems\.md/,
+  );
+  assert.deepEqual([nodeLimit('22.23.3'), nodeLimit('24.21.0')], [null, null]);
 });
 
 test('a port in use is named, and the home is not touched', async () => {
