@@ -112,7 +112,7 @@ int RunChild(void* argument) {
   if (plan->cgroup_path != nullptr) JoinCgroup(plan);
   OpenAs(0, "/dev/null", O_RDONLY, plan);
   if (plan->log_path == nullptr) OpenAs(1, "/dev/null", O_WRONLY, plan);
-  else OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, plan);
+  else OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, plan);
   if (::dup2(1, 2) < 0) Fail(plan, "dup2", "stderr");
   if (plan->tap != nullptr) OpenTap(plan);
   if (sandbox == nullptr) {

@@ -114,6 +114,19 @@ bool Furnish(const std::vector<Source>& sources, ChildFailure* failure) {
   return true;
 }
 
+/** Makes the working directory, which is a mount, the root of the namespace. */
+bool BecomeRoot(ChildFailure* failure) {
+  if (::syscall(SYS_pivot_root, ".", ".") == 0) {
+    // The old root lies upon the new one and is taken away: nothing of the host's files is left.
+    return ::syscall(SYS_umount2, ".", kDetach) == 0 || Failed(failure, "umount2", "");
+  }
+  if (errno != EINVAL) return Failed(failure, "pivot_root", "");
+  // An initramfs cannot be left (ramfs-rootfs-initramfs.rst): the new root is laid upon it, and who enters the
+  // namespace is at the top. What lies below has no name any more.
+  return Mount(".", "/", nullptr, MS_MOVE, nullptr, failure) &&
+         (::chroot(".") == 0 || Failed(failure, "chroot", ""));
+}
+
 /** Runs on a thread of its own: from `unshare` on it sees another world than the others. */
 bool Build(ViewTemplate* made, std::vector<Source>* sources, ChildFailure* failure) {
   if (!FindSources(made, sources, failure)) return false;
@@ -126,10 +139,7 @@ bool Build(ViewTemplate* made, std::vector<Source>* sources, ChildFailure* failu
   if (!Mount("volant", kScaffold, "ramfs", flags, "mode=0755", failure)) return false;
   if (::chdir(kScaffold) < 0) return Failed(failure, "chdir", kScaffold);
   if (!Furnish(*sources, failure)) return false;
-  // The old root comes to lie upon the new one and is taken away: nothing of the host's files is left.
-  if (::syscall(SYS_pivot_root, ".", ".") < 0) return Failed(failure, "pivot_root", "");
-  if (::syscall(SYS_umount2, ".", kDetach) < 0) return Failed(failure, "umount2", "");
-  return true;
+  return BecomeRoot(failure);
 }
 
 }  // namespace

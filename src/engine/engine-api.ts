@@ -1,5 +1,6 @@
 // engine: what the engine offers to http, as types. http sees this and nothing behind it.
 
+import type { Isolation } from '../config/readers.ts';
 import type { VolantError } from '../lib/errors.ts';
 import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
 import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
@@ -267,6 +268,12 @@ export interface SystemInfo {
   readonly hypervisor: HypervisorFacts | { readonly error: string };
   readonly kernel: { readonly path: string } | { readonly error: string };
   readonly boots: BootCounts;
+  /** Null users where hypervisors are not isolated. */
+  readonly isolation: {
+    readonly mode: Isolation;
+    readonly first_uid: number | null;
+    readonly last_uid: number | null;
+  };
   readonly recovery: RecoveryReport | null;
 }
 

@@ -1,6 +1,7 @@
 // engine: what the daemon tells about itself and its host.
 
-import type { Config } from '../config.ts';
+import { firstUidOf } from '../config/readers.ts';
+import { type Config, LIMITS } from '../config.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Boots } from './boots/boots.ts';
 import type {
@@ -80,9 +81,18 @@ export class System implements SystemApi {
       hypervisor,
       kernel,
       boots: this.#boots.counts,
+      isolation: isolationOf(this.#config),
       recovery: this.recovery,
     };
   }
+}
+
+/** Whose the hypervisors are that are launched from now on: one that was adopted is who it was. */
+function isolationOf(config: Config): SystemInfo['isolation'] {
+  const mode = config.isolation;
+  if (mode === 'off') return { mode, first_uid: null, last_uid: null };
+  const firstUid = firstUidOf(config, LIMITS.hypervisorUidsMax);
+  return { mode, first_uid: firstUid, last_uid: firstUid + LIMITS.hypervisorUidsMax - 1 };
 }
 
 function countBy(keys: readonly string[]): Record<string, number> {

@@ -55,6 +55,17 @@ export const SystemInfoSchema = Type.Object(
       },
       { description: 'Guests in their boot phase, since the daemon was started' },
     ),
+    isolation: Type.Object(
+      {
+        mode: Type.String({
+          description:
+            'full: each hypervisor is a user of its own that sees its own files and devices only; off: it runs as the daemon does',
+        }),
+        first_uid: Nullable(Type.Integer({ description: 'The first of the users; null with off' })),
+        last_uid: Nullable(Type.Integer()),
+      },
+      { description: 'How hypervisors are kept apart from the host and from each other' },
+    ),
     keys: Type.Optional(
       Type.Object(
         {

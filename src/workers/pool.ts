@@ -3,6 +3,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
+import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
 import type { FormerDriver } from '../engine/device-ports.ts';
 import type {
@@ -144,6 +145,7 @@ class Host implements HostPort {
       antiSpoofing,
       guestIsolation,
       isolation,
+      firstUid: firstUidOf(config, LIMITS.hypervisorUidsMax),
       nameServers,
     };
     this.#exposeAddress = config.exposeAddress;

@@ -42,6 +42,8 @@ export interface HostSettings {
   readonly antiSpoofing: boolean;
   readonly guestIsolation: boolean;
   readonly isolation: Isolation;
+  /** Of the daemon's own helpers; hypervisors have those after it. */
+  readonly firstUid: number;
   /** Empty means those of the host. */
   readonly nameServers: readonly string[];
 }

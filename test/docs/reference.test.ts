@@ -1,7 +1,7 @@
 // docs: what the reference pages list must be exactly what the program has, both ways.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { LIMITS, loadConfig } from '../../src/config.ts';
 import { ERRORS } from '../../src/lib/errors.ts';
@@ -48,6 +48,16 @@ test('docs/errors.md lists every code with its status', () => {
   const listed = rows(page('errors.md'), /^[A-Z_]+$/).map(([name, value]) => [name, Number(value)]);
   const defined = Object.entries(ERRORS).map(([code, { status }]) => [code, status]);
   assert.deepEqual(listed.toSorted(), defined.toSorted());
+});
+
+test('the tests that docs/security.md names are there', () => {
+  const named = [...page('security.md').matchAll(/`((?:[a-z0-9]+)\/[a-z0-9-]+)`/g)];
+  const missing = named.filter(([, name]) => !existsSync(`${PROJECT_ROOT}test/${name}.test.ts`));
+  assert.ok(named.length > 20);
+  assert.deepEqual(
+    missing.map(([, name]) => name),
+    [],
+  );
 });
 
 test('docs/openapi.json is what the daemon gives out; `npm run openapi` writes it anew', () => {

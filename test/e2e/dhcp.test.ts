@@ -22,7 +22,11 @@ function serverDirectory(daemon: Daemon): string {
   return `/run/volant-dhcp-${tap.slice(2, 6)}`;
 }
 
-const serverPid = (directory: string) => Number(readFileSync(join(directory, 'pid'), 'utf8'));
+/** NaN while it is being started. */
+function serverPid(directory: string): number {
+  const file = join(directory, 'state/pid');
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : Number.NaN;
+}
 
 const askAgent = async (daemon: Daemon, name: string, path: string): Promise<string> => {
   const answer = await daemon.call('GET', `/api/v1/vms/${name}/agent/v1/cgi-bin/${path}`);
@@ -59,7 +63,10 @@ test('a guest gets the address that the API says, and everything that an address
   await daemon.killAndRestart();
   assert.equal(serverPid(directory), pid, 'guests can renew while no daemon runs');
   process.kill(pid, 'SIGKILL');
-  await eventually('a server that died is started again', () => serverPid(directory) !== pid);
+  await eventually('a server that died is started again', () => {
+    const next = serverPid(directory);
+    return next > 0 && next !== pid;
+  });
   const three = await daemon.createVm('three', asking());
   assert.equal(await askGuest(three.ip_address, '/v1/cgi-bin/hostname'), 'three\n');
 

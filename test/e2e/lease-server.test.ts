@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { GuestIdentity } from '../../src/engine/network-ports.ts';
 import { endLeaseServer, serveLeases } from '../../src/workers/jobs/dhcp-server.ts';
@@ -19,7 +20,7 @@ function serve(guests: readonly GuestIdentity[], settings = SETTINGS): void {
   if (found !== null) native.closeFd(found.pidfd);
 }
 
-const serverPid = () => Number(readFileSync(`${DIRECTORY}/pid`, 'utf8'));
+const serverPid = () => Number(readFileSync(`${DIRECTORY}/state/pid`, 'utf8'));
 
 function createAsking(t: TestContext, number: number): VethGuest {
   const guest = createGuest(t, number);
@@ -46,6 +47,33 @@ test('whatever the umask of the daemon, the server can read whom it serves', (t)
   assert.equal(ask(one), 'eth0 10.88.0.11 10.88.0.1 9.9.9.9');
   serve([one.identity, two.identity]);
   assert.equal(ask(two), 'eth0 10.88.0.12 10.88.0.1 9.9.9.9');
+});
+
+test('the server, which hears every guest, can do nothing but serve leases', (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'dnsmasq')) return;
+  makeNetwork(t);
+  serve([createAsking(t, 11).identity]);
+  const pid = serverPid();
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const uid = SETTINGS.firstUid;
+  assert.match(status, new RegExp(`^Uid:(\\t${uid}){4}$`, 'm'));
+  assert.match(status, /^NoNewPrivs:\t1$/m);
+  // CAP_NET_BIND_SERVICE, CAP_NET_ADMIN and CAP_NET_RAW.
+  assert.match(status, /^CapBnd:\t0{12}3400$/m);
+  assert.deepEqual(readdirSync(`/proc/${pid}/root/run`), [DIRECTORY.slice('/run/'.length)]);
+  for (const absent of ['/etc/passwd', '/proc/self', '/sys/kernel', '/root', '/dev/kvm']) {
+    assert.equal(existsSync(`/proc/${pid}/root${absent}`), false, absent);
+  }
+  // What it leaves behind leads nowhere when it is ended and started again.
+  const secret = join(temporaryDirectory(t), 'secret');
+  writeFileSync(secret, 'secret');
+  for (const name of ['leases', 'log']) {
+    rmSync(`${DIRECTORY}/state/${name}`);
+    symlinkSync(secret, `${DIRECTORY}/state/${name}`);
+  }
+  serve([createAsking(t, 12).identity], { ...SETTINGS, nameServers: ['8.8.8.8'] });
+  assert.notEqual(serverPid(), pid);
+  assert.equal(readFileSync(secret, 'utf8'), 'secret');
 });
 
 test('a server that runs with other settings is replaced, one that has them is not', (t) => {

@@ -29,7 +29,8 @@ export const SETTINGS: HostSettings = {
   diskDirectory: '/nonexistent',
   antiSpoofing: true,
   guestIsolation: false,
-  isolation: 'off',
+  isolation: 'full',
+  firstUid: 2_000_000_000,
   nameServers: ['9.9.9.9'],
 };
 

@@ -163,7 +163,7 @@ test('a read-only disk is the image itself', async (t) => {
   const { host, image } = place(t);
   const base = image('base', 2 ** 20);
   const disks = await host.provideDisks(1, [disk(base, { readonly: true })], null);
-  assert.deepEqual(disks, [{ path: base, format: 'raw' }]);
+  assert.deepEqual(disks, [{ path: base, format: 'raw', basePath: null }]);
 });
 
 test('a qcow2 image that names other files, and one of another format, are refused', async (t) => {

@@ -1,12 +1,22 @@
 // workers, job: dnsmasq as the DHCP server of the guests' network. Which guest has which address is decided by
 // the engine and only said here; dnsmasq answers whom it knows, and is no DNS server.
 
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  constants,
+  lchownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { GuestIdentity, NetworkSpec } from '../../engine/network-ports.ts';
-import { native } from '../native.ts';
+import { native, type SandboxOptions } from '../native.ts';
 import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
+import { readEnd, withForeignFile } from './foreign-file.ts';
 import { readNameServers } from './host-facts.ts';
 import { bootId, startTimeOf } from './process-facts.ts';
 
@@ -14,9 +24,17 @@ const START_TIMEOUT_MS = 5_000;
 const STOP_TIMEOUT_MS = 2_000;
 const PAUSE_MS = 10;
 const LEASE_TIME = '1h';
+/** More than the leases of all VMs, and than it says. */
+const STATE_BYTES_MAX = 32 * 1024 ** 2;
+const SERVER_TASKS_MAX = 8;
+const SERVER_FILES_MAX = 1024;
+/** CAP_NET_BIND_SERVICE, CAP_NET_ADMIN, CAP_NET_RAW of capabilities(7): it refuses to start without them. */
+const SERVER_CAPABILITIES = [10, 12, 13];
 
 /** dnsmasq reads the files of this directory as a user of its own, who may not look into the home directory. */
 const directoryOf = (hostTag: string) => `/run/volant-dhcp-${hostTag}`;
+/** What dnsmasq writes: it hears every guest, so that nothing in there is trusted. */
+const stateIn = (directory: string) => join(directory, 'state');
 
 /**
  * Makes dnsmasq serve these guests and no others; with none it is ended. One that runs with other settings is
@@ -39,16 +57,20 @@ export function serveLeases({
   // Whatever the umask of the daemon is.
   chmodSync(directory, 0o755);
   chmodSync(join(directory, 'hosts'), 0o644);
+  const state = stateIn(directory);
+  mkdirSync(state, { recursive: true, mode: 0o755 });
   const options = optionsFor(settings, spec, directory);
   const pid = runningIn(directory);
-  if (pid !== null && hasOptions(pid, options) && !hasStrangers(directory, guests)) {
+  if (pid !== null && hasOptions(pid, options) && !hasStrangers(state, guests)) {
     process.kill(pid, 'SIGHUP');
     return pid === watchedPid ? null : found(pid);
   }
   // dnsmasq knows its leases by heart, and would keep an address for a guest that is gone.
   if (pid !== null) end(pid);
-  forgetStrangers(directory, guests);
-  return start(options, directory);
+  const owner = settings.isolation === 'full' ? settings.firstUid : 0;
+  chownSync(state, owner, owner);
+  forgetStrangers(state, guests, owner);
+  return start(settings, options, directory);
 }
 
 /** Ends it and removes its files. One that does not run is fine. */
@@ -83,17 +105,21 @@ function optionsFor(settings: HostSettings, spec: NetworkSpec, directory: string
     `--dhcp-option=option:router,${spec.hostIp}`,
     `--dhcp-option=${['option:dns-server', ...nameServers].join(',')}`,
     `--dhcp-hostsfile=${join(directory, 'hosts')}`,
-    `--dhcp-leasefile=${join(directory, 'leases')}`,
+    `--dhcp-leasefile=${join(stateIn(directory), 'leases')}`,
     '--dhcp-lease-max=1000000',
-    `--pid-file=${join(directory, 'pid')}`,
+    `--pid-file=${join(stateIn(directory), 'pid')}`,
+    // It is somebody already, in a view without names of users.
+    ...(settings.isolation === 'full' ? ['--user=', '--group='] : []),
   ];
 }
 
-function start(options: readonly string[], directory: string) {
-  const logPath = join(directory, 'log');
+function start(settings: HostSettings, options: readonly string[], directory: string) {
+  const state = stateIn(directory);
+  const logPath = join(state, 'log');
   rmSync(logPath, { force: true });
-  rmSync(join(directory, 'pid'), { force: true });
-  const { pid, startTimeTicks, pidfd } = launchDnsmasq(options, directory, logPath);
+  rmSync(join(state, 'pid'), { force: true });
+  const sandbox = sandboxFor(settings, directory);
+  const { pid, startTimeTicks, pidfd } = launchDnsmasq(options, state, logPath, sandbox);
   const deadlineMs = Date.now() + START_TIMEOUT_MS;
   // It writes its pid when it can answer.
   while (runningIn(directory) !== pid) {
@@ -107,7 +133,28 @@ function start(options: readonly string[], directory: string) {
   return { pidfd, identity: { pid, startTimeTicks, bootId: bootId() } };
 }
 
-function launchDnsmasq(options: readonly string[], directory: string, logPath: string) {
+/** It is in the network of the host, and otherwise as far from it as a hypervisor. */
+function sandboxFor(settings: HostSettings, directory: string): SandboxOptions | null {
+  if (settings.isolation === 'off') return null;
+  return {
+    uid: settings.firstUid,
+    capabilities: SERVER_CAPABILITIES,
+    hostNetwork: true,
+    readOnly: [directory],
+    readWrite: [stateIn(directory)],
+    devices: [],
+    tasksMax: SERVER_TASKS_MAX,
+    filesMax: SERVER_FILES_MAX,
+    lockedBytesMax: 0,
+  };
+}
+
+function launchDnsmasq(
+  options: readonly string[],
+  directory: string,
+  logPath: string,
+  sandbox: SandboxOptions | null,
+) {
   for (const file of ['/usr/sbin/dnsmasq', '/sbin/dnsmasq', '/usr/local/sbin/dnsmasq']) {
     try {
       return native.launch({
@@ -118,7 +165,7 @@ function launchDnsmasq(options: readonly string[], directory: string, logPath: s
         logPath,
         cgroupProcsPath: null,
         tap: null,
-        sandbox: null,
+        sandbox,
       });
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
@@ -130,15 +177,16 @@ function launchDnsmasq(options: readonly string[], directory: string, logPath: s
 
 /** The pid of the one that serves this directory. A number in a file alone may be anybody's by now. */
 function runningIn(directory: string): number | null {
-  const pid = Number(textOf(join(directory, 'pid')));
+  const file = join(stateIn(directory), 'pid');
+  const pid = Number(textOf(file));
   if (!Number.isInteger(pid) || pid <= 0) return null;
-  const isOurs = textOf(`/proc/${pid}/cmdline`).includes(`--pid-file=${join(directory, 'pid')}\0`);
+  const isOurs = commandLineOf(pid).includes(`--pid-file=${file}\0`);
   return isOurs && startTimeOf(pid) !== null ? pid : null;
 }
 
 /** Settings of the daemon may have changed since it was started. */
 function hasOptions(pid: number, options: readonly string[]): boolean {
-  const [, ...own] = textOf(`/proc/${pid}/cmdline`).split('\0').slice(0, -1);
+  const [, ...own] = commandLineOf(pid).split('\0').slice(0, -1);
   return JSON.stringify(own) === JSON.stringify(options);
 }
 
@@ -156,29 +204,38 @@ function end(pid: number): void {
 }
 
 /** A line of the lease file: expiry, MAC address, IP address, name, client id (dnsmasq(8)). */
-function hasStrangers(directory: string, guests: readonly GuestIdentity[]): boolean {
+function hasStrangers(state: string, guests: readonly GuestIdentity[]): boolean {
   const known = new Set(guests.map(({ macAddress }) => macAddress));
-  return leasesIn(directory).some((line) => !known.has(line.split(' ')[1] ?? ''));
+  return leasesIn(state).some((line) => !known.has(line.split(' ')[1] ?? ''));
 }
 
-function forgetStrangers(directory: string, guests: readonly GuestIdentity[]): void {
+function forgetStrangers(state: string, guests: readonly GuestIdentity[], owner: number): void {
   const known = new Set(guests.map(({ macAddress }) => macAddress));
-  const kept = leasesIn(directory).filter((line) => known.has(line.split(' ')[1] ?? ''));
-  writeFileSync(join(directory, 'leases'), kept.map((line) => `${line}\n`).join(''));
+  const kept = leasesIn(state).filter((line) => known.has(line.split(' ')[1] ?? ''));
+  const path = join(state, 'leases');
+  rmSync(path, { recursive: true, force: true });
+  writeFileSync(path, kept.map((line) => `${line}\n`).join(''), { flag: 'wx' });
+  lchownSync(path, owner, owner);
 }
 
-function leasesIn(directory: string): readonly string[] {
-  return textOf(join(directory, 'leases')).split('\n').filter(Boolean);
+function leasesIn(state: string): readonly string[] {
+  return textOf(join(state, 'leases')).split('\n').filter(Boolean);
 }
 
 function lastLineOf(path: string): string {
   return textOf(path).trim().split('\n').at(-1) || 'it said nothing';
 }
 
-/** What is not there is empty. */
+/** Of a file of its state. What is not there is empty. */
 function textOf(path: string): string {
+  const read = (fd: number) => readEnd(fd, STATE_BYTES_MAX).toString();
+  return withForeignFile(path, constants.O_RDONLY, read) ?? '';
+}
+
+/** Empty for a process that is gone. */
+function commandLineOf(pid: number): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT' || errno === 'ESRCH') return '';

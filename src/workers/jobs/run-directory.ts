@@ -1,21 +1,11 @@
 // workers, job: the run directory of a VM and the logs in it.
 
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { constants, fstatSync, ftruncateSync, mkdirSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import { RUN_FILES } from '../../engine/ports.ts';
 import type { JobArgument } from '../protocol.ts';
-import { errnoOf } from './fault.ts';
+import { readEnd, withForeignFile } from './foreign-file.ts';
 
 /** The end of a log that is looked at for its last lines. */
 const TAIL_BYTES_MAX = 8 * 1024;
@@ -32,7 +22,9 @@ export function removeRunDirectory({ settings, vmId }: JobArgument<'removeRunDir
 }
 
 export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly string[] {
-  const text = withFile(path, constants.O_RDONLY, (fd) => readEnd(fd, TAIL_BYTES_MAX).toString());
+  const text = withForeignFile(path, constants.O_RDONLY, (fd) =>
+    readEnd(fd, TAIL_BYTES_MAX).toString(),
+  );
   const lines = (text ?? '').split('\n').filter((line) => line.trim() !== '');
   return lines.slice(-LIMITS.errorLogLinesMax);
 }
@@ -41,7 +33,7 @@ export function readLogTail({ path }: JobArgument<'readLogTail'>): readonly stri
 export function readConsole({ settings, vmId }: JobArgument<'readConsole'>): Uint8Array {
   const path = join(settings.runtimeDirectory, String(vmId), RUN_FILES.consoleLog);
   return (
-    withFile(path, constants.O_RDONLY, (fd) => readEnd(fd, LIMITS.consoleReplayBytesMax)) ??
+    withForeignFile(path, constants.O_RDONLY, (fd) => readEnd(fd, LIMITS.consoleReplayBytesMax)) ??
     new Uint8Array()
   );
 }
@@ -50,7 +42,7 @@ export function readConsole({ settings, vmId }: JobArgument<'readConsole'>): Uin
 export function trimLogs({ settings, vmIds }: JobArgument<'trimLogs'>): null {
   for (const vmId of vmIds) {
     for (const name of [RUN_FILES.consoleLog, RUN_FILES.hypervisorLog]) {
-      withFile(join(settings.runtimeDirectory, String(vmId), name), constants.O_RDWR, trim);
+      withForeignFile(join(settings.runtimeDirectory, String(vmId), name), constants.O_RDWR, trim);
     }
   }
   return null;
@@ -66,31 +58,4 @@ function trim(fd: number): void {
   const firstLine = kept.indexOf('\n') + 1;
   ftruncateSync(fd, 0);
   writeSync(fd, kept.subarray(firstLine), 0, null, 0);
-}
-
-function readEnd(fd: number, bytesMax: number): Buffer {
-  const { size } = fstatSync(fd);
-  const buffer = Buffer.alloc(Math.min(size, bytesMax));
-  const length = readSync(fd, buffer, 0, buffer.length, size - buffer.length);
-  return buffer.subarray(0, length);
-}
-
-/**
- * undefined when there is no such file, or something else in its place: the directory is the hypervisor's own, and
- * one that a guest has broken into may put there a link to a file of the host, or a pipe that nobody writes to.
- */
-function withFile<T>(path: string, flags: number, action: (fd: number) => T): T | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, flags | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (['ENOENT', 'ELOOP', 'ENXIO', 'EISDIR'].includes(errnoOf(error) ?? '')) return undefined;
-    throw error;
-  }
-  try {
-    const facts = fstatSync(fd);
-    return facts.isFile() && facts.nlink === 1 ? action(fd) : undefined;
-  } finally {
-    closeSync(fd);
-  }
 }
