@@ -1,5 +1,5 @@
 // bench: creates and deletes with the simulator: tap, process and durable commits included, against a
-// C loop that makes the same processes and taps and keeps nothing.
+// C loop that makes the same processes and taps and keeps nothing, and against a daemon that does not isolate them.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -11,6 +11,14 @@ import { median } from '../lib/statistics.ts';
 
 const WIDTH = 32;
 const BRIDGE = 'vbr-loop';
+const SIMULATED = { VOLANT_HYPERVISOR: 'simulator', VOLANT_LOG_LEVEL: 'warn' };
+/** Beside the other one it needs a network of its own. */
+const PLAIN = {
+  VOLANT_ISOLATION: 'off',
+  VOLANT_BRIDGE: 'vbr1',
+  VOLANT_SUBNET: '10.89.0.0/16',
+  VOLANT_HOST_IP: '10.89.0.1',
+};
 
 interface Rates {
   readonly creates: number;
@@ -21,14 +29,18 @@ export async function benchCreates(quick: boolean): Promise<Row[]> {
   const rounds = quick ? 3 : 7;
   const count = quick ? 200 : 400;
   const loop = compileLoop();
-  const daemon = await startDaemon({ VOLANT_HYPERVISOR: 'simulator', VOLANT_LOG_LEVEL: 'warn' });
+  const daemon = await startDaemon(SIMULATED);
+  const plainDaemon = await startDaemon({ ...SIMULATED, ...PLAIN });
   try {
     // Once before anything is counted: bridge, threads and code are warm.
     await measureDaemon(daemon, 40, 'warm');
+    await measureDaemon(plainDaemon, 40, 'warm');
     const ours: Rates[] = [];
+    const plain: number[] = [];
     const bound: number[] = [];
     for (let round = 0; round < rounds; round += 1) {
       ours.push(await measureDaemon(daemon, count, `r${round}`));
+      plain.push((await measureDaemon(plainDaemon, count, `r${round}`)).creates);
       bound.push(measureLoop(loop, count));
     }
     const creates = median(ours.map((rates) => rates.creates));
@@ -44,10 +56,14 @@ export async function benchCreates(quick: boolean): Promise<Row[]> {
           atLeast: 0.6,
         },
       ),
+      row('create, isolated', 'VMs/s', creates, median(plain), 'the same, not isolated', {
+        atLeast: 0.95,
+      }),
       row('delete to 204, simulated', 'VMs/s', deletes, creates, 'our creates', { atLeast: 1 }),
     ];
   } finally {
     await daemon.stop();
+    await plainDaemon.stop();
     rmSync(loop, { force: true });
   }
 }
