@@ -22,12 +22,24 @@ const NEEDED: Readonly<Record<string, number>> = {
 const REMEDY =
   'Give volantd what it lacks, or set VOLANT_ISOLATION=off: then hypervisors run as the daemon does, and a guest that breaks out of one has what the daemon has.';
 
-type Settings = Pick<Config, 'isolation' | 'uidBase' | 'hostTag' | 'runtimeDirectory'>;
+type Settings = Pick<
+  Config,
+  'isolation' | 'uidBase' | 'hostTag' | 'runtimeDirectory' | 'diskDirectory' | 'cacheDirectory'
+>;
+
+/** Hypervisors see it as it is, and other users do not get into the daemon's own directories there. */
+const HOST_PROGRAMS = '/usr/';
 
 /** Throws ConfigError when isolation is asked for and cannot be had. */
 export function requireIsolation(config: Settings): void {
   if (config.isolation === 'off') return;
-  const { runtimeDirectory } = config;
+  const { runtimeDirectory, diskDirectory, cacheDirectory } = config;
+  const problems = [runtimeDirectory, diskDirectory, cacheDirectory].flatMap((directory) =>
+    directory.startsWith(HOST_PROGRAMS)
+      ? `VOLANT_ISOLATION: ${directory} is below ${HOST_PROGRAMS}, where hypervisors have no files of their own: choose another VOLANT_HOME`
+      : [],
+  );
+  if (problems.length > 0) throw new ConfigError(problems);
   try {
     native.sandboxTry({
       cwd: runtimeDirectory,

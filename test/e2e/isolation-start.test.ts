@@ -47,6 +47,21 @@ test('isolation that cannot be had ends the start with what is missing', (t) => 
   assert.match(stderr, /^VOLANT_ISOLATION: .*lacks CAP_SETPCAP, CAP_MKNOD.*VOLANT_ISOLATION=off/);
 });
 
+test('a home where hypervisors would not see their own files is refused', (t) => {
+  if (!requireCapability(t, 'root')) return;
+  const home = mkdtempSync('/usr/local/volant-e2e-');
+  t.after(() => rmSync(home, { recursive: true }));
+  const settings = ['VOLANT_API_LISTEN=127.0.0.1:0', `VOLANT_HOME=${home}`];
+  const { status, stderr } = spawnSync('env', [...settings, ...DAEMON], {
+    encoding: 'utf8',
+    timeout: START_TIMEOUT_MS,
+  });
+  assert.equal(status, 2, stderr);
+  const lines = stderr.trim().split('\n');
+  assert.equal(lines.length, 3, stderr);
+  for (const line of lines) assert.match(line, /^VOLANT_ISOLATION: .* choose another VOLANT_HOME$/);
+});
+
 test('in a chroot, whose root is no mount, hypervisors are isolated, too', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'unshare')) return;
   const root = newHome(t);
