@@ -1,8 +1,8 @@
 // scripts: ends the daemon (npm run down); VMs run on and the next daemon takes them up again. With
 // --all everything goes: VMs, kernel objects, state and what the set-up put into the home directory.
 
-import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { Failure, run, runMain } from './lib/command.mjs';
 import { ENTRY } from './lib/daemon.mjs';
 import { homeDirectory, userCommand } from './lib/paths.mjs';
@@ -70,9 +70,9 @@ function removeIfEmpty(directory) {
 }
 
 function filesBelow(directory) {
-  return readdirSync(directory, { recursive: true, withFileTypes: true })
-    .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(directory, join(entry.path, entry.name)))
+  // An entry with its type has its directory under another name in each version of Node.
+  return readdirSync(directory, { recursive: true })
+    .filter((path) => !lstatSync(join(directory, path)).isDirectory())
     .sort();
 }
 
