@@ -1,5 +1,6 @@
 // scripts: runs all tests (npm test [-- FILTER] [--no-e2e]): sets up what is missing, checks the style
-// and the types, compiles, then runs the test files. The last line is "N passed, N failed, N skipped".
+// and the types, compiles, then runs the test files, here and on other systems. The last line is
+// "N passed, N failed, N skipped".
 
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
@@ -8,10 +9,13 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { capture, Failure, findCommand, run, runMain } from './lib/command.mjs';
 import { findBusybox, hasApt, installPackages, missingTestTools } from './lib/debian.mjs';
+import { debianRootProblem, ensureDebianRoot } from './lib/debian-root.mjs';
 import { LAB_LOST, labProblem, runInLab } from './lib/lab.mjs';
+import { makeOtherSystem } from './lib/other-system.mjs';
 import { BUILD, PROJECT_ROOT } from './lib/paths.mjs';
-import { alreadyThere, createProgress } from './lib/progress.mjs';
+import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
+import { countLacking, SYSTEMS, testOnSystem } from './lib/system-tests.mjs';
 import { guestKernel, setup } from './setup.mjs';
 
 /** Guests that are emulated for minutes: mostly one core is at work for them. */
@@ -28,12 +32,30 @@ function readArguments() {
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { 'no-e2e': { type: 'boolean', default: false } },
+      options: {
+        'no-e2e': { type: 'boolean', default: false },
+        'no-lab': { type: 'boolean', default: false },
+        'here-only': { type: 'boolean', default: false },
+        systems: { type: 'boolean', default: false },
+        e2e: { type: 'string', multiple: true, default: [''] },
+      },
     });
-    return { filters: positionals, withEndToEnd: !values['no-e2e'] };
+    const withEndToEnd = !values['no-e2e'];
+    return {
+      filters: positionals,
+      endToEnd: values.e2e,
+      hereOnly: values['here-only'],
+      withEndToEnd,
+      withLab: withEndToEnd && !values['no-lab'],
+      // A few files are for a quick answer: other systems are asked only when that is said.
+      withSystems:
+        !values['here-only'] && (values.systems || (withEndToEnd && positionals.length === 0)),
+    };
   } catch (error) {
     if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new Failure(`${error.message}\nUse: npm test [-- FILTER...] [--no-e2e]`);
+    throw new Failure(
+      `${error.message}\nUse: npm test [-- FILTER... [--no-e2e] [--no-lab] [--e2e TEXT]... [--systems | --here-only]]`,
+    );
   }
 }
 
@@ -82,17 +104,21 @@ async function lint() {
 const bin = (name) => join(PROJECT_ROOT, 'node_modules/.bin', name);
 
 /** Test files by group. End-to-end tests make networks, so they get a network namespace; those of the lab a machine. */
-function findTests(filters) {
-  const wanted = readdirSync(TESTS, { recursive: true })
-    .filter((path) => path.endsWith('.test.js'))
-    .filter((path) => filters.length === 0 || filters.some((text) => path.includes(text)))
-    .sort();
+function findTests({ filters, endToEnd }) {
   const below = (directory) => (path) => path.startsWith(`${directory}/`);
   const isUnit = (path) => !below('e2e')(path) && !below('lab')(path);
+  const matches = (path) => (text) => path.includes(text);
+  const wanted = readdirSync(TESTS, { recursive: true })
+    .filter((path) => path.endsWith('.test.js'))
+    .filter((path) => filters.length === 0 || filters.some(matches(path)))
+    .sort();
   const full = (path) => join(TESTS, path);
   return {
     unit: wanted.filter(isUnit).map(full),
-    endToEnd: wanted.filter(below('e2e')).map(full),
+    endToEnd: wanted
+      .filter(below('e2e'))
+      .filter((path) => endToEnd.some(matches(path)))
+      .map(full),
     lab: wanted.filter(below('lab')).map(full),
   };
 }
@@ -245,20 +271,92 @@ async function runInOneLab(file) {
   return { status, counts: counter.result(status) };
 }
 
-async function testAll({ unit, endToEnd, lab }, withEndToEnd) {
+/** What runs here comes first. The lab uses one core most of the time: the other systems have the other one. */
+async function testAll({ unit, endToEnd, lab }, options, systems) {
   const groups = [
     { title: 'tests', files: unit, start: (files) => runTests(files, { concurrency: 2 }) },
-    { title: 'end-to-end tests', files: withEndToEnd ? endToEnd : [], start: runInNamespaces },
-    { title: 'tests in the lab', files: withEndToEnd ? lab : [], start: runLabTests },
+    {
+      title: 'end-to-end tests',
+      files: options.withEndToEnd ? endToEnd : [],
+      start: runInNamespaces,
+    },
   ];
   const all = [];
   for (const { title, files, start } of groups.filter((group) => group.files.length > 0)) {
-    process.stdout.write(`\n${title}: ${files.length} files\n`);
-    if (interrupted) break;
+    if (interrupted) return sum(all);
+    announce(title, files);
     all.push(await start(files));
   }
+  const elsewhere = systems === null ? null : testOnSystems(systems, options);
+  // Its failure is told when the lab is done.
+  elsewhere?.catch(() => undefined);
+  if (options.withLab && lab.length > 0 && !interrupted) {
+    announce('tests in the lab', lab);
+    all.push(await runLabTests(lab));
+  }
+  if (elsewhere !== null) all.push(...(await elsewhere)());
   return sum(all);
 }
+
+const announce = (title, files) => writeOut(`\n${title}: ${files.length} files\n`);
+
+/** Resolves with a function that writes what the systems said and returns their counts. */
+async function testOnSystems({ root, problem }, { filters }) {
+  if (root === null) return () => [countLacking(problem, (line) => writeOut(`\n${line}\n`))];
+  const results = [];
+  const there = makeOtherSystem(root);
+  try {
+    for (const system of SYSTEMS) {
+      if (interrupted) break;
+      const said = [];
+      const startedMs = performance.now();
+      const counts = await testOnSystem(there, system, {
+        filters,
+        write: (line) => said.push(line),
+        onStart: endWhenInterrupted,
+      });
+      const seconds = formatSeconds((performance.now() - startedMs) / 1000);
+      results.push({ title: `${system.title}: ${countText(counts)} (${seconds})`, said, counts });
+    }
+  } finally {
+    there.remove();
+  }
+  return () => {
+    for (const { title, said } of results) writeOut(`\n${title}\n${said.join('\n')}\n`);
+    return results.map(({ counts }) => counts);
+  };
+}
+
+/** Returns the function that ends the watch. */
+function endWhenInterrupted(kill) {
+  const onSignal = () => {
+    interrupted = true;
+    kill();
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  return () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+}
+
+/** The root directory in which the tests run as other systems, or the reason why there is none. */
+async function prepareRoot(log) {
+  const found = { root: null, problem: debianRootProblem() };
+  await log.step('other systems', async (tell) => {
+    if (found.problem !== null) return alreadyThere(`not here: ${found.problem}`);
+    try {
+      const { root, isNew } = await ensureDebianRoot(tell);
+      found.root = root;
+      return isNew ? `made ${root}` : alreadyThere(root);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      found.problem = error.message;
+      return alreadyThere('could not be made');
+    }
+  });
+  return found;
+}
+
+const countText = ({ passed, failed, skipped }) =>
+  `${passed} passed, ${failed} failed, ${skipped} skipped`;
 
 function sum(counts) {
   const total = { passed: 0, failed: 0, skipped: 0 };
@@ -272,15 +370,17 @@ await runMain(async () => {
   log.heading('Volant: tests');
   await setup({ log, home: null });
   await log.step('test tools', installTools);
-  await log.step('lint', lint);
+  // Elsewhere it is the same sources.
+  if (!options.hereOnly) await log.step('lint', lint);
   await log.step('types', compile);
-  const tests = findTests(options.filters);
+  const tests = findTests(options);
   if (options.withEndToEnd && tests.endToEnd.some((path) => path.includes('debian'))) {
     await log.step('debian', makeDebianDisk);
   }
-  const total = await testAll(tests, options.withEndToEnd);
+  const systems = options.withSystems ? await prepareRoot(log) : null;
+  const total = await testAll(tests, options, systems);
   const ran = total.passed + total.failed + total.skipped;
   if (ran === 0) throw new Failure(`No test matches ${options.filters.join(', ')}.`);
   if (total.failed > 0) process.exitCode = 1;
-  log.line(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+  log.line(`\n${countText(total)}`);
 });
