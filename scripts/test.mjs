@@ -1,5 +1,5 @@
 // scripts: runs all tests (npm test [-- FILTER] [--no-e2e]): sets up what is missing, checks the style
-// and the types, compiles, then runs the test files, here and on other systems. The last line is
+// and the types, compiles, then runs the test files, here and, when asked, on other systems. The last line is
 // "N passed, N failed, N skipped".
 
 import { spawn, spawnSync } from 'node:child_process';
@@ -47,9 +47,7 @@ function readArguments() {
       hereOnly: values['here-only'],
       withEndToEnd,
       withLab: withEndToEnd && !values['no-lab'],
-      // A few files are for a quick answer: other systems are asked only when that is said.
-      withSystems:
-        !values['here-only'] && (values.systems || (withEndToEnd && positionals.length === 0)),
+      withSystems: values.systems && !values['here-only'],
     };
   } catch (error) {
     if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
