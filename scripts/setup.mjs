@@ -209,13 +209,18 @@ function fillHome(home) {
   return copied.length === 0 ? alreadyThere(home) : `copied ${copied.join(', ')} to ${home}`;
 }
 
+/** A regular file that everybody reads, whatever the umask is: hypervisors are other users than the daemon. */
+const FOR_HYPERVISORS = 0o100644;
+
 /** Returns the name when the file was copied, null when the same is there. */
 function copyIfChanged(name, directory) {
   const [source, target] = [join(BUILD.images, name), join(directory, name)];
   const [from, to] = [statSync(source), statSync(target, NO_THROW)];
-  if (to?.size === from.size && to.mtimeMs >= from.mtimeMs) return null;
+  if (to?.size === from.size && to.mtimeMs >= from.mtimeMs && to.mode === FOR_HYPERVISORS)
+    return null;
   // Running guests keep the file that they were started from.
   copyFileSync(source, `${target}.new`);
+  chmodSync(`${target}.new`, FOR_HYPERVISORS);
   renameSync(`${target}.new`, target);
   return name;
 }

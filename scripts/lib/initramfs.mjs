@@ -4,6 +4,7 @@
 import {
   closeSync,
   existsSync,
+  fchmodSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -128,6 +129,8 @@ function writeInOneStep(output, pieces) {
       for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
       bytes += piece.length;
     }
+    // Whatever the umask is: hypervisors are other users, and read it.
+    fchmodSync(fd, 0o644);
     renameSync(temporary, output);
   } finally {
     closeSync(fd);

@@ -20,7 +20,8 @@ const GUEST_ENDS: Readonly<Record<GuestEnd, ExitMeaning>> = {
 
 const BROKEN_CLOCK: ExitMeaning = {
   status: 'crashed',
-  message: "The guest's clock is broken: its kernel came up without a timer that fires",
+  message:
+    "The guest's clock is broken: its kernel came up without a timer that fires. Where that happens again and again, look at its kernel_cmdline, or let fewer guests boot at a time (VOLANT_BOOTS_MAX)",
   brokenClock: true,
 };
 

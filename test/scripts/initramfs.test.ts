@@ -97,6 +97,15 @@ test('an image has the agent as /init, busybox with its links, devices and mount
   }
 });
 
+test('an image can be read by hypervisors, which are other users, whatever the umask is', async (t) => {
+  const directory = temporaryDirectory(t);
+  const packed = request(directory, []);
+  const usual = process.umask(0o077);
+  t.after(() => process.umask(usual));
+  await packInitramfs(packed);
+  assert.equal(lstatSync(packed.output).mode & 0o777, 0o644);
+});
+
 test('later overlays win over earlier ones, and both over busybox', async (t) => {
   const directory = temporaryDirectory(t);
   const first = tree(join(directory, 'first'), { 'etc/name': 'first', 'bin/ls': 'own ls' });
