@@ -21,6 +21,9 @@ export interface BenchDaemon {
   stop(): Promise<void>;
 }
 
+/** The server closes a connection that was idle for ten seconds. */
+const IDLE_MS = 5_000;
+
 let nextPort = 21_000;
 
 export async function startDaemon(settings: Record<string, string>): Promise<BenchDaemon> {
@@ -69,7 +72,8 @@ async function untilHealthy(child: ChildProcess, call: BenchDaemon['call']): Pro
 
 /** Over kept-alive connections, as a real client's. */
 function caller(port: number): BenchDaemon['call'] {
-  const agent = new Agent({ keepAlive: true, maxSockets: 128 });
+  // What is idle is closed before the server does it, which would hit the next request: daemons take turns.
+  const agent = new Agent({ keepAlive: true, maxSockets: 128, timeout: IDLE_MS });
   return (method, path, body) =>
     new Promise((resolve, reject) => {
       const outgoing = request({ agent, host: '127.0.0.1', port, method, path }, (answer) => {

@@ -85,6 +85,16 @@ bool LimitTo(int resource, const char* name, uint64_t most, ChildFailure* failur
   return ::setrlimit(resource, &wanted) == 0 || Failed(failure, "setrlimit", name);
 }
 
+/**
+ * Keys that the daemon was started with stay with it: this thread, and with it what it launches, has a session keyring
+ * without keys, into which nobody can put one. Once for each thread: a keyring for each launch costs a fifth of the
+ * sandbox. A kernel without keys has none to give. (keyctl(2))
+ */
+bool LeaveSessionKeyring() {
+  if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0) return false;
+  return ::syscall(SYS_keyctl, KEYCTL_SETPERM, KEY_SPEC_SESSION_KEYRING, 0) == 0;
+}
+
 }  // namespace
 
 Sandbox::Sandbox(Napi::Env env, const Napi::Object& options)
@@ -95,6 +105,8 @@ Sandbox::Sandbox(Napi::Env env, const Napi::Object& options)
       files_max_(NumberOf(env, options, "filesMax")),
       locked_bytes_max_(NumberOf(env, options, "lockedBytesMax")) {
   if (uid_ == 0) throw UsageError(env, kUsage);
+  static thread_local const bool has_left = LeaveSessionKeyring();
+  static_cast<void>(has_left);
   ChildFailure failure;
   template_ = TemplateOfViews(&failure);
   if (template_ == nullptr) throw ErrnoError(env, failure.err, std::string("sandbox: ") + failure.step, failure.subject);
@@ -260,8 +272,6 @@ bool Sandbox::BecomeUser(ChildFailure* failure) const {
     }
   }
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return Failed(failure, "prctl", "PR_SET_NO_NEW_PRIVS");
-  // Keys that the daemon was started with stay with it. A kernel without keys has none to give.
-  ::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr);
   return true;
 }
 
