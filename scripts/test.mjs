@@ -2,31 +2,39 @@
 // and the types, compiles, then runs the test files, here and, when asked, on other systems. The last line is
 // "N passed, N failed, N skipped".
 
-import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { capture, Failure, findCommand, run, runMain } from './lib/command.mjs';
-import { findBusybox, hasApt, installPackages, missingTestTools } from './lib/debian.mjs';
+import { Failure, findCommand, run, runMain } from './lib/command.mjs';
+import { hasApt, installPackages, missingTestTools } from './lib/debian.mjs';
 import { debianRootProblem, ensureDebianRoot } from './lib/debian-root.mjs';
-import { LAB_LOST, labProblem, runInLab } from './lib/lab.mjs';
 import { makeOtherSystem } from './lib/other-system.mjs';
 import { BUILD, PROJECT_ROOT } from './lib/paths.mjs';
 import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
 import { countLacking, SYSTEMS, testOnSystem } from './lib/system-tests.mjs';
+import {
+  endWhenInterrupted,
+  isInterrupted,
+  runInNamespaces,
+  runLabTests,
+  runTests,
+  sum,
+  writeOut,
+} from './lib/test-runs.mjs';
 import { guestKernel, setup } from './setup.mjs';
 
-/** Guests that are emulated for minutes: mostly one core is at work for them. */
-const LONG_TESTS = /e2e\/(debian|dhcp|guides)\./;
+/** They begin first: one guest is emulated for minutes, or much is done one after the other. */
+const LONG_TESTS = /e2e\/(debian|isolation|dhcp|guides|disks|devices)\./;
 
-const FILE_TIMEOUT_MS = 480_000;
+/** Their guests keep all cores busy: beside them others would come too late. */
+const BUSY_TESTS = /e2e\/(boots|boots-busy)\./;
+
+/** End-to-end tests that run side by side: mostly they wait for something. */
+const LANES = 3;
+
 const OUTPUT = join(PROJECT_ROOT, '.build');
 const TESTS = join(OUTPUT, 'test');
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is the escape of a terminal's colours
-const COLOURS = /\x1b\[\d+m/g;
-const COUNT = /^ℹ (pass|fail|cancelled|skipped) (\d+)$/;
 
 function readArguments() {
   try {
@@ -111,201 +119,47 @@ function findTests({ filters, endToEnd }) {
     .filter((path) => filters.length === 0 || filters.some(matches(path)))
     .sort();
   const full = (path) => join(TESTS, path);
+  const whole = wanted.filter(below('e2e')).filter((path) => endToEnd.some(matches(path)));
+  const isBusy = (path) => BUSY_TESTS.test(path);
+  const isLong = (path) => LONG_TESTS.test(path);
+  const light = whole.filter((path) => !isBusy(path));
   return {
     unit: wanted.filter(isUnit).map(full),
-    endToEnd: wanted
-      .filter(below('e2e'))
-      .filter((path) => endToEnd.some(matches(path)))
-      .map(full),
+    endToEnd: [...light.filter(isLong), ...light.filter((path) => !isLong(path))].map(full),
+    busy: whole.filter(isBusy).map(full),
     lab: wanted.filter(below('lab')).map(full),
   };
 }
 
-/** Set by the first SIGINT or SIGTERM: what runs is ended, and nothing new is begun. */
-let interrupted = false;
-
-/** Adds up the counts that Node's own runner prints at its end. */
-function newCounter() {
-  const counts = { pass: 0, fail: 0, cancelled: 0, skipped: 0 };
-  return {
-    take(line) {
-      const match = COUNT.exec(line.replace(COLOURS, ''));
-      if (match !== null) counts[match[1]] += Number(match[2]);
-    },
-    result: (status) => ({
-      passed: counts.pass,
-      // A file that could not even be loaded, and a runner that was killed, are failures too.
-      failed: Math.max(counts.fail + counts.cancelled, status === 0 ? 0 : 1),
-      skipped: counts.skipped,
-    }),
-  };
-}
-
-const writeOut = (text) => process.stdout.write(text);
-
-/** Runs test files and resolves with their counts. Whatever they leave in their process group is killed. */
-function runTests(files, { prefix = [], concurrency, write = writeOut }) {
-  const [command, ...args] = [
-    ...prefix,
-    process.execPath,
-    '--test',
-    `--test-concurrency=${concurrency}`,
-    `--test-timeout=${FILE_TIMEOUT_MS}`,
-    '--test-reporter=spec',
-    ...files,
-  ];
-  const counter = newCounter();
-  const child = spawn(command, args, {
-    cwd: PROJECT_ROOT,
-    detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}) },
-  });
-  const killGroup = () => killQuietly(-child.pid);
-  const onSignal = () => {
-    interrupted = true;
-    killGroup();
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    write(`${line}\n`);
-    counter.take(line);
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', killGroup);
-    child.once('close', (status) => {
-      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-      resolve(counter.result(status));
-    });
-  });
-}
-
-function killQuietly(pid) {
-  try {
-    process.kill(pid, 'SIGKILL');
-  } catch (error) {
-    if (error.code !== 'ESRCH') throw error;
-  }
-}
-
 /**
- * Runs files side by side with those that take long, each of the two in a network namespace of its own. What
- * the long ones say comes at the end.
+ * The lab uses one core most of the time and what needs no daemon waits most of the time, so they run side by side. What
+ * keeps all cores busy comes last and alone.
  */
-async function runInNamespaces(files) {
-  const long = files.filter((path) => LONG_TESTS.test(path));
-  const others = files.filter((path) => !long.includes(path));
-  let said = '';
-  const keep = (text) => {
-    said += text;
-  };
-  const lanes = [
-    { name: 'main', files: others, write: writeOut },
-    { name: 'long', files: long, write: others.length === 0 ? writeOut : keep },
-  ].filter((lane) => lane.files.length > 0);
-  const counts = await Promise.all(lanes.map(runInNamespace));
-  writeOut(said);
-  return sum(counts);
-}
-
-/** Runs the files of a lane inside a network namespace of its own, which is removed afterwards. */
-async function runInNamespace({ name: lane, files, write }) {
-  const [ip, nsenter] = [findCommand('ip'), findCommand('nsenter')];
-  if (process.getuid() !== 0 || ip === null || nsenter === null) {
-    // Without a namespace the tests say themselves what they lack.
-    return runTests(files, { concurrency: 1, write });
-  }
-  const name = `volant-test-${process.pid}-${lane}`;
-  const netns = (...args) => spawnSync(ip, ['netns', ...args], { encoding: 'utf8' });
-  capture(ip, ['netns', 'add', name]);
-  try {
-    capture(ip, ['-n', name, 'link', 'set', 'lo', 'up']);
-    return await runTests(files, {
-      prefix: [nsenter, `--net=/run/netns/${name}`],
-      concurrency: 1,
-      write,
-    });
-  } finally {
-    const leftOver = netns('pids', name).stdout.split('\n').filter(Boolean).map(Number);
-    for (const pid of leftOver) killQuietly(pid);
-    if (leftOver.length > 0) process.stderr.write(`killed left-over ${leftOver.join(' ')}\n`);
-    netns('delete', name);
-  }
-}
-
-/** Runs the files inside an emulated machine with KVM and an IOMMU. Without one they say what they lack. */
-async function runLabTests(files) {
-  const problem = labProblem();
-  if (problem !== null) {
-    process.stderr.write(`${problem}\n`);
-    return runTests(files, { concurrency: 1 });
-  }
-  const counts = [];
-  for (const file of files) {
-    if (interrupted) break;
-    const first = await runInOneLab(file);
-    if (first.status === LAB_LOST)
-      process.stdout.write('The lab was lost, not a test: once more.\n');
-    counts.push((first.status === LAB_LOST ? await runInOneLab(file) : first).counts);
-  }
-  return sum(counts);
-}
-
-/** Runs a test file in a lab of its own: what one leaves behind is nothing to the next. */
-async function runInOneLab(file) {
-  const counter = newCounter();
-  const options = `--test --test-timeout=${FILE_TIMEOUT_MS} --test-reporter=spec`;
-  const requirement = process.env.VOLANT_TEST_REQUIRE ?? '';
-  const status = await runInLab({
-    command: `VOLANT_TEST_REQUIRE=${requirement} node ${options} ${file}`,
-    kernel: await guestKernel(),
-    busybox: findBusybox(),
-    onLine: (line) => {
-      process.stdout.write(`${line}\n`);
-      counter.take(line);
-    },
-  });
-  return { status, counts: counter.result(status) };
-}
-
-/** What runs here comes first. The lab uses one core most of the time: the other systems have the other one. */
-async function testAll({ unit, endToEnd, lab }, options, systems) {
-  const groups = [
-    { title: 'tests', files: unit, start: (files) => runTests(files, { concurrency: 2 }) },
-    {
-      title: 'end-to-end tests',
-      files: options.withEndToEnd ? endToEnd : [],
-      start: runInNamespaces,
-    },
-  ];
+async function testAll({ unit, endToEnd, busy, lab }, options, systems) {
   const all = [];
-  for (const { title, files, start } of groups.filter((group) => group.files.length > 0)) {
-    if (interrupted) return sum(all);
-    announce(title, files);
+  const run = async (title, files, start) => {
+    if (files.length === 0 || isInterrupted()) return;
+    writeOut(`\n${title}: ${files.length} files\n`);
     all.push(await start(files));
-  }
-  const elsewhere = systems === null ? null : testOnSystems(systems, options);
-  // Its failure is told when the lab is done.
-  elsewhere?.catch(() => undefined);
-  if (options.withLab && lab.length > 0 && !interrupted) {
-    announce('tests in the lab', lab);
-    all.push(await runLabTests(lab));
-  }
-  if (elsewhere !== null) all.push(...(await elsewhere)());
+  };
+  const inLab = run('tests in the lab', lab, async (files) =>
+    runLabTests(files, await guestKernel()),
+  );
+  await run('tests', unit, (files) => runTests(files, { concurrency: 2 }));
+  await run('end-to-end tests', endToEnd, (files) => runInNamespaces(files, LANES));
+  await inLab;
+  await run('end-to-end tests that need all cores', busy, (files) => runInNamespaces(files, 1));
+  if (systems !== null) all.push(...(await testOnSystems(systems, options))());
   return sum(all);
 }
 
-const announce = (title, files) => writeOut(`\n${title}: ${files.length} files\n`);
-
-/** Resolves with a function that writes what the systems said and returns their counts. */
 async function testOnSystems({ root, problem }, { filters }) {
   if (root === null) return () => [countLacking(problem, (line) => writeOut(`\n${line}\n`))];
   const results = [];
   const there = makeOtherSystem(root);
   try {
     for (const system of SYSTEMS) {
-      if (interrupted) break;
+      if (isInterrupted()) break;
       const said = [];
       const startedMs = performance.now();
       const counts = await testOnSystem(there, system, {
@@ -323,16 +177,6 @@ async function testOnSystems({ root, problem }, { filters }) {
     for (const { title, said } of results) writeOut(`\n${title}\n${said.join('\n')}\n`);
     return results.map(({ counts }) => counts);
   };
-}
-
-/** Returns the function that ends the watch. */
-function endWhenInterrupted(kill) {
-  const onSignal = () => {
-    interrupted = true;
-    kill();
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  return () => process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
 }
 
 /** The root directory in which the tests run as other systems, or the reason why there is none. */
@@ -355,12 +199,6 @@ async function prepareRoot(log) {
 
 const countText = ({ passed, failed, skipped }) =>
   `${passed} passed, ${failed} failed, ${skipped} skipped`;
-
-function sum(counts) {
-  const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const one of counts) for (const key of Object.keys(total)) total[key] += one[key];
-  return total;
-}
 
 await runMain(async () => {
   const options = readArguments();

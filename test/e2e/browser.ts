@@ -125,7 +125,7 @@ export function openPage(t: TestContext, url: string): () => Promise<void> {
     {
       stdio: 'ignore',
       detached: true,
-      env: { PATH: process.env['PATH'], HOME: profile, XDG_RUNTIME_DIR: profile },
+      env: { PATH: process.env['PATH'], HOME: profile, TMPDIR: profile, XDG_RUNTIME_DIR: profile },
     },
   );
   const exited = once(browser, 'exit');

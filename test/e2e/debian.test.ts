@@ -10,7 +10,7 @@ import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 
 /** An emulated processor needs most of a minute for systemd and cloud-init. */
-const BOOT_TIMEOUT_MS = 240_000;
+const BOOT_TIMEOUT_MS = 400_000;
 
 /** What the guest says of itself: files below /srv, served by a unit that cloud-init makes. */
 const USER_DATA = `#cloud-config

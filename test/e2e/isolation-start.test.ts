@@ -71,7 +71,11 @@ test('in a chroot, whose root is no mount, hypervisors are isolated, too', async
     if (!entry.isDirectory()) return [];
     mkdirSync(path);
     const isBare = SYSTEM.has(entry.name) && !['dev', 'proc', 'sys'].includes(entry.name);
-    return isBare ? [] : [`mount --rbind /${entry.name} ${path}`];
+    if (!isBare) return [`mount --rbind /${entry.name} ${path}`];
+    // A checkout may lie in one of those that stay empty.
+    if (!PROJECT_ROOT.startsWith(`/${entry.name}/`)) return [];
+    const checkout = join(root, PROJECT_ROOT);
+    return [`mkdir -p ${checkout}`, `mount --rbind ${PROJECT_ROOT} ${checkout}`];
   });
   // The mounts go with the mount namespace, and that with the daemon.
   const script = [...binds, `exec chroot ${root} env HOME=/tmp ${DAEMON.join(' ')}`].join(' && ');
