@@ -19,6 +19,7 @@ import {
   readNetwork,
   type TlsFiles,
 } from './config/readers.ts';
+import { VM_LIMITS } from './config/vm-limits.ts';
 import type { Ipv4Network } from './lib/ipv4.ts';
 import {
   type Environment,
@@ -40,12 +41,8 @@ export const LIMITS = {
   requestsInFlightMax: 4096,
   /** Most VMs of one daemon. */
   vmsMax: 100_000,
-  /** Operations (create, start, stop, delete) that run at once; the rest wait in line. */
-  operationsRunningMax: 64,
-  /** Operations that may wait in line; more answer 503. */
-  operationsWaitingMax: 4096,
-  /** Operations that may wait for one VM; more answer 409. */
-  operationsPerVmMax: 8,
+  ...VM_LIMITS,
+  ...BOOT_LIMITS,
   /** Jobs that may wait for a worker thread; more answer 503. */
   jobsWaitingMax: 8192,
   workerThreads: 4,
@@ -54,17 +51,6 @@ export const LIMITS = {
   /** A DHCP server that ended or did not start is started again after a pause that doubles. */
   leaseServerPauseMinMs: 500,
   leaseServerPauseMaxMs: 60_000,
-  /** From launch until the hypervisor's control socket must have answered. */
-  launchTimeoutMs: 30_000,
-  ...BOOT_LIMITS,
-  /** One command on a control socket. */
-  controlTimeoutMs: 5_000,
-  /** Guest asked to power off -> SIGTERM. */
-  stopGraceMs: 10_000,
-  /** SIGTERM -> SIGKILL. */
-  stopTerminateMs: 5_000,
-  /** SIGKILL -> the stop is reported as failed. */
-  stopKillMs: 10_000,
   /** A released address is not given out again for so long, unless the pool is empty. */
   addressQuarantineMs: 60_000,
   /** Newest events kept in memory for replay; older ones are read from the store. */

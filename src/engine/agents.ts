@@ -9,15 +9,15 @@ import type { Plugins } from './plugins.ts';
 import type { AgentConnection } from './ports.ts';
 import type { VmRecord } from './records.ts';
 import type { State } from './state.ts';
-import type { VmLifecycle } from './vm-lifecycle.ts';
-import { stateConflict } from './vm-state.ts';
+import type { LiveVms } from './vms/live.ts';
+import { stateConflict } from './vms/status.ts';
 
 /** The agent hands everything below this to the workload. */
 const RELAY_PREFIX = '/v1';
 
 export interface AgentsParts {
   readonly state: State;
-  readonly lifecycle: Pick<VmLifecycle, 'runningVm'>;
+  readonly live: Pick<LiveVms, 'runningVm'>;
   readonly plugins: Pick<Plugins, 'isDisabled'>;
 }
 
@@ -70,7 +70,7 @@ export class Agents implements AgentApi {
 
   #connectionTo({ id, name, status }: VmRecord): AgentConnection {
     if (status !== 'running') throw stateConflict(name, status, 'has no agent to talk to');
-    const agent = this.#parts.lifecycle.runningVm(id)?.agent ?? null;
+    const agent = this.#parts.live.runningVm(id)?.agent ?? null;
     if (agent === null) {
       throw new VolantError('AGENT_UNREACHABLE', `VM ${name} has no agent`);
     }

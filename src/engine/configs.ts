@@ -10,19 +10,19 @@ import { checkConfig } from '../schema/config-rules.ts';
 import type { VmStatus } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import type { Admission } from './admission.ts';
-import { mergeConfig } from './config-merge.ts';
 import type { ConfigApi, DryRun } from './engine-api.ts';
 import { otherEvent } from './events.ts';
 import { exposedPortsOf } from './exposures/exposed-ports.ts';
 import type { Exposures } from './exposures/exposures.ts';
-import { networkModeOf, requestedAddressOf } from './launch-spec.ts';
-import type { Operations } from './operations.ts';
 import { checkedManifest } from './plugins.ts';
 import type { ConfigRecord, VmRecord } from './records.ts';
-import { putVm, type State } from './state.ts';
+import type { State } from './state.ts';
 import type { Write } from './store-ports.ts';
-import { stateConflict } from './vm-state.ts';
+import type { Admission } from './vms/admission.ts';
+import { mergeConfig } from './vms/config-merge.ts';
+import { networkModeOf, requestedAddressOf } from './vms/launch-spec.ts';
+import type { Operations } from './vms/operations.ts';
+import { stateConflict } from './vms/status.ts';
 
 /** Versions of one VM share the upper bits, so that an id is unique among all VMs. */
 const VERSIONS_PER_VM = 2 ** 20;
@@ -153,8 +153,8 @@ export class Configs implements ConfigApi {
     const before = this.#stored(record).config;
     const stored: ConfigRecord = { vmId: record.id, version, config, updatedAtMs: nowMs };
     const leases = this.#leasesAfter(record, config, nowMs);
-    const changed: VmRecord = {
-      ...record,
+    const change = (latest: VmRecord): VmRecord => ({
+      ...latest,
       ...(IDLE.includes(record.status) ? nextLaunch(config) : {}),
       leases: leases.after,
       networkMode: networkModeOf(config),
@@ -163,9 +163,8 @@ export class Configs implements ConfigApi {
         ? { launchedConfigVersion: version }
         : {}),
       updatedAtMs: nowMs,
-    };
+    });
     const writes: Write[] = [
-      putVm(changed),
       { table: 'configs', key: [record.id, version], value: stored },
       ...leases.writes,
     ];
@@ -182,8 +181,13 @@ export class Configs implements ConfigApi {
       `Version ${version}`,
     );
     await this.#expose(record, config);
+    let changed: VmRecord;
     try {
-      await state.commit(writes, [event]);
+      changed = await state.update(record.id, (latest) => ({
+        record: change(latest),
+        writes,
+        events: [event],
+      }));
     } catch (error) {
       await this.#expose(record, before);
       if (leases.leased !== null) addresses.cancel(leases.leased, record.id);

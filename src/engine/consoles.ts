@@ -8,12 +8,12 @@ import { ConsoleReader } from './console-reader.ts';
 import type { ConsoleApi, ConsoleSession, ConsoleViewer } from './engine-api.ts';
 import type { HostPort, HypervisorPort } from './ports.ts';
 import type { State } from './state.ts';
-import type { VmLifecycle } from './vm-lifecycle.ts';
-import { stateConflict } from './vm-state.ts';
+import type { LiveVms } from './vms/live.ts';
+import { stateConflict } from './vms/status.ts';
 
 export interface ConsolesParts {
   readonly state: State;
-  readonly lifecycle: Pick<VmLifecycle, 'runningVm'>;
+  readonly live: Pick<LiveVms, 'runningVm'>;
   readonly host: Pick<HostPort, 'readConsole'>;
   readonly hypervisor: Pick<HypervisorPort, 'console'>;
   readonly runDirectory: (vmId: number) => string;
@@ -29,9 +29,9 @@ export class Consoles implements ConsoleApi {
   }
 
   attach(vmName: string, viewer: ConsoleViewer): ConsoleSession {
-    const { state, lifecycle } = this.#parts;
+    const { state, live } = this.#parts;
     const { id, status } = state.require(vmName);
-    if (status !== 'running' || lifecycle.runningVm(id) === undefined) {
+    if (status !== 'running' || live.runningVm(id) === undefined) {
       throw stateConflict(vmName, status, 'has no console');
     }
     const reader = this.#readers.get(id) ?? this.#begin(id, vmName);

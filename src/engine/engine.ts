@@ -8,7 +8,6 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import { AddressPool } from './addresses.ts';
-import { Admission } from './admission.ts';
 import { Agents } from './agents.ts';
 import { Artifacts } from './artifacts.ts';
 import { Boots } from './boots/boots.ts';
@@ -23,20 +22,24 @@ import { Exposures } from './exposures/exposures.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
 import { cgroupNameOf } from './identity.ts';
-import { Launcher } from './launcher.ts';
 import { DiskGuard } from './media/disk-guard.ts';
 import { Media } from './media/media.ts';
-import { Operations } from './operations.ts';
 import { Plugins } from './plugins.ts';
 import type { HostPort, HypervisorPort } from './ports.ts';
 import { ReadModel } from './read-model.ts';
 import { Readiness } from './readiness.ts';
-import { recover } from './recovery.ts';
 import { State } from './state.ts';
 import type { Snapshot, StorePort } from './store-ports.ts';
 import { System } from './system.ts';
-import { VmLifecycle } from './vm-lifecycle.ts';
-import { VmService } from './vm-service.ts';
+import { Admission } from './vms/admission.ts';
+import { Hypervisors } from './vms/hypervisors.ts';
+import { LaunchPlanner } from './vms/launch-planner.ts';
+import { Launcher } from './vms/launcher.ts';
+import { LiveVms } from './vms/live.ts';
+import { Notes } from './vms/notes.ts';
+import { Recovery } from './vms/recovery.ts';
+import { createVms } from './vms/room.ts';
+import { VmService } from './vms/vm-service.ts';
 
 export interface EngineParts {
   readonly config: Config;
@@ -61,65 +64,58 @@ export interface EngineControl {
 }
 
 export function createEngine(parts: EngineParts): EngineControl {
-  const { config, host, clock, log } = parts;
+  const { config, host, hypervisor, clock, log } = parts;
   const snapshot = parts.store.load();
-  const joined = joinParts(parts, snapshot);
-  const { state, operations, hostFacts, launcher, plugins, lifecycle } = joined;
-  const { readiness, deployments } = joined;
-  const { boots } = joined;
+  const state = stateOf(parts, snapshot);
+  const live = new LiveVms();
+  const shared = sharedParts(parts, snapshot, state, live);
+  const { hostFacts, boots, readiness, devices, exposures } = shared;
+  const plugins = new Plugins(state, clock, snapshot.plugins);
+  const { subnet, hostIp } = config;
+  const resting = LIMITS.addressQuarantineMs;
+  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
+  const { planner, admission, hypervisors, room } = vmParts(parts, snapshot, state, live, {
+    ...shared,
+    addresses,
+    plugins,
+  });
+  const { vms, operations } = room;
+  const deployments = new Deployments(
+    { state, vms, admission, exposures, plugins, readiness, clock, log },
+    snapshot.deployments,
+  );
   const system = new System({ config, host, hostFacts, state, plugins, boots });
-  const { hypervisor } = parts;
-  const runDirectory = (vmId: number) => launcher.runDirectory(vmId);
-  const consoles = new Consoles({ ...joined, host, hypervisor, runDirectory, log });
-  const trimmer = trimLogs(host, lifecycle, log);
+  const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
+  const consoles = new Consoles({ state, live, host, hypervisor, runDirectory, log });
+  const trimmer = trimLogs(host, live, log);
+  const recovery = new Recovery({ state, room, hostFacts, exposures, devices, clock, log });
 
-  const prepare = async () => {
-    if (snapshot.builtinsInstalled) return;
-    for (const manifest of builtinPlugins(join(config.home, 'images'))) {
-      await plugins.install(manifest);
-    }
-    await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
-  };
-  /** Rules about guests that ended meanwhile are still in the kernel, those of living ones may be lost. */
-  const restoreNetwork = async () => {
-    try {
-      if (snapshot.vms.some(({ leases }) => leases.tapName !== null))
-        await hostFacts.ensureNetwork();
-    } catch (error) {
-      log.error({ err: error }, "the guests' network could not be restored");
-    }
-  };
-  const resumePorts = async () => {
-    try {
-      await joined.exposures.resume(snapshot.vms.length > 0);
-    } catch (error) {
-      log.error({ err: error }, 'host ports could not be restored');
-    }
-  };
-  const recoverVms = async () => {
-    const { lastVmId } = snapshot;
-    system.recovery = await recover({ ...joined, host, lastVmId, clock, log });
-    await joined.devices.sweep((vmId) => state.find(vmId) !== undefined);
-    if (snapshot.vms.length > 0) await restoreNetwork();
-    await resumePorts();
+  const recover = async () => {
+    system.recovery = await recovery.run(snapshot);
   };
   return {
     engine: {
-      vms: new VmService({ ...joined, log }),
-      configs: new Configs({ ...joined, clock }),
+      vms: new VmService({ state, vms, admission, planner, readiness, log }),
+      configs: new Configs({ state, admission, addresses, exposures, operations, clock }),
       deployments,
       plugins,
       artifacts: new Artifacts(state, clock, snapshot.artifacts),
-      agents: new Agents(joined),
+      agents: new Agents({ state, live, plugins }),
       consoles,
-      devices: joined.devices,
+      devices,
       idempotency: new Idempotency(state, clock, snapshot.answers),
       events: state.events,
       system,
     },
-    prepare,
+    prepare: async () => {
+      if (snapshot.builtinsInstalled) return;
+      for (const manifest of builtinPlugins(join(config.home, 'images'))) {
+        await plugins.install(manifest);
+      }
+      await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
+    },
     recover: async () => {
-      await recoverVms();
+      await recover();
       deployments.start();
     },
     shutdown: async () => {
@@ -127,102 +123,125 @@ export function createEngine(parts: EngineParts): EngineControl {
       deployments.stop();
       readiness.close();
       consoles.close();
-      joined.devices.close();
-      joined.exposures.close();
-      joined.boots.close();
-      await operations.close();
-      lifecycle.disconnect();
+      devices.close();
+      exposures.close();
+      boots.close();
+      await room.close();
+      live.disconnect();
     },
     teardown: async () => {
-      await recoverVms();
+      await recover();
       await deployments.forgetAll();
-      await Promise.all(state.vms.records().map(({ name }) => lifecycle.destroy(name)));
-      await joined.devices.releaseAll();
-      joined.devices.close();
+      await Promise.all(state.vms.records().map(({ name }) => vms.destroy(name)));
+      await devices.releaseAll();
+      devices.close();
       await hostFacts.removeNetwork();
       await host.removeCgroupRoot();
     },
   };
 }
 
-/** The parts, each given what it works with. */
-function joinParts(parts: EngineParts, snapshot: Snapshot) {
-  const { config, store, host, hypervisor, clock, log } = parts;
-  const { kvmVerdicts, hostChanges, lastVmId } = snapshot;
-  const events = new EventLog(store, snapshot.lastSequence, LIMITS.eventRingMax);
-  const state = new State(store, new ReadModel(config.runtimeDirectory, snapshot.vms), events);
-  const operations = new Operations({
-    runningMax: LIMITS.operationsRunningMax,
-    waitingMax: LIMITS.operationsWaitingMax,
-    perVmMax: LIMITS.operationsPerVmMax,
-  });
+function stateOf({ config, store }: EngineParts, { vms, lastSequence }: Snapshot): State {
+  const events = new EventLog(store, lastSequence, LIMITS.eventRingMax);
+  return new State(store, new ReadModel(config.runtimeDirectory, vms), events);
+}
+
+/** What VMs share of the host, and what is known of their guests. */
+interface SharedParts {
+  readonly hostFacts: HostFacts;
+  readonly boots: Boots;
+  readonly readiness: Readiness;
+  readonly devices: Devices;
+  readonly exposures: Exposures;
+  readonly media: Media;
+}
+
+function sharedParts(
+  { config, host, clock, log }: EngineParts,
+  { kvmVerdicts, hostChanges, devices }: Snapshot,
+  state: State,
+  live: LiveVms,
+): SharedParts {
   const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
-  const devices = new Devices({ config, host, state, clock, log }, snapshot.devices);
+  const boots = new Boots({
+    bootsMax: config.bootsMax,
+    cores: availableParallelism(),
+    explain: (vmId, reason) => state.vms.explain(vmId, reason),
+    log,
+  });
+  const readiness = readinessOf({ state, live, boots, log });
+  boots.subscribe((vmId, { identity }) => {
+    readiness.booted(vmId);
+    host.endBoot(identity, cgroupNameOf(vmId)).catch((error: unknown) => {
+      log.warn({ id: vmId, err: error }, 'a guest that has booted keeps a greater share');
+    });
+  });
+  const exposures = new Exposures({
+    host,
+    networkSpec: () => hostFacts.networkSpec,
+    readiness,
+    agentOf: (vmId) => live.runningVm(vmId)?.agent ?? null,
+    tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),
+    log,
+  });
+  return {
+    hostFacts,
+    boots,
+    readiness,
+    exposures,
+    devices: new Devices({ config, host, state, clock, log }, devices),
+    media: new Media({ config, host, state, clock, log }),
+  };
+}
+
+function vmParts(
+  { config, host, hypervisor, clock, log }: EngineParts,
+  { lastVmId }: Snapshot,
+  state: State,
+  live: LiveVms,
+  shared: SharedParts & { readonly addresses: AddressPool; readonly plugins: Plugins },
+) {
+  const { hostFacts, boots, devices, exposures, media, addresses, plugins } = shared;
+  const planner = new LaunchPlanner({ config, host, hostFacts, media, state });
+  const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
+  const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
+  const admission = new Admission({ ...leases, manifestFor });
+  const diskGuard = new DiskGuard({ state, clock, log });
+  const hypervisors = new Hypervisors({ config, host, hypervisor, hostFacts, diskGuard, log });
+  const room = createVms({
+    state,
+    live,
+    boots,
+    planner,
+    admission,
+    hypervisors,
+    launcher: new Launcher({ devices, media, exposures, boots, hypervisors }),
+    notes: new Notes({ state, addresses, clock }),
+    host,
+    clock,
+    log,
+  });
+  return { planner, admission, hypervisors, room };
+}
+
+function readinessOf(parts: { state: State; live: LiveVms; boots: Boots; log: Logger }): Readiness {
+  const { state, live, boots, log } = parts;
   const readiness = new Readiness({
-    agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent,
+    agentOf: (vmId) => live.runningVm(vmId)?.agent,
     hasBooted: (vmId) => {
-      const vm = lifecycle.runningVm(vmId);
+      const vm = live.runningVm(vmId);
       return vm !== undefined && boots.isOver(vm);
     },
     hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
     log,
   });
-  const networkSpec = () => hostFacts.networkSpec;
-  const exposures = new Exposures({
-    host,
-    networkSpec,
-    readiness,
-    agentOf: (vmId) => lifecycle.runningVm(vmId)?.agent ?? null,
-    tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),
-    log,
-  });
-  const media = new Media({ config, host, state, clock, log });
-  const boots = new Boots({
-    bootsMax: config.bootsMax,
-    cores: availableParallelism(),
-    explain: (vmId, reason) => state.vms.explain(vmId, reason),
-    onOver: (vmId, { identity }) => {
-      readiness.booted(vmId);
-      host.endBoot(identity, cgroupNameOf(vmId)).catch((error: unknown) => {
-        log.warn({ id: vmId, err: error }, 'a guest that has booted keeps a greater share');
-      });
-    },
-    log,
-  });
-  const launching = { config, host, hypervisor, hostFacts, devices, exposures, media, boots, log };
-  const launcher = new Launcher(launching);
-  const plugins = new Plugins(state, clock, snapshot.plugins);
-  const { subnet, hostIp } = config;
-  const resting = LIMITS.addressQuarantineMs;
-  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
-  const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
-  const known = { config, state, launcher, addresses, exposures, clock, log };
-  const admission = new Admission({ ...known, lastVmId, manifestFor });
-  const diskGuard = new DiskGuard({ state, clock, log });
-  const lifecycle = new VmLifecycle({ ...known, admission, operations, diskGuard, boots });
-  events.subscribe((stored) => {
+  state.events.subscribe((stored) => {
     for (const { body } of stored) {
       const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;
       if (record !== undefined) readiness.changed(record.id);
     }
   });
-  const replicas = { state, lifecycle, admission, exposures, plugins, readiness, clock, log };
-  const deployments = new Deployments(replicas, snapshot.deployments);
-  return {
-    state,
-    operations,
-    hostFacts,
-    devices,
-    launcher,
-    plugins,
-    addresses,
-    boots,
-    exposures,
-    admission,
-    lifecycle,
-    readiness,
-    deployments,
-  };
+  return readiness;
 }
 
 function hasHealthCheck(state: State, vmId: number): boolean {
@@ -254,13 +273,13 @@ function tellOf(
 }
 
 /** Looks at the logs of running VMs again and again, one round at a time. */
-function trimLogs(host: HostPort, lifecycle: VmLifecycle, log: Logger): NodeJS.Timeout {
+function trimLogs(host: HostPort, live: LiveVms, log: Logger): NodeJS.Timeout {
   let busy = false;
   const round = async () => {
     if (busy) return;
     busy = true;
     try {
-      await host.trimLogs(lifecycle.runningIds());
+      await host.trimLogs(live.runningIds());
     } catch (error) {
       log.warn({ err: error }, 'logs could not be trimmed');
     } finally {

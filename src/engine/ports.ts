@@ -95,7 +95,7 @@ export interface HostInventory {
   readonly tapNames: readonly string[];
   readonly runDirectoryIds: readonly number[];
   readonly diskDirectoryIds: readonly number[];
-  /** Processes whose command line names one of our run directories. */
+  /** Hypervisors that work in one of our run directories. */
   readonly processes: readonly { readonly vmId: number; readonly identity: ProcessIdentity }[];
   readonly cgroupNames: readonly string[];
   /** VMs whose hypervisor removed its pid file: it ended in good order. */
@@ -115,8 +115,11 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
    * then it has more, where the host can do that. A process that is gone is no error.
    */
   endBoot(identity: ProcessIdentity, cgroupName: string): Promise<void>;
-  /** Watches a process that another daemon launched. null when it is gone or not the same any more. */
-  adopt(identity: ProcessIdentity): Promise<WatchedProcess | null>;
+  /**
+   * Watches a hypervisor of this VM that another daemon launched. null when it is gone, not the same any more, or not
+   * one that works in the VM's run directory.
+   */
+  adopt(vmId: number, identity: ProcessIdentity): Promise<WatchedProcess | null>;
   /** Removes a VM's cgroup. Absent is fine. */
   removeCgroup(cgroupName: string): Promise<void>;
   /** Removes the daemon's own cgroup, which must have no children left. Absent is fine. */

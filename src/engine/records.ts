@@ -28,9 +28,31 @@ export interface VmLeases {
   readonly vsockCid: number;
 }
 
+/** What clients want of a VM. Written before anything is done for it. */
+export interface VmWanted {
+  readonly state: 'running' | 'stopped' | 'deleted';
+  /** Raised by each start and restart: a launch is owed while the last one is of a lower number. */
+  readonly launch: number;
+}
+
+/** What was seen of a VM last. */
+export interface VmObserved {
+  /** The launch that was carried out, or given up, last; 0 before the first. */
+  readonly launch: number;
+  /** Of the launch that is wanted, from 1: a guest whose clock is broken is launched again. */
+  readonly attempt: number;
+  /** How that launch ended; null while it goes on, or when nobody asked for one. */
+  readonly end: 'stopped' | 'crashed' | null;
+  /** The host has nothing of it that a stop takes away: process, tap, cgroup, host ports, devices. */
+  readonly isReleased: boolean;
+}
+
 export interface VmRecord {
   readonly id: number;
   readonly name: string;
+  readonly wanted: VmWanted;
+  readonly observed: VmObserved;
+  /** Computed from `wanted`, `observed` and `process` alone, by vms/status.ts. */
   readonly status: VmStatus;
   readonly plugin: string;
   readonly runtime: string;
@@ -47,7 +69,7 @@ export interface VmRecord {
   /** True until the VM has run for the first time: a create that is cut off is undone, not kept. */
   readonly neverRan: boolean;
   readonly driver: DriverName;
-  /** null when no hypervisor of this VM can be alive. */
+  /** The hypervisor that was seen to run, until its end was written down. */
   readonly process: ProcessIdentity | null;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;

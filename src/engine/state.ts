@@ -7,10 +7,20 @@ import type { ReadModel } from './read-model.ts';
 import type { EventBody, VmRecord } from './records.ts';
 import type { StorePort, Write } from './store-ports.ts';
 
+/** One change of a VM's record, with what else is written down in the same transaction. */
+export interface VmChange {
+  readonly record: VmRecord;
+  readonly events: readonly EventBody[];
+  /** Of other tables. */
+  readonly writes?: readonly Write[];
+}
+
 export class State {
   readonly store: StorePort;
   readonly vms: ReadModel;
   readonly events: EventLog;
+  /** Changes of one VM's record come one after the other: by id, the last that was asked for. */
+  readonly #changes = new Map<number, Promise<unknown>>();
 
   constructor(store: StorePort, vms: ReadModel, events: EventLog) {
     this.store = store;
@@ -27,6 +37,49 @@ export class State {
       else this.vms.put(write.value);
     }
     this.events.append(stored);
+  }
+
+  /**
+   * Changes the record of a VM. `change` gets it as the last change left it, and may throw: then nothing is changed. Its
+   * null says that there is nothing to change. Resolves with the record that is on disk. VM_NOT_FOUND.
+   */
+  update(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<VmRecord> {
+    return this.#inTurn(vmId, async (record) => {
+      const changed = change(record);
+      if (changed === null) return record;
+      await this.commit([putVm(changed.record), ...(changed.writes ?? [])], changed.events);
+      return changed.record;
+    });
+  }
+
+  /** Removes all that is written down of a VM; its address rests from the record's time on. VM_NOT_FOUND. */
+  remove(
+    vmId: number,
+    last: (record: VmRecord) => Pick<VmChange, 'record' | 'events'>,
+  ): Promise<VmRecord> {
+    return this.#inTurn(vmId, async (before) => {
+      const { record, events } = last(before);
+      await this.commit(removalOf(this.store, record), events);
+      return record;
+    });
+  }
+
+  /** After the change before it, if one is on its way; else in this very turn. */
+  async #inTurn(vmId: number, change: (record: VmRecord) => Promise<VmRecord>): Promise<VmRecord> {
+    const before = this.#changes.get(vmId);
+    const changing = (async () => {
+      if (before !== undefined) await before;
+      const record = this.find(vmId);
+      if (record === undefined) throw new VolantError('VM_NOT_FOUND', 'The VM is gone');
+      return change(record);
+    })();
+    const settled = changing.catch(() => undefined);
+    this.#changes.set(vmId, settled);
+    try {
+      return await changing;
+    } finally {
+      if (this.#changes.get(vmId) === settled) this.#changes.delete(vmId);
+    }
   }
 
   /** The record of a name, or VM_NOT_FOUND. */
@@ -48,11 +101,11 @@ export function putVm(record: VmRecord): Write {
 }
 
 /** The writes after which nothing of a VM is left; its address rests from the record's time on. */
-export function removalOf(
-  state: State,
+function removalOf(
+  store: StorePort,
   { id, leases, updatedAtMs, configVersion }: VmRecord,
 ): Write[] {
-  const configs = state.store.configs(id, configVersion);
+  const configs = store.configs(id, configVersion);
   const writes: Write[] = [
     { table: 'vms', key: id, value: null },
     ...configs.map(({ version }): Write => ({ table: 'configs', key: [id, version], value: null })),

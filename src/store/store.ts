@@ -10,6 +10,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Env, openEnv } from './env.ts';
 import { openTables, STORE_VERSION, type Tables } from './tables.ts';
+import { vmOfPresentFormat } from './upgrades.ts';
 
 interface Commit {
   readonly writes: readonly Write[];
@@ -68,17 +69,17 @@ export class Store implements StorePort {
   load(): Snapshot {
     const { vms, addresses, plugins, deployments, devices, answers, artifacts, meta } =
       this.#tables;
-    const ids = [...vms.range({})].map(({ value }) => value);
+    const records = [...vms.range({})].map(({ value }) => vmOfPresentFormat(value));
     const lastGiven = (meta.get('lastVmId') as number | undefined) ?? 0;
     return {
-      vms: ids,
+      vms: records,
       addresses: [...addresses.range({})].map(({ key, value }) => [key, value] as const),
       plugins: [...plugins.range({})].map(({ value }) => value),
       deployments: [...deployments.range({})].map(({ value }) => value),
       devices: [...devices.range({})].map(({ value }) => value),
       answers: [...answers.range({})].map(({ key, value }) => [key, value] as const),
       artifacts: [...artifacts.range({})].map(({ value }) => value),
-      lastVmId: ids.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
+      lastVmId: records.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},

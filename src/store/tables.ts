@@ -28,7 +28,7 @@ import type {
 import type { Env, Table } from './env.ts';
 
 /** Raised when a record changes so that an older daemon could not read it. */
-export const STORE_VERSION = 1;
+export const STORE_VERSION = 2;
 
 export interface Tables {
   readonly vms: Table<number, VmRecord>;

@@ -15,8 +15,9 @@ import { faultOf } from './jobs/fault.ts';
 import * as forwards from './jobs/forwards.ts';
 import * as guestFilter from './jobs/guest-filter.ts';
 import * as hostFacts from './jobs/host-facts.ts';
+import { openHypervisor } from './jobs/hypervisor-processes.ts';
 import * as inventory from './jobs/inventory.ts';
-import * as launching from './jobs/launch.ts';
+import { launch } from './jobs/launch.ts';
 import * as media from './jobs/media.ts';
 import * as network from './jobs/network.ts';
 import * as pci from './jobs/pci.ts';
@@ -45,9 +46,9 @@ const jobs: {
   findPortOwner: portOwner.findPortOwner,
   removeTaps: network.removeTaps,
   removeRunDirectory: run.removeRunDirectory,
-  launch: launching.launch,
+  launch,
   endBoot: cpuWeight.endBoot,
-  openProcess: launching.openProcess,
+  openHypervisor,
   removeCgroup: cgroup.removeCgroup,
   inspectMedia: media.inspectMedia,
   sha256Of: checksum.sha256Of,

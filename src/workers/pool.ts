@@ -215,8 +215,12 @@ class Host implements HostPort {
     await this.#run('endBoot', { settings: this.#settings, identity, cgroupName });
   }
 
-  async adopt(identity: Parameters<HostPort['adopt']>[0]) {
-    const { pidfd } = await this.#run('openProcess', { identity });
+  async adopt(vmId: number, identity: ProcessIdentity) {
+    const { pidfd } = await this.#run('openHypervisor', {
+      settings: this.#settings,
+      vmId,
+      identity,
+    });
     return pidfd === null ? null : this.#exits.watch(identity, pidfd);
   }
 

@@ -117,7 +117,10 @@ export interface Jobs {
     LaunchedProcess,
   ];
   endBoot: [{ settings: HostSettings; identity: ProcessIdentity; cgroupName: string }, null];
-  openProcess: [{ identity: ProcessIdentity }, { pidfd: number | null }];
+  openHypervisor: [
+    { settings: HostSettings; vmId: number; identity: ProcessIdentity },
+    { pidfd: number | null },
+  ];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
   inspectMedia: [{ settings: HostSettings; path: string }, InspectedMedia];
   sha256Of: [{ path: string }, string];

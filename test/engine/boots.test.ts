@@ -209,9 +209,9 @@ suite('boots', () => {
       bootsMax: 9,
       cores: 1,
       explain: () => undefined,
-      onOver: (vmId) => over.push(vmId),
       log: silentLog,
     });
+    boots.subscribe((vmId) => over.push(vmId));
     const silent = () => ({
       process: new FakeProcess(1),
       agent: { ready: () => new Promise<void>(() => undefined) },

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { LIMITS } from '../../src/config.ts';
-import { mergeConfig } from '../../src/engine/config-merge.ts';
 import type { EngineControl } from '../../src/engine/engine.ts';
+import { mergeConfig } from '../../src/engine/vms/config-merge.ts';
 import type { VolantError } from '../../src/lib/errors.ts';
 import type { VmConfig } from '../../src/schema/vm-config.ts';
 import { engineOn, newWorld, type World } from './fakes.ts';

@@ -125,7 +125,7 @@ suite('a host port', () => {
     assert.equal(world.host.heldPorts.size, 0);
   });
 
-  test('still leads to a guest that could not be ended', async (t) => {
+  test('of a guest that cannot be ended is held until it can', async (t) => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     await engine.vms.create(vm('a', [web]));
@@ -144,8 +144,14 @@ suite('a host port', () => {
       t.mock.timers.tick(LIMITS.stopGraceMs);
     }
     await assert.rejects(stopping, { code: 'STOP_FAILED' });
-    assert.deepEqual(forwardsOf(world), ['tcp 8080 > 192.168.127.10:80']);
-    assert.deepEqual([...world.host.heldPorts], ['tcp 8080']);
+    const statusNow = () => JSON.parse(engine.vms.get('a') ?? '').status;
+    assert.equal(statusNow(), 'stopping', 'it is tried on');
+    process.ignores = [];
+    while (statusNow() !== 'stopped') {
+      await new Promise(setImmediate);
+      t.mock.timers.tick(LIMITS.stepRetryMaxMs);
+    }
+    assert.deepEqual([forwardsOf(world), [...world.host.heldPorts]], [[], []]);
   });
 
   test('still leads to its guest after the daemon was started again', async () => {

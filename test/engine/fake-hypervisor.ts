@@ -55,11 +55,16 @@ export class FakeHypervisor implements HypervisorPort {
   async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
     await this.beforeConnect(runDirectory, signal);
     const owner = this;
+    let close: () => void = () => undefined;
+    const closed = new Promise<void>((resolve) => {
+      close = resolve;
+    });
+    const exited = this.#processIn(runDirectory)?.exited.then(() => undefined);
     return {
       get guestEnd() {
         return owner.guestEnd;
       },
-      ended: Promise.resolve(),
+      ended: Promise.race([closed, exited ?? Promise.resolve()]),
       powerButton: async () => {
         if (owner.powerButtonWorks) owner.#processIn(runDirectory)?.end({ code: 0, signal: null });
       },
@@ -68,7 +73,7 @@ export class FakeHypervisor implements HypervisorPort {
         this.resumed += 1;
       },
       status: async () => this.controlStatus,
-      close: () => undefined,
+      close,
     };
   }
 

@@ -142,7 +142,7 @@ export class FakeHost implements HostPort {
     this.booted.add(pid);
   }
 
-  async adopt(identity: ProcessIdentity): Promise<WatchedProcess | null> {
+  async adopt(_vmId: number, identity: ProcessIdentity): Promise<WatchedProcess | null> {
     return this.processes.get(identity.pid) ?? null;
   }
 

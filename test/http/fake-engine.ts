@@ -173,6 +173,8 @@ export function vmRecord(id: number, name: string, more: Partial<VmRecord> = {})
   return {
     id,
     name,
+    wanted: { state: 'running', launch: 1 },
+    observed: { launch: 1, attempt: 1, end: null, isReleased: false },
     status: 'running',
     plugin: 'hello',
     runtime: 'hello',

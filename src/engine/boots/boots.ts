@@ -4,9 +4,9 @@
 import { LIMITS } from '../../config.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BootCounts } from '../engine-api.ts';
-import type { Turn } from '../operations.ts';
 import type { AgentConnection, HypervisorFacts, WatchedProcess } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
+import type { Turn } from '../vms/operations.ts';
 import { BootQueue } from './boot-queue.ts';
 
 /** For each core of the host. */
@@ -20,8 +20,6 @@ export interface BootsParts {
   readonly cores: number;
   /** Tells readers of the VM why it has not been launched yet; null when it is no longer so. */
   readonly explain: (vmId: number, reason: string | null) => void;
-  /** The boot phase of a VM that runs is over, for whatever reason. */
-  readonly onOver: (vmId: number, process: BootingVm['process']) => void;
   readonly log: Logger;
 }
 
@@ -29,6 +27,8 @@ interface BootingVm {
   readonly process: Pick<WatchedProcess, 'exited' | 'identity'>;
   readonly agent: Pick<AgentConnection, 'ready'> | null;
 }
+
+type OverListener = (vmId: number, process: BootingVm['process']) => void;
 
 type BootingRecord = Pick<VmRecord, 'id' | 'plugin'>;
 
@@ -48,10 +48,16 @@ export class Boots {
   readonly #phases = new WeakMap<BootingVm, Phase>();
   /** By plugin: whether its last guest booted without a word of an agent. The next one is not waited for as long. */
   readonly #isSilent = new Map<string, boolean>();
+  readonly #listeners = new Set<OverListener>();
   #relaunched = 0;
 
   constructor(parts: BootsParts) {
     this.#parts = parts;
+  }
+
+  /** Calls back when the boot phase of a VM that runs is over, for whatever reason. */
+  subscribe(listener: OverListener): void {
+    this.#listeners.add(listener);
   }
 
   /** Guests in their boot phase, launches that wait, and guests that were launched again. */
@@ -113,15 +119,14 @@ export class Boots {
     return this.#phases.get(vm)?.over ?? false;
   }
 
-  /**
-   * The number of the next launch of a guest that ended because its clock is broken, and counts it; null when it is
-   * not launched again: it has come up before, or has had its tries.
-   */
-  nextAttempt(vm: BootingVm): number | null {
+  /** Whether a guest that ended because its clock is broken has tries left: one that has come up before has none. */
+  mayLaunchAgain(vm: BootingVm): boolean {
     const phase = this.#phases.get(vm);
-    if (phase === undefined || phase.heard || phase.attempt >= LIMITS.bootAttemptsMax) return null;
+    return phase !== undefined && !phase.heard && phase.attempt < LIMITS.bootAttemptsMax;
+  }
+
+  countRelaunch(): void {
     this.#relaunched += 1;
-    return phase.attempt + 1;
   }
 
   close(): void {
@@ -142,7 +147,7 @@ export class Boots {
     const comesUp = () => {
       if (phase.over) return;
       phase.over = true;
-      this.#parts.onOver(record.id, vm.process);
+      for (const listener of this.#listeners) listener(record.id, vm.process);
     };
     const timer = setTimeout(() => {
       this.#queue.leave(record.id);

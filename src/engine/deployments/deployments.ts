@@ -10,7 +10,6 @@ import type {
   Deployment,
   PatchDeploymentRequest,
 } from '../../schema/deployment.ts';
-import type { Admission } from '../admission.ts';
 import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
 import { type OtherEventType, otherEvent } from '../events.ts';
 import { replicaPortsOf } from '../exposures/exposed-ports.ts';
@@ -19,14 +18,15 @@ import type { Plugins } from '../plugins.ts';
 import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
-import type { VmLifecycle } from '../vm-lifecycle.ts';
+import type { Admission } from '../vms/admission.ts';
+import type { Vms } from '../vms/vms.ts';
 import { Reconciler } from './reconciler.ts';
 import { replicaConfig, requirePorts } from './replica-config.ts';
 import { boundsOf, changesTo, freeNames, planOf, viewOf } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
-  readonly lifecycle: VmLifecycle;
+  readonly vms: Vms;
   readonly admission: Admission;
   readonly exposures: Exposures;
   readonly plugins: Plugins;
@@ -233,7 +233,7 @@ export class Deployments implements DeploymentApi {
   }
 
   #add(record: DeploymentRecord): Entry {
-    const { state, lifecycle, readiness, clock, log } = this.#parts;
+    const { state, vms, readiness, clock, log } = this.#parts;
     const entry: Entry = {
       record,
       waiters: new Set(),
@@ -242,7 +242,7 @@ export class Deployments implements DeploymentApi {
       degraded: false,
       reconciler: new Reconciler({
         state,
-        lifecycle,
+        vms,
         readiness,
         clock,
         log: log.child({ deployment: record.name }),

@@ -1,24 +1,24 @@
 // engine, deployments: makes what there is what there shall be. One reconciler for each deployment: it
 // looks, begins what the plan says, and looks again when something has changed. What to do is plan.ts's
-// business, how a VM is made and deleted the lifecycle's.
+// business, how a VM is made and deleted that of vms/.
 
 import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Condition } from '../../schema/deployment.ts';
-import type { ReplicaOrigin } from '../admission.ts';
 import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
-import type { VmLifecycle } from '../vm-lifecycle.ts';
+import type { ReplicaOrigin } from '../vms/admission.ts';
+import type { Vms } from '../vms/vms.ts';
 import { Backoff } from './backoff.ts';
 import { conditionsOf } from './conditions.ts';
 import { type Action, type Member, planDeployment } from './plan.ts';
 
 export interface ReconcilerParts {
   readonly state: State;
-  readonly lifecycle: VmLifecycle;
+  readonly vms: Vms;
   readonly readiness: Readiness;
   readonly clock: Clock;
   readonly log: Logger;
@@ -159,7 +159,7 @@ export class Reconciler {
 
   async #delete({ name, vmId }: Member): Promise<void> {
     try {
-      await this.#parts.lifecycle.destroy(name);
+      await this.#parts.vms.destroy(name);
       this.#counted.delete(vmId);
     } catch (error) {
       // Somebody else was quicker: then it is gone as it should be.
@@ -181,7 +181,7 @@ export class Reconciler {
       manifest: config.manifest,
     };
     try {
-      await this.#parts.lifecycle.create({ name, config }, origin).running;
+      await this.#parts.vms.create({ name, config }, origin).done;
       this.#createFailure = null;
     } catch (error) {
       if (this.#givenUp.has(index)) return;
@@ -211,7 +211,7 @@ export class Reconciler {
       const isOld = one.replica !== undefined && one.replica.revision < record.revision;
       if (!isOld && !surplus.includes(one)) continue;
       if (this.#busy.has(indexOf(one))) this.#givenUp.add(indexOf(one));
-      this.#parts.lifecycle.giveUp(one);
+      this.#parts.vms.giveUp(one);
     }
   }
 

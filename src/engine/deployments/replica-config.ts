@@ -3,10 +3,10 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
-import type { Admission } from '../admission.ts';
-import { requestedAddressOf } from '../launch-spec.ts';
 import { type Plugins, prefixed } from '../plugins.ts';
 import type { DeploymentRecord } from '../records.ts';
+import type { Admission } from '../vms/admission.ts';
+import { requestedAddressOf } from '../vms/launch-spec.ts';
 
 type Rules = { readonly plugins: Plugins; readonly admission: Admission };
 

@@ -4,8 +4,8 @@
 import { VolantError } from '../../lib/errors.ts';
 import type { CloudInitDocInput } from '../../schema/manifest.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
-import type { GuestNetwork, StaticNetwork } from '../kernel-arguments.ts';
 import type { SeedFiles } from '../media-ports.ts';
+import type { GuestNetwork, StaticNetwork } from '../vms/kernel-arguments.ts';
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 

@@ -1,12 +1,12 @@
-// workers, job: launching a hypervisor, and finding again one that an earlier daemon launched.
+// workers, job: launching a hypervisor.
 
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
 import { setCpuShare } from './cpu-weight.ts';
-import { errnoOf, JobFault } from './fault.ts';
+import { JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
-import { bootId, startTimeOf } from './process-facts.ts';
+import { bootId } from './process-facts.ts';
 import { makeRunDirectory } from './run-directory.ts';
 import { makeSandbox } from './sandbox.ts';
 
@@ -66,20 +66,4 @@ function launchProcess(
     }
     throw error;
   }
-}
-
-/** A pidfd of exactly this process, or null. The order matters: what a pidfd means cannot change. */
-export function openProcess({ identity }: JobArgument<'openProcess'>): { pidfd: number | null } {
-  let pidfd: number;
-  try {
-    pidfd = native.pidfdOpen(identity.pid);
-  } catch (error) {
-    if (errnoOf(error) === 'ESRCH') return { pidfd: null };
-    throw error;
-  }
-  const same =
-    identity.bootId === bootId() && identity.startTimeTicks === startTimeOf(identity.pid);
-  if (same) return { pidfd };
-  native.closeFd(pidfd);
-  return { pidfd: null };
 }

@@ -10,6 +10,17 @@ export function bootId(): string {
 
 /** Field 22 of /proc/<pid>/stat (proc(5)); null when there is no such process or it is a zombie. */
 export function startTimeOf(pid: number): number | null {
+  const fields = statOf(pid);
+  return fields === null || fields[0] === 'Z' ? null : Number(fields[19]);
+}
+
+/** Field 6: its session has its number. false when there is no such process. */
+export function isSessionLeader(pid: number): boolean {
+  return Number(statOf(pid)?.[3]) === pid;
+}
+
+/** From field 3 on; null when there is no such process. */
+function statOf(pid: number): readonly string[] | null {
   let stat: string;
   try {
     stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
@@ -19,6 +30,5 @@ export function startTimeOf(pid: number): number | null {
     throw error;
   }
   // The name in field 2 may hold anything, the closing bracket is the last one of the line.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields[0] === 'Z' ? null : Number(fields[19]);
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

@@ -1,12 +1,12 @@
-// engine: the end of a hypervisor that runs, from asking the guest to SIGKILL. What is released afterwards
+// engine, vms: the end of a hypervisor that runs, from asking the guest to SIGKILL. What is released afterwards
 // is launcher's business.
 
-import { LIMITS } from '../config.ts';
-import { within } from '../lib/deadline.ts';
-import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import type { RunningVm } from './launcher.ts';
-import type { ProcessExit } from './ports.ts';
+import { LIMITS } from '../../config.ts';
+import { within } from '../../lib/deadline.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { ProcessExit } from '../ports.ts';
+import type { RunningVm } from './live.ts';
 
 /**
  * Ends the process: the guest is asked to power off, then SIGTERM, then SIGKILL, each with its own
@@ -31,15 +31,20 @@ export async function endGuest(
   const terminated = await within(exited, LIMITS.stopTerminateMs);
   if (terminated !== undefined) return terminated;
   log.warn({ vm: name }, 'hypervisor ignored SIGTERM, sending SIGKILL');
+  return killGuest(vm, name);
+}
+
+/** Ends the process at once. STOP_FAILED when it outlives that. */
+export async function killGuest(vm: RunningVm, name: string): Promise<ProcessExit> {
   await vm.process.signal('SIGKILL');
-  const killed = await within(exited, LIMITS.stopKillMs);
+  const killed = await within(vm.process.exited, LIMITS.stopKillMs);
   if (killed !== undefined) return killed;
   throw new VolantError('STOP_FAILED', `The hypervisor of VM ${name} outlived SIGKILL`);
 }
 
 /** Agent and power button at once: a guest without our agent knows the button. */
 function askToPowerOff(vm: RunningVm, name: string, signal: AbortSignal, log: Logger): void {
-  const asked = [vm.control?.powerButton(), vm.agent?.powerOff(signal)];
+  const asked = [vm.control.powerButton(signal), vm.agent?.powerOff(signal)];
   for (const request of asked) {
     request?.catch((error: unknown) => {
       log.debug({ vm: name, err: error }, 'a request to power off was not taken');

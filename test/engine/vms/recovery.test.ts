@@ -3,14 +3,23 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
-import type { VmRecord } from '../../src/engine/records.ts';
-import { VolantError } from '../../src/lib/errors.ts';
-import type { Vm } from '../../src/schema/vm.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld, preparedOn, type World } from './fakes.ts';
-import { forwardsOf } from './forwards.ts';
+import { LIMITS } from '../../../src/config.ts';
+import type { VmRecord } from '../../../src/engine/records.ts';
+import { changed } from '../../../src/engine/vms/status.ts';
+import { VolantError } from '../../../src/lib/errors.ts';
+import type { Vm } from '../../../src/schema/vm.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, preparedOn, type World } from '../fakes.ts';
+import { forwardsOf } from '../forwards.ts';
 
-async function worldWithVm(changes: Partial<VmRecord> = {}): Promise<World> {
+type Changes = Partial<Omit<VmRecord, 'wanted' | 'observed' | 'status'>> & {
+  readonly wanted?: Partial<VmRecord['wanted']>;
+  readonly observed?: Partial<VmRecord['observed']>;
+};
+
+/** As a daemon leaves it that was killed before it wrote down that a launch went through. */
+const CUT_OFF = { process: null, observed: { launch: 0 } } as const;
+
+async function worldWithVm(changes: Changes = {}): Promise<World> {
   const world = newWorld();
   const control = await engineOn(world);
   await control.engine.vms.create({ name: 'web', plugin: 'hello' });
@@ -18,7 +27,7 @@ async function worldWithVm(changes: Partial<VmRecord> = {}): Promise<World> {
   await control.shutdown();
   const record = world.store.vms.get(1);
   assert.ok(record);
-  world.store.vms.set(1, { ...record, ...changes });
+  world.store.vms.set(1, changed(record, changes, record.updatedAtMs));
   return world;
 }
 
@@ -92,28 +101,56 @@ suite('recovery', () => {
     assert.equal(await statusAfterRestart(world), 'stopped');
   });
 
-  test('a create that was cut off before its launch is undone', async () => {
-    const world = await worldWithVm({ status: 'starting', neverRan: true, process: null });
+  test('a create that was cut off before its launch is finished', async () => {
+    const world = await worldWithVm({ ...CUT_OFF, neverRan: true });
     kill(world);
-    assert.equal(await statusAfterRestart(world), undefined);
+    const { engine } = await engineOn(world);
+    await until(() => JSON.parse(engine.vms.get('web') ?? '{}').status === 'running');
+    assert.equal(world.host.processes.size, 1);
+    assert.equal(world.store.events.at(-1)?.body.type, 'VM_RUNNING');
+  });
+
+  test('a create that was cut off and cannot be finished is undone', async () => {
+    const world = await worldWithVm({ ...CUT_OFF, neverRan: true });
+    kill(world);
+    world.host.failures.set('launch', new VolantError('HYPERVISOR_FAILED', 'no'));
+    const { engine } = await engineOn(world);
+    await until(() => engine.vms.get('web') === undefined);
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
-    assert.equal(world.store.events.at(-1)?.body.type, 'VM_DELETED');
+    const { type, message } = world.store.events.at(-1)?.body ?? {};
+    assert.deepEqual([type, message], ['VM_DELETED', 'no']);
   });
 
   test('a create whose process lives is finished', async () => {
-    const world = await worldWithVm({ status: 'starting', neverRan: true, process: null });
-    assert.equal(await statusAfterRestart(world), 'running');
+    const world = await worldWithVm({ ...CUT_OFF, neverRan: true });
+    const { engine } = await engineOn(world);
+    await until(() => JSON.parse(engine.vms.get('web') ?? '{}').status === 'running');
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').pid, 1000);
     assert.equal(world.host.processes.size, 1);
   });
 
-  test('a start that was cut off leaves the VM stopped', async () => {
-    const world = await worldWithVm({ status: 'starting', process: null });
+  test('a start that was cut off is finished', async () => {
+    const world = await worldWithVm(CUT_OFF);
     kill(world);
-    assert.equal(await statusAfterRestart(world), 'stopped');
+    const { engine } = await engineOn(world);
+    await until(() => JSON.parse(engine.vms.get('web') ?? '{}').status === 'running');
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').pid, 1001);
+  });
+
+  test('a restart that was cut off is finished, wherever it was', async () => {
+    for (const isEnded of [false, true]) {
+      const wanted = { launch: 2 };
+      const world = await worldWithVm(isEnded ? { wanted, process: null } : { wanted });
+      if (isEnded) kill(world);
+      const { engine } = await engineOn(world);
+      await until(() => JSON.parse(engine.vms.get('web') ?? '{}').pid === 1001);
+      assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').status, 'running');
+      assert.equal(world.host.processes.size, 1);
+    }
   });
 
   test('a stop that was cut off is finished', async () => {
-    const world = await worldWithVm({ status: 'stopping' });
+    const world = await worldWithVm({ wanted: { state: 'stopped' } });
     const { engine } = await engineOn(world);
     while (JSON.parse(engine.vms.get('web') ?? '{}').status !== 'stopped') {
       await new Promise(setImmediate);
@@ -122,7 +159,7 @@ suite('recovery', () => {
   });
 
   test('a delete that was cut off is finished', async () => {
-    const world = await worldWithVm({ status: 'deleting' });
+    const world = await worldWithVm({ wanted: { state: 'deleted' } });
     const { engine } = await engineOn(world);
     while (engine.vms.get('web') !== undefined) await new Promise(setImmediate);
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
@@ -169,6 +206,10 @@ suite('recovery', () => {
   });
 });
 
+async function until(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise(setImmediate);
+}
+
 /** A world as a killed daemon leaves it: what it held is free again. */
 async function killed(world: World, control: { shutdown(): Promise<void> }): Promise<World> {
   await control.shutdown();
@@ -192,7 +233,8 @@ suite('what clients ask for before recovery is over', () => {
     const recovering = recover();
     const stopping = engine.vms.stop('web');
     await engine.vms.create({ name: 'two', plugin: 'hello' });
-    assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'running');
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'stopping');
+    assert.equal(world.host.processes.size, 2);
     goOn();
     await Promise.all([recovering, stopping]);
     assert.equal(JSON.parse(engine.vms.get('web') ?? '').status, 'stopped');

@@ -1,7 +1,7 @@
 // engine: a config and a change of it -> the config as it shall be, before it is checked. Pure.
 
-import type { ConfigPatch } from '../schema/config-patch.ts';
-import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
+import type { ConfigPatch } from '../../schema/config-patch.ts';
+import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
 
 /** A config can be without these: null removes them. */
 const REMOVABLE = [

@@ -1,10 +1,10 @@
 // engine: what the hypervisor of one launch needs of the host's files and devices. Pure. Whatever is not named here
 // does not exist for it.
 
-import { firstUidOf } from '../config/readers.ts';
-import { type Config, LIMITS } from '../config.ts';
-import { hypervisorUidOf } from './identity.ts';
-import type { HypervisorFacts, LaunchSpec, SandboxSpec } from './ports.ts';
+import { firstUidOf } from '../../config/readers.ts';
+import { type Config, LIMITS } from '../../config.ts';
+import { hypervisorUidOf } from '../identity.ts';
+import type { HypervisorFacts, LaunchSpec, SandboxSpec } from '../ports.ts';
 
 const MIB = 1024 ** 2;
 

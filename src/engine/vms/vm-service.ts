@@ -1,21 +1,21 @@
-// engine: VMs as the API offers them: the lifecycle's operations, and how far a client waits for them.
+// engine: VMs as the API offers them: what can be asked for, and how far a client waits for it.
 
-import { within } from '../lib/deadline.ts';
-import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import type { CreateVmRequest } from '../schema/vm.ts';
+import { within } from '../../lib/deadline.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { CreateVmRequest } from '../../schema/vm.ts';
+import type { DryRun, VmApi, VmBody, VmListQuery, WaitOptions } from '../engine-api.ts';
+import type { Readiness } from '../readiness.ts';
+import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
-import type { DryRun, VmApi, VmBody, VmListQuery, WaitOptions } from './engine-api.ts';
-import type { Launcher } from './launcher.ts';
-import type { Readiness } from './readiness.ts';
-import type { State } from './state.ts';
-import type { Creation, VmLifecycle } from './vm-lifecycle.ts';
+import type { LaunchPlanner } from './launch-planner.ts';
+import type { Progress, Vms } from './vms.ts';
 
 export interface VmServiceParts {
   readonly state: State;
-  readonly lifecycle: VmLifecycle;
+  readonly vms: Vms;
   readonly admission: Admission;
-  readonly launcher: Launcher;
+  readonly planner: LaunchPlanner;
   readonly readiness: Readiness;
   readonly log: Logger;
 }
@@ -28,14 +28,14 @@ export class VmService implements VmApi {
   }
 
   async create(request: CreateVmRequest, options?: WaitOptions): Promise<VmBody> {
-    await this.#waitFor(request.name, this.#parts.lifecycle.create(request), options);
+    await this.#waitFor(request.name, this.#parts.vms.create(request), options);
     return this.#bodyOf(request.name);
   }
 
   async planCreate(request: CreateVmRequest): Promise<DryRun> {
-    const { admission, launcher, state } = this.#parts;
+    const { admission, planner, state } = this.#parts;
     const { config } = admission.resolve(request);
-    const preparation = await launcher.prepare(config, null);
+    const preparation = await planner.prepare(config, null);
     // Leased and given back in one turn: nobody sees it.
     const draft = admission.reserve(request.name, config, preparation, undefined);
     admission.settle(draft);
@@ -67,39 +67,37 @@ export class VmService implements VmApi {
   }
 
   start(name: string, options?: WaitOptions): Promise<VmBody> {
-    return this.#run(name, this.#parts.lifecycle.start(name), options);
+    return this.#run(name, this.#parts.vms.start(name), options);
   }
 
   async stop(name: string): Promise<VmBody> {
-    await this.#parts.lifecycle.stop(name);
+    await this.#parts.vms.stop(name);
     return this.#bodyOf(name);
   }
 
   restart(name: string, options?: WaitOptions): Promise<VmBody> {
-    return this.#run(name, this.#parts.lifecycle.restart(name), options);
+    return this.#run(name, this.#parts.vms.restart(name), options);
   }
 
   destroy(name: string): Promise<void> {
-    return this.#parts.lifecycle.destroy(name);
+    return this.#parts.vms.destroy(name);
   }
 
-  async #run(name: string, running: Promise<void>, options?: WaitOptions): Promise<VmBody> {
-    // By then it is known whether it can begin at all.
-    const accepted = new Promise<void>((resolve) => setImmediate(resolve));
-    await this.#waitFor(name, { accepted, running }, options);
+  async #run(name: string, progress: Progress, options?: WaitOptions): Promise<VmBody> {
+    await this.#waitFor(name, progress, options);
     return this.#bodyOf(name);
   }
 
-  async #waitFor(name: string, operation: Creation, options?: WaitOptions): Promise<void> {
-    if (options === undefined) return operation.running;
+  async #waitFor(name: string, { accepted, done }: Progress, options?: WaitOptions): Promise<void> {
+    if (options === undefined) return done;
     const { wait, timeoutMs } = options;
-    await Promise.race([operation.accepted, operation.running]);
+    await Promise.race([accepted, done]);
     if (wait === 'accepted') {
-      this.#detach(name, operation.running);
+      this.#detach(name, done);
       return;
     }
-    const reached = wait === 'ready' ? this.#untilReady(name, operation.running) : null;
-    const goal = reached?.promise ?? operation.running;
+    const reached = wait === 'ready' ? this.#untilReady(name, done) : null;
+    const goal = reached?.promise ?? done;
     // null: not reached in time.
     const result = await within(
       goal.then(() => true),

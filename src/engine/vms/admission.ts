@@ -1,32 +1,25 @@
 // engine: what a new VM gets before anything is made: its config, its id, its name and its leases. All
-// of it is in memory; writing it down is vm-lifecycle's business.
+// of it is in memory; writing it down is vms.ts' business.
 
-import { type Config, LIMITS } from '../config.ts';
-import type { Clock } from '../lib/clock.ts';
-import { VolantError } from '../lib/errors.ts';
-import type { Manifest } from '../schema/manifest.ts';
-import type { CreateVmRequest } from '../schema/vm.ts';
-import type { VmConfig } from '../schema/vm-config.ts';
-import type { AddressPool } from './addresses.ts';
-import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from './exposures/exposed-ports.ts';
-import type { Exposures } from './exposures/exposures.ts';
-import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
-import {
-  networkModeOf,
-  type ResolvedLaunch,
-  requestedAddressOf,
-  resolveConfig,
-} from './launch-spec.ts';
-import type { Launcher, LaunchPreparation } from './launcher.ts';
-import type { ReplicaOf, VmLeases, VmRecord } from './records.ts';
-import type { State } from './state.ts';
+import { type Config, LIMITS } from '../../config.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Manifest } from '../../schema/manifest.ts';
+import type { CreateVmRequest } from '../../schema/vm.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
+import type { AddressPool } from '../addresses.ts';
+import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from '../exposures/exposed-ports.ts';
+import type { Exposures } from '../exposures/exposures.ts';
+import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from '../identity.ts';
+import type { ReplicaOf, VmLeases, VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
+import type { LaunchDraft, LaunchPlanner, LaunchPreparation } from './launch-planner.ts';
+import { networkModeOf, requestedAddressOf, resolveConfig } from './launch-spec.ts';
 
 /** A VM that has its name and its leases, but nothing in the world or on disk yet. */
-export interface Draft {
+export interface Draft extends LaunchDraft {
   readonly record: VmRecord;
   readonly config: VmConfig;
-  readonly resolved: ResolvedLaunch;
-  readonly preparation: LaunchPreparation;
 }
 
 /** A create that a deployment asks for: its manifest was settled when the deployment was made. */
@@ -38,7 +31,7 @@ export interface ReplicaOrigin {
 export interface AdmissionParts {
   readonly config: Config;
   readonly state: State;
-  readonly launcher: Launcher;
+  readonly planner: LaunchPlanner;
   readonly addresses: AddressPool;
   readonly exposures: Exposures;
   readonly clock: Clock;
@@ -109,7 +102,7 @@ export class Admission {
     preparation: LaunchPreparation,
     replica: ReplicaOf | undefined,
   ): Draft {
-    const { state, addresses, clock, launcher } = this.#parts;
+    const { state, addresses, clock, planner } = this.#parts;
     // From here to the end nothing waits: two creates of one name cannot both pass.
     this.#refuseTakenName(name);
     if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
@@ -121,6 +114,9 @@ export class Admission {
     const record: VmRecord = {
       id,
       name,
+      wanted: { state: 'running', launch: 1 },
+      // Written down before anything is made: from then on the host may have something of it.
+      observed: { launch: 0, attempt: 1, end: null, isReleased: false },
       status: 'starting',
       plugin: config.plugin,
       runtime: config.runtime,
@@ -139,11 +135,10 @@ export class Admission {
       ...(replica === undefined ? {} : { replica }),
     };
     try {
-      const resolved = launcher.resolve(record, config, preparation);
+      const draft = planner.resolve(record, config, preparation);
       this.#reserved.set(name, id);
       this.#lastVmId = id;
-      const { kernelCmdline } = resolved;
-      return { record: { ...record, kernelCmdline }, config, resolved, preparation };
+      return { ...draft, record: { ...record, ...draft.facts }, config };
     } catch (error) {
       if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
       throw error;

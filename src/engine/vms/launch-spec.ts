@@ -2,12 +2,16 @@
 // (config, leases, facts) -> LaunchSpec. Pure. Precedence for every field: the request's own, then
 // its config's, then the manifest's, then the default.
 
-import { VolantError } from '../lib/errors.ts';
-import { normalPciAddresses } from '../lib/pci-address.ts';
-import { type Manifest, NETWORK_MODES } from '../schema/manifest.ts';
-import type { CreateVmRequest } from '../schema/vm.ts';
-import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
-import { type ExposedPort, exposedPortsOf } from './exposures/exposed-ports.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { normalPciAddresses } from '../../lib/pci-address.ts';
+import { type Manifest, NETWORK_MODES } from '../../schema/manifest.ts';
+import type { CreateVmRequest } from '../../schema/vm.ts';
+import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
+import { type ExposedPort, exposedPortsOf } from '../exposures/exposed-ports.ts';
+import { networkConfigArgument } from '../media/cloud-init.ts';
+import { type MediaPlan, mediaPlanOf } from '../media/media-plan.ts';
+import type { HypervisorFacts, LaunchSpec } from '../ports.ts';
+import type { NetworkMode, ReplicaOf, VmLeases } from '../records.ts';
 import {
   completeCmdline,
   type GuestMount,
@@ -15,10 +19,6 @@ import {
   manifestForGuest,
   visibleArguments,
 } from './kernel-arguments.ts';
-import { networkConfigArgument } from './media/cloud-init.ts';
-import { type MediaPlan, mediaPlanOf } from './media/media-plan.ts';
-import type { HypervisorFacts, LaunchSpec } from './ports.ts';
-import type { NetworkMode, ReplicaOf, VmLeases } from './records.ts';
 
 /** What a VM gets when neither request, config nor manifest says anything. */
 export const DEFAULT_RESOURCES = { cpu_cores: 2, memory_mb: 2048 } as const;

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { completeCmdline } from '../../src/engine/kernel-arguments.ts';
+import { completeCmdline } from '../../../src/engine/vms/kernel-arguments.ts';
 
 const AGENT = {
   plugin: 'p',

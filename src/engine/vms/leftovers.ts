@@ -1,8 +1,8 @@
 // engine: what the host has of each VM, by its id. Pure. One look over everything, however many VMs there are.
 
-import { vmIdOfCgroup, vmIdOfTap } from './identity.ts';
-import type { HostInventory } from './ports.ts';
-import type { ProcessIdentity } from './records.ts';
+import { vmIdOfCgroup, vmIdOfTap } from '../identity.ts';
+import type { HostInventory } from '../ports.ts';
+import type { ProcessIdentity } from '../records.ts';
 
 /** What the host has of one VM. */
 export interface Leftovers {

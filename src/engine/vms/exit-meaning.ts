@@ -1,6 +1,6 @@
 // engine: what the end of a hypervisor process means for its VM. Pure.
 
-import type { GuestEnd, ProcessExit } from './ports.ts';
+import type { GuestEnd, ProcessExit } from '../ports.ts';
 
 export interface ExitMeaning {
   readonly status: 'stopped' | 'crashed';

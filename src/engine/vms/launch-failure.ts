@@ -1,8 +1,8 @@
 // engine: a hypervisor that did not start, as its client is told. Pure.
 
-import { VolantError } from '../lib/errors.ts';
-import type { HypervisorComplaint, ProcessExit } from './ports.ts';
-import type { VmRecord } from './records.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { HypervisorComplaint, ProcessExit } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 
 /** With the last lines that the hypervisor wrote; CID_TAKEN where they complain of that. */
 export function launchFailure(

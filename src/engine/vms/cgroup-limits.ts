@@ -1,9 +1,9 @@
 // engine: what a hypervisor may take of its host beside what its guest was promised. Pure.
 
-import { LIMITS } from '../config.ts';
-import { cgroupNameOf } from './identity.ts';
-import type { CgroupSpec } from './ports.ts';
-import type { VmRecord } from './records.ts';
+import { LIMITS } from '../../config.ts';
+import { cgroupNameOf } from '../identity.ts';
+import type { CgroupSpec } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 
 const MIB = 1024 ** 2;
 /** Tables of the host, of the guest's memory and of an IOMMU: 8 bytes a page each, as a share of the memory. */

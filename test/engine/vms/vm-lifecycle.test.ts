@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { VolantError } from '../../src/lib/errors.ts';
-import type { Vm } from '../../src/schema/vm.ts';
-import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from './fakes.ts';
+import { VolantError } from '../../../src/lib/errors.ts';
+import type { Vm } from '../../../src/schema/vm.ts';
+import { engineOn, leftovers, NOTHING_LEFT, newWorld, type World } from '../fakes.ts';
 
 const code = (wanted: string) => (error: unknown) =>
   error instanceof VolantError && error.code === wanted;

@@ -1,9 +1,7 @@
 // engine: connections to a hypervisor that was launched: its control socket and the agent in its guest.
 
-import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import { describeExit, launchFailure } from './launch-failure.ts';
-import type { ResolvedLaunch } from './launch-spec.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
 import {
   type AgentConnection,
   type ControlConnection,
@@ -11,8 +9,10 @@ import {
   type HypervisorPort,
   RUN_FILES,
   type WatchedProcess,
-} from './ports.ts';
-import type { VmRecord } from './records.ts';
+} from '../ports.ts';
+import type { VmRecord } from '../records.ts';
+import { describeExit, launchFailure } from './launch-failure.ts';
+import type { ResolvedLaunch } from './launch-spec.ts';
 
 interface ConnectionParts {
   readonly host: HostPort;

@@ -1,10 +1,10 @@
 // engine: the kernel command line. Pure: text from facts, measured against what the kernel takes.
 
 import { gzipSync } from 'node:zlib';
-import { VolantError } from '../lib/errors.ts';
-import { formatIpv4, maskOf } from '../lib/ipv4.ts';
-import type { Manifest } from '../schema/manifest.ts';
-import type { HypervisorFacts } from './ports.ts';
+import { VolantError } from '../../lib/errors.ts';
+import { formatIpv4, maskOf } from '../../lib/ipv4.ts';
+import type { Manifest } from '../../schema/manifest.ts';
+import type { HypervisorFacts } from '../ports.ts';
 
 /** What the guest is told about its network: to ask, or all that there is to know. */
 export type GuestNetwork = 'dhcp' | StaticNetwork;

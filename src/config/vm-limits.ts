@@ -1,0 +1,31 @@
+// config: the limits of what is done for VMs one by one, as part of LIMITS.
+
+export const VM_LIMITS = {
+  /** Operations (create, start, stop, delete) that run at once; the rest wait in line. */
+  operationsRunningMax: 64,
+  /** Operations that may wait in line; more answer 503. */
+  operationsWaitingMax: 4096,
+  /** Operations that may wait for one VM; more answer 409. */
+  operationsPerVmMax: 8,
+  /** A step that fails is tried again after so long, and longer each time. */
+  stepRetryMinMs: 250,
+  stepRetryMaxMs: 30_000,
+  /** A request that waits for a step is told of its error after so many tries; the step is tried on. */
+  stepFailuresTold: 3,
+  /** The start of the daemon waits so long for the end of a VM that is gone to be written down. */
+  recoveryWaitMs: 5_000,
+  /** A hypervisor that does not answer is asked again after so long, and longer each time. */
+  controlRetryMinMs: 100,
+  controlRetryMaxMs: 30_000,
+  controlConnectMs: 10_000,
+  /** From launch until the hypervisor's control socket must have answered. */
+  launchTimeoutMs: 30_000,
+  /** One command on a control socket. */
+  controlTimeoutMs: 5_000,
+  /** Guest asked to power off -> SIGTERM. */
+  stopGraceMs: 10_000,
+  /** SIGTERM -> SIGKILL. */
+  stopTerminateMs: 5_000,
+  /** SIGKILL -> the stop is reported as failed. */
+  stopKillMs: 10_000,
+} as const;

@@ -1,0 +1,111 @@
+// engine, vms: what a launch needs, found and resolved before anything is made: hypervisor, kernel, images and the one
+// specification that comes of them.
+
+import { type Config, LIMITS } from '../../config.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
+import type { HostFacts } from '../host-facts.ts';
+import type { LocatedMedia, Media } from '../media/media.ts';
+import { mediaPlanOf } from '../media/media-plan.ts';
+import type { HostPort, HypervisorFacts } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
+import { type ResolvedLaunch, resolveLaunch } from './launch-spec.ts';
+import type { Turn } from './operations.ts';
+
+/** What a launch needs of the host; asked for before anything is leased. */
+export interface LaunchPreparation {
+  readonly facts: HypervisorFacts;
+  readonly kernelPath: string;
+  readonly located: LocatedMedia;
+  readonly nameServers: readonly string[];
+}
+
+/** What the record of a VM says of its launch. */
+export type LaunchFacts = Pick<
+  VmRecord,
+  'kernelCmdline' | 'launchedConfigVersion' | 'runtime' | 'cpuCores' | 'memoryMb' | 'driver'
+>;
+
+/** A launch of which nothing is made yet. */
+export interface LaunchDraft {
+  readonly resolved: ResolvedLaunch;
+  readonly preparation: LaunchPreparation;
+  readonly facts: LaunchFacts;
+}
+
+export interface LaunchPlannerParts {
+  readonly config: Config;
+  readonly host: Pick<HostPort, 'findKernel'>;
+  readonly hostFacts: HostFacts;
+  readonly media: Media;
+  readonly state: State;
+}
+
+export class LaunchPlanner {
+  readonly #parts: LaunchPlannerParts;
+
+  constructor(parts: LaunchPlannerParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Finds hypervisor, kernel and images; for a VM that was launched before, those that it was made of. Each
+   * thing that is missing has its own error.
+   */
+  async prepare(config: VmConfig, vmId: number | null): Promise<LaunchPreparation> {
+    const { host, hostFacts, media } = this.#parts;
+    const plan = mediaPlanOf(config);
+    const [facts, kernel, located, nameServers] = await Promise.all([
+      hostFacts.hypervisor(),
+      plan.kernelPath === null ? host.findKernel() : null,
+      media.locate(plan, vmId),
+      hostFacts.nameServers(),
+    ]);
+    const kernelPath = located.kernelPath ?? kernel?.realPath;
+    if (kernelPath === undefined) throw new VolantError('INTERNAL', 'There is no kernel to launch');
+    return { facts, kernelPath, located, nameServers };
+  }
+
+  /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
+  resolve(
+    vm: Pick<VmRecord, 'id' | 'name' | 'leases' | 'replica' | 'configVersion'>,
+    config: VmConfig,
+    preparation: LaunchPreparation,
+  ): LaunchDraft {
+    const { config: settings } = this.#parts;
+    const resolved = resolveLaunch({
+      vmId: vm.id,
+      name: vm.name,
+      leases: vm.leases,
+      replica: vm.replica,
+      config,
+      ...preparation,
+      runDirectory: `${settings.runtimeDirectory}/${vm.id}`,
+      hostIp: settings.hostIp,
+      machine: settings.machine,
+      prefixLength: settings.subnet.prefixLength,
+      kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
+    });
+    const facts: LaunchFacts = {
+      kernelCmdline: resolved.kernelCmdline,
+      launchedConfigVersion: vm.configVersion,
+      runtime: config.runtime,
+      cpuCores: config.resources.cpu_cores,
+      memoryMb: config.resources.memory_mb,
+      driver: preparation.facts.driver,
+    };
+    return { resolved, preparation, facts };
+  }
+
+  /** The launch of a VM as its newest config wants it. */
+  async draft(record: VmRecord, turn: Turn): Promise<LaunchDraft> {
+    const stored = this.#parts.state.store.config(record.id, record.configVersion);
+    if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
+    const { config } = stored;
+    const vmId = record.neverRan ? null : record.id;
+    // A checksum may have to be computed first.
+    const preparation = await turn.wait(() => this.prepare(config, vmId));
+    return this.resolve(record, config, preparation);
+  }
+}

@@ -1,0 +1,174 @@
+// engine, vms: what is written down of a VM's life: each change of its record, with the event that tells of it, is one
+// transaction. What is to be done is not decided here.
+
+import type { Clock } from '../../lib/clock.ts';
+import type { AddressPool } from '../addresses.ts';
+import { type VmEventType, vmEvent } from '../events.ts';
+import type { ConfigRecord, ProcessIdentity, VmRecord } from '../records.ts';
+import { putVm, type State, type VmChange } from '../state.ts';
+import type { Write } from '../store-ports.ts';
+import type { ExitMeaning } from './exit-meaning.ts';
+import { changed } from './status.ts';
+
+export interface NotesParts {
+  readonly state: State;
+  readonly addresses: AddressPool;
+  readonly clock: Clock;
+}
+
+/** What a launch settles of the record before anything is made for it. */
+export type LaunchFacts = Pick<
+  VmRecord,
+  'kernelCmdline' | 'launchedConfigVersion' | 'runtime' | 'cpuCores' | 'memoryMb' | 'driver'
+>;
+
+export class Notes {
+  readonly #parts: NotesParts;
+
+  constructor(parts: NotesParts) {
+    this.#parts = parts;
+  }
+
+  /** A new VM. `lastVmId` is the highest id given so far, not this one: creates may reach the disk in another order. */
+  async created(record: VmRecord, config: ConfigRecord['config'], lastVmId: number): Promise<void> {
+    const { id: vmId, createdAtMs: updatedAtMs } = record;
+    const { ipAddress } = record.leases;
+    const writes: Write[] = [
+      putVm(record),
+      { table: 'configs', key: [vmId, 1], value: { vmId, version: 1, config, updatedAtMs } },
+      { table: 'meta', key: 'lastVmId', value: lastVmId },
+    ];
+    if (ipAddress !== null) {
+      writes.push({ table: 'addresses', key: ipAddress, value: { vmId, releasedAtMs: null } });
+    }
+    await this.#parts.state.commit(writes, [vmEvent('VM_CREATED', record)]);
+  }
+
+  /** A start or a restart. `check` throws where the VM's status does not allow one. The number of the launch. */
+  async wantLaunch(vmId: number, check: (record: VmRecord) => void): Promise<number> {
+    const record = await this.#update(vmId, (before) => {
+      check(before);
+      const next = changed(
+        before,
+        {
+          wanted: { state: 'running', launch: before.wanted.launch + 1 },
+          observed: { attempt: 1, isReleased: false },
+        },
+        this.#nowMs(),
+      );
+      return { record: next, events: [vmEvent(startingOrStopping(next), next)] };
+    });
+    return record.wanted.launch;
+  }
+
+  /** One that is stopped already stays as it is, without an event. */
+  async wantStop(vmId: number): Promise<void> {
+    await this.#update(vmId, (before) => {
+      if (before.status === 'stopped' || before.wanted.state !== 'running') return null;
+      const next = changed(before, { wanted: { state: 'stopped' } }, this.#nowMs());
+      const type = next.status === 'stopping' ? 'VM_STOPPING' : 'VM_STOPPED';
+      return { record: next, events: [vmEvent(type, next)] };
+    });
+  }
+
+  async wantDelete(vmId: number): Promise<void> {
+    await this.#update(vmId, (before) => {
+      if (before.wanted.state === 'deleted') return null;
+      const next = changed(before, { wanted: { state: 'deleted' } }, this.#nowMs());
+      return { record: next, events: [vmEvent('VM_DELETING', next)] };
+    });
+  }
+
+  /** What a launch will be made of. Nothing is written when the record says so already. */
+  launching(vmId: number, facts: LaunchFacts): Promise<VmRecord> {
+    return this.#update(vmId, (before) => {
+      const keys = Object.keys(facts) as (keyof LaunchFacts)[];
+      if (keys.every((key) => before[key] === facts[key])) return null;
+      return { record: changed(before, facts, this.#nowMs()), events: [] };
+    });
+  }
+
+  running(vmId: number, process: ProcessIdentity, message?: string): Promise<VmRecord> {
+    return this.#update(vmId, (before) => {
+      // The number that is wanted does not rise while a VM is launched.
+      const observed = { launch: before.wanted.launch, end: null, isReleased: false };
+      const next = changed(before, { process, neverRan: false, observed }, this.#nowMs());
+      return { record: next, events: [vmEvent('VM_RUNNING', next, message)] };
+    });
+  }
+
+  /** An end that nobody asked for. `again`: its launch is still owed, because the guest came up with a broken clock. */
+  ended(
+    vmId: number,
+    meaning: ExitMeaning,
+    { message, isReleased, again }: { message: string; isReleased: boolean; again: boolean },
+  ): Promise<VmRecord> {
+    return this.#update(vmId, (before) => {
+      const observed = again
+        ? {
+            launch: before.wanted.launch - 1,
+            attempt: before.observed.attempt + 1,
+            end: null,
+            isReleased: false,
+          }
+        : { end: meaning.status, isReleased };
+      const next = changed(before, { process: null, observed }, this.#nowMs());
+      const type = meaning.status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      return { record: next, events: [vmEvent(again ? 'VM_RELAUNCHED' : type, next, message)] };
+    });
+  }
+
+  /** Nothing is left on the host. What was asked for has come, or the launch of a restart comes now. */
+  released(vmId: number): Promise<VmRecord> {
+    return this.#update(vmId, (before) => {
+      const isOwed = before.wanted.state === 'running' && before.process !== null;
+      const observed = isOwed ? {} : { isReleased: true };
+      const next = changed(before, { process: null, observed }, this.#nowMs());
+      if (!isOwed) {
+        const isNews = next.status !== before.status;
+        return { record: next, events: isNews ? [vmEvent('VM_STOPPED', next)] : [] };
+      }
+      const stopped: VmRecord = { ...next, status: 'stopped' };
+      return {
+        record: next,
+        events: [vmEvent('VM_STOPPED', stopped), vmEvent('VM_STARTING', next)],
+      };
+    });
+  }
+
+  /** The launch that is wanted is given up. One that was launched again has run, and did not end as it should. */
+  failed(vmId: number, message: string): Promise<VmRecord> {
+    return this.#update(vmId, (before) => {
+      const { launch } = before.wanted;
+      const end = before.observed.attempt > 1 ? 'crashed' : 'stopped';
+      const observed = { launch, attempt: 1, end, isReleased: true } as const;
+      const next = changed(before, { process: null, observed }, this.#nowMs());
+      const type = end === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      return { record: next, events: [vmEvent(type, next, message)] };
+    });
+  }
+
+  /** Nothing of the VM is left anywhere: its record goes, its address rests. */
+  async removed(vmId: number, message: string): Promise<void> {
+    const { state, addresses } = this.#parts;
+    const gone = await state.remove(vmId, (before) => {
+      const wanted = { state: 'deleted' } as const;
+      const record = changed(before, { wanted, process: null }, this.#nowMs());
+      return { record, events: [vmEvent('VM_DELETED', record, message)] };
+    });
+    const { ipAddress } = gone.leases;
+    if (ipAddress !== null) addresses.release(ipAddress, gone.updatedAtMs);
+  }
+
+  #update(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<VmRecord> {
+    return this.#parts.state.update(vmId, change);
+  }
+
+  #nowMs(): number {
+    return this.#parts.clock.nowMs();
+  }
+}
+
+function startingOrStopping({ status }: VmRecord): VmEventType {
+  return status === 'stopping' ? 'VM_STOPPING' : 'VM_STARTING';
+}

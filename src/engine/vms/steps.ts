@@ -1,0 +1,148 @@
+// engine, vms: how each step of a VM's life is taken. Which one is next, is next-step's business; what is written down,
+// notes'; how a hypervisor is launched and its things are given back, launcher's.
+
+import { within } from '../../lib/deadline.ts';
+import { VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log.ts';
+import type { Boots } from '../boots/boots.ts';
+import type { VmRecord } from '../records.ts';
+import { endGuest, killGuest } from './guest-end.ts';
+import type { Hypervisors } from './hypervisors.ts';
+import type { LaunchPlanner } from './launch-planner.ts';
+import type { Launcher } from './launcher.ts';
+import type { Live, LiveVms } from './live.ts';
+import type { StepName } from './next-step.ts';
+import type { Notes } from './notes.ts';
+import type { Turn } from './operations.ts';
+
+/** The hypervisor's last answer on its control socket is waited for so long after its process is gone. */
+const CONTROL_END_MS = 1_000;
+
+export interface StepsParts {
+  readonly live: LiveVms;
+  readonly planner: LaunchPlanner;
+  readonly launcher: Launcher;
+  readonly hypervisors: Hypervisors;
+  readonly notes: Notes;
+  readonly boots: Boots;
+  readonly log: Logger;
+}
+
+type Take = (record: VmRecord, live: Live, turn: Turn) => Promise<void>;
+
+export class Steps {
+  readonly #parts: StepsParts;
+  readonly #table: Readonly<Record<Exclude<StepName, 'look'>, Take>>;
+
+  constructor(parts: StepsParts) {
+    this.#parts = parts;
+    this.#table = {
+      launch: (record, live, turn) => this.#launch(record, live, turn),
+      noteRunning: (record, live) => this.#noteRunning(record, live),
+      end: (record, live, turn) => this.#end(record, live, turn),
+      noteEnd: (record, live) => this.#noteEnd(record, live),
+      release: (record, live) => this.#release(record, live),
+      noteReleased: async ({ id }) => void (await parts.notes.released(id)),
+      noteFailure: (record, live) => this.#noteFailure(record, live),
+      forget: (record, live) => this.#forget(record, live),
+    };
+  }
+
+  /** Rejects when it went wrong; then it may be taken again. */
+  take(step: Exclude<StepName, 'look'>, record: VmRecord, turn: Turn): Promise<void> {
+    return this.#table[step](record, this.#parts.live.of(record.id), turn);
+  }
+
+  /** A launch that fails is not tried again: whoever asked for it is told, and everything is taken back. */
+  async #launch(record: VmRecord, live: Live, turn: Turn): Promise<void> {
+    const { planner, launcher, notes, log } = this.#parts;
+    try {
+      const draft = live.draft ?? (await planner.draft(record, turn));
+      live.draft = null;
+      const starting = await notes.launching(record.id, draft.facts);
+      live.isReleased = false;
+      live.vm = null;
+      await launcher.launch(starting, draft, turn, (vm) => {
+        this.#parts.live.watch(record.id, vm);
+      });
+    } catch (error) {
+      log.warn({ vm: record.name, err: error }, 'a launch failed');
+      live.failure = { launch: record.wanted.launch, error };
+    }
+  }
+
+  async #noteRunning(record: VmRecord, live: Live): Promise<void> {
+    const { notes, boots, log } = this.#parts;
+    const { vm } = live;
+    if (vm === null) throw new VolantError('INTERNAL', 'There is no process to write down');
+    let running: VmRecord;
+    try {
+      running = await notes.running(record.id, vm.process.identity);
+    } catch (error) {
+      live.failure = { launch: record.wanted.launch, error };
+      return;
+    }
+    live.failure = null;
+    boots.watch(running, vm, running.observed.attempt);
+    log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
+  }
+
+  async #end(record: VmRecord, live: Live, turn: Turn): Promise<void> {
+    const { launcher, log } = this.#parts;
+    const { vm } = live;
+    if (vm === null) throw new VolantError('INTERNAL', 'There is no process to end');
+    if (record.process === null) {
+      // Nobody was told that it runs.
+      live.end = { exit: await killGuest(vm, record.name) };
+      return;
+    }
+    // Clients may take their time to go: other VMs have this one's place meanwhile.
+    await turn.wait(() => launcher.drain(record));
+    const hurry = record.wanted.state === 'deleted';
+    live.end = { exit: await endGuest(vm, record.name, hurry, log) };
+  }
+
+  async #noteEnd(record: VmRecord, live: Live): Promise<void> {
+    const { hypervisors, notes, boots, log } = this.#parts;
+    const { end, vm, isReleased } = live;
+    if (end === null) throw new VolantError('INTERNAL', 'No process has ended');
+    const meaning = 'missed' in end ? end.missed : hypervisors.meaningOf(vm, end.exit);
+    const again = meaning.brokenClock === true && vm !== null && boots.mayLaunchAgain(vm);
+    const lastWords = meaning.status === 'crashed' ? await hypervisors.lastWords(record.id) : [];
+    const message = again ? meaning.message : [meaning.message, ...lastWords.slice(-1)].join(': ');
+    await notes.ended(record.id, meaning, { message, isReleased, again });
+    if (again) boots.countRelaunch();
+    log.info({ vm: record.name, ...end }, meaning.message);
+  }
+
+  async #release(record: VmRecord, live: Live): Promise<void> {
+    const { vm } = live;
+    // The process may be seen to end before its last words on the control socket were read.
+    if (vm !== null && record.status === 'running') {
+      await within(vm.control.drained(), CONTROL_END_MS);
+    }
+    live.releaseFailed = true;
+    await this.#parts.launcher.release(record, vm);
+    live.releaseFailed = false;
+    live.isReleased = true;
+  }
+
+  async #noteFailure(record: VmRecord, { failure }: Live): Promise<void> {
+    const { error } = failure ?? {};
+    await this.#parts.notes.failed(
+      record.id,
+      error instanceof Error ? error.message : String(error),
+    );
+  }
+
+  async #forget(record: VmRecord, { failure }: Live): Promise<void> {
+    const { launcher, notes, live, log } = this.#parts;
+    await launcher.removeFiles(record);
+    const isWanted = record.wanted.state !== 'deleted';
+    const { error } = failure ?? {};
+    const why = error instanceof Error ? error.message : 'It was stopped before it ran';
+    await notes.removed(record.id, isWanted ? why : 'Deleted');
+    live.forget(record.id);
+    log.info({ vm: record.name }, 'VM deleted');
+  }
+}

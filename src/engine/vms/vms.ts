@@ -1,0 +1,196 @@
+// engine, vms: what can be asked for of a VM. A request changes what is wanted, in one transaction, and waits until that
+// is what is. It carries out nothing itself: that is the executor's business.
+
+import { VolantError } from '../../lib/errors.ts';
+import type { CreateVmRequest, VmStatus } from '../../schema/vm.ts';
+import type { VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
+import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
+import type { Executor, Goal } from './executor.ts';
+import type { LaunchPlanner } from './launch-planner.ts';
+import type { LiveVms } from './live.ts';
+import type { Notes } from './notes.ts';
+import type { Operations } from './operations.ts';
+import { stateConflict } from './status.ts';
+
+export interface VmsParts {
+  readonly state: State;
+  readonly admission: Admission;
+  readonly planner: LaunchPlanner;
+  readonly notes: Notes;
+  readonly live: LiveVms;
+  readonly executor: Executor;
+  readonly operations: Operations;
+}
+
+/** A request on its way. */
+export interface Progress {
+  /** Resolves when what is wanted is on disk; never, where it was refused. */
+  readonly accepted: Promise<void>;
+  /** It is what is. Rejects with the error of what went wrong. */
+  readonly done: Promise<void>;
+}
+
+const STARTABLE: readonly VmStatus[] = ['stopped', 'crashed'];
+const RESTARTABLE: readonly VmStatus[] = ['running', 'stopped', 'crashed'];
+
+export class Vms {
+  readonly #parts: VmsParts;
+  /** VMs whose delete somebody waits for. */
+  readonly #deleting = new Set<number>();
+
+  constructor(parts: VmsParts) {
+    this.#parts = parts;
+  }
+
+  /** When it fails nothing is left of it. */
+  create(request: CreateVmRequest, origin?: ReplicaOrigin): Progress {
+    return progressOf((accept) => this.#create(request, origin, accept));
+  }
+
+  /** VM_STATE_CONFLICT unless it is stopped or crashed. */
+  start(name: string): Progress {
+    return progressOf((accept) => this.#launch(name, STARTABLE, 'cannot be started', accept));
+  }
+
+  /** VM_STATE_CONFLICT while it starts, ends or is deleted. */
+  restart(name: string): Progress {
+    return progressOf((accept) => this.#launch(name, RESTARTABLE, 'cannot be restarted', accept));
+  }
+
+  /**
+   * Idempotent: a stopped VM stays as it is, without an event. A launch that waits is given
+   * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND.
+   */
+  async stop(name: string): Promise<void> {
+    const { notes, state, operations } = this.#parts;
+    const { id, status } = state.require(name);
+    if (status === 'stopped') return;
+    this.#requireRoom(id);
+    await notes.wantStop(id);
+    operations.giveUp(id, givenUp(name, 'stopped'));
+    const launch = state.find(id)?.wanted.launch ?? 0;
+    await this.#until(id, (record) => {
+      if (record === undefined) throw notFound(name);
+      // Whoever started it again in the meantime found it stopped.
+      return record.status === 'stopped' || record.wanted.launch > launch;
+    });
+  }
+
+  /** Works in every status; a second one answers VM_NOT_FOUND. A launch that waits is given up. */
+  async destroy(name: string): Promise<void> {
+    const { notes, state, operations } = this.#parts;
+    const { id } = state.require(name);
+    this.#requireRoom(id);
+    const isSecond = this.#deleting.has(id);
+    this.#deleting.add(id);
+    try {
+      await notes.wantDelete(id);
+      operations.giveUp(id, givenUp(name, 'deleted'));
+      await this.#until(id, (record) => record === undefined);
+    } finally {
+      if (!isSecond) this.#deleting.delete(id);
+    }
+    if (isSecond) throw notFound(name);
+  }
+
+  /** Ends a launch that waits for an image or for its turn; what goes on without a wait goes on. */
+  giveUp({ id, name }: VmRecord): void {
+    this.#parts.operations.giveUp(id, givenUp(name, 'not wanted any more'));
+  }
+
+  async #create(
+    request: CreateVmRequest,
+    origin: ReplicaOrigin | undefined,
+    accept: () => void,
+  ): Promise<void> {
+    const { admission, planner } = this.#parts;
+    const { config, replica } = admission.resolve(request, origin);
+    const preparation = await planner.prepare(config, null);
+    const draft = admission.reserve(request.name, config, preparation, replica);
+    const { id, name } = draft.record;
+    await this.#writeDown(draft);
+    accept();
+    await this.#until(id, this.#launched(id, name, 1));
+  }
+
+  async #writeDown(draft: Draft): Promise<void> {
+    const { admission, operations, notes, live } = this.#parts;
+    const { record, config } = draft;
+    try {
+      operations.requireRoom();
+      live.add(record.id, draft);
+      // The highest id given so far, not this one: creates may reach the disk in another order.
+      await notes.created(record, config, admission.lastVmId);
+    } catch (error) {
+      live.forget(record.id);
+      throw error;
+    } finally {
+      admission.settle(draft);
+    }
+  }
+
+  async #launch(
+    name: string,
+    allowed: readonly VmStatus[],
+    why: string,
+    accept: () => void,
+  ): Promise<void> {
+    const { state, notes } = this.#parts;
+    const { id } = state.require(name);
+    this.#requireRoom(id);
+    const launch = await notes.wantLaunch(id, ({ status }) => {
+      if (!allowed.includes(status)) throw stateConflict(name, status, why);
+    });
+    accept();
+    await this.#until(id, this.#launched(id, name, launch));
+  }
+
+  /** The launch of this number went through. Throws why it did not, or that it was given up. */
+  #launched(id: number, name: string, launch: number): Goal {
+    const { live } = this.#parts;
+    let error: unknown;
+    return (record, isSettled) => {
+      const failure = live.failureOf(id);
+      if (failure?.launch === launch) error = failure.error;
+      if (record === undefined) throw error ?? givenUp(name, 'deleted');
+      const { wanted, observed } = record;
+      if (observed.launch >= launch) {
+        if (error !== undefined) throw error;
+        return true;
+      }
+      if (isSettled && wanted.state !== 'running') throw error ?? givenUp(name, 'stopped');
+      return false;
+    };
+  }
+
+  #until(id: number, goal: Goal): Promise<void> {
+    const { executor } = this.#parts;
+    const reached = executor.until(id, goal);
+    executor.wake(id);
+    return reached;
+  }
+
+  #requireRoom(id: number): void {
+    this.#parts.operations.requireRoom();
+    this.#parts.executor.requireRoom(id);
+  }
+}
+
+function progressOf(work: (accept: () => void) => Promise<void>): Progress {
+  let accept: () => void = () => undefined;
+  const accepted = new Promise<void>((resolve) => {
+    accept = resolve;
+  });
+  const done = work(() => accept());
+  return { accepted, done };
+}
+
+function notFound(name: string): VolantError {
+  return new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
+}
+
+/** Why a launch that waits for an image or for its turn ends. */
+function givenUp(name: string, how: string): VolantError {
+  return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited to start`);
+}
