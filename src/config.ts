@@ -12,6 +12,7 @@ import {
   type Isolation,
   readAllowedNetworks,
   readDevicePatterns,
+  readFailPoint,
   readHypervisorSettings,
   readIsolation,
   readKeysAndTls,
@@ -20,6 +21,7 @@ import {
   type TlsFiles,
 } from './config/readers.ts';
 import { VM_LIMITS } from './config/vm-limits.ts';
+import type { FailPoint } from './lib/fail-points.ts';
 import type { Ipv4Network } from './lib/ipv4.ts';
 import {
   type Environment,
@@ -259,6 +261,8 @@ export interface Config extends HypervisorSettings {
   readonly logDirectory: string;
   /** Where the daemon's own log goes; null means standard output. */
   readonly logFile: string | null;
+  /** Only tests have one. */
+  readonly failPoint: FailPoint | null;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   /** Manifests and configs may name files below these directories only. */
   readonly mediaDirectories: readonly string[];
@@ -341,6 +345,7 @@ export function loadConfig(environment: Environment): Config {
     runtimeDirectory,
     logDirectory: read.path('VOLANT_LOG_DIR', join(home, 'logs')),
     logFile: environment['VOLANT_LOG_FILE'] ? resolve(environment['VOLANT_LOG_FILE']) : null,
+    failPoint: readFailPoint(read, problems),
     logLevel: read.choice('VOLANT_LOG_LEVEL', ['debug', 'info', 'warn', 'error'], 'info'),
     mediaDirectories: read
       .list('VOLANT_MEDIA_DIRS', ':')

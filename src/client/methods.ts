@@ -14,6 +14,7 @@ export const METHODS = {
   getHealth: 'system.health',
   getOpenAPI: 'system.openapi',
   getSystemInfo: 'system.info',
+  auditSystem: 'system.audit',
   getSystemStatus: 'system.status',
   getSystemSummary: 'system.summary',
   postMCPCommand: 'system.mcp',

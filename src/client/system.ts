@@ -1,7 +1,7 @@
 // client: what the daemon tells about itself.
 
 import type { CallOptions, Http } from './http.ts';
-import type { McpAnswer, SystemInfo, SystemStatus, SystemSummary } from './types.ts';
+import type { AuditReport, McpAnswer, SystemInfo, SystemStatus, SystemSummary } from './types.ts';
 
 export class System {
   readonly #http: Http;
@@ -17,6 +17,15 @@ export class System {
 
   info(options?: CallOptions): Promise<SystemInfo> {
     return this.#http.json({ method: 'GET', path: '/api/v1/system/info', options });
+  }
+
+  /** Compares the host with the records; `repair` puts in line what can be. */
+  audit(
+    { repair = false }: { readonly repair?: boolean } = {},
+    options?: CallOptions,
+  ): Promise<AuditReport> {
+    const query = repair ? { repair } : {};
+    return this.#http.json({ method: 'GET', path: '/api/v1/system/audit', query, options });
   }
 
   status(options?: CallOptions): Promise<SystemStatus> {

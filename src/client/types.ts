@@ -90,6 +90,24 @@ export type SystemInfo = Omit<SystemFacts, 'hypervisor' | 'kernel' | 'recovery'>
   readonly recovery: Readonly<Record<string, unknown>> | null;
 };
 
+export interface AuditReport {
+  /** The host is as the records say. */
+  readonly clean: boolean;
+  readonly differences: readonly {
+    readonly kind: string;
+    readonly subject: string;
+    /** null: no VM has what is there. */
+    readonly vm: string | null;
+    /** null: a repair puts it in line. */
+    readonly remedy: string | null;
+  }[];
+  readonly repaired: number;
+  /** VMs on their way from one status to another. */
+  readonly in_progress: readonly string[];
+  readonly checked: Readonly<Record<string, number>>;
+  readonly duration_ms: number;
+}
+
 export interface SystemSummary {
   readonly total_vms: number;
   readonly by_status: Readonly<Record<string, number>>;

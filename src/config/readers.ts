@@ -2,6 +2,7 @@
 // limits stand in config.ts.
 
 import { isAbsolute, join, resolve } from 'node:path';
+import { type FailPoint, parseFailPoint } from '../lib/fail-points.ts';
 import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from '../lib/ipv4.ts';
 import { DEVICE_PATTERN_RULE, isDevicePattern } from '../lib/pci-address.ts';
 import { expandHome, type ListenAddress, type settingsReader } from '../lib/settings.ts';
@@ -23,6 +24,14 @@ export interface TlsFiles {
   /** The server's own certificate first, then those that lead to the authority's. */
   readonly certificate: string;
   readonly key: string;
+}
+
+/** Where the daemon ends or fails on purpose. */
+export function readFailPoint(read: Reader, problems: string[]): FailPoint | null {
+  const point = parseFailPoint(read.text('VOLANT_FAIL_POINT', ''));
+  if (point === null || !('problem' in point)) return point;
+  problems.push(`VOLANT_FAIL_POINT: ${point.problem}`);
+  return null;
 }
 
 /** Named keys, who needs none, and the certificate. */

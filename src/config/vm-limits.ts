@@ -14,6 +14,8 @@ export const VM_LIMITS = {
   stepFailuresTold: 3,
   /** The start of the daemon waits so long for the end of a VM that is gone to be written down. */
   recoveryWaitMs: 5_000,
+  /** The host is compared with the records so often. */
+  auditIntervalMs: 60_000,
   /** A hypervisor that does not answer is asked again after so long, and longer each time. */
   controlRetryMinMs: 100,
   controlRetryMaxMs: 30_000,

@@ -79,6 +79,12 @@ export class AddressPool {
     return holder === undefined || holder === vmId ? null : { refused: holder };
   }
 
+  /** Who holds an address; null when nobody does. */
+  holderOf(address: string): number | null {
+    const value = parseIpv4(address);
+    return value === null ? null : (this.#holders.get(value) ?? null);
+  }
+
   /** Gives an address back. It rests before it is given out again. */
   release(address: string, nowMs: number): void {
     const value = parseIpv4(address);

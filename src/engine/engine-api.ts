@@ -236,10 +236,34 @@ export interface SystemApi {
   status(): Promise<SystemStatus>;
   /** Counts for an overview, of VMs whose names begin with the prefix; what no VM has is left out. */
   summary(namePrefix?: string): SystemSummary;
+  /** Compares the host with the records; `repair` puts in line what can be. */
+  audit(repair: boolean): Promise<AuditReport>;
   /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
   readDocument(path: string): Promise<string>;
   /** What the daemon knows about itself and its host; undefined facts are left out. */
   info(): Promise<SystemInfo>;
+}
+
+/** One place where host and records differ. */
+export interface AuditDifference {
+  readonly kind: string;
+  readonly subject: string;
+  /** The VM that it concerns; null when no VM has what is there. */
+  readonly vm: string | null;
+  /** What to do about it; null: a repair puts it in line. */
+  readonly remedy: string | null;
+}
+
+export interface AuditReport {
+  readonly clean: boolean;
+  readonly differences: readonly AuditDifference[];
+  /** Differences that were put in line by this look. */
+  readonly repaired: number;
+  /** VMs that are on their way from one status to another: nothing is said about them. */
+  readonly in_progress: readonly string[];
+  /** How many of each were looked at. */
+  readonly checked: Readonly<Record<string, number>>;
+  readonly duration_ms: number;
 }
 
 export interface RecoveryReport {

@@ -5,11 +5,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
+import { failPoints, type PassFailPoint } from '../lib/fail-points.ts';
 import type { Logger } from '../lib/log.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import { AddressPool } from './addresses.ts';
 import { Agents } from './agents.ts';
 import { Artifacts } from './artifacts.ts';
+import { Audit } from './audit/audit.ts';
 import { Boots } from './boots/boots.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
 import { Configs } from './configs.ts';
@@ -66,7 +68,8 @@ export interface EngineControl {
 export function createEngine(parts: EngineParts): EngineControl {
   const { config, host, hypervisor, clock, log } = parts;
   const snapshot = parts.store.load();
-  const state = stateOf(parts, snapshot);
+  const pass = failPoints(config.failPoint);
+  const state = stateOf(parts, snapshot, pass);
   const live = new LiveVms();
   const shared = sharedParts(parts, snapshot, state, live);
   const { hostFacts, boots, readiness, devices, exposures } = shared;
@@ -78,13 +81,16 @@ export function createEngine(parts: EngineParts): EngineControl {
     ...shared,
     addresses,
     plugins,
+    pass,
   });
   const { vms, operations } = room;
   const deployments = new Deployments(
     { state, vms, admission, exposures, plugins, readiness, clock, log },
     snapshot.deployments,
   );
-  const system = new System({ config, host, hostFacts, state, plugins, boots });
+  const lastVmIdOf = () => admission.lastVmId;
+  const audit = new Audit({ state, host, addresses, room, lastVmId: lastVmIdOf, clock, log });
+  const system = new System({ config, host, hostFacts, state, plugins, boots, audit });
   const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
   const consoles = new Consoles({ state, live, host, hypervisor, runDirectory, log });
   const trimmer = trimLogs(host, live, log);
@@ -107,19 +113,15 @@ export function createEngine(parts: EngineParts): EngineControl {
       events: state.events,
       system,
     },
-    prepare: async () => {
-      if (snapshot.builtinsInstalled) return;
-      for (const manifest of builtinPlugins(join(config.home, 'images'))) {
-        await plugins.install(manifest);
-      }
-      await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
-    },
+    prepare: () => installBuiltins(config, state, plugins, snapshot),
     recover: async () => {
       await recover();
       deployments.start();
+      audit.start();
     },
     shutdown: async () => {
       clearInterval(trimmer);
+      audit.close();
       deployments.stop();
       readiness.close();
       consoles.close();
@@ -141,9 +143,25 @@ export function createEngine(parts: EngineParts): EngineControl {
   };
 }
 
-function stateOf({ config, store }: EngineParts, { vms, lastSequence }: Snapshot): State {
+/** At the very first start only: a built-in plugin that was removed does not come back. */
+async function installBuiltins(
+  { home }: Config,
+  state: State,
+  plugins: Plugins,
+  { builtinsInstalled }: Snapshot,
+): Promise<void> {
+  if (builtinsInstalled) return;
+  for (const manifest of builtinPlugins(join(home, 'images'))) await plugins.install(manifest);
+  await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
+}
+
+function stateOf(
+  { config, store }: EngineParts,
+  { vms, lastSequence }: Snapshot,
+  pass: PassFailPoint,
+): State {
   const events = new EventLog(store, lastSequence, LIMITS.eventRingMax);
-  return new State(store, new ReadModel(config.runtimeDirectory, vms), events);
+  return new State(store, new ReadModel(config.runtimeDirectory, vms), events, pass);
 }
 
 /** What VMs share of the host, and what is known of their guests. */
@@ -199,9 +217,13 @@ function vmParts(
   { lastVmId }: Snapshot,
   state: State,
   live: LiveVms,
-  shared: SharedParts & { readonly addresses: AddressPool; readonly plugins: Plugins },
+  shared: SharedParts & {
+    readonly addresses: AddressPool;
+    readonly plugins: Plugins;
+    readonly pass: PassFailPoint;
+  },
 ) {
-  const { hostFacts, boots, devices, exposures, media, addresses, plugins } = shared;
+  const { hostFacts, boots, devices, exposures, media, addresses, plugins, pass } = shared;
   const planner = new LaunchPlanner({ config, host, hostFacts, media, state });
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
@@ -218,6 +240,7 @@ function vmParts(
     launcher: new Launcher({ devices, media, exposures, boots, hypervisors }),
     notes: new Notes({ state, addresses, clock }),
     host,
+    pass,
     clock,
     log,
   });

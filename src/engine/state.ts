@@ -2,6 +2,7 @@
 // memory follows when the commit is on disk, in commit order.
 
 import { VolantError } from '../lib/errors.ts';
+import type { PassFailPoint } from '../lib/fail-points.ts';
 import type { EventLog } from './events.ts';
 import type { ReadModel } from './read-model.ts';
 import type { EventBody, VmRecord } from './records.ts';
@@ -22,7 +23,10 @@ export class State {
   /** Changes of one VM's record come one after the other: by id, the last that was asked for. */
   readonly #changes = new Map<number, Promise<unknown>>();
 
-  constructor(store: StorePort, vms: ReadModel, events: EventLog) {
+  readonly #pass: PassFailPoint;
+
+  constructor(store: StorePort, vms: ReadModel, events: EventLog, pass: PassFailPoint) {
+    this.#pass = pass;
     this.store = store;
     this.vms = vms;
     this.events = events;
@@ -30,7 +34,10 @@ export class State {
 
   /** Resolves when everything is on disk and visible. Rejects with STORE_UNAVAILABLE; then nothing changed. */
   async commit(writes: readonly Write[], events: readonly EventBody[]): Promise<void> {
+    const what = events[0]?.type ?? writes[0]?.table ?? 'nothing';
+    this.#pass(`commit:${what}:before`);
     const stored = await this.store.commit(writes, events);
+    this.#pass(`commit:${what}:after`);
     for (const write of writes) {
       if (write.table !== 'vms') continue;
       if (write.value === null) this.vms.remove(write.key);

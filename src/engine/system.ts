@@ -3,8 +3,10 @@
 import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
 import { VERSION } from '../lib/version.ts';
+import type { Audit } from './audit/audit.ts';
 import type { Boots } from './boots/boots.ts';
 import type {
+  AuditReport,
   RecoveryReport,
   SystemApi,
   SystemInfo,
@@ -23,6 +25,7 @@ export class System implements SystemApi {
   readonly #state: State;
   readonly #plugins: Plugins;
   readonly #boots: Pick<Boots, 'counts'>;
+  readonly #audit: Audit;
   /** Set once recovery is done. */
   recovery: RecoveryReport | null = null;
 
@@ -33,6 +36,7 @@ export class System implements SystemApi {
     state: State;
     plugins: Plugins;
     boots: Pick<Boots, 'counts'>;
+    audit: Audit;
   }) {
     this.#config = parts.config;
     this.#host = parts.host;
@@ -40,6 +44,7 @@ export class System implements SystemApi {
     this.#state = parts.state;
     this.#plugins = parts.plugins;
     this.#boots = parts.boots;
+    this.#audit = parts.audit;
   }
 
   healthy(): boolean {
@@ -62,6 +67,10 @@ export class System implements SystemApi {
       enabled_plugins: manifests.filter(({ enabled }) => enabled).length,
       plugins: manifests.map(({ name, version, enabled }) => ({ name, version, enabled })),
     };
+  }
+
+  audit(repair: boolean): Promise<AuditReport> {
+    return this.#audit.run(repair);
   }
 
   async readDocument(path: string): Promise<string> {

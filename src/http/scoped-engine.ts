@@ -140,6 +140,7 @@ function scopedSystem({ system, vms }: Engine, caller: Caller): Engine['system']
   return {
     healthy: () => system.healthy(),
     info: () => system.info(),
+    audit: (repair) => system.audit(repair),
     readDocument: (path) => system.readDocument(path),
     summary: () => system.summary(caller.prefix),
     status: async () => {

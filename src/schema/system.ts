@@ -13,6 +13,30 @@ export const HealthSchema = Type.Object({
   ),
 });
 
+export const AuditReportSchema = Type.Object(
+  {
+    clean: Type.Boolean({ description: 'The host is as the records say' }),
+    differences: Type.Array(
+      Type.Object({
+        kind: Type.String({
+          description:
+            'process_missing, tap_missing, run_directory_missing: a VM that runs lacks it; process_left, tap_left, cgroup_left: one that does not run has it still; ..._unknown: no VM has it; lease_wrong: its address is leased to nobody, or to another VM',
+        }),
+        subject: Type.String({ description: 'A pid, a name, a number of a directory, an address' }),
+        vm: Nullable(Type.String()),
+        remedy: Nullable(Type.String({ description: 'null: a repair puts it in line' })),
+      }),
+    ),
+    repaired: Type.Integer({ description: 'Differences that this look has put in line' }),
+    in_progress: Type.Array(Type.String(), {
+      description: 'VMs on their way from one status to another: nothing is said about them',
+    }),
+    checked: MapOf(Type.Integer()),
+    duration_ms: Type.Integer(),
+  },
+  { description: 'Where the host differs from the records' },
+);
+
 export const SystemStatusSchema = Type.Object({
   status: Type.String(),
   vm_count: Type.Integer(),

@@ -24,9 +24,11 @@ import type {
 import type { HostPort, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
+import { failPoints } from '../lib/fail-points.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Outcome, unwrap } from '../lib/outcome.ts';
 import { ExitWatcher } from './exit-watcher.ts';
+import { withFailPoints } from './failing-run.ts';
 import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
 import { MediaFiles, type MediaThreads } from './media-files.ts';
@@ -63,7 +65,7 @@ export function createHost(config: Config, log: Logger): HostPort {
     atomics: 'disabled',
     recordTiming: false,
   });
-  const run = runnerOf(pool, log);
+  const run = withFailPoints(runnerOf(pool, log), failPoints(config.failPoint));
   const downloads = slowPool(LIMITS.mediaJobsMax);
   const checksums = slowPool(LIMITS.checksumJobsMax);
   const close = async () => {
@@ -127,8 +129,9 @@ class Host implements HostPort {
     const { kernelVmlinux, kernelBzImage, bootInitramfs } = config;
     const { hypervisor, accelerator, sysfsRoot } = config;
     const { antiSpoofing, guestIsolation, isolation, mediaHosts, nameServers } = config;
-    const { cacheDirectory, cacheBytesMax, diskDirectory } = config;
+    const { cacheDirectory, cacheBytesMax, diskDirectory, failPoint } = config;
     this.#settings = {
+      failPoint,
       hostTag,
       runtimeDirectory,
       mediaDirectories,

@@ -21,9 +21,11 @@ import type {
 } from '../engine/network-ports.ts';
 import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
+import type { FailPoint } from '../lib/fail-points.ts';
 
 /** What a job must know of the daemon's settings. */
 export interface HostSettings {
+  readonly failPoint: FailPoint | null;
   readonly hostTag: string;
   readonly runtimeDirectory: string;
   readonly mediaDirectories: readonly string[];

@@ -48,10 +48,13 @@ export interface Daemon {
 
 let nextPort = 17_000 + (process.pid % 1000) * 10;
 
-/** Starts a daemon; at the end of the test it is torn down and its home is removed. */
+/**
+ * Starts a daemon; at the end of the test it is torn down and its home is removed. One that may die need not come up.
+ */
 export async function startDaemon(
   t: TestContext,
   settings: Record<string, string> = {},
+  { mayDie = false } = {},
 ): Promise<Daemon> {
   const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
   mkdirSync(join(home, 'images'), { recursive: true });
@@ -84,7 +87,9 @@ export async function startDaemon(
     }
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (!log.includes('recovery done')) {
-      if (started.exitCode !== null || Date.now() > deadline) {
+      const isDead = started.exitCode !== null || started.signalCode !== null;
+      if (isDead && mayDie) return;
+      if (isDead || Date.now() > deadline) {
         throw new Error(`volantd did not start:\n${log}`);
       }
       await pause(10);
@@ -98,7 +103,9 @@ export async function startDaemon(
   };
   t.after(async () => {
     await kill('SIGKILL');
-    execFileSync(process.execPath, [join(PROJECT_ROOT, 'dist/main.js'), '--teardown'], { env });
+    const main = join(PROJECT_ROOT, 'dist/main.js');
+    const sound = { ...env, VOLANT_FAIL_POINT: '' };
+    execFileSync(process.execPath, [main, '--teardown'], { env: sound });
     // A teardown makes the directories of the home that it was told.
     for (const path of [home, settings['VOLANT_HOME'] ?? home]) {
       rmSync(path, { recursive: true, force: true });

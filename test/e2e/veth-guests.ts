@@ -14,6 +14,7 @@ import type { HostSettings } from '../../src/workers/protocol.ts';
 const ANSWER_TIMEOUT_MS = 1_500;
 
 export const SETTINGS: HostSettings = {
+  failPoint: null,
   hostTag: 'fade',
   runtimeDirectory: '/nonexistent',
   mediaDirectories: [],

@@ -2,7 +2,12 @@
 
 import type { Command } from 'commander';
 import { VERSION } from '../../lib/version.ts';
+import { ToldFailure } from '../exit.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
+
+interface DoctorOptions {
+  readonly repair?: boolean;
+}
 
 export function addSystem(program: Command, shells: ShellMaker): void {
   const system = program.command('system').description('the daemon and its host');
@@ -29,9 +34,35 @@ export function addSystem(program: Command, shells: ShellMaker): void {
     .description('count VMs and plugins')
     .action(shells.action(async (shell) => printFacts(shell, await shell.client.system.summary())));
   program
+    .command('doctor')
+    .description('compare the host with what the daemon knows')
+    .option('--repair', 'put in line what can be')
+    .action(shells.action<DoctorOptions>((shell, _, { repair = false }) => examine(shell, repair)));
+  program
     .command('version')
     .description('print the versions of volar and of the daemon')
     .action(shells.action(printVersions));
+}
+
+/** What is left of the differences makes the exit status. */
+async function examine(shell: Shell, repair: boolean): Promise<void> {
+  const report = await shell.client.system.audit({ repair });
+  const { differences, repaired, in_progress: inProgress } = report;
+  const told = [
+    ...(repaired > 0 ? [`${repaired} repaired`] : []),
+    ...(inProgress.length > 0 ? [`${inProgress.length} VMs on their way`] : []),
+  ];
+  const checked = Object.entries(report.checked).map(([what, count]) => `${count} ${what}`);
+  const lines = differences.map(({ kind, subject, vm, remedy }) =>
+    [kind, subject, vm === null ? 'no VM' : `VM ${vm}`, remedy ?? 'volar doctor --repair'].join(
+      '  ',
+    ),
+  );
+  const summary = report.clean
+    ? `The host is as it should be (${checked.join(', ')}).`
+    : `${differences.length} differences:\n${lines.join('\n')}`;
+  shell.say(report, [summary, ...told].join('\n'));
+  if (!report.clean) throw new ToldFailure('The host differs from the records');
 }
 
 /** The daemon may be away: its version is then said to be unknown, and that is no failure. */

@@ -54,11 +54,7 @@ export class Deployments implements DeploymentApi {
   constructor(parts: DeploymentsParts, records: readonly DeploymentRecord[]) {
     this.#parts = parts;
     for (const record of records) this.#add(record);
-  }
-
-  /** Begins to look after the deployments: after recovery, when the VMs are known to be what they are. */
-  start(): void {
-    const { state, readiness } = this.#parts;
+    const { state, readiness } = parts;
     state.events.subscribe((events) => {
       for (const name of new Set(events.map(({ body }) => body.deployment))) {
         if (name !== undefined) this.#entries.get(name)?.reconciler.poke();
@@ -68,6 +64,10 @@ export class Deployments implements DeploymentApi {
       const name = state.find(vmId)?.replica?.deployment;
       if (name !== undefined) this.#entries.get(name)?.reconciler.poke();
     });
+  }
+
+  /** Looks at all deployments, now and again and again: when the VMs are known to be what they are. */
+  start(): void {
     const tick = () => {
       for (const { reconciler } of this.#entries.values()) reconciler.tick();
     };

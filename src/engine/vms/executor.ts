@@ -123,7 +123,7 @@ export class Executor {
     } catch (error) {
       if (operations.isClosed) return false;
       line.failures += 1;
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = error instanceof VolantError ? error.message : 'an internal error';
       log.error({ vm: record.name, step, failures: line.failures, err: error }, 'step failed');
       state.vms.explain(record.id, `Is tried again: ${reason}`);
       for (const waiter of line.waiters) {

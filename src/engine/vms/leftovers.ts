@@ -31,3 +31,8 @@ export function leftoversIn(inventory: HostInventory): ReadonlyMap<number, Lefto
   for (const vmId of inventory.diskDirectoryIds) of(vmId).hasDisks = true;
   return all;
 }
+
+/** How many things the kernel has of it; files do not count. */
+export function kernelCountOf({ processes, tapNames, cgroupNames }: Leftovers): number {
+  return processes.length + tapNames.length + cgroupNames.length;
+}

@@ -80,6 +80,14 @@ export class LiveVms {
     Object.assign(this.of(vmId), { isKnown: true, isReleased: true, draft });
   }
 
+  /** What is known of the VM may be wrong: the host is looked at again before anything else is done for it. */
+  doubt(vmId: number): void {
+    const live = this.of(vmId);
+    live.vm?.control.close();
+    live.vm?.agent?.close();
+    Object.assign(live, { isKnown: false, vm: null, end: null, isReleased: false });
+  }
+
   forget(vmId: number): void {
     this.#all.delete(vmId);
   }

@@ -44,10 +44,10 @@ export class Recovery {
     const looked = records.map(({ id }) => this.#looked(id));
     for (const { id } of records) room.executor.wake(id);
     await Promise.all(looked);
-    await room.firstLook.sweep(lastVmId);
+    await room.hostLook.sweep(lastVmId);
     await ports;
     const report: RecoveryReport = {
-      ...room.firstLook.counts,
+      ...room.hostLook.counts,
       durationMs: Math.round(clock.monotonicMs() - startedMs),
     };
     log.info({ ...report }, 'recovery done');

@@ -3,13 +3,14 @@
 
 import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { PassFailPoint } from '../../lib/fail-points.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
 import type { HostPort } from '../ports.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import { Executor } from './executor.ts';
-import { FirstLook } from './first-look.ts';
+import { HostLook } from './host-look.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
@@ -18,6 +19,7 @@ import { nextStep } from './next-step.ts';
 import type { Notes } from './notes.ts';
 import { Operations } from './operations.ts';
 import { Steps } from './steps.ts';
+import { Sweeper } from './sweeper.ts';
 import { Vms } from './vms.ts';
 
 export interface RoomParts {
@@ -30,6 +32,7 @@ export interface RoomParts {
   readonly launcher: Launcher;
   readonly notes: Notes;
   readonly host: HostPort;
+  readonly pass: PassFailPoint;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -39,27 +42,38 @@ export interface VmsRoom {
   readonly live: LiveVms;
   readonly operations: Operations;
   readonly executor: Executor;
-  readonly firstLook: FirstLook;
+  readonly hostLook: HostLook;
+  /** What is known of a VM may be wrong: the host is looked at before anything else is done for it. */
+  readonly doubt: (vmId: number) => void;
+  readonly sweeper: Sweeper;
   /** Lets what was begun end, and begins nothing more. */
   close(): Promise<void>;
 }
 
 export function createVms(parts: RoomParts): VmsRoom {
   const { state, live, boots, planner, admission, hypervisors, launcher, notes } = parts;
-  const { host, clock, log } = parts;
+  const { host, pass, clock, log } = parts;
   const operations = new Operations({
     runningMax: LIMITS.operationsRunningMax,
     waitingMax: LIMITS.operationsWaitingMax,
     perVmMax: LIMITS.operationsPerVmMax,
   });
-  const steps = new Steps({ live, planner, launcher, hypervisors, notes, boots, log });
-  const firstLook = new FirstLook({ state, host, hypervisors, live, boots, clock, log });
+  const sweeper = new Sweeper({ host, log });
+  const hostLook = new HostLook({ state, host, hypervisors, live, boots, sweeper, clock, log });
+  const doubt = (vmId: number) => {
+    live.doubt(vmId);
+    hostLook.renew();
+  };
+  const steps = new Steps({ live, planner, launcher, hypervisors, notes, boots, doubt, log });
   const executor = new Executor({
     state,
     operations,
     next: (record) => nextStep(record, live.sightOf(record)),
-    take: (step, record, turn) =>
-      step === 'look' ? firstLook.take(record, turn) : steps.take(step, record, turn),
+    take: async (step, record, turn) => {
+      pass(`step:${step}:before`);
+      await (step === 'look' ? hostLook.take(record, turn) : steps.take(step, record, turn));
+      pass(`step:${step}:after`);
+    },
     log,
   });
   live.subscribe((vmId) => executor.wake(vmId));
@@ -68,9 +82,11 @@ export function createVms(parts: RoomParts): VmsRoom {
     live,
     operations,
     executor,
-    firstLook,
+    hostLook,
+    doubt,
+    sweeper,
     close: async () => {
-      firstLook.close();
+      hostLook.close();
       await operations.close();
       executor.close();
     },

@@ -25,6 +25,8 @@ export interface StepsParts {
   readonly hypervisors: Hypervisors;
   readonly notes: Notes;
   readonly boots: Boots;
+  /** What is known of the VM may be wrong. */
+  readonly doubt: (vmId: number) => void;
   readonly log: Logger;
 }
 
@@ -67,6 +69,8 @@ export class Steps {
       });
     } catch (error) {
       log.warn({ vm: record.name, err: error }, 'a launch failed');
+      // A process may have come of it all the same, of which nobody has heard.
+      if (!live.isReleased && live.vm === null) this.#parts.doubt(record.id);
       live.failure = { launch: record.wanted.launch, error };
     }
   }

@@ -2,6 +2,7 @@
 
 import type { Config } from '../../config.ts';
 import type { Handlers } from '../handlers.ts';
+import { Query } from '../query.ts';
 import { json, jsonText } from '../reply.ts';
 
 export const systemRoutes = {
@@ -29,6 +30,12 @@ export const systemRoutes = {
       ...(keys === null ? {} : { keys }),
       ...(tls === null ? {} : { tls }),
     });
+  },
+  auditSystem: async ({ engine }, head) => {
+    const query = new Query(head.query);
+    const repair = query.flag('repair');
+    query.throwProblems();
+    return json(200, await engine.system.audit(repair));
   },
   getSystemSummary: ({ engine }) => json(200, engine.system.summary()),
   getOpenAPI: ({ openapi }, head) => jsonText(200, openapi(head.host)),

@@ -2,6 +2,7 @@
 
 import { Type } from 'typebox';
 import {
+  AuditReportSchema,
   HealthSchema,
   SystemInfoSchema,
   SystemStatusSchema,
@@ -52,6 +53,24 @@ export const SYSTEM_OPERATIONS = {
     answers: {
       200: { description: 'Counts for an overview', schema: SystemSummarySchema },
       ...errors(500),
+    },
+  },
+  auditSystem: {
+    scope: 'admin',
+    method: 'GET',
+    path: '/api/v1/system/audit',
+    tags: ['system'],
+    summary: 'Compare the host with the records',
+    query: [
+      {
+        name: 'repair',
+        description: 'true puts in line what can be, and tells what is left',
+        schema: Type.Boolean(),
+      },
+    ],
+    answers: {
+      200: { description: 'Where they differ', schema: AuditReportSchema },
+      ...errors(400, 500, 503),
     },
   },
   getSystemStatus: {

@@ -1,5 +1,6 @@
 // workers, job: launching a hypervisor.
 
+import { failPoints } from '../../lib/fail-points.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, LaunchedProcess } from '../protocol.ts';
 import { makeCgroup } from './cgroup.ts';
@@ -11,11 +12,16 @@ import { makeRunDirectory } from './run-directory.ts';
 import { makeSandbox } from './sandbox.ts';
 
 export function launch({ settings, request, shard }: JobArgument<'launch'>): LaunchedProcess {
+  const pass = failPoints(settings.failPoint);
   makeRunDirectory(request.workingDirectory);
+  pass('launch:run-directory');
   const owner = request.sandbox?.uid ?? 0;
   if (request.tap !== null) attachTap(settings, request.tap, shard, owner);
+  pass('launch:tap');
   const cgroup = makeCgroup(settings.hostTag, request.cgroup);
+  pass('launch:cgroup');
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(settings, request, cgroup);
+  pass('launch:process');
   if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
   return {
     identity: { pid, startTimeTicks, bootId: bootId() },

@@ -1,4 +1,4 @@
-// engine, vms: the first look of a daemon at its host. It finds the hypervisors that live and what is left of those that
+// engine, vms: the look of a daemon at its host, at its start and when what it knows may be wrong. It finds the hypervisors that live and what is left of those that
 // do not; what is to be done about a VM is next-step's business. What no record owns is swept away here.
 
 import { setTimeout as pause } from 'node:timers/promises';
@@ -11,12 +11,13 @@ import type { ProcessIdentity, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { ExitMeaning } from './exit-meaning.ts';
 import type { Hypervisors } from './hypervisors.ts';
-import { type Leftovers, leftoversIn } from './leftovers.ts';
+import { kernelCountOf, type Leftovers, leftoversIn } from './leftovers.ts';
 import type { LiveVms, RunningVm } from './live.ts';
 import type { Turn } from './operations.ts';
 import { owesLaunch } from './status.ts';
+import type { Sweeper } from './sweeper.ts';
 
-/** The host, as it was when this daemon started. */
+/** The host, as it was when it was looked at last. */
 interface Seen {
   readonly inventory: HostInventory;
   readonly leftovers: ReadonlyMap<number, Leftovers>;
@@ -33,23 +34,24 @@ export interface LookCounts {
   readonly swept: number;
 }
 
-export interface FirstLookParts {
+export interface HostLookParts {
   readonly state: State;
-  readonly host: HostPort;
+  readonly host: Pick<HostPort, 'inventory'>;
   readonly hypervisors: Hypervisors;
   readonly live: LiveVms;
   readonly boots: Boots;
+  readonly sweeper: Sweeper;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-export class FirstLook {
-  readonly #parts: FirstLookParts;
+export class HostLook {
+  readonly #parts: HostLookParts;
   readonly #counts = { adopted: 0, crashed: 0, stopped: 0, undone: 0, swept: 0 };
   #seeing: Promise<Seen> | undefined;
   #isClosed = false;
 
-  constructor(parts: FirstLookParts) {
+  constructor(parts: HostLookParts) {
     this.#parts = parts;
   }
 
@@ -71,8 +73,9 @@ export class FirstLook {
       if (record.process !== null) boots.adopt(record, vm, clock.nowMs() - record.updatedAtMs);
       return;
     }
-    const isReleased = record.observed.isReleased && (left === undefined || !isHeld(left));
-    if (record.observed.isReleased && left !== undefined) this.#counts.swept += countOf(left);
+    const isReleased =
+      record.observed.isReleased && (left === undefined || kernelCountOf(left) === 0);
+    if (record.observed.isReleased && left !== undefined) this.#counts.swept += kernelCountOf(left);
     const missed = meaningOfAbsence(inventory, record);
     Object.assign(live.of(record.id), { isKnown: true, isReleased, end: { missed } });
     if (state.find(record.id) !== undefined) this.#count(record, missed);
@@ -80,18 +83,17 @@ export class FirstLook {
 
   /** Removes what the host has of VMs that no record knows; `lastVmId` is the highest id that an earlier daemon gave. */
   async sweep(lastVmId: number): Promise<void> {
-    const { state, log } = this.#parts;
+    const { state, sweeper } = this.#parts;
     const { leftovers } = await this.#see();
     const orphans = [...leftovers].filter(
       ([vmId]) => vmId <= lastVmId && state.find(vmId) === undefined,
     );
-    // Processes first: they hold taps and cgroups.
-    await Promise.all(orphans.map(([vmId, { processes }]) => this.#endOrphans(vmId, processes)));
-    const removals = orphans.flatMap(([vmId, left]) => this.#removalsOf(vmId, left));
-    for (const result of await Promise.allSettled(removals)) {
-      if (result.status === 'rejected') log.error({ err: result.reason }, 'sweep failed');
-    }
-    for (const [, left] of orphans) this.#counts.swept += countOf(left, true);
+    this.#counts.swept += await sweeper.remove(orphans);
+  }
+
+  /** What was seen counts no more: the next step that needs it looks again. */
+  renew(): void {
+    this.#seeing = undefined;
   }
 
   /** Looks no more. */
@@ -132,36 +134,6 @@ export class FirstLook {
       if (record.process !== null) this.#counts[missed.status] += 1;
     } else if (record.status !== 'stopped') this.#counts.undone += 1;
   }
-
-  async #endOrphans(vmId: number, processes: readonly ProcessIdentity[]): Promise<void> {
-    const { host, log } = this.#parts;
-    for (const identity of processes) {
-      log.warn({ vmId, ...identity }, 'ending a hypervisor that no VM owns');
-      const process = await host.adopt(vmId, identity);
-      await process?.signal('SIGKILL');
-      await process?.exited;
-    }
-  }
-
-  #removalsOf(vmId: number, left: Leftovers): Promise<void>[] {
-    const { host } = this.#parts;
-    return [
-      ...left.tapNames.map((name) => host.removeTap(name)),
-      ...left.cgroupNames.map((name) => host.removeCgroup(name)),
-      ...(left.hasRunDirectory ? [host.removeRunDirectory(vmId)] : []),
-      ...(left.hasDisks ? [host.removeDisks(vmId)] : []),
-    ];
-  }
-}
-
-/** The kernel has something of it. */
-function isHeld({ processes, tapNames, cgroupNames }: Leftovers): boolean {
-  return processes.length + tapNames.length + cgroupNames.length > 0;
-}
-
-function countOf(left: Leftovers, withFiles = false): number {
-  const files = withFiles ? Number(left.hasRunDirectory) + Number(left.hasDisks) : 0;
-  return left.processes.length + left.tapNames.length + left.cgroupNames.length + files;
 }
 
 /** Why a hypervisor that should run is not there. */

@@ -1,0 +1,213 @@
+// e2e: after an error nothing stays wrong: what could not be done is done when it can be, without a restart.
+
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
+import { type Daemon, isAlive, startDaemon } from './daemon.ts';
+
+const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
+const WAIT_MS = 40_000;
+
+async function until(isTrue: () => Promise<boolean>, why: string): Promise<void> {
+  const deadline = Date.now() + WAIT_MS;
+  while (!(await isTrue())) {
+    if (Date.now() > deadline) throw new Error(`not in time: ${why}`);
+    await pause(50);
+  }
+}
+
+/** A daemon that finds `nft` in a directory where a test can break it. */
+async function withBreakableNft(t: TestContext) {
+  const bin = mkdtempSync(join(tmpdir(), 'volant-nft-'));
+  t.after(() => rmSync(bin, { recursive: true }));
+  const broken = join(bin, 'broken');
+  const real = execFileSync('sh', ['-c', 'command -v nft'], { encoding: 'utf8' }).trim();
+  const script = `#!/bin/sh\n[ -e ${broken} ] && { echo 'nft: no' >&2; exit 1; }\nexec ${real} "$@"\n`;
+  writeFileSync(join(bin, 'nft'), script);
+  chmodSync(join(bin, 'nft'), 0o755);
+  const daemon = await startDaemon(t, { ...SIMULATOR, PATH: `${bin}:${process.env['PATH']}` });
+  return {
+    daemon,
+    breakIt: () => writeFileSync(broken, ''),
+    mendIt: () => rmSync(broken),
+  };
+}
+
+/** A home on a small file system of its own, which a test can fill. */
+async function onSmallDisk(t: TestContext) {
+  const directory = mkdtempSync(join(tmpdir(), 'volant-small-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'volant-test', directory]);
+  t.after(() => {
+    execFileSync('umount', ['-l', directory]);
+    rmSync(directory, { recursive: true });
+  });
+  const filler = join(directory, 'filler');
+  mkdirSync(join(directory, 'home'));
+  symlinkSync(IMAGES, join(directory, 'home', 'images'));
+  const daemon = await startDaemon(t, {
+    ...SIMULATOR,
+    VOLANT_HOME: join(directory, 'home'),
+    VOLANT_ISOLATION: 'off',
+  });
+  const fill = () => {
+    try {
+      execFileSync('dd', ['if=/dev/zero', `of=${filler}`, 'bs=64k'], { stdio: 'ignore' });
+    } catch {
+      // dd says by its status that the disk is full, which is what it was run for.
+      assert.ok(existsSync(filler));
+    }
+  };
+  return { daemon, fill, free: () => rmSync(filler) };
+}
+
+const statusOf = async (daemon: Daemon, name: string) =>
+  (await daemon.call('GET', `/api/v1/vms/${name}`)).body?.status;
+
+test('a stop whose release fails is stopping until it succeeds, and never running again', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const { daemon, breakIt, mendIt } = await withBreakableNft(t);
+  const [one, two] = [await daemon.createVm('one'), await daemon.createVm('two')];
+  breakIt();
+  const stop = await daemon.call('POST', '/api/v1/vms/one/stop');
+  const gone = await daemon.call('DELETE', '/api/v1/vms/two');
+  for (const { status, text } of [stop, gone]) assert.equal(status, 500, text);
+  assert.deepEqual([isAlive(one.pid), isAlive(two.pid)], [false, false]);
+  assert.equal(await statusOf(daemon, 'one'), 'stopping');
+  assert.equal(await statusOf(daemon, 'two'), 'deleting');
+  mendIt();
+  await until(async () => (await statusOf(daemon, 'one')) === 'stopped', 'one is stopped');
+  await until(async () => (await statusOf(daemon, 'two')) === undefined, 'two is gone');
+  assert.deepEqual(daemon.taps(), []);
+  assert.equal((await daemon.call('POST', '/api/v1/vms/one/start')).status, 200);
+});
+
+test('an end that could not be written down is, when there is room; a replica is replaced', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const { daemon, fill, free } = await onSmallDisk(t);
+  const vm = await daemon.createVm('alone');
+  const made = await daemon.call('POST', '/api/v1/deployments', {
+    name: 'web',
+    replicas: 1,
+    config: { plugin: 'hello' },
+  });
+  assert.equal(made.status, 201, made.text);
+  const replica = await daemon.getVm('web-1');
+  fill();
+  for (const { pid } of [vm, replica]) process.kill(pid ?? 0, 'SIGKILL');
+  await pause(1_000);
+  free();
+  await until(async () => (await statusOf(daemon, 'alone')) === 'crashed', 'it is crashed');
+  await until(async () => {
+    const { body } = await daemon.call('GET', '/api/v1/vms/web-1');
+    return body?.status === 'running' && body.pid !== replica.pid;
+  }, 'the replica is replaced');
+});
+
+test('creates on a disk that fills up are done or undone, and none stays on its way', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const { daemon, fill, free } = await onSmallDisk(t);
+  await daemon.createVm('before');
+  const names = Array.from({ length: 20 }, (_, index) => `vm-${index}`);
+  const creates = names.map((name) =>
+    daemon.call('POST', '/api/v1/vms', { name, plugin: 'hello' }).then(({ status }) => status),
+  );
+  fill();
+  const statuses = await Promise.all(creates);
+  free();
+  await until(async () => {
+    const { body } = await daemon.call('GET', '/api/v1/vms?status=starting,stopping,deleting');
+    return body.length === 0;
+  }, 'nothing is on its way');
+  for (const [index, status] of statuses.entries()) {
+    const vm = await daemon.call('GET', `/api/v1/vms/vm-${index}`);
+    if (status === 201) assert.equal(vm.body.status, 'running');
+    else assert.equal(vm.status, 404, vm.text);
+  }
+  const { body: left } = await daemon.call('GET', '/api/v1/vms');
+  assert.equal(daemon.taps().length, left.length);
+});
+
+test('one frozen hypervisor holds up nobody else when the daemon starts', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, SIMULATOR);
+  const frozen = await daemon.createVm('frozen');
+  const config = { plugin: 'hello' };
+  await daemon.call('POST', '/api/v1/deployments', { name: 'web', replicas: 2, config });
+  const replica = await daemon.getVm('web-1');
+  await daemon.kill('SIGKILL');
+  process.kill(frozen.pid ?? 0, 'SIGSTOP');
+  process.kill(replica.pid ?? 0, 'SIGKILL');
+  await daemon.start();
+  const recovery = /"durationMs":(\d+)/.exec(daemon.log())?.[1];
+  assert.ok(Number(recovery) < 5_000, `recovery took ${recovery} ms`);
+  const patched = await daemon.call('PATCH', '/api/v1/deployments/web', { replicas: 3 });
+  assert.deepEqual([patched.status, patched.body.ready_replicas], [200, 3], patched.text);
+  process.kill(frozen.pid ?? 0, 'SIGCONT');
+  assert.equal((await daemon.call('DELETE', '/api/v1/vms/frozen')).status, 204);
+});
+
+test('a restart that a kill cuts off ends with a VM that runs', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, SIMULATOR);
+  const names = Array.from({ length: 12 }, (_, index) => `vm-${index}`);
+  for (const name of names) await daemon.createVm(name);
+  for (let round = 0; round < 4; round += 1) {
+    const restarts = names.map((name) => daemon.call('POST', `/api/v1/vms/${name}/restart`));
+    const settled = Promise.allSettled(restarts);
+    await pause(10 + round * 40);
+    await daemon.kill('SIGKILL');
+    await settled;
+    await daemon.start();
+    for (const name of names) {
+      const { pid } = await daemon.waitFor(name, 'running');
+      assert.ok(isAlive(pid), name);
+    }
+  }
+  assert.equal(daemon.taps().length, names.length);
+});
+
+test('whoever names a run directory is not taken for a hypervisor', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, SIMULATOR);
+  const vm = await daemon.createVm('one');
+  const run = join(daemon.home, 'run', String(vm.id));
+  const next = join(daemon.home, 'run', String(vm.id + 1));
+  const pidFile = join(run, 'hypervisor.pid');
+  const logsIn = (directory: string) =>
+    ['console.log', 'hypervisor.log'].map((name) => join(directory, name));
+  const stranger = (argv: readonly string[], cwd: string) =>
+    spawn(argv[0] ?? '', argv.slice(1), { cwd, stdio: 'ignore', detached: true });
+  const strangers = [
+    stranger(['tail', '-f', ...logsIn(run)], run),
+    // With the very option, but elsewhere.
+    stranger(['sh', '-c', 'sleep 100', 'sh', '--pid-file', pidFile], '/'),
+    stranger(['tail', '-F', ...logsIn(next)], '/'),
+  ];
+  t.after(() => strangers.forEach(({ pid }) => void process.kill(-(pid ?? 0), 'SIGKILL')));
+  await Promise.all(strangers.map((child) => once(child, 'spawn')));
+  assert.equal((await daemon.call('POST', '/api/v1/vms/one/stop')).status, 200);
+  await daemon.killAndRestart();
+  assert.equal(await statusOf(daemon, 'one'), 'stopped');
+  const creating = daemon.call('POST', '/api/v1/vms', { name: 'two', plugin: 'hello' });
+  const settled = creating.catch(() => undefined);
+  await pause(5);
+  await daemon.killAndRestart();
+  await settled;
+  const two = await daemon.call('GET', '/api/v1/vms/two');
+  if (two.status === 200) await daemon.waitFor('two', 'running');
+  for (const child of strangers) assert.ok(isAlive(child.pid), child.spawnargs.join(' '));
+});
