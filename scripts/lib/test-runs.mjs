@@ -57,13 +57,16 @@ function newCounter() {
 }
 
 /** Runs test files and resolves with their counts. Whatever they leave in their process group is killed. */
-export function runTests(files, { prefix = [], concurrency, write = writeOut }) {
+export function runTests(
+  files,
+  { prefix = [], concurrency, write = writeOut, fileTimeoutMs = FILE_TIMEOUT_MS },
+) {
   const [command, ...args] = [
     ...prefix,
     process.execPath,
     '--test',
     `--test-concurrency=${concurrency}`,
-    `--test-timeout=${FILE_TIMEOUT_MS}`,
+    `--test-timeout=${fileTimeoutMs}`,
     '--test-reporter=spec',
     ...files,
   ];
@@ -102,15 +105,18 @@ function killQuietly(pid) {
  * Runs files, so many at a time, each with a network of its own: what one does to its host the others do not see. A
  * file that is done makes room for the next. What each says comes in one piece.
  */
-export async function runInNamespaces(files, lanesMax) {
+export async function runInNamespaces(files, lanesMax, options = {}) {
   const queue = [...files];
   const counts = [];
   const runLane = async () => {
     for (let file = queue.shift(); file !== undefined && !interrupted; file = queue.shift()) {
       let said = '';
       counts.push(
-        await runInNamespace(file, (text) => {
-          said += text;
+        await runInNamespace(file, {
+          ...options,
+          write: (text) => {
+            said += text;
+          },
         }),
       );
       writeOut(said);
@@ -123,11 +129,11 @@ export async function runInNamespaces(files, lanesMax) {
 let namespaces = 0;
 
 /** Runs a file inside a network namespace of its own, which is removed afterwards. */
-async function runInNamespace(file, write) {
+async function runInNamespace(file, options) {
   const [ip, nsenter] = [findCommand('ip'), findCommand('nsenter')];
   if (process.getuid() !== 0 || ip === null || nsenter === null) {
     // Without a namespace the tests say themselves what they lack.
-    return runTests([file], { concurrency: 1, write });
+    return runTests([file], { ...options, concurrency: 1 });
   }
   namespaces += 1;
   const name = `volant-test-${process.pid}-${namespaces}`;
@@ -136,7 +142,7 @@ async function runInNamespace(file, write) {
   try {
     capture(ip, ['-n', name, 'link', 'set', 'lo', 'up']);
     const prefix = [nsenter, `--net=/run/netns/${name}`];
-    return await runTests([file], { prefix, concurrency: 1, write });
+    return await runTests([file], { ...options, prefix, concurrency: 1 });
   } finally {
     const leftOver = netns('pids', name).stdout.split('\n').filter(Boolean).map(Number);
     for (const pid of leftOver) killQuietly(pid);

@@ -51,6 +51,8 @@ export function failPoints(point: FailPoint | null): PassFailPoint {
     if (passed < point.from || passed >= point.from + point.times) return;
     if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
     const cause = Object.assign(new Error(point.action), { code: point.action });
-    throw new VolantError('HOST_OPERATION_FAILED', `Failed on purpose at ${name}`, { cause });
+    // What was done all the same is not done again: its answer was lost, as with a thread that dies.
+    const code = name.endsWith(':after') ? 'INTERNAL' : 'HOST_OPERATION_FAILED';
+    throw new VolantError(code, `Failed on purpose at ${name}`, { cause });
   };
 }

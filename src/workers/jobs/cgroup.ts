@@ -86,7 +86,9 @@ function writeIfThere(path: string, value: string): boolean {
 
 export function removeCgroup({ settings, cgroupName }: JobArgument<'removeCgroup'>): null {
   const root = cgroupRootOf(settings.hostTag);
-  if (root !== null) removeDirectory(cgroupName === null ? root : join(root, cgroupName));
+  if (root === null) return null;
+  if (cgroupName === null) removeDirectory(root, () => undefined);
+  else removeDirectory(join(root, cgroupName), killAllIn);
   return null;
 }
 
@@ -103,7 +105,7 @@ export function listCgroups(hostTag: string): readonly string[] {
   }
 }
 
-function removeDirectory(path: string): void {
+function removeDirectory(path: string, whenBusy: (path: string) => void): void {
   for (let tries = 1; ; tries += 1) {
     try {
       rmdirSync(path);
@@ -111,11 +113,24 @@ function removeDirectory(path: string): void {
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === 'ENOENT') return;
+      if (errno === 'EBUSY') whenBusy(path);
       if (errno !== 'EBUSY' || tries >= REMOVE_TRIES_MAX) {
         throw new JobFault('HOST_OPERATION_FAILED', 'A cgroup could not be removed', error);
       }
       // This thread is here to wait.
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REMOVE_PAUSE_MS);
+    }
+  }
+}
+
+/** Whoever is in the cgroup of a VM that has ended belongs to it. */
+function killAllIn(path: string): void {
+  if (writeIfThere(join(path, 'cgroup.kill'), '1')) return;
+  for (const pid of readFileSync(join(path, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean)) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch (error) {
+      if (errnoOf(error) !== 'ESRCH') throw error;
     }
   }
 }

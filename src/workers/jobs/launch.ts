@@ -1,5 +1,6 @@
 // workers, job: launching a hypervisor.
 
+import { constants } from 'node:os';
 import { failPoints } from '../../lib/fail-points.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, LaunchedProcess } from '../protocol.ts';
@@ -21,8 +22,15 @@ export function launch({ settings, request, shard }: JobArgument<'launch'>): Lau
   const cgroup = makeCgroup(settings.hostTag, request.cgroup);
   pass('launch:cgroup');
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(settings, request, cgroup);
-  pass('launch:process');
-  if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
+  try {
+    pass('launch:process');
+    if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
+  } catch (error) {
+    // Nobody would ever hear of it.
+    native.pidfdSignal(pidfd, constants.signals.SIGKILL);
+    native.closeFd(pidfd);
+    throw error;
+  }
   return {
     identity: { pid, startTimeTicks, bootId: bootId() },
     pidfd,
