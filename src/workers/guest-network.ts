@@ -4,6 +4,7 @@
 import type { Forward, GuestIdentity, HostLedger, NetworkSpec } from '../engine/network-ports.ts';
 import type { LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges } from '../engine/records.ts';
+import { allDone } from '../lib/all-done.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Batch } from './batch.ts';
@@ -124,12 +125,14 @@ export class GuestNetwork {
   }
 
   async removeTap(tapName: string): Promise<void> {
-    await this.#tapRemovals.add(tapName);
-    await Promise.all([
+    // Whoever sent through it is gone, and what the filter does not know it drops: both may go at once. The kernel
+    // makes each wait for as long as the other.
+    await allDone([
+      this.#tapRemovals.add(tapName),
       this.#filter.leave(tapName),
       this.#leases.leave(tapName),
-      this.#shards.release(tapName),
     ]);
+    await this.#shards.release(tapName);
   }
 
   /** Addresses of guests that go, if a host port has led to them. */

@@ -73,6 +73,15 @@ const GUEST: GuestIdentity = {
   asksForLease: false,
 };
 
+test('the filter forgets a guest while its tap goes: the kernel makes both wait', async () => {
+  const world = createWorld();
+  await world.ensure(GUEST);
+  world.failing.add('removeTaps');
+  // The filter does not wait for how the other ends.
+  await assert.rejects(world.network.removeTap(GUEST.tapName));
+  assert.deepEqual(world.calls.slice(-2).sort(), ['changeGuestFilter', 'removeTaps']);
+});
+
 test('a guest of an earlier daemon can go although there is no filter that knows it', async () => {
   const world = createWorld({ antiSpoofing: false });
   await world.ensure(GUEST);

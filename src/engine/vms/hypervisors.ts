@@ -2,6 +2,7 @@
 // the host given back.
 
 import { type Config, LIMITS } from '../../config.ts';
+import { allDone } from '../../lib/all-done.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
 import type { HostFacts } from '../host-facts.ts';
@@ -101,7 +102,7 @@ export class Hypervisors {
   /** Removes what a process that is gone leaves in the kernel: its tap and its cgroup. */
   async release({ id, leases }: VmRecord): Promise<void> {
     const { host } = this.#parts;
-    await Promise.all([
+    await allDone([
       leases.tapName === null ? undefined : host.removeTap(leases.tapName),
       host.removeCgroup(cgroupNameOf(id)),
     ]);
