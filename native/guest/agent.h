@@ -133,6 +133,8 @@ void workload_wait_for_manifest(void);
 void workload_child_ended(pid_t pid, int status);
 // SIGTERM to its group; calls back when it has ended or the time is over, SIGKILL then.
 void workload_stop(int timeout_ms, timer_callback done);
+// A stop that is under way has so long from now on.
+void workload_stop_within(int timeout_ms);
 // JSON object that describes it. Returns the length.
 size_t workload_describe(char *buffer, size_t size);
 // Host and port of base_url; false when there is none.
@@ -230,6 +232,8 @@ void init_child_ended(pid_t pid, int status);
 
 // Stops the workload, syncs and powers off.
 void power_off(void);
+// The same, and so long for the workload. One that is stopped already has so long from now on.
+void power_off_within(int timeout_ms);
 void power_watch_button(void);
 
 // ---- boot.c

@@ -14,6 +14,7 @@
 
 #include "http.h"
 
+#define POWER_OFF_MS_MAX 3600000
 #define CONNECTIONS_MAX 64
 #define BODY_BYTES_MAX (4 * 1024 * 1024)
 #define HEAD_TIMEOUT_MS 10000
@@ -205,13 +206,19 @@ static void take_manifest(struct connection *connection, const struct request *r
   receive_body(connection);
 }
 
+// What was asked for last; negative: nothing was said.
+static long power_off_ms;
+
 static void accept_power_off(void *context) {
   (void)context;
-  power_off();
+  if (power_off_ms < 0) return power_off();
+  power_off_within((int)power_off_ms);
 }
 
 static void answer_power_off(struct connection *connection, const struct request *request) {
-  (void)request;
+  const char *timeout = strstr(request->target + request->path_length, "timeout_ms=");
+  power_off_ms = timeout != NULL ? strtol(timeout + strlen("timeout_ms="), NULL, 10) : -1;
+  if (power_off_ms > POWER_OFF_MS_MAX) power_off_ms = POWER_OFF_MS_MAX;
   answer(connection, 202, "Accepted", "application/json", "{\"status\":\"powering off\"}");
   // After the answer has left.
   loop_timer(10, accept_power_off, NULL);

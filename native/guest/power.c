@@ -35,21 +35,29 @@ static void workload_has_ended(void *context) {
 }
 
 static void init_is_late(void *context) {
-  say("the init has not powered off in %d s: the agent does", INIT_STOP_MS / 1000);
+  say("the init has not powered off in time: the agent does");
   end_now(context);
 }
 
 void power_off(void) {
-  if (ending) return;
+  if (!ending) power_off_within(WORKLOAD_STOP_MS);
+}
+
+void power_off_within(int timeout_ms) {
+  int init_ms = timeout_ms > INIT_STOP_MS ? timeout_ms : INIT_STOP_MS;
+  if (ending) {
+    if (init_is_beside()) return loop_timer(init_ms, init_is_late, NULL);
+    return workload_stop_within(timeout_ms);
+  }
   ending = true;
   say("powering off");
   if (init_is_beside()) {
     workload_stop(0, NULL);
     init_power_off();
-    loop_timer(INIT_STOP_MS, init_is_late, NULL);
+    loop_timer(init_ms, init_is_late, NULL);
     return;
   }
-  workload_stop(WORKLOAD_STOP_MS, workload_has_ended);
+  workload_stop(timeout_ms, workload_has_ended);
 }
 
 static void on_input(void *context, uint32_t events) {

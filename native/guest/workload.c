@@ -285,6 +285,10 @@ void workload_stop(int timeout_ms, timer_callback done) {
   loop_timer(timeout_ms, stop_late, NULL);
 }
 
+void workload_stop_within(int timeout_ms) {
+  if (workload.stop_done != NULL) loop_timer(timeout_ms, stop_late, NULL);
+}
+
 // ---- health
 
 static const char *endpoint(void) {

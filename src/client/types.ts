@@ -35,6 +35,12 @@ export interface WaitOptions extends CallOptions {
   readonly idempotencyKey?: string;
 }
 
+/** For operations that end a guest. */
+export interface EndOptions extends CallOptions {
+  /** Whole seconds that the guest gets to power off; without it the VM's config says, or the daemon. */
+  readonly graceSeconds?: number;
+}
+
 export interface IdempotentOptions extends CallOptions {
   readonly idempotencyKey?: string;
 }

@@ -1,7 +1,7 @@
 // client: VMs and their lifecycle.
 
 import { type CallOptions, type Http, path } from './http.ts';
-import type { CreateVmRequest, DryRun, Vm, VmQuery, WaitOptions } from './types.ts';
+import type { CreateVmRequest, DryRun, EndOptions, Vm, VmQuery, WaitOptions } from './types.ts';
 import { waitCall } from './wait.ts';
 
 export interface VmPage {
@@ -41,8 +41,9 @@ export class Vms {
   }
 
   /** Resolves when nothing of the VM is left. */
-  destroy(name: string, options?: CallOptions): Promise<void> {
-    return this.#http.done({ method: 'DELETE', path: path`/api/v1/vms/${name}`, options });
+  destroy(name: string, options?: EndOptions): Promise<void> {
+    const call = { method: 'DELETE', path: path`/api/v1/vms/${name}` } as const;
+    return this.#http.done({ ...call, ...waitCall(options) });
   }
 
   start(name: string, options?: WaitOptions): Promise<Vm> {
@@ -50,12 +51,12 @@ export class Vms {
     return this.#http.json({ ...call, ...waitCall(options) });
   }
 
-  stop(name: string, options?: WaitOptions): Promise<Vm> {
+  stop(name: string, options?: WaitOptions & EndOptions): Promise<Vm> {
     const call = { method: 'POST', path: path`/api/v1/vms/${name}/stop` } as const;
     return this.#http.json({ ...call, ...waitCall(options) });
   }
 
-  restart(name: string, options?: WaitOptions): Promise<Vm> {
+  restart(name: string, options?: WaitOptions & EndOptions): Promise<Vm> {
     const call = { method: 'POST', path: path`/api/v1/vms/${name}/restart` } as const;
     return this.#http.json({ ...call, ...waitCall(options) });
   }

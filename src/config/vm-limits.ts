@@ -24,8 +24,20 @@ export const VM_LIMITS = {
   launchTimeoutMs: 30_000,
   /** One command on a control socket. */
   controlTimeoutMs: 5_000,
-  /** Guest asked to power off -> SIGTERM. */
+  /** Guest asked to power off -> SIGTERM, where neither request, config nor manifest says how long. */
   stopGraceMs: 10_000,
+  /** The same for a delete, where the request does not say: nothing of the guest is kept. */
+  deleteGraceMs: 2_000,
+  /** A delete whose guest has accepted to power off waits so long: a busy host is slow, not the guest deaf. */
+  deleteAnsweredGraceMs: 5_000,
+  /** Longest grace that may be asked for. */
+  graceSecondsMax: 3_600,
+  /** The guest's agent ends its workload so long before the guest must have powered off. */
+  graceReserveMs: 1_000,
+  /** Guests that power off at once, for each core of the host; the rest wait in line before their grace begins. */
+  endsPerCore: 2,
+  /** A guest that has not powered off after so long lets the next one in line begin. */
+  endPlaceMs: 1_000,
   /** SIGTERM -> SIGKILL. */
   stopTerminateMs: 5_000,
   /** SIGKILL -> the stop is reported as failed. */

@@ -261,7 +261,12 @@ function isCurrent({ launchedConfigVersion, configVersion }: VmRecord): boolean 
 
 /** They differ in nothing that a guest must be started anew for. */
 function launchesAlike(one: VmConfig, other: VmConfig): boolean {
-  const launched = ({ expose: _expose, metadata: _metadata, ...rest }: VmConfig) => rest;
+  const launched = ({
+    expose: _expose,
+    metadata: _metadata,
+    stop_grace_seconds: _stopGrace,
+    ...rest
+  }: VmConfig) => rest;
   return isDeepStrictEqual(launched(one), launched(other));
 }
 

@@ -65,9 +65,11 @@ export interface VmApi {
   /** A JSON array as text, and how many VMs matched before paging. */
   list(query: VmListQuery): { readonly body: string; readonly total: number };
   start(name: string, options?: WaitOptions): Promise<VmBody>;
-  stop(name: string): Promise<VmBody>;
-  restart(name: string, options?: WaitOptions): Promise<VmBody>;
-  destroy(name: string): Promise<void>;
+  /** `graceMs`: how long the guest gets to power off. Without it the VM's config says. */
+  stop(name: string, graceMs?: number): Promise<VmBody>;
+  restart(name: string, options?: WaitOptions, graceMs?: number): Promise<VmBody>;
+  /** Without `graceMs` the guest gets little time: nothing of it is kept. */
+  destroy(name: string, graceMs?: number): Promise<void>;
 }
 
 export interface ConfigApi {

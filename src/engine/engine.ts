@@ -238,6 +238,7 @@ function vmParts(
     admission,
     hypervisors,
     launcher: new Launcher({ devices, media, exposures, boots, hypervisors }),
+    exposures,
     notes: new Notes({ state, addresses, clock }),
     host,
     pass,

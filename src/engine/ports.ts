@@ -225,8 +225,11 @@ export interface AgentConnection {
   sendManifest(manifestJson: string, signal: AbortSignal): Promise<void>;
   /** What the agent says of its workload. Rejects when it does not answer in time. */
   health(signal: AbortSignal): Promise<WorkloadHealth>;
-  /** Asks for an orderly power-off; resolves when the agent has accepted. */
-  powerOff(signal: AbortSignal): Promise<void>;
+  /**
+   * Asks for an orderly power-off; resolves when the agent has accepted. What runs in the guest gets so long; asked
+   * again, the last word counts.
+   */
+  powerOff(timeoutMs: number, signal: AbortSignal): Promise<void>;
   /**
    * A stream to the agent's HTTP server, for one request. To its user it is a TCP connection; it is
    * destroyed with an error when the channel is lost. AGENT_UNREACHABLE while the agent does not answer,

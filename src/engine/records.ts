@@ -33,6 +33,8 @@ export interface VmWanted {
   readonly state: 'running' | 'stopped' | 'deleted';
   /** Raised by each start and restart: a launch is owed while the last one is of a lower number. */
   readonly launch: number;
+  /** What the request for the guest's end gave it to power off; null or absent: it did not say. */
+  readonly graceMs?: number | null;
 }
 
 /** What was seen of a VM last. */

@@ -1,7 +1,7 @@
 // http: the engine as one caller may use it. Every member of Engine is here, so that a new one cannot
 // be added without a decision who may use it. Scopes of operations are checked before: see callers.ts.
 
-import type { Engine, WaitOptions } from '../engine/engine-api.ts';
+import type { Engine } from '../engine/engine-api.ts';
 import { type ErrorCode, VolantError } from '../lib/errors.ts';
 import type { VmConfigInput } from '../schema/vm-config.ts';
 import { type Caller, requireName, requireScope, seesEvent } from './callers.ts';
@@ -44,10 +44,6 @@ function named(caller: Caller, name: string): string {
 }
 
 function scopedVms(vms: Engine['vms'], caller: Caller): Engine['vms'] {
-  const act =
-    (what: 'start' | 'stop' | 'restart') =>
-    async (name: string, options?: WaitOptions): Promise<string> =>
-      quiet(caller, vms[what](named(caller, name), options));
   return {
     create: async (request, options) => {
       requireName(caller, request.name);
@@ -61,10 +57,11 @@ function scopedVms(vms: Engine['vms'], caller: Caller): Engine['vms'] {
     },
     get: (name) => vms.get(named(caller, name)),
     list: (query) => vms.list({ ...query, namePrefix: caller.prefix }),
-    start: act('start'),
-    stop: act('stop'),
-    restart: act('restart'),
-    destroy: async (name) => vms.destroy(named(caller, name)),
+    start: async (name, options) => quiet(caller, vms.start(named(caller, name), options)),
+    stop: async (name, graceMs) => quiet(caller, vms.stop(named(caller, name), graceMs)),
+    restart: async (name, options, graceMs) =>
+      quiet(caller, vms.restart(named(caller, name), options, graceMs)),
+    destroy: async (name, graceMs) => vms.destroy(named(caller, name), graceMs),
   };
 }
 

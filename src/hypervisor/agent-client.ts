@@ -49,8 +49,9 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
       if (status !== 200) throw new Error(`the agent answered ${status}: ${body}`);
       return workloadIn(body);
     },
-    powerOff: async (signal) => {
-      const request = { method: 'POST', path: '/agent/poweroff' };
+    powerOff: async (timeoutMs, signal) => {
+      const path = `/agent/poweroff?timeout_ms=${Math.ceil(timeoutMs)}`;
+      const request = { method: 'POST', path };
       const { status, body } = await askUntilAnswered(channel, request, signal);
       if (status !== 202) throw new Error(`the agent answered ${status}: ${body}`);
     },

@@ -9,7 +9,7 @@ import {
   NetworkConfigSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { MapOf, Nullable } from './parts.ts';
+import { GraceSeconds, MapOf, Nullable } from './parts.ts';
 import { ApiEndpointSchema, ExposeSchema, VmConfigSchema } from './vm-config.ts';
 
 const Resource = Type.Integer({ minimum: 0, description: '0 means: keep' });
@@ -41,6 +41,7 @@ export const ConfigPatchSchema = Type.Object(
     network: Type.Optional(Nullable(NetworkConfigSchema)),
     initramfs: Type.Optional(Nullable(InitramfsSchema)),
     rootfs: Type.Optional(Nullable(RootFsSchema)),
+    stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
   },
   { description: 'Members to change; null removes' },
 );

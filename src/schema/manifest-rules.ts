@@ -83,6 +83,9 @@ export function normaliseManifest(
     ...(cloudInit === undefined ? {} : { cloud_init: cloudInit }),
     ...(network === undefined ? {} : { network }),
     ...(input.devices ? { devices: input.devices } : {}),
+    ...(input.stop_grace_seconds === undefined
+      ? {}
+      : { stop_grace_seconds: input.stop_grace_seconds }),
   };
   return { manifest };
 }

@@ -2,7 +2,7 @@
 // manifest are beyond its shape stands in manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
-import { MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
+import { GraceSeconds, MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
 
 export const NETWORK_MODES = ['bridged', 'vsock', 'dhcp'] as const;
 
@@ -104,6 +104,7 @@ export const ManifestSchema = Type.Object(
     cloud_init: Type.Optional(Nullable(CloudInitSchema)),
     network: Type.Optional(Nullable(NetworkConfigSchema)),
     devices: Type.Optional(Nullable(DeviceConfigSchema)),
+    stop_grace_seconds: Type.Optional(GraceSeconds),
   },
   { description: 'What runs in a VM: boot media, workload, resources' },
 );

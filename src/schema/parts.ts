@@ -1,6 +1,7 @@
 // schema: small building blocks that several nouns share.
 
 import { type Static, type TSchema, Type } from 'typebox';
+import { LIMITS } from '../config.ts';
 
 /** A DNS label in lower case: VM and plugin names land in host names, file names and URLs. */
 export const NAME_PATTERN = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
@@ -20,6 +21,15 @@ export const TimeoutMs = Type.Integer({
   maximum: 2_147_483_647,
   format: 'int64',
   description: 'Milliseconds',
+});
+
+export const GRACE_TEXT = 'Seconds that the guest gets to power off before its hypervisor is ended';
+
+/** How long a guest gets to power off. */
+export const GraceSeconds = Type.Integer({
+  minimum: 0,
+  maximum: LIMITS.graceSecondsMax,
+  description: GRACE_TEXT,
 });
 
 /** Absent and null mean the same for what the contract marks nullable. */

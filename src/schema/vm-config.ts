@@ -11,7 +11,7 @@ import {
   ResourcesSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { MapOf, Nullable } from './parts.ts';
+import { GraceSeconds, MapOf, Nullable } from './parts.ts';
 
 export const ApiEndpointSchema = Type.Object({
   host: Type.Optional(Type.String()),
@@ -47,6 +47,7 @@ export const VmConfigSchema = Type.Object(
     network: Type.Optional(Nullable(NetworkConfigSchema)),
     initramfs: Type.Optional(Nullable(InitramfsSchema)),
     rootfs: Type.Optional(Nullable(RootFsSchema)),
+    stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
   },
   { description: 'The desired state of a VM' },
 );

@@ -44,6 +44,27 @@ test('nothing to list is said on standard error, so that pipes stay empty', asyn
   assert.deepEqual([ended.status, ended.stdout, ended.stderr], [0, '', 'No VMs.\n']);
 });
 
+test('stop, restart and delete send the grace that was given, and no other', async (t) => {
+  const daemon = await startFakeDaemon(t, ({ method }, response) => {
+    if (method === 'DELETE') response.writeHead(204).end();
+    else sendJson(response, 200, vmBody('one'));
+  });
+  for (const verb of ['stop', 'restart', 'delete']) {
+    assert.equal((await volar(t, daemon.url, ['vms', verb, 'one'])).status, 0);
+    assert.equal((await volar(t, daemon.url, ['vms', verb, 'one', '--grace', '5'])).status, 0);
+  }
+  assert.deepEqual(daemon.calls(), [
+    'POST /api/v1/vms/one/stop',
+    'POST /api/v1/vms/one/stop?grace_seconds=5',
+    'POST /api/v1/vms/one/restart',
+    'POST /api/v1/vms/one/restart?grace_seconds=5',
+    'DELETE /api/v1/vms/one',
+    'DELETE /api/v1/vms/one?grace_seconds=5',
+  ]);
+  const wrong = await volar(t, daemon.url, ['vms', 'stop', 'one', '--grace', '1.5']);
+  assert.equal(wrong.status, 2);
+});
+
 test('a create sends nothing that was not given, and prints name, address and duration', async (t) => {
   const daemon = await startFakeDaemon(t, (_, response) => sendJson(response, 201, vmBody('one')));
   const plain = await volar(t, daemon.url, ['vms', 'create', 'one', '--plugin', 'hello']);

@@ -163,6 +163,26 @@ test('a call ends at its bound, and at once when its signal aborts', async (t) =
   await assert.rejects(call, { message: 'enough' });
 });
 
+test('the end of a guest is not given up while the guest has time left', async (t) => {
+  const daemon = await startFakeDaemon(t, ({ method }, response) => {
+    setTimeout(() => {
+      if (method === 'DELETE') response.writeHead(204).end();
+      else sendJson(response, 200, vmBody('one'));
+    }, 100);
+  });
+  const { vms } = createClient({ baseUrl: daemon.url, retry: FAST, timeoutMs: 20 });
+  await assert.rejects(vms.stop('one'), RequestTimeoutError);
+  await vms.stop('one', { graceSeconds: 0 });
+  await vms.restart('one', { graceSeconds: 3, wait: 'accepted' });
+  await vms.destroy('one', { graceSeconds: 60 });
+  assert.deepEqual(daemon.calls(), [
+    'POST /api/v1/vms/one/stop',
+    'POST /api/v1/vms/one/stop?grace_seconds=0',
+    'POST /api/v1/vms/one/restart?wait=accepted&grace_seconds=3',
+    'DELETE /api/v1/vms/one?grace_seconds=60',
+  ]);
+});
+
 test('a unix socket serves like a port: bodies, empty answers, errors, streams', async (t) => {
   const home = mkdtempSync(join(tmpdir(), 'volant-client-'));
   t.after(() => rmSync(home, { recursive: true, force: true }));

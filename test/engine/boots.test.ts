@@ -5,8 +5,8 @@ import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { LIMITS } from '../../src/config.ts';
-import { BootQueue } from '../../src/engine/boots/boot-queue.ts';
 import { Boots } from '../../src/engine/boots/boots.ts';
+import { Places } from '../../src/engine/places.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { FakeProcess } from './fake-process.ts';
 import { engineOn, leftovers, NOTHING_LEFT, newWorld, silentLog, type World } from './fakes.ts';
@@ -41,9 +41,9 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
-suite('boot queue', () => {
+suite('places', () => {
   test('lets the next ones in in their order, and skips who has given up', async () => {
-    const queue = new BootQueue();
+    const queue = new Places();
     const order: number[] = [];
     const never = new AbortController().signal;
     const impatient = new AbortController();
@@ -62,11 +62,11 @@ suite('boot queue', () => {
     await entering[2];
     assert.deepEqual(order, [2, 4]);
     queue.leave(4);
-    assert.deepEqual([queue.booting, queue.waiting], [0, 0]);
+    assert.deepEqual([queue.taken, queue.waiting], [0, 0]);
   });
 
   test('nobody overtakes those who wait, and adopted guests count', async () => {
-    const queue = new BootQueue();
+    const queue = new Places();
     queue.hold(1);
     queue.hold(2);
     const entered = queue.enter(3, 1, new AbortController().signal);
@@ -75,7 +75,7 @@ suite('boot queue', () => {
     assert.equal(queue.waiting, 1);
     queue.leave(2);
     await entered;
-    assert.equal(queue.booting, 1);
+    assert.equal(queue.taken, 1);
   });
 });
 

@@ -40,6 +40,12 @@ export class FakeHypervisor implements HypervisorPort {
   healthy = true;
   /** Agents say something when they are asked. */
   answering = true;
+  /** Agents are connected. */
+  connected = true;
+  /** Agents answer requests to power off. */
+  acceptsPowerOff = true;
+  /** For each request to power off: how long the agent gives its workload. */
+  readonly powerOffs: number[] = [];
 
   constructor(host: Host) {
     this.#host = host;
@@ -78,8 +84,11 @@ export class FakeHypervisor implements HypervisorPort {
   }
 
   agent(): AgentConnection {
+    const owner = this;
     return {
-      connected: true,
+      get connected() {
+        return owner.connected;
+      },
       ready: async () => undefined,
       sendManifest: async (manifest) => {
         this.manifests.push(manifest);
@@ -88,7 +97,11 @@ export class FakeHypervisor implements HypervisorPort {
         if (!this.answering) throw new Error('no answer');
         return { state: 'running', healthy: this.healthy };
       },
-      powerOff: async () => undefined,
+      powerOff: async (timeoutMs) => {
+        // What has passed since the request is not what is asked about.
+        this.powerOffs.push(Math.ceil(timeoutMs / 50) * 50);
+        if (!this.acceptsPowerOff) throw new Error('no answer');
+      },
       open: () => this.openAgent(),
       connect: async () => this.openAgent(),
       close: () => undefined,

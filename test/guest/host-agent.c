@@ -36,8 +36,15 @@ static void leave(void *context) {
   exit(0);
 }
 
+void power_off_within(int timeout_ms) {
+  static bool ending;
+  if (ending) return workload_stop_within(timeout_ms);
+  ending = true;
+  workload_stop(timeout_ms, leave);
+}
+
 void power_off(void) {
-  workload_stop(POWER_OFF_MS, leave);
+  power_off_within(POWER_OFF_MS);
 }
 
 static void on_web(void *context, uint32_t events) {

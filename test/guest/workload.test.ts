@@ -234,6 +234,20 @@ suite('workload of the agent', () => {
     await once(rude.process, 'exit');
     await gone(Number(pid));
   });
+
+  test('who asks for a power-off says how long the workload gets, and the last word counts', async (t) => {
+    const rude = await running(t, 'trap "" TERM; echo up; while :; do sleep 0.05; done');
+    await (await readLog(t, rude)).until((found) => found.length === 1);
+    const ended = once(rude.process, 'exit');
+    const startedMs = performance.now();
+    assert.equal((await rude.ask('POST', '/agent/poweroff?timeout_ms=3600000')).status, 202);
+    await pause(100);
+    assert.equal((await rude.ask('POST', '/agent/poweroff?timeout_ms=500')).status, 202);
+    await ended;
+    const tookMs = performance.now() - startedMs;
+    // Where nobody says anything it is 2 s here.
+    assert.ok(tookMs > 550 && tookMs < 1_900, `${tookMs} ms`);
+  });
 });
 
 /** Resolves when no process has the pid: killed ones stay until somebody has reaped them. */

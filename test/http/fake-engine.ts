@@ -66,10 +66,12 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
     if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
     return body;
   };
-  const act = (what: string) => async (name: string, options?: WaitOptions) => {
-    note(`vms.${what}`, name, options);
-    return bodyOf(name);
-  };
+  const act =
+    (what: string) =>
+    async (name: string, ...options: unknown[]) => {
+      note(`vms.${what}`, name, ...options);
+      return bodyOf(name);
+    };
   return {
     create: async (request: CreateVmRequest, options?: WaitOptions) => {
       note('vms.create', request, options);
@@ -86,8 +88,8 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
     start: act('start'),
     stop: act('stop'),
     restart: act('restart'),
-    destroy: async (name) => {
-      note('vms.destroy', name);
+    destroy: async (name, ...options) => {
+      note('vms.destroy', name, ...options);
       bodyOf(name);
       vms.remove(vms.recordByName(name)?.id ?? 0);
     },

@@ -4,10 +4,10 @@
 import { LIMITS } from '../../config.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { BootCounts } from '../engine-api.ts';
+import { Places } from '../places.ts';
 import type { AgentConnection, HypervisorFacts, WatchedProcess } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
 import type { Turn } from '../vms/operations.ts';
-import { BootQueue } from './boot-queue.ts';
 
 /** For each core of the host. */
 const EMULATED_PER_CORE = 2;
@@ -43,7 +43,7 @@ interface Phase {
 
 export class Boots {
   readonly #parts: BootsParts;
-  readonly #queue = new BootQueue();
+  readonly #queue = new Places();
   readonly #watches = new Set<AbortController>();
   readonly #phases = new WeakMap<BootingVm, Phase>();
   /** By plugin: whether its last guest booted without a word of an agent. The next one is not waited for as long. */
@@ -62,7 +62,7 @@ export class Boots {
 
   /** Guests in their boot phase, launches that wait, and guests that were launched again. */
   get counts(): BootCounts {
-    const { booting, waiting } = this.#queue;
+    const { taken: booting, waiting } = this.#queue;
     return { booting, waiting, relaunched: this.#relaunched };
   }
 

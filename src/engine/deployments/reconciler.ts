@@ -11,6 +11,7 @@ import type { Readiness } from '../readiness.ts';
 import type { DeploymentRecord, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { ReplicaOrigin } from '../vms/admission.ts';
+import { configuredGraceMs } from '../vms/grace.ts';
 import type { Vms } from '../vms/vms.ts';
 import { Backoff } from './backoff.ts';
 import { conditionsOf } from './conditions.ts';
@@ -159,7 +160,10 @@ export class Reconciler {
 
   async #delete({ name, vmId }: Member): Promise<void> {
     try {
-      await this.#parts.vms.destroy(name);
+      // Whoever says how long a stop may take means these ends, too.
+      const { config } = this.#parts.record() ?? {};
+      const graceMs = config === undefined ? null : configuredGraceMs(config);
+      await this.#parts.vms.destroy(name, graceMs);
       this.#counted.delete(vmId);
     } catch (error) {
       // Somebody else was quicker: then it is gone as it should be.

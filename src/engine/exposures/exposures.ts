@@ -135,15 +135,15 @@ export class Exposures {
 
   /**
    * Nothing new reaches the VM from here on. Resolves when what is under way on shared ports has ended, at the
-   * latest after LIMITS.balancedDrainMs. Datagrams have no end that could be waited for.
+   * latest after LIMITS.balancedDrainMs, or when the signal aborts. Datagrams have no end that could be waited for.
    */
-  async drain(vmId: number): Promise<void> {
+  async drain(vmId: number, signal: AbortSignal): Promise<void> {
     const shared = this.#claims
       .membersOf(vmId)
       .filter(({ protocol, member }) => member.shared && protocol === 'tcp')
       .map(({ member }) => member);
     await this.clear(vmId);
-    if (shared.length > 0) await untilUnused(() => this.#connectionsTo(vmId, shared));
+    if (shared.length > 0) await untilUnused(() => this.#connectionsTo(vmId, shared), signal);
   }
 
   /**

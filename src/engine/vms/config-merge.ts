@@ -12,6 +12,7 @@ const REMOVABLE = [
   'network',
   'initramfs',
   'rootfs',
+  'stop_grace_seconds',
 ] as const;
 
 /**

@@ -99,6 +99,7 @@ export function manifestForGuest(manifest: Manifest, mounts: readonly GuestMount
     image_digest: _imageDigest,
     rootfs: _rootfs,
     initramfs: _initramfs,
+    stop_grace_seconds: _stopGrace,
     ...guest
   } = manifest;
   return JSON.stringify(mounts.length === 0 ? guest : { ...guest, mounts });

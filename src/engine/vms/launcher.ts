@@ -1,6 +1,7 @@
 // engine, vms: the order in which a launch makes things, and in which they are given back. What is written down about
 // it is not known here.
 
+import { allDone } from '../../lib/all-done.ts';
 import type { Boots } from '../boots/boots.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { Media } from '../media/media.ts';
@@ -54,20 +55,23 @@ export class Launcher {
     await hypervisors.connect(record, vm, resolved);
   }
 
-  /** Keeps what is new away from a VM that is about to end. */
-  drain({ id }: VmRecord): Promise<void> {
-    return this.#parts.exposures.drain(id);
-  }
-
-  /** Gives back what a launch took, files excepted. Its process must be gone. What is not there is fine. */
+  /**
+   * Gives back what a launch took; files only where nothing of the VM is wanted. Its process must be gone. What is not
+   * there is fine. Nothing of it is under way any more when this settles.
+   */
   async release(record: VmRecord, vm: RunningVm | null): Promise<void> {
     const { devices, exposures, boots, hypervisors } = this.#parts;
     vm?.control.close();
     vm?.agent?.close();
     boots.leave(record.id);
+    // Before the tap: a port that still led here would keep connections that are forgotten with the tap.
     await exposures.clear(record.id);
-    await hypervisors.release(record);
-    await devices.releaseFor(record.id);
+    // The kernel makes each of these wait, and none needs another.
+    await allDone([
+      hypervisors.release(record),
+      devices.releaseFor(record.id),
+      record.wanted.state === 'deleted' ? this.removeFiles(record) : undefined,
+    ]);
   }
 
   /** Removes what outlives a stop: logs, sockets and disks. */

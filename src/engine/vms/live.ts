@@ -28,6 +28,8 @@ export interface Live {
   end: ProcessEnd | null;
   isReleased: boolean;
   releaseFailed: boolean;
+  /** There may be logs, sockets and disks of it. */
+  hasFiles: boolean;
   failure: { readonly launch: number; readonly error: unknown } | null;
   /** The launch that is wanted, when it was resolved with its request already. */
   draft: LaunchDraft | null;
@@ -47,6 +49,7 @@ export class LiveVms {
       end: null,
       isReleased: false,
       releaseFailed: false,
+      hasFiles: true,
       failure: null,
       draft: null,
     };

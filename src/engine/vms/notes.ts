@@ -44,14 +44,21 @@ export class Notes {
     await this.#parts.state.commit(writes, [vmEvent('VM_CREATED', record)]);
   }
 
-  /** A start or a restart. `check` throws where the VM's status does not allow one. The number of the launch. */
-  async wantLaunch(vmId: number, check: (record: VmRecord) => void): Promise<number> {
+  /**
+   * A start or a restart. `check` throws where the VM's status does not allow one. `graceMs` is for the guest that is in
+   * its way. The number of the launch.
+   */
+  async wantLaunch(
+    vmId: number,
+    graceMs: number | null,
+    check: (record: VmRecord) => void,
+  ): Promise<number> {
     const record = await this.#update(vmId, (before) => {
       check(before);
       const next = changed(
         before,
         {
-          wanted: { state: 'running', launch: before.wanted.launch + 1 },
+          wanted: { state: 'running', launch: before.wanted.launch + 1, graceMs },
           observed: { attempt: 1, isReleased: false },
         },
         this.#nowMs(),
@@ -61,20 +68,25 @@ export class Notes {
     return record.wanted.launch;
   }
 
-  /** One that is stopped already stays as it is, without an event. */
-  async wantStop(vmId: number): Promise<void> {
-    await this.#update(vmId, (before) => {
-      if (before.status === 'stopped' || before.wanted.state !== 'running') return null;
-      const next = changed(before, { wanted: { state: 'stopped' } }, this.#nowMs());
+  /**
+   * One that is stopped already stays as it is, without an event. One that stops already may be hurried. false when
+   * nothing else is wanted than before.
+   */
+  wantStop(vmId: number, graceMs: number | null): Promise<boolean> {
+    return this.#wantEnd(vmId, (before) => {
+      if (before.status === 'stopped') return null;
+      if (before.wanted.state !== 'running') return this.#hurried(before, graceMs);
+      const next = changed(before, { wanted: { state: 'stopped', graceMs } }, this.#nowMs());
       const type = next.status === 'stopping' ? 'VM_STOPPING' : 'VM_STOPPED';
       return { record: next, events: [vmEvent(type, next)] };
     });
   }
 
-  async wantDelete(vmId: number): Promise<void> {
-    await this.#update(vmId, (before) => {
-      if (before.wanted.state === 'deleted') return null;
-      const next = changed(before, { wanted: { state: 'deleted' } }, this.#nowMs());
+  /** One that is deleted already may be hurried. false when nothing else is wanted than before. */
+  wantDelete(vmId: number, graceMs: number | null): Promise<boolean> {
+    return this.#wantEnd(vmId, (before) => {
+      if (before.wanted.state === 'deleted') return this.#hurried(before, graceMs);
+      const next = changed(before, { wanted: { state: 'deleted', graceMs } }, this.#nowMs());
       return { record: next, events: [vmEvent('VM_DELETING', next)] };
     });
   }
@@ -158,6 +170,23 @@ export class Notes {
     });
     const { ipAddress } = gone.leases;
     if (ipAddress !== null) addresses.release(ipAddress, gone.updatedAtMs);
+  }
+
+  async #wantEnd(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<boolean> {
+    let isNews = false;
+    await this.#update(vmId, (before) => {
+      const changes = change(before);
+      isNews = changes !== null;
+      return changes;
+    });
+    return isNews;
+  }
+
+  /** A grace that was given is never prolonged. */
+  #hurried(before: VmRecord, graceMs: number | null): VmChange | null {
+    const given = before.wanted.graceMs ?? Number.POSITIVE_INFINITY;
+    if (graceMs === null || graceMs >= given) return null;
+    return { record: changed(before, { wanted: { graceMs } }, this.#nowMs()), events: [] };
   }
 
   #update(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<VmRecord> {

@@ -16,6 +16,8 @@ export interface Turn {
    * place of this one, and whoever gives the work up aborts the signal.
    */
   wait<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  /** Aborted when the work is given up: for a wait that keeps its place. Ask for it after each `renew`. */
+  readonly signal: AbortSignal;
   /** Begins another piece of work in the same turn: what was given up before does not concern it. */
   renew(): void;
 }
@@ -78,6 +80,9 @@ export class Operations {
     const held = { abort: new AbortController() };
     line.turns.add(held);
     const turn: Turn = {
+      get signal() {
+        return held.abort.signal;
+      },
       wait: (waiting) => this.#withoutSlot(() => waiting(held.abort.signal)),
       renew: () => {
         if (held.abort.signal.aborted && !this.#closed) held.abort = new AbortController();

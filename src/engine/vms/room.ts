@@ -1,15 +1,18 @@
 // engine, vms: the parts of this directory, joined: what is asked for, the executor that makes it so, and the first look
 // at the host.
 
+import { availableParallelism } from 'node:os';
 import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { PassFailPoint } from '../../lib/fail-points.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
+import type { Exposures } from '../exposures/exposures.ts';
 import type { HostPort } from '../ports.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import { Executor } from './executor.ts';
+import { GuestEnds } from './guest-end.ts';
 import { HostLook } from './host-look.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
@@ -30,6 +33,7 @@ export interface RoomParts {
   readonly admission: Admission;
   readonly hypervisors: Hypervisors;
   readonly launcher: Launcher;
+  readonly exposures: Exposures;
   readonly notes: Notes;
   readonly host: HostPort;
   readonly pass: PassFailPoint;
@@ -52,7 +56,7 @@ export interface VmsRoom {
 
 export function createVms(parts: RoomParts): VmsRoom {
   const { state, live, boots, planner, admission, hypervisors, launcher, notes } = parts;
-  const { host, pass, clock, log } = parts;
+  const { exposures, host, pass, clock, log } = parts;
   const operations = new Operations({
     runningMax: LIMITS.operationsRunningMax,
     waitingMax: LIMITS.operationsWaitingMax,
@@ -64,7 +68,18 @@ export function createVms(parts: RoomParts): VmsRoom {
     live.doubt(vmId);
     hostLook.renew();
   };
-  const steps = new Steps({ live, planner, launcher, hypervisors, notes, boots, doubt, log });
+  const guestEnds = new GuestEnds({ state, boots, exposures, cores: availableParallelism(), log });
+  const steps = new Steps({
+    live,
+    planner,
+    launcher,
+    guestEnds,
+    hypervisors,
+    notes,
+    boots,
+    doubt,
+    log,
+  });
   const executor = new Executor({
     state,
     operations,

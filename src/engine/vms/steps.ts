@@ -6,7 +6,7 @@ import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
 import type { VmRecord } from '../records.ts';
-import { endGuest, killGuest } from './guest-end.ts';
+import { type GuestEnds, killGuest } from './guest-end.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
@@ -22,6 +22,7 @@ export interface StepsParts {
   readonly live: LiveVms;
   readonly planner: LaunchPlanner;
   readonly launcher: Launcher;
+  readonly guestEnds: GuestEnds;
   readonly hypervisors: Hypervisors;
   readonly notes: Notes;
   readonly boots: Boots;
@@ -92,7 +93,6 @@ export class Steps {
   }
 
   async #end(record: VmRecord, live: Live, turn: Turn): Promise<void> {
-    const { launcher, log } = this.#parts;
     const { vm } = live;
     if (vm === null) throw new VolantError('INTERNAL', 'There is no process to end');
     if (record.process === null) {
@@ -100,10 +100,8 @@ export class Steps {
       live.end = { exit: await killGuest(vm, record.name) };
       return;
     }
-    // Clients may take their time to go: other VMs have this one's place meanwhile.
-    await turn.wait(() => launcher.drain(record));
-    const hurry = record.wanted.state === 'deleted';
-    live.end = { exit: await endGuest(vm, record.name, hurry, log) };
+    const exit = await this.#parts.guestEnds.end(record, vm, turn);
+    if (exit !== null) live.end = { exit };
   }
 
   async #noteEnd(record: VmRecord, live: Live): Promise<void> {
@@ -128,6 +126,7 @@ export class Steps {
     live.releaseFailed = true;
     await this.#parts.launcher.release(record, vm);
     live.releaseFailed = false;
+    live.hasFiles = record.wanted.state !== 'deleted';
     live.isReleased = true;
   }
 
@@ -139,9 +138,9 @@ export class Steps {
     );
   }
 
-  async #forget(record: VmRecord, { failure }: Live): Promise<void> {
+  async #forget(record: VmRecord, { failure, hasFiles }: Live): Promise<void> {
     const { launcher, notes, live, log } = this.#parts;
-    await launcher.removeFiles(record);
+    if (hasFiles) await launcher.removeFiles(record);
     const isWanted = record.wanted.state !== 'deleted';
     const { error } = failure ?? {};
     const why = error instanceof Error ? error.message : 'It was stopped before it ran';

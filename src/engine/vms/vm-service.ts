@@ -70,17 +70,17 @@ export class VmService implements VmApi {
     return this.#run(name, this.#parts.vms.start(name), options);
   }
 
-  async stop(name: string): Promise<VmBody> {
-    await this.#parts.vms.stop(name);
+  async stop(name: string, graceMs?: number): Promise<VmBody> {
+    await this.#parts.vms.stop(name, graceMs);
     return this.#bodyOf(name);
   }
 
-  restart(name: string, options?: WaitOptions): Promise<VmBody> {
-    return this.#run(name, this.#parts.vms.restart(name), options);
+  restart(name: string, options?: WaitOptions, graceMs?: number): Promise<VmBody> {
+    return this.#run(name, this.#parts.vms.restart(name, graceMs), options);
   }
 
-  destroy(name: string): Promise<void> {
-    return this.#parts.vms.destroy(name);
+  destroy(name: string, graceMs?: number): Promise<void> {
+    return this.#parts.vms.destroy(name, graceMs);
   }
 
   async #run(name: string, progress: Progress, options?: WaitOptions): Promise<VmBody> {

@@ -53,22 +53,24 @@ export class Vms {
     return progressOf((accept) => this.#launch(name, STARTABLE, 'cannot be started', accept));
   }
 
-  /** VM_STATE_CONFLICT while it starts, ends or is deleted. */
-  restart(name: string): Progress {
-    return progressOf((accept) => this.#launch(name, RESTARTABLE, 'cannot be restarted', accept));
+  /** VM_STATE_CONFLICT while it starts, ends or is deleted. `graceMs`: as `stop` has it. */
+  restart(name: string, graceMs: number | null = null): Progress {
+    const why = 'cannot be restarted';
+    return progressOf((accept) => this.#launch(name, RESTARTABLE, why, accept, graceMs));
   }
 
   /**
    * Idempotent: a stopped VM stays as it is, without an event. A launch that waits is given
-   * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND.
+   * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND. The guest gets `graceMs` to power
+   * off, null leaves that to its config; asked again while it has time left, less counts and more does not.
    */
-  async stop(name: string): Promise<void> {
+  async stop(name: string, graceMs: number | null = null): Promise<void> {
     const { notes, state, operations } = this.#parts;
     const { id, status } = state.require(name);
     if (status === 'stopped') return;
     this.#requireRoom(id);
-    await notes.wantStop(id);
-    operations.giveUp(id, givenUp(name, 'stopped'));
+    const isNews = await notes.wantStop(id, graceMs);
+    if (isNews) operations.giveUp(id, givenUp(name, 'stopped'));
     const launch = state.find(id)?.wanted.launch ?? 0;
     await this.#until(id, (record) => {
       if (record === undefined) throw notFound(name);
@@ -77,16 +79,19 @@ export class Vms {
     });
   }
 
-  /** Works in every status; a second one answers VM_NOT_FOUND. A launch that waits is given up. */
-  async destroy(name: string): Promise<void> {
+  /**
+   * Works in every status; a second one answers VM_NOT_FOUND. A launch that waits is given up. `graceMs`: as `stop` has
+   * it, but null is short.
+   */
+  async destroy(name: string, graceMs: number | null = null): Promise<void> {
     const { notes, state, operations } = this.#parts;
     const { id } = state.require(name);
     this.#requireRoom(id);
     const isSecond = this.#deleting.has(id);
     this.#deleting.add(id);
     try {
-      await notes.wantDelete(id);
-      operations.giveUp(id, givenUp(name, 'deleted'));
+      const isNews = await notes.wantDelete(id, graceMs);
+      if (isNews) operations.giveUp(id, givenUp(name, 'deleted'));
       await this.#until(id, (record) => record === undefined);
     } finally {
       if (!isSecond) this.#deleting.delete(id);
@@ -135,11 +140,12 @@ export class Vms {
     allowed: readonly VmStatus[],
     why: string,
     accept: () => void,
+    graceMs: number | null = null,
   ): Promise<void> {
     const { state, notes } = this.#parts;
     const { id } = state.require(name);
     this.#requireRoom(id);
-    const launch = await notes.wantLaunch(id, ({ status }) => {
+    const launch = await notes.wantLaunch(id, graceMs, ({ status }) => {
       if (!allowed.includes(status)) throw stateConflict(name, status, why);
     });
     accept();

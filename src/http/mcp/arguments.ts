@@ -3,7 +3,7 @@
 import { type Static, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import type { WaitFor, WaitOptions } from '../../engine/engine-api.ts';
-import { OneOf } from '../../schema/parts.ts';
+import { GraceSeconds, OneOf } from '../../schema/parts.ts';
 
 /** Of something that exists: any text may be asked for. */
 export const NAME = { name: Type.String({ description: 'Its name' }) };
@@ -30,6 +30,16 @@ export const WAIT = {
     }),
   ),
 };
+
+/** Of tools that end a guest. */
+export const GRACE = { grace_seconds: Type.Optional(GraceSeconds) };
+
+const GraceArguments = Type.Object(GRACE);
+
+/** undefined when nothing is said. */
+export function graceMsOf({ grace_seconds }: Static<typeof GraceArguments>): number | undefined {
+  return grace_seconds === undefined ? undefined : grace_seconds * 1000;
+}
 
 export const LIMIT = {
   limit: Type.Optional(

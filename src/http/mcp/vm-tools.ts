@@ -6,7 +6,7 @@ import type { VmListQuery } from '../../engine/engine-api.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { OneOf } from '../../schema/parts.ts';
 import { CreateVmSchema, VM_STATUSES, type Vm } from '../../schema/vm.ts';
-import { DRY_RUN, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import { DRY_RUN, GRACE, graceMsOf, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
 import {
   ADDS,
   allPages,
@@ -89,27 +89,30 @@ export const VM_TOOLS: readonly Tool[] = [
     name: 'volant.vms.stop',
     scope: 'operate',
     description: 'Stop a VM: its guest is asked to power off, then ended. Its disk stays.',
-    input: Type.Object(NAME),
+    input: Type.Object({ ...NAME, ...GRACE }),
     hints: REMOVES,
-    run: async ({ engine }, { name }) => vmIn(await engine.vms.stop(name)),
+    run: async ({ engine }, { name, ...args }) =>
+      vmIn(await engine.vms.stop(name, graceMsOf(args))),
   }),
   defineTool({
     name: 'volant.vms.restart',
     scope: 'operate',
     description: 'Stop a VM and start it again with its newest config.',
-    input: Type.Object({ ...NAME, ...WAIT }),
+    input: Type.Object({ ...NAME, ...WAIT, ...GRACE }),
     hints: INTERRUPTS,
-    run: async ({ engine }, { name, ...args }) =>
-      vmIn(await engine.vms.restart(name, waitOptionsOf(args, 'running'))),
+    run: async ({ engine }, { name, ...args }) => {
+      const options = waitOptionsOf(args, 'running');
+      return vmIn(await engine.vms.restart(name, options, graceMsOf(args)));
+    },
   }),
   defineTool({
     name: 'volant.vms.delete',
     scope: 'operate',
     description: 'Delete a VM with its disk and its config. It cannot be had back.',
-    input: Type.Object(NAME),
+    input: Type.Object({ ...NAME, ...GRACE }),
     hints: REMOVES,
-    run: async ({ engine }, { name }) => {
-      await engine.vms.destroy(name);
+    run: async ({ engine }, { name, ...args }) => {
+      await engine.vms.destroy(name, graceMsOf(args));
       return { name, deleted: true };
     },
   }),

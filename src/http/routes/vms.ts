@@ -1,5 +1,6 @@
 // http, routes: VMs.
 
+import { LIMITS } from '../../config.ts';
 import type { VmListQuery, WaitOptions } from '../../engine/engine-api.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { type CreateVmRequest, VM_STATUSES } from '../../schema/vm.ts';
@@ -33,17 +34,22 @@ export const vmRoutes = {
     return jsonText(200, body);
   },
   destroyVM: async ({ engine }, head) => {
-    await engine.vms.destroy(nameIn(head));
+    await engine.vms.destroy(nameIn(head), graceMsOf(head));
     return empty(204);
   },
   startVM: async ({ engine }, head) => {
     const options = waitOptionsOf(head);
     return jsonText(answerStatus(options), await engine.vms.start(nameIn(head), options));
   },
-  stopVM: async ({ engine }, head) => jsonText(200, await engine.vms.stop(nameIn(head))),
+  stopVM: async ({ engine }, head) =>
+    jsonText(200, await engine.vms.stop(nameIn(head), graceMsOf(head))),
   restartVM: async ({ engine }, head) => {
-    const options = waitOptionsOf(head);
-    return jsonText(answerStatus(options), await engine.vms.restart(nameIn(head), options));
+    const query = new Query(head.query);
+    const options = waitOptionsIn(query, 'running');
+    const graceMs = graceMsIn(query);
+    query.throwProblems();
+    const body = await engine.vms.restart(nameIn(head), options, graceMs);
+    return jsonText(answerStatus(options), body);
   },
 } satisfies Partial<Handlers>;
 
@@ -56,6 +62,19 @@ function waitOptionsOf(head: RequestHead): WaitOptions | undefined {
   const options = waitOptionsIn(query, 'running');
   query.throwProblems();
   return options;
+}
+
+function graceMsOf(head: RequestHead): number | undefined {
+  const query = new Query(head.query);
+  const graceMs = graceMsIn(query);
+  query.throwProblems();
+  return graceMs;
+}
+
+/** undefined when the client says nothing. */
+function graceMsIn(query: Query): number | undefined {
+  const seconds = query.count('grace_seconds', LIMITS.graceSecondsMax);
+  return seconds === undefined ? undefined : seconds * 1000;
 }
 
 /** Accepted is not done. */

@@ -4,6 +4,7 @@ import { type TSchema, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import type { Scope } from '../../lib/scopes.ts';
 import { ErrorSchema } from '../error.ts';
+import { GRACE_TEXT, GraceSeconds } from '../parts.ts';
 
 export interface QueryParameter {
   readonly name: string;
@@ -74,6 +75,13 @@ export const WAIT: readonly QueryParameter[] = [
     schema: Type.Integer({ minimum: 0, maximum: LIMITS.waitTimeoutMaxMs }),
   },
 ];
+
+/** Of operations that end a guest. `unsaid` is what happens without it. */
+export function graceParameter(unsaid: string): QueryParameter {
+  const again = 'Asked again while the guest has time left, less counts and more does not';
+  const description = `${GRACE_TEXT}; ${unsaid}. ${again}`;
+  return { name: 'grace_seconds', description, schema: GraceSeconds };
+}
 
 export const DRY_RUN: QueryParameter = {
   name: 'dry_run',

@@ -4,7 +4,18 @@ import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import { DryRunSchema } from '../dry-run.ts';
 import { CreateVmSchema, VM_STATUSES, VmSchema } from '../vm.ts';
-import { DRY_RUN, errors, type Operation, type OperationAnswer, WAIT } from './operation.ts';
+import {
+  DRY_RUN,
+  errors,
+  graceParameter,
+  type Operation,
+  type OperationAnswer,
+  WAIT,
+} from './operation.ts';
+
+const STOP_GRACE = graceParameter(
+  `without it stop_grace_seconds of config or manifest, else ${LIMITS.stopGraceMs / 1000}`,
+);
 
 const vmAnswer = (description: string): OperationAnswer => ({ description, schema: VmSchema });
 
@@ -81,7 +92,10 @@ export const VM_OPERATIONS = {
     path: '/api/v1/vms/{name}',
     tags: ['vm'],
     summary: 'Destroy VM',
-    answers: { 204: { description: 'Deleted' }, ...errors(404, 409, 500, 503) },
+    description:
+      'Nothing of the guest is kept, so it gets little time to power off, and none while it boots.',
+    query: [graceParameter(`without it at most ${LIMITS.deleteGraceMs / 1000}`)],
+    answers: { 204: { description: 'Deleted' }, ...errors(400, 404, 409, 500, 503) },
   },
   startVM: {
     scope: 'operate',
@@ -103,7 +117,8 @@ export const VM_OPERATIONS = {
     tags: ['vm'],
     summary: 'Stop a running VM',
     description: 'The guest is asked to power off first. Stopping a stopped VM changes nothing.',
-    answers: { 200: vmAnswer('VM stopped'), ...errors(404, 409, 500, 503) },
+    query: [STOP_GRACE],
+    answers: { 200: vmAnswer('VM stopped'), ...errors(400, 404, 409, 500, 503) },
   },
   restartVM: {
     scope: 'operate',
@@ -111,7 +126,7 @@ export const VM_OPERATIONS = {
     path: '/api/v1/vms/{name}/restart',
     tags: ['vm'],
     summary: 'Restart a VM',
-    query: WAIT,
+    query: [...WAIT, STOP_GRACE],
     answers: {
       200: vmAnswer('VM restarted'),
       202: vmAnswer('Restart accepted (wait=accepted)'),

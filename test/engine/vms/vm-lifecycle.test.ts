@@ -244,6 +244,28 @@ suite('destroy', () => {
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 
+  test('gives back tap and files at the same time, and the record last', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    await engine.vms.create({ name: 'web', plugin: 'hello' });
+    let release: () => void = () => undefined;
+    const removed = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const removeTap = world.host.removeTap.bind(world.host);
+    world.host.removeTap = (tapName) => removed.then(() => removeTap(tapName));
+    const destroyed = engine.vms.destroy('web');
+    const signal = AbortSignal.timeout(5_000);
+    while (world.host.runDirectories.size > 0 || world.host.cgroups.size > 0) {
+      signal.throwIfAborted();
+      await new Promise(setImmediate);
+    }
+    assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').status, 'deleting');
+    release();
+    await destroyed;
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+
   test('that cannot release a tap stays deleting and can be repeated', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);

@@ -1,12 +1,13 @@
-// engine, boots: who may boot and who waits for it, in order. When a boot is over is not known here.
+// engine: a number of places, who has one and who waits for one, in order. What VMs do there, and when they leave, is not
+// known here.
 
 interface Waiting {
   readonly vmId: number;
   readonly begin: () => void;
 }
 
-export class BootQueue {
-  readonly #booting = new Set<number>();
+export class Places {
+  readonly #taken = new Set<number>();
   /** At most one entry for each VM: operations of one VM are serial. */
   readonly #waiting: Waiting[] = [];
   #placesMax = 1;
@@ -14,8 +15,8 @@ export class BootQueue {
   /** Takes a place when one is free and nobody waits for it. */
   tryEnter(vmId: number, placesMax: number): boolean {
     this.#placesMax = placesMax;
-    if (this.#waiting.length > 0 || this.#booting.size >= placesMax) return false;
-    this.#booting.add(vmId);
+    if (this.#waiting.length > 0 || this.#taken.size >= placesMax) return false;
+    this.#taken.add(vmId);
     return true;
   }
 
@@ -38,24 +39,24 @@ export class BootQueue {
     });
   }
 
-  /** A guest that boots already, launched by an earlier daemon, counts even where there is no place for it. */
+  /** One that does already what the place is for counts even where there is none for it. */
   hold(vmId: number): void {
-    this.#booting.add(vmId);
+    this.#taken.add(vmId);
   }
 
   /** Gives a place back. Without one nothing happens. */
   leave(vmId: number): void {
-    if (!this.#booting.delete(vmId)) return;
-    while (this.#booting.size < this.#placesMax) {
+    if (!this.#taken.delete(vmId)) return;
+    while (this.#taken.size < this.#placesMax) {
       const next = this.#waiting.shift();
       if (next === undefined) return;
-      this.#booting.add(next.vmId);
+      this.#taken.add(next.vmId);
       next.begin();
     }
   }
 
-  get booting(): number {
-    return this.#booting.size;
+  get taken(): number {
+    return this.#taken.size;
   }
 
   get waiting(): number {
