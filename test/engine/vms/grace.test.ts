@@ -152,7 +152,9 @@ suite('an end that is waited for', () => {
     await Promise.all(stops);
     assert.deepEqual(process.signals, ['SIGTERM']);
     // The agent is told, too.
-    assert.deepEqual(world.hypervisor.powerOffs, [HOUR_MS - LIMITS.graceReserveMs, 150]);
+    const [first, second = HOUR_MS] = world.hypervisor.powerOffs;
+    assert.equal(first, HOUR_MS - LIMITS.graceReserveMs);
+    assert.ok(second < 300, `${second} ms`);
   });
 
   test('the drain of a shared port is no longer than the grace that was asked for', async () => {
