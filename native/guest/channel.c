@@ -209,6 +209,18 @@ static void take_data(struct stream *stream, const unsigned char *payload, size_
   move(stream);
 }
 
+static void take_window(struct stream *stream, const unsigned char *payload) {
+  uint32_t more = payload[0] | (uint32_t)payload[1] << 8 | (uint32_t)payload[2] << 16 | (uint32_t)payload[3] << 24;
+  // For what it never got.
+  if (more > WINDOW_BYTES - stream->credit) {
+    send_frame(RESET, stream->number, NULL, 0);
+    forget(stream);
+    return;
+  }
+  stream->credit += more;
+  move(stream);
+}
+
 // ---- receiving
 
 static void take_hello(const unsigned char *payload, size_t length) {
@@ -233,9 +245,7 @@ static void take_frame(enum frame type, uint32_t number, const unsigned char *pa
   if (type == DATA) {
     take_data(stream, payload, length);
   } else if (type == WINDOW && length == 4) {
-    stream->credit += payload[0] | (uint32_t)payload[1] << 8 | (uint32_t)payload[2] << 16 |
-                      (uint32_t)payload[3] << 24;
-    move(stream);
+    take_window(stream, payload);
   } else if (type == END) {
     stream->host_ended = true;
     move(stream);

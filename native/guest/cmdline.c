@@ -7,7 +7,9 @@
 // The kernel's own bound is 2048 on x86; other machines have up to 64 KiB.
 #define CMDLINE_BYTES_MAX 65536
 
+// Each argument closed with a NUL.
 static char *line;
+static size_t line_length;
 
 void cmdline_load(void) {
   char *text = malloc(CMDLINE_BYTES_MAX);
@@ -18,34 +20,37 @@ void cmdline_load(void) {
 
 void cmdline_parse(const char *text) {
   free(line);
-  size_t length = strlen(text);
-  // Each argument closed with a NUL, the whole with another one.
-  line = calloc(1, length + 2);
-  if (line == NULL) return;
-  for (size_t i = 0; i < length; i++) {
+  line_length = strlen(text);
+  line = calloc(1, line_length + 1);
+  if (line == NULL) line_length = 0;
+  for (size_t i = 0; i < line_length; i++) {
     bool space = text[i] == ' ' || text[i] == '\n' || text[i] == '\t';
     line[i] = space ? '\0' : text[i];
   }
-  line[length + 1] = '\1';
+}
+
+// The argument at or behind a place in the line; NULL at its end.
+static const char *argument_from(size_t at) {
+  while (at < line_length && line[at] == '\0') at++;
+  return at < line_length ? line + at : NULL;
+}
+
+static const char *argument_after(const char *argument) {
+  return argument_from((size_t)(argument - line) + strlen(argument));
 }
 
 const char *cmdline_value(const char *key) {
-  if (line == NULL) return NULL;
   size_t key_length = strlen(key);
-  for (const char *argument = line; *argument != '\1';) {
-    size_t length = strlen(argument);
-    if (length > key_length && argument[key_length] == '=' &&
-        strncmp(argument, key, key_length) == 0) {
+  for (const char *argument = argument_from(0); argument != NULL; argument = argument_after(argument)) {
+    if (strncmp(argument, key, key_length) == 0 && argument[key_length] == '=') {
       return argument + key_length + 1;
     }
-    argument += length + 1;
   }
   return NULL;
 }
 
 bool cmdline_has(const char *word) {
-  if (line == NULL) return false;
-  for (const char *argument = line; *argument != '\1'; argument += strlen(argument) + 1) {
+  for (const char *argument = argument_from(0); argument != NULL; argument = argument_after(argument)) {
     if (strcmp(argument, word) == 0) return true;
   }
   return false;

@@ -12,7 +12,8 @@
 
 #define PREFIX_BYTES 2
 #define DATAGRAM_BYTES_MAX 65535
-#define FLOW_BYTES (PREFIX_BYTES + DATAGRAM_BYTES_MAX)
+// The largest and one byte: a flow is not read while it has no room for two.
+#define FLOW_BYTES (PREFIX_BYTES + DATAGRAM_BYTES_MAX + 1)
 
 // Sends what is complete and moves the rest to the front.
 static void send_datagrams(struct flow *flow, int fd) {

@@ -4,12 +4,11 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "http.h"
 
 #define TIMEOUT_MS 5000
 
@@ -47,10 +46,9 @@ static void on_probe(void *context, uint32_t events) {
     loop_change(&probe.source, EPOLLIN);
     return;
   }
-  ssize_t count = read(probe.fd, text, sizeof text - 1);
+  ssize_t count = read(probe.fd, text, sizeof text);
   if (count < 0 && errno == EAGAIN) return;
-  // "HTTP/1.1 2xx": nine characters, then the class.
-  end(count > 9 && strncmp(text, "HTTP/1.", 7) == 0 && text[9] == '2');
+  end(count > 0 && head_is_success(text, (size_t)count));
 }
 
 void health_probe(const char *host, uint16_t port, const char *prefix, const char *endpoint,

@@ -94,7 +94,7 @@ static void answer_health(struct connection *connection, const struct request *r
 
 static void answer_info(struct connection *connection, const struct request *request) {
   (void)request;
-  char body[512], boot[64], host[65] = "";
+  char body[512], boot[64] = "", host[65] = "";
   read_file("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
   boot[strcspn(boot, "\n")] = '\0';
   gethostname(host, sizeof host - 1);
@@ -269,13 +269,9 @@ static bool fits(const struct route *route, const struct connection *connection,
 
 static void serve_request(struct connection *connection, size_t head_length) {
   struct request request = {.head_length = head_length};
-  // Where the version was found: a target that is too long ends before it.
-  int version = 0;
-  sscanf(connection->in, "%15[A-Z] %4095[^ \r\n] HTTP/1.%n", request.method, request.target, &version);
-  if (version == 0 || request.target[0] != '/') {
+  if (!head_read_request(connection->in, &request)) {
     return answer_error(connection, 400, "Bad Request", "the request is malformed");
   }
-  request.path_length = strcspn(request.target, "?");
   connection->head_only = strcmp(request.method, "HEAD") == 0;
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
     if (fits(&routes[i], connection, &request)) return routes[i].handle(connection, &request);
@@ -292,6 +288,10 @@ static void read_head(struct connection *connection) {
   connection->in[connection->in_length] = '\0';
   const char *end = strstr(connection->in, "\r\n\r\n");
   if (end != NULL) return serve_request(connection, (size_t)(end - connection->in) + 4);
+  // Behind a NUL no end would ever be found.
+  if (strlen(connection->in) < connection->in_length) {
+    return answer_error(connection, 400, "Bad Request", "the request is malformed");
+  }
   if (connection->in_length == HEAD_BYTES_MAX) {
     answer_error(connection, 431, "Headers Too Large", "the head is too large");
   }

@@ -1,4 +1,4 @@
-// guest: what http.c and relay.c share: the connection. Nobody else needs it.
+// guest: what the parts of the HTTP server share: the connection, and heads as texts.
 #ifndef VOLANT_AGENT_HTTP_H
 #define VOLANT_AGENT_HTTP_H
 
@@ -51,8 +51,28 @@ struct connection {
   uint64_t next_line;    // STREAMING
 };
 
+// Where the workload listens, and what stands before its paths.
+struct place {
+  const char *host, *prefix;
+  uint16_t port;
+};
+
+// ---- heads.c: a head is closed with a NUL somewhere behind its empty line
+
+// Method and target. false when it is no head of HTTP/1: its first line is another, or a line ends otherwise
+// than with CRLF.
+bool head_read_request(const char *head, struct request *request);
 // The value of a header of the request, copied and closed with a NUL; false when it is not there.
 bool head_value(const char *head, const char *name, char *value, size_t size);
+// Writes the head that the workload gets, of one that was read. Returns its length, 0 when it does not fit.
+size_t head_for_workload(const char *head, const struct place *place, const char *method, const char *path,
+                         char *out, size_t size);
+// Writes the next bytes of an answer, with lines that end as HTTP wants it. Returns their number: up to twice as many.
+size_t head_take_answer(struct answer_head *head, const char *from, size_t length, char *out);
+// Whether an answer begins with a status of success. At least `length` bytes are there.
+bool head_is_success(const char *answer, size_t length);
+
+// ---- http.c, relay.c, datagrams.c
 
 // false when there is no memory.
 bool flow_init(struct flow *flow, size_t size);

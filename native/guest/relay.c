@@ -1,4 +1,4 @@
-// guest: a request handed to the workload: its head rewritten, then bytes both ways until both sides
+// guest: a request handed to the workload: its head as heads.c writes it, then bytes both ways until both sides
 // have ended; or the connection itself, handed to a port of the guest. What one side has not taken yet
 // is bounded, and the other side is not read meanwhile.
 #include <arpa/inet.h>
@@ -7,66 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "http.h"
-
-bool head_value(const char *head, const char *name, char *value, size_t size) {
-  size_t name_length = strlen(name);
-  for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
-    line += 2;
-    if (strncmp(line, "\r\n", 2) == 0) return false;
-    if (strncasecmp(line, name, name_length) != 0 || line[name_length] != ':') continue;
-    const char *start = line + name_length + 1;
-    while (*start == ' ' || *start == '\t') start++;
-    size_t length = strcspn(start, "\r");
-    if (length >= size) length = size - 1;
-    memcpy(value, start, length);
-    value[length] = '\0';
-    return true;
-  }
-  return false;
-}
-
-static bool is_hop_header(const char *line, bool upgrades) {
-  static const char *const names[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
-  }
-  return !upgrades && strncasecmp(line, "connection:", 11) == 0;
-}
-
-// Writes the head that the workload gets. Returns its length, 0 when it does not fit.
-static size_t rewrite_head(const char *head, const char *method, const char *path, char *out,
-                           size_t size) {
-  const char *host, *prefix;
-  char value[64];
-  uint16_t port;
-  workload_address(&host, &port, &prefix);
-  bool upgrades = head_value(head, "Upgrade", value, sizeof value);
-  const char *rest = path[0] == '\0' ? "/" : path;
-  int length = snprintf(out, size, "%s %s%s%s HTTP/1.1\r\nHost: %s:%u\r\n%s", method, prefix,
-                        rest[0] == '?' ? "/" : "", rest, host, port,
-                        upgrades ? "" : "Connection: close\r\n");
-  if (length < 0 || (size_t)length >= size) return 0;
-  size_t used = (size_t)length;
-  const char *line = strstr(head, "\r\n") + 2;
-  while (strncmp(line, "\r\n", 2) != 0) {
-    // There is one: the head ends with an empty line.
-    size_t line_length = (size_t)(strstr(line, "\r\n") - line) + 2;
-    if (!is_hop_header(line, upgrades)) {
-      if (used + line_length + 2 >= size) return 0;
-      memcpy(out + used, line, line_length);
-      used += line_length;
-    }
-    line += line_length;
-  }
-  memcpy(out + used, "\r\n", 2);
-  return used + 2;
-}
 
 bool flow_init(struct flow *flow, size_t size) {
   flow->data = malloc(size);
@@ -98,17 +43,7 @@ static bool fill_head(struct answer_head *head, struct flow *flow, int fd) {
   ssize_t count = read(fd, flow->data + flow->size - most, most);
   if (count < 0) return errno == EAGAIN;
   if (count == 0) flow->ended = true;
-  for (ssize_t i = 0; i < count; i++) {
-    char byte = from[i];
-    if (!head->complete && byte == '\n') {
-      if (head->last != '\r') flow->data[flow->end++] = '\r';
-      head->complete = head->line_is_empty;
-      head->line_is_empty = true;
-    } else if (byte != '\r') {
-      head->line_is_empty = false;
-    }
-    flow->data[flow->end++] = head->last = byte;
-  }
+  flow->end += head_take_answer(head, from, (size_t)count, flow->data + flow->end);
   return true;
 }
 
@@ -224,9 +159,8 @@ static void connect_backend(struct connection *connection, const char *host, uin
 }
 
 void relay_begin(struct connection *connection, const struct request *request, const char *path) {
-  const char *host, *prefix;
-  uint16_t port;
-  if (!workload_address(&host, &port, &prefix)) {
+  struct place place;
+  if (!workload_address(&place.host, &place.port, &place.prefix)) {
     return answer_error(connection, 502, "Bad Gateway", "there is no workload");
   }
   struct flow *up = &connection->up;
@@ -234,11 +168,11 @@ void relay_begin(struct connection *connection, const struct request *request, c
     return close_connection(connection);
   }
   size_t rest = connection->in_length - request->head_length;
-  up->end = rewrite_head(connection->in, request->method, path, up->data, RELAY_BYTES - rest);
+  up->end = head_for_workload(connection->in, &place, request->method, path, up->data, RELAY_BYTES - rest);
   if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
   memcpy(up->data + up->end, connection->in + request->head_length, rest);
   up->end += rest;
-  connect_backend(connection, host, port);
+  connect_backend(connection, place.host, place.port);
 }
 
 void tunnel_begin(struct connection *connection, const struct request *request, uint16_t port) {

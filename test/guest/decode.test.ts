@@ -215,7 +215,7 @@ suite('decoders of the agent', () => {
       ['', 'a', undefined],
       [' \n ', 'a', undefined],
       ['a=1', 'a', '1'],
-      ['\u0001 a=1', 'a', undefined],
+      ['\u0001 a=1', 'a', '1'],
       [`x=${'y'.repeat(70_000)} a=1`, 'a', '1'],
     ];
     const results = texts(

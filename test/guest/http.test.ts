@@ -109,14 +109,24 @@ suite('HTTP server of the agent', () => {
       'HTTP/1.1 431 Headers Too Large',
     );
     assert.equal(seen.length, 0);
-    const hostile = [
+    // What one program takes for one line is two for another (RFC 9112, 2.2).
+    const ambiguous = [
       'X: a\r\r\n\r\n',
       '\r\r\n\r\n',
       'X: a\rb\r\n\r\n',
+      'X: a\nX-Volant-Api-Key: b\r\n\r\n',
       '\n\n\r\n\r\n',
-      ':\r\n\r\n',
-      '\r\n',
+      'X: \0\r\n\r\n',
     ];
+    for (const lines of ambiguous) {
+      const line = await first(`GET /v1/ HTTP/1.1\r\n${lines}`);
+      assert.equal(line, 'HTTP/1.1 400 Bad Request', JSON.stringify(lines));
+    }
+    for (const text of ['GET\r\n/v1/\r\nHTTP/1.1\r\n\r\n', 'GET/v1/ HTTP/1.1\r\n\r\n']) {
+      assert.equal(await first(text), 'HTTP/1.1 400 Bad Request', JSON.stringify(text));
+    }
+    assert.equal(seen.length, 0);
+    const hostile = [':\r\n\r\n', '\r\n'];
     for (const lines of hostile) {
       assert.equal(
         await first(`GET /v1/ HTTP/1.1\r\n${lines}`),

@@ -1,0 +1,105 @@
+// guest: heads of HTTP messages as texts: what a request asks for, what of it the workload gets, and what
+// clients get of the workload's answer. Pure: nothing here reads or writes a descriptor.
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "http.h"
+
+// Other programs end lines at other characters: what is one line here must be one line for all.
+static bool has_plain_lines(const char *head) {
+  for (const char *at = head; (at = strpbrk(at, "\r\n")) != NULL; at += 2) {
+    if (at[0] != '\r' || at[1] != '\n') return false;
+    if (at[2] == '\r' && at[3] == '\n') return true;
+  }
+  return false;
+}
+
+bool head_read_request(const char *head, struct request *request) {
+  size_t method = strspn(head, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  if (method == 0 || method >= sizeof request->method || head[method] != ' ') return false;
+  const char *target = head + method + 1;
+  size_t length = strcspn(target, " \r\n");
+  if (target[0] != '/' || length >= sizeof request->target) return false;
+  const char *version = target + length;
+  if (strncmp(version, " HTTP/1.", 8) != 0 || (version[8] != '0' && version[8] != '1')) return false;
+  if (strncmp(version + 9, "\r\n", 2) != 0 || !has_plain_lines(version + 9)) return false;
+  memcpy(request->method, head, method);
+  request->method[method] = '\0';
+  memcpy(request->target, target, length);
+  request->target[length] = '\0';
+  request->path_length = strcspn(request->target, "?");
+  return true;
+}
+
+bool head_value(const char *head, const char *name, char *value, size_t size) {
+  size_t name_length = strlen(name);
+  for (const char *line = strstr(head, "\r\n"); line != NULL; line = strstr(line, "\r\n")) {
+    line += 2;
+    if (strncmp(line, "\r\n", 2) == 0) return false;
+    if (strncasecmp(line, name, name_length) != 0 || line[name_length] != ':') continue;
+    const char *start = line + name_length + 1;
+    while (*start == ' ' || *start == '\t') start++;
+    size_t length = strcspn(start, "\r");
+    if (length >= size) length = size - 1;
+    memcpy(value, start, length);
+    value[length] = '\0';
+    return true;
+  }
+  return false;
+}
+
+static bool is_hop_header(const char *line, bool upgrades) {
+  static const char *const names[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
+  }
+  return !upgrades && strncasecmp(line, "connection:", 11) == 0;
+}
+
+size_t head_for_workload(const char *head, const struct place *place, const char *method,
+                         const char *path, char *out, size_t size) {
+  char value[64];
+  bool upgrades = head_value(head, "Upgrade", value, sizeof value);
+  const char *rest = path[0] == '\0' ? "/" : path;
+  int length = snprintf(out, size, "%s %s%s%s HTTP/1.1\r\nHost: %s:%u\r\n%s", method, place->prefix,
+                        rest[0] == '?' ? "/" : "", rest, place->host, place->port,
+                        upgrades ? "" : "Connection: close\r\n");
+  if (length < 0 || (size_t)length >= size) return 0;
+  size_t used = (size_t)length;
+  const char *line = strstr(head, "\r\n") + 2;
+  while (strncmp(line, "\r\n", 2) != 0) {
+    // There is one: the head ends with an empty line.
+    size_t line_length = (size_t)(strstr(line, "\r\n") - line) + 2;
+    if (!is_hop_header(line, upgrades)) {
+      if (used + line_length + 2 >= size) return 0;
+      memcpy(out + used, line, line_length);
+      used += line_length;
+    }
+    line += line_length;
+  }
+  if (used + 2 > size) return 0;
+  memcpy(out + used, "\r\n", 2);
+  return used + 2;
+}
+
+size_t head_take_answer(struct answer_head *head, const char *from, size_t length, char *out) {
+  size_t used = 0;
+  for (size_t i = 0; i < length; i++) {
+    char byte = from[i];
+    if (!head->complete && byte == '\n') {
+      if (head->last != '\r') out[used++] = '\r';
+      head->complete = head->line_is_empty;
+      head->line_is_empty = true;
+    } else if (byte != '\r' || head->last == '\r') {
+      head->line_is_empty = false;
+    }
+    out[used++] = head->last = byte;
+  }
+  return used;
+}
+
+bool head_is_success(const char *answer, size_t length) {
+  // "HTTP/1.1 2xx": nine characters, then the class.
+  return length > 9 && strncmp(answer, "HTTP/1.", 7) == 0 && answer[9] == '2';
+}
