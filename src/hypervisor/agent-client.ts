@@ -15,6 +15,9 @@ const REQUEST_TIMEOUT_MS = 10_000;
 /** An answer of the agent's is a few lines of JSON. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 
+/** The names of states that there are have up to 8. */
+const STATE_CHARACTERS_MAX = 32;
+
 interface AgentRequest {
   readonly method: string;
   readonly path: string;
@@ -110,9 +113,33 @@ function connectTo(
   });
 }
 
-function workloadIn(body: string): WorkloadHealth {
-  const { workload } = JSON.parse(body) as { workload?: Partial<WorkloadHealth> };
-  return { state: workload?.state ?? 'unknown', healthy: workload?.healthy ?? null };
+/**
+ * What an answer to GET /healthz says about the workload. The guest's root may have replaced the agent: what is not as it
+ * should be is not known. Throws an Error with a sentence for what is no JSON object.
+ */
+export function workloadIn(body: string): WorkloadHealth {
+  const { workload } = membersIn(body);
+  const { state, healthy } = isObject(workload) ? workload : {};
+  return {
+    state: typeof state === 'string' ? state.slice(0, STATE_CHARACTERS_MAX) : 'unknown',
+    healthy: typeof healthy === 'boolean' ? healthy : null,
+  };
+}
+
+function membersIn(body: string): Members {
+  try {
+    const value: unknown = JSON.parse(body);
+    if (isObject(value)) return value;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+  }
+  throw new Error('the agent answered with what is no JSON object');
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Members {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Asks again after the channel was lost; both requests may be repeated without harm. */

@@ -24,6 +24,8 @@ export class AgentStream extends Duplex {
   #unsent: { rest: Buffer; done: (error?: Error | null) => void } | null = null;
   #endedByUs = false;
   #endedByAgent = false;
+  /** By the agent. Once is enough: each would wait for the end. */
+  #isReset = false;
 
   constructor(owner: StreamOwner, number: number) {
     super({ allowHalfOpen: true });
@@ -36,7 +38,8 @@ export class AgentStream extends Duplex {
   receive(type: number, payload: Buffer): void {
     if (type === FRAME.data) {
       this.#uncredited += payload.length;
-      if (this.#uncredited > WINDOW_BYTES) this.#refuse('more than it may');
+      if (this.#endedByAgent) this.#refuse('data behind their end');
+      else if (this.#uncredited > WINDOW_BYTES) this.#refuse('more than it may');
       // The parser's buffer is ours to keep: it is never written to again.
       else if (this.push(payload)) this.#giveCredit();
     } else if (type === FRAME.window && payload.length === 4) {
@@ -46,7 +49,8 @@ export class AgentStream extends Duplex {
     } else if (type === FRAME.end) {
       this.#endedByAgent = true;
       this.push(null);
-    } else if (type === FRAME.reset) {
+    } else if (type === FRAME.reset && !this.#isReset) {
+      this.#isReset = true;
       this.#takeReset();
     }
   }

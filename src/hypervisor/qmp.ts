@@ -7,39 +7,23 @@ import { LIMITS } from '../config.ts';
 import type { ControlConnection, GuestEnd } from '../engine/ports.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
+import { QmpLines, type QmpMessage } from './qmp-messages.ts';
 import { connectToSocket } from './unix-socket.ts';
-
-/** A line that is longer is no QMP. */
-const LINE_BYTES_MAX = 256 * 1024;
 
 /** The socket appears some milliseconds after the launch. */
 const RETRY_MS = 5;
 
-interface Message {
-  readonly QMP?: object;
-  readonly return?: unknown;
-  readonly error?: { readonly desc?: string };
-  readonly id?: number;
-  readonly event?: string;
-  readonly data?: {
-    readonly guest?: boolean;
-    readonly reason?: string;
-    readonly action?: string;
-    readonly nospace?: boolean;
-  };
-}
-
 /** QEMU's ShutdownCause (qapi/run-state.json) -> what it means for the guest. */
-const GUEST_ENDS: Readonly<Record<string, GuestEnd>> = {
-  'guest-shutdown': 'power-off',
-  'guest-reset': 'reset',
-  'guest-panic': 'panic',
-  'host-qmp-quit': 'host-request',
-  'host-qmp-system-reset': 'host-request',
-  'host-signal': 'host-request',
-  'host-ui': 'host-request',
-  'host-error': 'host-request',
-};
+const GUEST_ENDS: ReadonlyMap<string, GuestEnd> = new Map([
+  ['guest-shutdown', 'power-off'],
+  ['guest-reset', 'reset'],
+  ['guest-panic', 'panic'],
+  ['host-qmp-quit', 'host-request'],
+  ['host-qmp-system-reset', 'host-request'],
+  ['host-signal', 'host-request'],
+  ['host-ui', 'host-request'],
+  ['host-error', 'host-request'],
+]);
 
 /** Resolves when the hypervisor has answered. Tries again until the signal aborts. */
 export async function connectQmp(path: string, signal: AbortSignal): Promise<ControlConnection> {
@@ -78,12 +62,12 @@ async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection
 
 class QmpConnection implements ControlConnection {
   readonly #socket: Socket;
-  readonly #pending = new Map<number, (message: Message | null) => void>();
+  readonly #pending = new Map<number, (message: QmpMessage | null) => void>();
   readonly #greeted: Promise<boolean>;
   readonly ended: Promise<void>;
   readonly #diskFullListeners: (() => void)[] = [];
   #greet: (greeted: boolean) => void = () => undefined;
-  #buffer = '';
+  readonly #lines = new QmpLines();
   /** Who talks there is no hypervisor. */
   #isStranger = false;
   #nextId = 1;
@@ -121,8 +105,8 @@ class QmpConnection implements ControlConnection {
   }
 
   async status(): Promise<string> {
-    const answer = (await this.#execute('query-status')) as { status?: string } | undefined;
-    return answer?.status ?? 'unknown';
+    const answer = (await this.#execute('query-status')) as { status?: unknown } | null | undefined;
+    return typeof answer?.status === 'string' ? answer.status : 'unknown';
   }
 
   onDiskFull(listener: () => void): void {
@@ -146,53 +130,38 @@ class QmpConnection implements ControlConnection {
     const message = await within(answered, LIMITS.controlTimeoutMs);
     this.#pending.delete(id);
     if (!message) throw unanswered(command);
-    if (message.error === undefined) return message.return;
-    const why = message.error.desc ?? 'no reason given';
-    throw new VolantError('HYPERVISOR_FAILED', `The hypervisor refused ${command}: ${why}`);
+    if (message.refusal === undefined) return message.result;
+    const why = `The hypervisor refused ${command}: ${message.refusal}`;
+    throw new VolantError('HYPERVISOR_FAILED', why);
   }
 
   /** The answer is null when the connection ends before it. */
-  #send(command: string): { readonly id: number; readonly answered: Promise<Message | null> } {
+  #send(command: string): { readonly id: number; readonly answered: Promise<QmpMessage | null> } {
     const id = this.#nextId++;
-    const answered = new Promise<Message | null>((resolve) => this.#pending.set(id, resolve));
+    const answered = new Promise<QmpMessage | null>((resolve) => this.#pending.set(id, resolve));
     this.#socket.write(`${JSON.stringify({ execute: command, id })}\n`);
     return { id, answered };
   }
 
   #take(text: string): void {
-    this.#buffer += text;
-    const lines = this.#buffer.split('\n');
-    this.#buffer = lines.pop() ?? '';
-    const messages = lines.map(parse);
-    if (this.#buffer.length > LINE_BYTES_MAX || messages.includes(null)) {
+    const messages = this.#lines.push(text);
+    if (messages === null) {
       this.#isStranger = true;
       this.close();
     }
-    for (const message of messages) if (message !== null) this.#handle(message);
+    for (const message of messages ?? []) this.#handle(message);
   }
 
-  #handle(message: Message): void {
-    if (message.QMP !== undefined) this.#greet(true);
-    if (message.id !== undefined) this.#pending.get(message.id)?.(message);
-    if (message.event === 'SHUTDOWN' && this.guestEnd !== 'panic') {
-      this.guestEnd = GUEST_ENDS[message.data?.reason ?? ''] ?? 'host-request';
+  #handle(message: QmpMessage): void {
+    const { isGreeting, id, event, reason, isDiskFull } = message;
+    if (isGreeting) this.#greet(true);
+    if (id !== undefined) this.#pending.get(id)?.(message);
+    if (event === 'SHUTDOWN' && this.guestEnd !== 'panic') {
+      this.guestEnd = GUEST_ENDS.get(reason ?? '') ?? 'host-request';
     }
-    // For want of space QEMU pauses the guest (werror=enospc, its default) and keeps the write.
-    if (message.event === 'BLOCK_IO_ERROR' && message.data?.nospace === true) {
-      for (const listener of this.#diskFullListeners) listener();
-    }
+    if (isDiskFull) for (const listener of this.#diskFullListeners) listener();
     // Told before the shutdown that may follow it, which gives another reason.
-    if (message.event === 'GUEST_PANICKED') this.guestEnd = 'panic';
-  }
-}
-
-/** null for what is no JSON object: whoever talks there is no hypervisor. */
-function parse(line: string): Message | null {
-  try {
-    const value: unknown = JSON.parse(line);
-    return typeof value === 'object' ? (value as Message) : null;
-  } catch {
-    return null;
+    if (event === 'GUEST_PANICKED') this.guestEnd = 'panic';
   }
 }
 

@@ -278,7 +278,7 @@ test('frames of unknown types, for unknown streams and after the end of one are 
       encodeFrame(FRAME.data, late.number, Buffer.from('after the end')),
     ]),
   );
-  assert.match(await ended, /after EOF/);
+  assert.match(await ended, /data behind their end/);
   assert.equal(all.channel.connected, true);
 });
 
