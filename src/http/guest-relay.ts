@@ -22,6 +22,10 @@ export interface RelayLimits {
  */
 const WIND_UP_MS = 3000;
 
+/** Statuses of answers (RFC 9110, 15); clients take those that nobody has given a meaning as well. */
+const FINAL_STATUS_MIN = 200;
+const FINAL_STATUS_MAX = 999;
+
 export class GuestRelay {
   readonly #exchange: Exchange;
   readonly #outgoing: ClientRequest;
@@ -59,6 +63,10 @@ export class GuestRelay {
     this.#clock = setInterval(() => this.#windUp(), WIND_UP_MS);
     this.#outgoing.on('error', (error) => this.#broken(error));
     this.#outgoing.on('response', (incoming) => this.#answer(incoming));
+    // Without a listener node ends the connection and tells nobody. Nobody has asked for either.
+    for (const event of ['upgrade', 'connect'] as const) {
+      this.#outgoing.on(event, () => this.#broken(new Error('it switched to another protocol')));
+    }
     exchange.onAborted(() => this.#end());
     exchange.response.onData((chunk, isLast) => this.#take(chunk, isLast));
   }
@@ -122,6 +130,11 @@ export class GuestRelay {
     this.#timer.refresh();
     const length = incoming.headers['content-length'];
     const status = incoming.statusCode ?? 502;
+    // Node takes every number, and 101 as an answer where nothing says what it switches to.
+    if (status < FINAL_STATUS_MIN || status > FINAL_STATUS_MAX) {
+      this.#broken(new Error(`${status} is the status of no answer`));
+      return;
+    }
     const { response, extraHeaders } = this.#exchange;
     this.#isEventStream = /^text\/event-stream/i.test(incoming.headers['content-type'] ?? '');
     response.cork(() => {
