@@ -14,6 +14,11 @@ const FEATURES_FINE = 0b11001;
 const FEATURE_CORRUPT = 1 << 1;
 const FEATURE_EXTERNAL_DATA = 1 << 2;
 const BACKING_NAME_BYTES_MAX = 1023;
+/** What QEMU reads (block/qcow2.h): powers of two for clusters and for the bits of a reference count. */
+const CLUSTER_BITS_MIN = 9;
+const CLUSTER_BITS_MAX = 21;
+const COUNT_BITS_MAX = 6;
+const FIRST_LEVEL_BYTES_MAX = 32 * 1024 ** 2;
 
 export type DiskFormat = 'raw' | 'qcow2';
 
@@ -27,10 +32,42 @@ export interface Qcow2Facts {
   readonly problem: string | null;
 }
 
-/** null when it is not a qcow2 image. `head` is its first 512 bytes at least. */
-export function readQcow2(head: Buffer): Qcow2Facts | null {
+/** null when it is not a qcow2 image. `head` is its first 512 bytes at least, `fileBytes` the size of its file. */
+export function readQcow2(head: Buffer, fileBytes: number): Qcow2Facts | null {
   if (head.length < HEADER_BYTES || head.readUInt32BE(0) !== MAGIC) return null;
-  return { virtualSizeBytes: Number(head.readBigUInt64BE(24)), problem: problemOf(head) };
+  const problem = problemOf(head) ?? damageOf(head, fileBytes);
+  return { virtualSizeBytes: Number(head.readBigUInt64BE(24)), problem };
+}
+
+/** What QEMU would refuse only when the VM starts, or would read as an empty disk. */
+function damageOf(head: Buffer, fileBytes: number): string | null {
+  const clusterBits = head.readUInt32BE(20);
+  if (clusterBits < CLUSTER_BITS_MIN || clusterBits > CLUSTER_BITS_MAX) {
+    return 'has clusters of a size that QEMU does not know';
+  }
+  const clusterBytes = 2 ** clusterBits;
+  const [countBits, headerBytes] =
+    head.readUInt32BE(4) === 3
+      ? [head.readUInt32BE(96), head.readUInt32BE(100)]
+      : [4, HEADER_BYTES];
+  if (countBits > COUNT_BITS_MAX || headerBytes < HEADER_BYTES || headerBytes > clusterBytes) {
+    return 'has a damaged header';
+  }
+  const tablesNeeded = Math.ceil(
+    Number(head.readBigUInt64BE(24)) / ((clusterBytes / 8) * clusterBytes),
+  );
+  const firstLevel = { offset: head.readBigUInt64BE(40), bytes: head.readUInt32BE(36) * 8 };
+  // Of the other table only the beginning: who writes images may leave out what is zero at its end.
+  const counts = { offset: head.readBigUInt64BE(48), bytes: 8 };
+  if (firstLevel.bytes < tablesNeeded * 8 || firstLevel.bytes > FIRST_LEVEL_BYTES_MAX) {
+    return 'has a table whose size does not fit the disk';
+  }
+  for (const { offset, bytes } of [firstLevel, counts]) {
+    if (offset % BigInt(clusterBytes) !== 0n) return 'has a table at an odd place';
+    // Behind the end of a file there are zeros, which mean an empty disk.
+    if (offset + BigInt(bytes) > fileBytes) return 'is cut: its tables are not in the file';
+  }
+  return null;
 }
 
 function problemOf(head: Buffer): string | null {

@@ -186,10 +186,18 @@ test('a qcow2 image that names other files, and one of another format, are refus
 
 test('a qcow2 image that QEMU could not or must not open is refused before it tries', async (t) => {
   const { host, image } = place(t);
-  const good = Buffer.alloc(104);
+  const cluster = 65536;
+  const good = Buffer.alloc(3 * cluster);
   good.writeUInt32BE(0x514649fb, 0);
   good.writeUInt32BE(3, 4);
+  good.writeUInt32BE(16, 20);
   good.writeBigUInt64BE(2n ** 20n, 24);
+  good.writeUInt32BE(1, 36);
+  good.writeBigUInt64BE(BigInt(2 * cluster), 40);
+  good.writeBigUInt64BE(BigInt(cluster), 48);
+  good.writeUInt32BE(1, 56);
+  good.writeUInt32BE(4, 96);
+  good.writeUInt32BE(104, 100);
   const provide = (change: (head: Buffer) => void, format = 'qcow2') => {
     const head = Buffer.from(good);
     change(head);
@@ -198,6 +206,20 @@ test('a qcow2 image that QEMU could not or must not open is refused before it tr
     return host.removeDisks(1).then(() => host.provideDisks(1, [disk(path, { format })], null));
   };
   await provide(() => undefined);
+  // Damage that QEMU would tell of when the VM starts, or would read as an empty disk.
+  const damage: ((head: Buffer) => void)[] = [
+    (head) => head.writeUInt32BE(63, 20),
+    (head) => head.writeUInt32BE(0, 36),
+    (head) => head.writeUInt32BE(0xffffffff, 36),
+    (head) => head.writeBigUInt64BE(BigInt(3 * cluster), 40),
+    (head) => head.writeBigUInt64BE(100n, 40),
+    (head) => head.writeBigUInt64BE(2n ** 63n, 48),
+    (head) => head.writeUInt32BE(7, 96),
+    (head) => head.writeUInt32BE(72, 100),
+  ];
+  for (const [index, change] of damage.entries()) {
+    await assert.rejects(provide(change), { code: 'MEDIA_INVALID' }, `damage ${index}`);
+  }
   await provide((head) => head.writeUInt32BE(2, 4));
   await provide((head) => head.writeUInt32BE(0b11001, 76));
   const wrong: Record<string, (head: Buffer) => void> = {

@@ -111,7 +111,7 @@ function completeMetaData(
   if (json !== null) {
     return completeJson(given, json, { 'instance-id': instanceId, 'local-hostname': vm.name });
   }
-  const text = given.replace(/(^|\n)\.\.\.[ \t]*\s*$/, '$1');
+  const text = given.replace(/(^|\n)\.\.\.\s*$/, '$1');
   const keys = topLevelKeys(text);
   if (keys === null) {
     // What only a parser of YAML can make out is the user's, as long as it tells one VM from another.

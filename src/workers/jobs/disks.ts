@@ -1,7 +1,16 @@
 // workers, job: the disks of a VM: a directory with an overlay for each image that the guest may write
 // to. The image itself is shared by all its VMs and never changed.
 
-import { closeSync, existsSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { DiskImage, KnownImage, KnownImages } from '../../engine/media-ports.ts';
 import type { JobArgument, JobResult } from '../protocol.ts';
@@ -100,7 +109,7 @@ function checkedSize(image: DiskImage): number {
   try {
     const head = Buffer.alloc(HEAD_BYTES);
     const length = readSync(fd, head, 0, HEAD_BYTES, 0);
-    const facts = readQcow2(head.subarray(0, length));
+    const facts = readQcow2(head.subarray(0, length), fstatSync(fd).size);
     if (format === 'raw') {
       if (facts !== null) throw invalid(image, 'is a qcow2 image, its format is said to be raw');
       const { size } = statSync(path);
