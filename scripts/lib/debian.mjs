@@ -14,9 +14,13 @@ export const missingTools = () => missingOf(packagesFor().tools);
 /** The same for what only the tests need. */
 export const missingTestTools = () => missingOf(packagesFor().testTools);
 
+/** The same for what only the fuzzing needs. */
+export const missingFuzzTools = () => missingOf(packagesFor().fuzzTools);
+
 function missingOf(tools) {
   return tools
     .filter(({ commands }) => commands.every((name) => findCommand(name) === null))
+    .filter(({ file }) => file === undefined || !existsSync(file))
     .map((tool) => tool.package);
 }
 

@@ -3,7 +3,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 
-/** A package and the commands that tell that it is there; one of them is enough. */
+/** A package and the commands, or else the file, that tell that it is there; one of the commands is enough. */
 const TOOLS = [
   { package: 'qemu-system-x86', commands: ['qemu-system-x86_64'] },
   { package: 'qemu-utils', commands: ['qemu-img'] },
@@ -38,12 +38,21 @@ const TEST_TOOLS = [
 
 const CADDY = { package: 'caddy', commands: ['caddy'] };
 
+/** What `npm run fuzz` needs besides; libFuzzer is a package of its own in most releases. */
+const CLANG = { package: 'clang', commands: ['clang'] };
+const libFuzzer = (version, directory) => ({
+  package: `libclang-rt-${version}-dev`,
+  commands: [],
+  file: `/usr/lib/llvm-${version}/lib/clang/${directory}/lib/linux/libclang_rt.fuzzer-x86_64.a`,
+});
+
 /** Ubuntu's package of that name fetches a snap. */
 const CHROMIUM = { package: 'chromium', commands: ['chromium'] };
 
 /**
  * What differs between releases, oldest first. `kernel` lists meta-packages of kernels made for guests, best first.
- * `virtiofsd` has the program that shares a directory with a guest. `testTools` are those that not every release has.
+ * `virtiofsd` has the program that shares a directory with a guest. `testTools` are those that not every release has,
+ * `fuzzTools` those of the fuzzing.
  */
 export const RELEASES = [
   {
@@ -53,6 +62,7 @@ export const RELEASES = [
     busybox: 'busybox-static',
     virtiofsd: 'qemu-system-common',
     testTools: [CADDY, CHROMIUM],
+    fuzzTools: [CLANG, libFuzzer(14, '14.0.6')],
   },
   {
     id: 'debian',
@@ -61,6 +71,7 @@ export const RELEASES = [
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
     testTools: [CADDY, CHROMIUM],
+    fuzzTools: [CLANG, libFuzzer(19, '19')],
   },
   {
     id: 'ubuntu',
@@ -69,6 +80,7 @@ export const RELEASES = [
     busybox: 'busybox-static',
     virtiofsd: 'qemu-system-common',
     testTools: [],
+    fuzzTools: [CLANG],
   },
   {
     id: 'ubuntu',
@@ -77,6 +89,7 @@ export const RELEASES = [
     busybox: 'busybox-static',
     virtiofsd: 'virtiofsd',
     testTools: [CADDY],
+    fuzzTools: [CLANG, libFuzzer(18, '18')],
   },
 ];
 
@@ -93,7 +106,7 @@ export function readOsRelease() {
 }
 
 /**
- * The packages of a release: { tools, testTools, kernel, busybox, virtiofsd }. A release that is not in the table gets
+ * The packages of a release: { tools, testTools, fuzzTools, kernel, busybox, virtiofsd }. A release that is not in the table gets
  * the newest row that is not newer than itself, else the newest row, of its own ID or of one that ID_LIKE names.
  */
 export function packagesFor(osRelease = readOsRelease()) {

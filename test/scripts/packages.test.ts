@@ -21,6 +21,7 @@ interface Packages {
   readonly virtiofsd: string;
   readonly tools: readonly Tool[];
   readonly testTools: readonly Tool[];
+  readonly fuzzTools: readonly Tool[];
 }
 
 const { packagesFor, parseOsRelease, readOsRelease, RELEASES } = await loadScript<{
@@ -64,8 +65,8 @@ test('apt of this system knows the packages of its row', (t) => {
   if (row === undefined) return t.skip(`no row for ${ID} ${VERSION_ID}`);
   const lists = readdirSync('/var/lib/apt/lists').filter((name) => name.includes('_Packages'));
   if (lists.length === 0) return t.skip('apt has no lists of packages: run apt-get update');
-  const { kernel, busybox, virtiofsd, tools, testTools } = packagesFor();
-  const named = [...tools, ...testTools].map((tool) => tool.package);
+  const { kernel, busybox, virtiofsd, tools, testTools, fuzzTools } = packagesFor();
+  const named = [...tools, ...testTools, ...fuzzTools].map((tool) => tool.package);
   const all = [kernel[0] ?? '', busybox, virtiofsd, ...named];
   const { stdout, error } = spawnSync('apt-cache', ['policy', ...all], { encoding: 'utf8' });
   assert.equal(error, undefined);

@@ -1,0 +1,85 @@
+// fuzz: the manifest of a workload, as a whole. Nothing is started: its disks never appear.
+#include "workload.c"
+
+#include "fuzz.h"
+
+static const struct json *mounts_asked_for;
+
+void disks_mount(const struct json *mounts, disks_callback done) {
+  (void)done;
+  mounts_asked_for = mounts;
+}
+
+void outputs_open(int out, int err) {
+  close(out);
+  close(err);
+}
+
+void outputs_read_rest(void) {
+}
+
+void health_probe(const char *host, uint16_t port, const char *prefix, const char *path, health_callback done) {
+  (void)done;
+  REQUIRE(strlen(host) < sizeof workload.host && strlen(prefix) < sizeof workload.prefix);
+  REQUIRE(port != 0 && path[0] != '\0');
+}
+
+void loop_timer(int delay_ms, timer_callback callback, void *context) {
+  (void)callback;
+  (void)context;
+  REQUIRE(delay_ms >= 0);
+}
+
+void loop_cancel(timer_callback callback, void *context) {
+  (void)callback;
+  (void)context;
+}
+
+int64_t now_ms(void) {
+  return 0;
+}
+
+static void forget_workload(enum state begin) {
+  for (char **variable = workload.variables; *variable != NULL; variable++) free(*variable);
+  json_free(workload.manifest);
+  memset(&workload, 0, sizeof workload);
+  workload.backoff_ms = BACKOFF_MIN_MS;
+  workload.state = begin;
+}
+
+static void check_workload(void) {
+  const char *host, *prefix;
+  char text[512];
+  uint16_t port;
+  struct in_addr parsed;
+  REQUIRE(workload.state == FAILED || workload.state == STARTING || workload.state == EXTERNAL);
+  if (workload.state == STARTING) REQUIRE(workload.arguments[0] != NULL && workload.variables[0] != NULL);
+  if (workload.state == FAILED) REQUIRE(workload.last_exit[0] != '\0');
+  if (workload_address(&host, &port, &prefix)) REQUIRE(inet_pton(AF_INET, host, &parsed) == 1);
+  REQUIRE(workload_describe(text, sizeof text) < sizeof text);
+  struct json *described = json_parse(text);
+  REQUIRE(described != NULL);
+  json_free(described);
+  REQUIRE(start_budget_ms() > 0);
+  if (workload.state == FAILED) return;
+  workload.pid = 1;
+  check_health(NULL);
+  workload.pid = 0;
+}
+
+// A second one is refused.
+static void try_manifest(const char *text, enum state begin) {
+  forget_workload(begin);
+  REQUIRE(workload_set_manifest(text));
+  check_workload();
+  if (workload.manifest != NULL) REQUIRE(!workload_set_manifest(text));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  char *text = copy_text(data, size);
+  try_manifest(text, NONE);
+  try_manifest(text, EXTERNAL);
+  free(text);
+  forget_workload(NONE);
+  return 0;
+}
