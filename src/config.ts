@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
+import { JOB_LIMITS } from './config/job-limits.ts';
 import {
   checkSocketPaths,
   type HypervisorSettings,
@@ -39,15 +40,17 @@ export const LIMITS = {
   manifestBytesMax: 4 * 1024 * 1024,
   /** A body must be complete this long after its head. */
   bodyTimeoutMs: 20_000,
+  /** Most connections to the API, where the limit of open files allows so many. */
+  connectionsMax: 16_384,
+  /** Open files that connections leave to the daemon itself; of the rest they get half, and VMs the other half. */
+  descriptorsReserved: 128,
   /** Most requests whose body or answer is still under way. */
   requestsInFlightMax: 4096,
   /** Most VMs of one daemon. */
   vmsMax: 100_000,
   ...VM_LIMITS,
   ...BOOT_LIMITS,
-  /** Jobs that may wait for a worker thread; more answer 503. */
-  jobsWaitingMax: 8192,
-  workerThreads: 4,
+  ...JOB_LIMITS,
   /** Taps on one bridge; the rest of the 1,023 ports that Linux allows is for cables to other bridges. */
   bridgeTapsMax: 900,
   /** A DHCP server that ended or did not start is started again after a pause that doubles. */
@@ -190,6 +193,8 @@ export const LIMITS = {
   refusalLogIntervalMs: 60_000,
   /** From SIGTERM until requests that still run are abandoned. */
   drainTimeoutMs: 20_000,
+  /** From SIGTERM until the daemon ends, whatever does not come back. */
+  endTimeoutMs: 52_000,
   /** Largest vCPU count and memory that a VM may ask for. */
   cpuCoresMax: 64,
   memoryMbMin: 32,

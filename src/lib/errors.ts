@@ -8,6 +8,8 @@ interface ErrorKind {
   readonly status: number;
   /** The default message, a sentence for a person. */
   readonly title: string;
+  /** Sent as Retry-After where whoever throws it knows no better. */
+  readonly retryAfterSeconds?: number;
 }
 
 export const ERRORS = {
@@ -65,6 +67,7 @@ export const ERRORS = {
   KERNEL_MISSING: { status: 500, title: 'There is no guest kernel' },
   HOST_PERMISSION: { status: 500, title: 'The daemon lacks a permission on this host' },
   HOST_OPERATION_FAILED: { status: 500, title: 'An operation on the host failed' },
+  HOST_TIMEOUT: { status: 500, title: 'The host has not carried out an operation in time' },
   DEVICE_FAILED: { status: 500, title: 'The driver of a device could not be changed' },
   DEVICE_BUSY: { status: 500, title: 'Something still holds the device' },
   STOP_FAILED: { status: 500, title: 'The hypervisor process could not be ended' },
@@ -74,9 +77,9 @@ export const ERRORS = {
   AGENT_UNREACHABLE: { status: 502, title: 'The agent in the guest does not answer' },
   DOCUMENT_UNREACHABLE: { status: 502, title: 'The OpenAPI document could not be fetched' },
   VFIO_UNAVAILABLE: { status: 503, title: 'This host has no VFIO' },
-  STORE_UNAVAILABLE: { status: 503, title: 'The state cannot be written' },
+  STORE_UNAVAILABLE: { status: 503, title: 'The state cannot be written', retryAfterSeconds: 5 },
   CAPACITY_EXHAUSTED: { status: 503, title: 'This host is at its limit' },
-  OVERLOADED: { status: 503, title: 'Too much is being done at once' },
+  OVERLOADED: { status: 503, title: 'Too much is being done at once', retryAfterSeconds: 1 },
   SHUTTING_DOWN: { status: 503, title: 'The daemon is shutting down' },
   DISK_SPACE_LOW: { status: 507, title: 'The disk of this host is too full' },
 } as const satisfies Record<string, ErrorKind>;
@@ -87,7 +90,7 @@ export type ErrorCode = keyof typeof ERRORS;
 interface VolantErrorOptions {
   /** Keyed by JSON path or parameter name: what is wrong with it. */
   readonly details?: Readonly<Record<string, string>>;
-  /** Sent as Retry-After where the client should come back. */
+  /** Sent as Retry-After where the client should come back, instead of what the table says. */
   readonly retryAfterSeconds?: number;
   /** Headers that the answer must have, such as Allow. */
   readonly headers?: Readonly<Record<string, string>>;
@@ -110,10 +113,11 @@ export class VolantError extends Error {
     options: VolantErrorOptions = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    const kind: ErrorKind = ERRORS[code];
     this.code = code;
-    this.status = ERRORS[code].status;
+    this.status = kind.status;
     this.details = options.details;
-    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? kind.retryAfterSeconds;
     this.headers = options.headers;
   }
 }

@@ -1,6 +1,9 @@
 // engine, vms: in what order work on VMs runs. Work on one VM is serial, across VMs it is parallel up to a bound. What
 // the work is, is not known here.
 
+import { LIMITS } from '../../config.ts';
+import { type Clock, systemClock } from '../../lib/clock.ts';
+import { DrainRate } from '../../lib/drain-rate.ts';
 import { VolantError } from '../../lib/errors.ts';
 
 export interface OperationLimits {
@@ -31,14 +34,17 @@ interface Line {
 
 export class Operations {
   readonly #limits: OperationLimits;
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax);
   readonly #lines = new Map<number, Line>();
   readonly #waiting: (() => void)[] = [];
   #running = 0;
   #closed = false;
   #idle: (() => void)[] = [];
 
-  constructor(limits: OperationLimits) {
+  constructor(limits: OperationLimits, clock: Pick<Clock, 'monotonicMs'> = systemClock) {
     this.#limits = limits;
+    this.#clock = clock;
   }
 
   /** Nothing that a client asks for is begun any more. */
@@ -46,12 +52,16 @@ export class Operations {
     return this.#closed;
   }
 
-  /** OVERLOADED when too much waits already, SHUTTING_DOWN when nothing new is begun. */
+  /**
+   * OVERLOADED when too much waits already, SHUTTING_DOWN when nothing new is begun. Whoever is sent away is told to come
+   * back when what waits now is done, at the pace of the last seconds.
+   */
   requireRoom(): void {
     if (this.#closed) throw new VolantError('SHUTTING_DOWN');
-    if (this.#waiting.length >= this.#limits.waitingMax) {
-      throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 2 });
-    }
+    const waiting = this.#waiting.length;
+    if (waiting < this.#limits.waitingMax) return;
+    const retryAfterSeconds = this.#drain.secondsFor(waiting, this.#clock.monotonicMs());
+    throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds });
   }
 
   /**
@@ -116,6 +126,7 @@ export class Operations {
     try {
       return await work();
     } finally {
+      this.#drain.ended(this.#clock.monotonicMs());
       this.#giveSlot();
     }
   }

@@ -1,0 +1,48 @@
+// lib: when who is sent away should come back.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { DrainRate } from '../../src/lib/drain-rate.ts';
+
+/** So many ends, evenly, between two times. */
+function ends(rate: DrainRate, count: number, fromMs: number, toMs: number): void {
+  for (let index = 0; index < count; index += 1) {
+    rate.ended(fromMs + (index * (toMs - fromMs)) / count);
+  }
+}
+
+function near(found: number, wanted: number): void {
+  assert.ok(Math.abs(found - wanted) <= wanted * 0.1 + 1, `${found} s, not about ${wanted} s`);
+}
+
+test('a line that does not move is asked for again at the longest pause', () => {
+  const rate = new DrainRate(120);
+  assert.equal(rate.secondsFor(1, 5_000), 120);
+  assert.equal(rate.secondsFor(4_096, 5_000), 120);
+});
+
+test('it is the time that the line takes at its present pace', () => {
+  const rate = new DrainRate(120);
+  ends(rate, 1_000, 100_000, 120_000);
+  near(rate.secondsFor(3_000, 120_000), 60);
+  near(rate.secondsFor(500, 120_000), 10);
+});
+
+test('it is a whole second at least, and never more than the longest', () => {
+  const rate = new DrainRate(120);
+  ends(rate, 20_000, 100_000, 110_000);
+  assert.equal(rate.secondsFor(1, 110_000), 1);
+  assert.equal(rate.secondsFor(1_000_000, 110_000), 120);
+});
+
+test('a line that has just begun to move is measured by the time that it has', () => {
+  const rate = new DrainRate(120);
+  ends(rate, 100, 1_000_000, 1_002_000);
+  near(rate.secondsFor(1_000, 1_002_000), 20);
+});
+
+test('what was fast once and stands still now is not taken for fast', () => {
+  const rate = new DrainRate(120);
+  ends(rate, 1_000, 0, 10_000);
+  assert.equal(rate.secondsFor(100, 40_000), 120);
+});
