@@ -72,7 +72,7 @@ const SHARED_VALUES = ['RUN_FILES', 'TAP_DESCRIPTOR', 'VERSION', 'qemuVersion'];
 const ONLY_IMPORTER: Readonly<Record<string, string>> = {
   'uWebSockets.js': 'http/uws.ts',
   lmdb: 'store/env.ts',
-  piscina: 'workers/pool.ts',
+  piscina: 'workers/crew.ts',
   ws: 'cli/shell.ts',
 };
 

@@ -27,6 +27,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<PidfdSignal>(env, exports, "pidfdSignal");
   Export<CloseFd>(env, exports, "closeFd");
   Export<TscKhz>(env, exports, "tscKhz");
+  Export<EndProcess>(env, exports, "endProcess");
   Export<LockFile>(env, exports, "lockFile");
   Export<ExitWatchStart>(env, exports, "exitWatchStart");
   Export<ExitWatchAdd>(env, exports, "exitWatchAdd");

@@ -20,6 +20,7 @@ Napi::Value PidfdOpen(const Napi::CallbackInfo& info);
 Napi::Value PidfdSignal(const Napi::CallbackInfo& info);
 Napi::Value CloseFd(const Napi::CallbackInfo& info);
 Napi::Value TscKhz(const Napi::CallbackInfo& info);
+Napi::Value EndProcess(const Napi::CallbackInfo& info);
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchStart(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info);

@@ -1,7 +1,8 @@
-// addon: facts about the host that only machine code can measure, and the lock of a home.
+// addon: facts about the host that only machine code can measure, the lock of a home, and the end of the process.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 #include <x86intrin.h>
 
 #include <cerrno>
@@ -79,6 +80,12 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   // The lock lives as long as this descriptor: until closeFd or the end of the process.
   result.Set("fd", Napi::Number::New(env, file.release()));
   return result;
+}
+
+Napi::Value EndProcess(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsNumber()) throw UsageError(env, "endProcess(status: number)");
+  ::_exit(info[0].As<Napi::Number>().Int32Value());
 }
 
 }  // namespace volant

@@ -84,6 +84,11 @@ export interface VolantNative {
   closeFd(fd: number): void;
   /** The frequency of the host's time stamp counter, measured for so long. */
   tscKhz(durationMs: number): number;
+  /**
+   * Ends the process at once, without waiting for its threads. Node's own exit joins each worker thread, so one that
+   * the kernel does not give back would keep the process for ever.
+   */
+  endProcess(status: number): never;
   /** Takes the lock for the life of the process, or tells who has it. */
   lockFile(path: string): { readonly fd: number } | { readonly heldBy: number | null };
   /** Calls back for each process that ends. code and signal are null when nobody can tell. */

@@ -2,7 +2,6 @@
 // must be known across jobs: which runs are shared, which descriptors came back, what is cached.
 
 import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
 import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
 import type { FormerDriver } from '../engine/device-ports.ts';
@@ -26,88 +25,69 @@ import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import { failPoints } from '../lib/fail-points.ts';
 import type { Logger } from '../lib/log.ts';
-import { type Outcome, unwrap } from '../lib/outcome.ts';
+import { Crew, type CrewFacts, type CrewOptions } from './crew.ts';
+import { DEADLINES_MS } from './deadlines.ts';
 import { ExitWatcher } from './exit-watcher.ts';
 import { withFailPoints } from './failing-run.ts';
 import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
+import { letGoOf } from './late-results.ts';
 import { MediaFiles, type MediaThreads } from './media-files.ts';
-import type { CpuSample, HostSettings, JobResult, Run } from './protocol.ts';
+import type { CpuSample, HostSettings, JobArgument, Run } from './protocol.ts';
 
 /** The threads, as the host uses them. */
 interface Threads extends MediaThreads {
+  facts(): CrewFacts;
+  /** Launches that were given up and may yet make what they were to make. */
+  hangingLaunches(): readonly JobArgument<'launch'>[];
+  /** When a job ended last, of a monotonic clock. */
+  lastEndMs(): number;
   close(): Promise<void>;
 }
 
 const SLOW_IDLE_MS = 60_000;
 
-/**
- * Piscina loads a file by `require` first. Node aborts the whole process when a thread is ended while it
- * requires an ES module; while it imports one, nothing happens.
- */
-const NO_REQUIRE = ['--no-experimental-require-module'].filter((flag) =>
-  process.allowedNodeEnvironmentFlags.has(flag),
-);
-
 const ENTRY = fileURLToPath(new URL('./entry.js', import.meta.url));
 
 /** Starts the threads. */
 export function createHost(config: Config, log: Logger): HostPort {
-  const pool = new Piscina({
+  const common: Omit<CrewOptions, 'threads' | 'jobsPerThread' | 'idleMs' | 'slowMs'> = {
     filename: ENTRY,
-    name: 'runJob',
-    execArgv: NO_REQUIRE,
-    // Fixed size: a thread that is ended for being idle would take longer to come back than a job.
-    minThreads: LIMITS.workerThreads,
-    maxThreads: LIMITS.workerThreads,
-    maxQueue: LIMITS.jobsWaitingMax,
-    // Waiting on atomics would stop a thread's own event loop while it is idle.
-    atomics: 'disabled',
-    recordTiming: false,
-  });
-  const run = withFailPoints(runnerOf(pool, log), failPoints(config.failPoint));
-  const downloads = slowPool(LIMITS.mediaJobsMax);
-  const checksums = slowPool(LIMITS.checksumJobsMax);
-  const close = async () => {
-    // A download is cut here and goes on when it is asked for again.
-    await Promise.all([pool.close(), downloads.destroy(), checksums.destroy()]);
+    deadlinesMs: DEADLINES_MS,
+    onLate: (name, outcome) => letGoOf(name, outcome, log),
+    log,
   };
-  const runDownload = runnerOf(downloads, log);
-  const runChecksum = runnerOf(checksums, log);
-  return new Host(config, log, { run, runDownload, runChecksum, close });
-}
-
-/** For jobs that take long: those of one kind have a thread of their own, and share it by turns. */
-function slowPool(jobsMax: number): Piscina {
-  return new Piscina({
-    filename: ENTRY,
-    name: 'runJob',
-    execArgv: NO_REQUIRE,
-    minThreads: 0,
-    maxThreads: 1,
-    concurrentTasksPerWorker: jobsMax,
-    idleTimeout: SLOW_IDLE_MS,
-    maxQueue: LIMITS.jobsWaitingMax,
-    atomics: 'disabled',
-    recordTiming: false,
+  const { workerThreads: threads, jobSlowMs: slowMs } = LIMITS;
+  const main = new Crew({ ...common, threads, jobsPerThread: 1, idleMs: null, slowMs });
+  // Jobs that take long: those of one kind have a thread of their own, and share it by turns.
+  const slow = { ...common, threads: 1, idleMs: SLOW_IDLE_MS, slowMs: null };
+  const downloads = new Crew({ ...slow, jobsPerThread: LIMITS.mediaJobsMax });
+  const checksums = new Crew({ ...slow, jobsPerThread: LIMITS.checksumJobsMax });
+  return new Host(config, log, {
+    run: withFailPoints(runOf(main), failPoints(config.failPoint)),
+    runDownload: runOf(downloads),
+    runChecksum: runOf(checksums),
+    facts: () => sumOf([main, downloads, checksums]),
+    hangingLaunches: () => main.hanging('launch'),
+    lastEndMs: () => main.lastEndMs,
+    close: async () => {
+      // A download is cut here and goes on when it is asked for again.
+      const slowEnds = [downloads.close(0), checksums.close(0)];
+      const left = await main.close(LIMITS.jobsEndMs);
+      await Promise.all(slowEnds);
+      if (left > 0) log.warn({ jobs: left }, 'abandoning jobs that do not come back');
+    },
   });
 }
 
-/** Runs jobs on a pool; what they throw, and what they say they failed for, is thrown here. */
-function runnerOf(pool: Piscina, log: Logger): Run {
-  pool.on('error', (error) => log.error({ err: error }, 'a worker thread failed'));
-  return async (name, argument, transferList = []) => {
-    if (pool.queueSize >= LIMITS.jobsWaitingMax) {
-      throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
-    }
-    let outcome: Outcome<JobResult<typeof name>>;
-    try {
-      outcome = await pool.run({ name, argument }, { transferList: [...transferList] });
-    } catch (error) {
-      throw new VolantError('INTERNAL', 'A worker thread failed', { cause: error });
-    }
-    return unwrap(outcome);
-  };
+function runOf(crew: Crew): Run {
+  return (name, argument, transferList) => crew.run(name, argument, transferList);
+}
+
+function sumOf(crews: readonly Crew[]): CrewFacts {
+  const facts = crews.map((crew) => crew.facts);
+  const sum = (key: keyof CrewFacts) => facts.reduce((total, one) => total + one[key], 0);
+  return { working: sum('working'), hanging: sum('hanging'), away: sum('away') };
 }
 
 class Host implements HostPort {
@@ -200,6 +180,12 @@ class Host implements HostPort {
   }
 
   async launch(request: LaunchRequest) {
+    const { workingDirectory } = request;
+    const before = this.#threads.hangingLaunches();
+    if (before.some((one) => one.request.workingDirectory === workingDirectory)) {
+      // It would clear the run directory of the second one when it goes on.
+      throw new VolantError('HOST_TIMEOUT', 'An earlier launch of this VM has not come back yet');
+    }
     const launched = await this.#launch(request);
     if (launched.withoutLimits !== null && !this.#toldAboutCgroups) {
       this.#toldAboutCgroups = true;
@@ -326,6 +312,15 @@ class Host implements HostPort {
 
   async probeGroups(groups: readonly string[]): Promise<void> {
     await this.#run('probeGroups', { settings: this.#settings, groups });
+  }
+
+  async probeThreads(recentMs: number): Promise<void> {
+    if (performance.now() - this.#threads.lastEndMs() < recentMs) return;
+    await this.#run('ping', {});
+  }
+
+  hangingJobs(): number {
+    return this.#threads.facts().hanging;
   }
 
   async close(): Promise<void> {

@@ -22,6 +22,7 @@ import type {
 import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
 import type { FailPoint } from '../lib/fail-points.ts';
+import type { Outcome } from '../lib/outcome.ts';
 
 /** What a job must know of the daemon's settings. */
 export interface HostSettings {
@@ -168,11 +169,15 @@ export interface Jobs {
   bindDevice: [{ settings: HostSettings; address: string }, null];
   releaseDevice: [{ settings: HostSettings; address: string; former: FormerDriver }, null];
   probeGroups: [{ settings: HostSettings; groups: readonly string[] }, null];
+  /** Does nothing: that it comes back is what its caller wants to know. */
+  ping: [Record<string, never>, null];
 }
 
 export type JobName = keyof Jobs;
 export type JobArgument<N extends JobName> = Jobs[N][0];
 export type JobResult<N extends JobName> = Jobs[N][1];
+/** What comes back of any job. */
+export type AnyOutcome = Outcome<JobResult<JobName>>;
 
 /** Runs a job on some thread. What it throws, or says that it failed for, is thrown. */
 export type Run = <N extends JobName>(

@@ -1,0 +1,15 @@
+// test fixture: what threads run in crew.test.ts. A job is told in words what to do; the real ones are not here.
+
+import { closeSync, openSync } from 'node:fs';
+import { type Outcome, success } from '../../src/lib/outcome.ts';
+
+export interface Told {
+  /** A pipe: the job hangs in the kernel until somebody opens it for writing. */
+  readonly pipe?: string;
+  readonly result?: unknown;
+}
+
+export function runJob({ argument }: { readonly argument: Told }): Outcome<unknown> {
+  if (argument.pipe !== undefined) closeSync(openSync(argument.pipe, 'r'));
+  return success(argument.result ?? null);
+}
