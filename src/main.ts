@@ -10,18 +10,20 @@ import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
 import { checkGuards } from './http/guards.ts';
-import { type HttpServer, startHttpServer } from './http/server.ts';
+import { type HttpServer, MOST_CONNECTIONS, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
 import { systemClock } from './lib/clock.ts';
 import { within } from './lib/deadline.ts';
+import { budgetOf, descriptorLimit } from './lib/descriptors.ts';
 import { createLog, type Logger } from './lib/log.ts';
-import { monitorLoop } from './lib/loop-monitor.ts';
+import { type LoopMonitor, monitorLoop } from './lib/loop-monitor.ts';
 import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 import { buildOpenApi } from './schema/openapi.ts';
 import { openStore } from './store/store.ts';
 import { requireIsolation } from './workers/isolation.ts';
 import { acquireLock, HomeInUse, type Lock } from './workers/lock.ts';
+import { native } from './workers/native.ts';
 import { createHost } from './workers/pool.ts';
 
 interface Daemon {
@@ -32,6 +34,7 @@ interface Daemon {
   readonly store: StorePort;
   readonly host: HostPort;
   readonly control: EngineControl;
+  readonly monitor: LoopMonitor;
 }
 
 /** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
@@ -50,8 +53,10 @@ async function build(settings: Config): Promise<Daemon> {
   const config = { ...settings, hostTag: await store.hostTag(settings.hostTag) };
   const host = createHost(config, log);
   const hypervisor = createHypervisor(log);
-  const control = createEngine({ config, store, host, hypervisor, clock, log });
-  return { config, log, flush, lock, store, host, control };
+  const monitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
+  const stalledMs = () => monitor.longestMs();
+  const control = createEngine({ config, store, host, hypervisor, clock, log, stalledMs });
+  return { config, log, flush, lock, store, host, control, monitor };
 }
 
 async function serve(daemon: Daemon, given: Supervision): Promise<void> {
@@ -67,27 +72,28 @@ async function serve(daemon: Daemon, given: Supervision): Promise<void> {
   }
   await control.prepare();
   const openapi = buildOpenApi({ version: VERSION });
+  const budget = budgetOf(descriptorLimit(), LIMITS.descriptorsReserved, MOST_CONNECTIONS);
   const server = await startHttpServer({
     engine: control.engine,
     config,
     log,
     openapi,
     supervisor,
+    budget,
   });
   const { listen } = config;
   const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
   const scheme = config.tls === null ? 'http' : 'https';
   log.info(
-    { version: VERSION, scheme, address, home: config.home, pid: process.pid },
+    { version: VERSION, scheme, address, home: config.home, pid: process.pid, ...budget },
     'volantd serves',
   );
-  const endMonitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
-  handleSignals(daemon, server, endMonitor);
+  handleSignals(daemon, server);
   // The API answers meanwhile; an operation on a VM waits until that VM was looked at.
   await control.recover();
 }
 
-function handleSignals(daemon: Daemon, server: HttpServer, endMonitor: () => void): void {
+function handleSignals(daemon: Daemon, server: HttpServer): void {
   let ending = false;
   const onSignal = (signal: string) => {
     if (ending) {
@@ -96,10 +102,16 @@ function handleSignals(daemon: Daemon, server: HttpServer, endMonitor: () => voi
     }
     ending = true;
     daemon.log.info({ signal }, 'draining; VMs run on');
+    // Each step has a bound of its own; this is for one that breaks it. It ends as asked all the same: nothing is
+    // left half-done that the next daemon would not bring to its end.
+    setTimeout(() => {
+      daemon.log.warn({ afterMs: LIMITS.endTimeoutMs }, 'the end takes too long, ending at once');
+      finish(daemon, 0);
+    }, LIMITS.endTimeoutMs);
     const drained = async () => {
       await server.drain(LIMITS.drainTimeoutMs);
       await within(daemon.control.shutdown(), LIMITS.drainTimeoutMs);
-      endMonitor();
+      daemon.monitor.end();
       server.close();
       await close(daemon);
       daemon.log.info({}, 'volantd ends');
@@ -111,9 +123,18 @@ function handleSignals(daemon: Daemon, server: HttpServer, endMonitor: () => voi
   process.on('SIGINT', onSignal);
 }
 
+/** A terminal that is closed, or a habit: nothing is read again, since files of keys and certificates are watched. */
+function ignoreHangUps({ log }: Daemon): void {
+  process.on('SIGHUP', () => log.info({}, 'SIGHUP: ignored; keys and certificates are watched'));
+}
+
 async function close(daemon: Daemon): Promise<void> {
   await daemon.host.close();
-  await daemon.store.close();
+  const written = await within(
+    daemon.store.close().then(() => true),
+    LIMITS.storeEndMs,
+  );
+  if (written === undefined) daemon.log.warn({}, 'the disk of the records does not come back');
   daemon.lock.release();
 }
 
@@ -130,9 +151,10 @@ function fail(daemon: Daemon, error: unknown): never {
   return finish(daemon, 1);
 }
 
+/** Not by process.exit: that waits for every thread, and one that the kernel holds would keep the process. */
 function finish(daemon: Daemon, status: number): never {
   daemon.flush();
-  process.exit(status);
+  return native.endProcess(status);
 }
 
 /** For what goes wrong before there is a log. */
@@ -162,6 +184,7 @@ async function start(args: readonly string[]): Promise<void> {
   }
   process.on('uncaughtException', (error) => fail(daemon, error));
   process.on('unhandledRejection', (error) => fail(daemon, error));
+  ignoreHangUps(daemon);
   const life = task === 'teardown' ? teardown(daemon) : serve(daemon, supervision);
   life.catch((error: unknown) => fail(daemon, error));
 }

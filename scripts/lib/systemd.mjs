@@ -17,7 +17,7 @@ export const SERVICE_UNIT = 'volantd.service';
 export const SERVICE_HOME = '/var/lib/volant';
 export const ENVIRONMENT_FILE = '/etc/volant/volantd.env';
 
-/** The daemon's own end takes 40 s at most. */
+/** The daemon's own end takes 52 s at most: LIMITS.endTimeoutMs. */
 const STOP_TIMEOUT_SECONDS = 60;
 
 /** systemd runs here (sd_booted(3)), and what it starts gets the network that we see. */

@@ -232,9 +232,24 @@ export interface SystemSummary {
   }[];
 }
 
+/** Why the daemon cannot do its work now. */
+export type HealthReason =
+  | 'STORE_UNAVAILABLE'
+  | 'STORE_STUCK'
+  | 'DISK_FULL'
+  | 'WORKERS_STUCK'
+  | 'LOOP_STALLED';
+
+export interface HealthReport {
+  /** Empty: it is healthy. */
+  readonly reasons: readonly HealthReason[];
+  /** What works in spite of them, and a person should look at. */
+  readonly warnings: readonly string[];
+}
+
 export interface SystemApi {
-  /** false while the store cannot be written. */
-  healthy(): boolean;
+  /** At most a few seconds old. Never rejects. */
+  health(): Promise<HealthReport>;
   status(): Promise<SystemStatus>;
   /** Counts for an overview, of VMs whose names begin with the prefix; what no VM has is left out. */
   summary(namePrefix?: string): SystemSummary;

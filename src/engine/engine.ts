@@ -21,6 +21,7 @@ import { Devices } from './devices/devices.ts';
 import type { Engine } from './engine-api.ts';
 import { EventLog, type OtherEventType, otherEvent } from './events.ts';
 import { Exposures } from './exposures/exposures.ts';
+import { Health } from './health.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
 import { cgroupNameOf } from './identity.ts';
@@ -50,6 +51,8 @@ export interface EngineParts {
   readonly hypervisor: HypervisorPort;
   readonly clock: Clock;
   readonly log: Logger;
+  /** The longest time that the main thread stood still lately. */
+  readonly stalledMs: () => number;
 }
 
 /** The engine with its life, for main.ts. */
@@ -90,7 +93,8 @@ export function createEngine(parts: EngineParts): EngineControl {
   );
   const lastVmIdOf = () => admission.lastVmId;
   const audit = new Audit({ state, host, addresses, room, lastVmId: lastVmIdOf, clock, log });
-  const system = new System({ config, host, hostFacts, state, plugins, boots, audit });
+  const health = new Health(parts);
+  const system = new System({ config, host, hostFacts, state, plugins, boots, audit, health });
   const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
   const consoles = new Consoles({ state, live, host, hypervisor, runDirectory, log });
   const trimmer = trimLogs(host, live, log);

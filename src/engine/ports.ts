@@ -140,6 +140,11 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
   usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;
   /** Name servers of the host that a guest can reach (no loopback addresses). */
   nameServers(): Promise<readonly string[]>;
+  /** Resolves when some thread has carried out a job, at once when one did so within the last `recentMs`. */
+  probeThreads(recentMs: number): Promise<void>;
+  /** Jobs that were given up and have not come back: something on the host hangs. */
+  hangingJobs(): number;
+  /** Lets jobs end, within a bound. */
   close(): Promise<void>;
 }
 

@@ -40,6 +40,7 @@ export type Write =
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
   | { readonly table: 'meta'; readonly key: 'hostTag'; readonly value: string }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
+  | { readonly table: 'meta'; readonly key: 'probe'; readonly value: number }
   | {
       readonly table: 'meta';
       readonly key: 'kvmVerdicts';
@@ -81,5 +82,10 @@ export interface StorePort {
   oldestSequence(): number;
   /** false while writes fail. */
   readonly healthy: boolean;
+  /**
+   * Resolves when a record of no meaning has reached the disk, and there is room for more. Rejects as commit does, and
+   * with DISK_SPACE_LOW.
+   */
+  probe(): Promise<void>;
   close(): Promise<void>;
 }

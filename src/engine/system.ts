@@ -7,12 +7,14 @@ import type { Audit } from './audit/audit.ts';
 import type { Boots } from './boots/boots.ts';
 import type {
   AuditReport,
+  HealthReport,
   RecoveryReport,
   SystemApi,
   SystemInfo,
   SystemStatus,
   SystemSummary,
 } from './engine-api.ts';
+import type { Health } from './health.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Plugins } from './plugins.ts';
 import type { HostPort } from './ports.ts';
@@ -26,6 +28,7 @@ export class System implements SystemApi {
   readonly #plugins: Plugins;
   readonly #boots: Pick<Boots, 'counts'>;
   readonly #audit: Audit;
+  readonly #health: Health;
   /** Set once recovery is done. */
   recovery: RecoveryReport | null = null;
 
@@ -37,6 +40,7 @@ export class System implements SystemApi {
     plugins: Plugins;
     boots: Pick<Boots, 'counts'>;
     audit: Audit;
+    health: Health;
   }) {
     this.#config = parts.config;
     this.#host = parts.host;
@@ -45,10 +49,11 @@ export class System implements SystemApi {
     this.#plugins = parts.plugins;
     this.#boots = parts.boots;
     this.#audit = parts.audit;
+    this.#health = parts.health;
   }
 
-  healthy(): boolean {
-    return this.#state.store.healthy;
+  health(): Promise<HealthReport> {
+    return this.#health.report();
   }
 
   async status(): Promise<SystemStatus> {

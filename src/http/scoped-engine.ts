@@ -135,7 +135,7 @@ function scopedEvents(events: Engine['events'], caller: Caller): Engine['events'
 function scopedSystem({ system, vms }: Engine, caller: Caller): Engine['system'] {
   const none = { statuses: [], sort: 'name', descending: false, limit: 0, offset: 0 } as const;
   return {
-    healthy: () => system.healthy(),
+    health: () => system.health(),
     info: () => system.info(),
     audit: (repair) => system.audit(repair),
     readDocument: (path) => system.readDocument(path),

@@ -1,14 +1,16 @@
 // http: the server's life: listening, draining, closing. What it answers is the router's business.
 
-import type { Config } from '../config.ts';
+import { type Config, LIMITS } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
 import { systemClock } from '../lib/clock.ts';
 import { within } from '../lib/deadline.ts';
+import type { ConnectionBudget } from '../lib/descriptors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Supervision, UNSUPERVISED } from '../lib/supervision.ts';
 import { createAccess } from './access.ts';
 import { AgentProxy } from './agent-proxy.ts';
 import type { Caller } from './callers.ts';
+import { Connections } from './connections.ts';
 import { Certificate } from './guards.ts';
 import type { RelayLimits } from './guest-relay.ts';
 import type { HandlerContext, Handlers } from './handlers.ts';
@@ -28,7 +30,7 @@ import { systemRoutes } from './routes/system.ts';
 import { vfioRoutes } from './routes/vfio.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { scopedEngine } from './scoped-engine.ts';
-import { EventStreams, type StreamLimits } from './sse.ts';
+import { EventStreams, STREAM_LIMITS, type StreamLimits } from './sse.ts';
 import { makeApp } from './tls.ts';
 import { Traffic } from './traffic.ts';
 import type { TemplatedApp } from './uws.ts';
@@ -51,11 +53,20 @@ export interface HttpServerParts {
   readonly openapi: object;
   /** Who starts the daemon again; nobody unless told. */
   readonly supervisor?: () => Supervision;
+  /** How many connections may be open; LIMITS where nothing is said. */
+  readonly budget?: ConnectionBudget;
   /** For tests. */
-  readonly streamLimits?: StreamLimits;
+  readonly streamLimits?: Partial<StreamLimits>;
   readonly relayLimits?: RelayLimits;
   readonly socketLimits?: SocketLimits;
 }
+
+/** Where the limit of open files allows so many. */
+export const MOST_CONNECTIONS: ConnectionBudget = {
+  connections: LIMITS.connectionsMax,
+  eventStreams: LIMITS.eventStreamsMax,
+  webSockets: LIMITS.webSocketsMax,
+};
 
 const handlers: Handlers = {
   ...vfioRoutes,
@@ -77,7 +88,9 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const certificate = await Certificate.open(config.tls, log);
   const refusals = new Refusals(log);
   const traffic = new Traffic();
-  const streams = new EventStreams(engine.events, systemClock, parts.streamLimits);
+  const { connectionsMax, streamLimits, socketLimits } = limitsOf(parts);
+  const connections = new Connections(connectionsMax, log);
+  const streams = new EventStreams(engine.events, systemClock, streamLimits);
   const supervisor = parts.supervisor ?? (() => UNSUPERVISED);
   const guards = () => ({ keys: keys.facts, tls: certificate?.facts ?? null });
   const openapi = describer(parts);
@@ -100,13 +113,15 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const sockets = new WebSockets({
     ...common,
     events: engine.events,
-    limits: parts.socketLimits,
+    connections,
+    limits: socketLimits,
   });
   keys.onGone((caller) => {
     for (const part of [streams, sockets, proxy]) part.endOf(caller);
   });
   const guard = new OriginGuard(config);
   const bind = (app: TemplatedApp) => {
+    connections.watch(app);
     const routes = guardRoutes(app, { guard, access, log });
     proxy.bind(routes);
     sockets.bind(routes);
@@ -141,6 +156,20 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
       listener.close();
       void keys.close();
     },
+  };
+}
+
+function limitsOf({ budget = MOST_CONNECTIONS, ...given }: HttpServerParts): {
+  connectionsMax: number;
+  streamLimits: StreamLimits;
+  socketLimits: SocketLimits;
+} {
+  const { connections: connectionsMax, eventStreams: streamsMax, webSockets: socketsMax } = budget;
+  const backlogBytesMax = LIMITS.webSocketBacklogBytesMax;
+  return {
+    connectionsMax,
+    streamLimits: { ...STREAM_LIMITS, streamsMax, ...given.streamLimits },
+    socketLimits: { socketsMax, backlogBytesMax, ...given.socketLimits },
   };
 }
 

@@ -39,6 +39,13 @@ export interface StreamLimits {
   readonly batchMax: number;
 }
 
+export const STREAM_LIMITS: StreamLimits = {
+  streamsMax: LIMITS.eventStreamsMax,
+  heartbeatMs: LIMITS.eventHeartbeatMs,
+  stallMs: LIMITS.eventStallMs,
+  batchMax: LIMITS.eventBatchMax,
+};
+
 interface Reader {
   readonly exchange: Exchange;
   readonly form: StreamForm;
@@ -69,16 +76,7 @@ export class EventStreams {
   #fanOut: Iterator<Reader> | null = null;
   #again = false;
 
-  constructor(
-    events: EventApi,
-    clock: Clock,
-    limits: StreamLimits = {
-      streamsMax: LIMITS.eventStreamsMax,
-      heartbeatMs: LIMITS.eventHeartbeatMs,
-      stallMs: LIMITS.eventStallMs,
-      batchMax: LIMITS.eventBatchMax,
-    },
-  ) {
+  constructor(events: EventApi, clock: Clock, limits: StreamLimits = STREAM_LIMITS) {
     this.#events = events;
     this.#clock = clock;
     this.#limits = limits;

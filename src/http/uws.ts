@@ -15,6 +15,8 @@ declare module 'uWebSockets.js' {
       options: number,
       callback: (socket: us_listen_socket | false) => void,
     ): TemplatedApp;
+    /** Called when a connection is opened, with 1, and when it is closed, with -1; not when a WebSocket is. */
+    filter(callback: (response: AnyHttpResponse, change: number) => void): TemplatedApp;
   }
 }
 

@@ -9,6 +9,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Scope } from '../lib/scopes.ts';
 import type { Access } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
+import type { Connections } from './connections.ts';
 import { decoded } from './exchange.ts';
 import { LogStream } from './log-stream.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
@@ -28,6 +29,7 @@ export interface WebSocketParts {
   readonly events: Engine['events'];
   readonly access: Access;
   readonly traffic: Traffic;
+  readonly connections: Pick<Connections, 'becameWebSocket'>;
   readonly log: Logger;
   /** For tests. */
   readonly limits?: SocketLimits | undefined;
@@ -136,6 +138,7 @@ export class WebSockets {
       return;
     }
     this.#viewers.set(viewer, caller);
+    this.#parts.connections.becameWebSocket();
     response.upgrade<SocketData>(
       { viewer },
       request.getHeader('sec-websocket-key'),

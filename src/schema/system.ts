@@ -4,11 +4,17 @@ import { type Static, Type } from 'typebox';
 import { MapOf, Nullable } from './parts.ts';
 
 export const HealthSchema = Type.Object({
-  status: Type.String({ description: 'ok, or degraded while the state cannot be written' }),
+  status: Type.String({ description: 'ok, or degraded while the daemon cannot do its work' }),
+  reasons: Type.Optional(
+    Type.Array(Type.String(), {
+      description:
+        'Why it is degraded. STORE_UNAVAILABLE: records cannot be written; STORE_STUCK: a write does not come back; DISK_FULL: no room on the disk of the records; WORKERS_STUCK: no worker thread comes back; LOOP_STALLED: the main thread stood still for long',
+    }),
+  ),
   warnings: Type.Optional(
     Type.Array(Type.String(), {
       description:
-        'KEYS_FILE_BROKEN, TLS_FILES_BROKEN: the file was changed to one that cannot be used; what it was before counts',
+        'KEYS_FILE_BROKEN, TLS_FILES_BROKEN: the file was changed to one that cannot be used; what it was before counts. JOBS_HANGING: operations on the host have not come back; others go on',
     }),
   ),
 });

@@ -2,6 +2,7 @@
 // library is easy to get wrong. What is in the tables is not known here.
 
 import { mkdirSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 
 /** Keys are numbers, strings or arrays of both; LMDB keeps them in their natural order. */
@@ -24,6 +25,8 @@ export interface Env {
   table<K extends Key, V>(name: string): Table<K, V>;
   /** Everything that `action` puts and removes is one transaction; resolves when it is on disk. */
   write(action: () => void): Promise<void>;
+  /** Room that the disk has for this process. */
+  freeBytes(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -49,6 +52,10 @@ export function openEnv(directory: string): Env {
     // later records could not be read after a restart.
     table: (name) => tableOf(root.openDB({ name })),
     write: (action) => write(root, action),
+    freeBytes: async () => {
+      const { bfree, bsize } = await statfs(directory);
+      return bfree * bsize;
+    },
     close: () => root.close(),
   };
 }

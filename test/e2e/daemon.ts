@@ -46,6 +46,13 @@ export interface Daemon {
   runDirectories(): readonly string[];
 }
 
+export interface DaemonOptions {
+  /** Its end before it serves is no failure of the test. */
+  readonly mayDie?: boolean;
+  /** Its limit of open files. */
+  readonly openFiles?: number;
+}
+
 let nextPort = 17_000 + (process.pid % 1000) * 10;
 
 /**
@@ -54,7 +61,7 @@ let nextPort = 17_000 + (process.pid % 1000) * 10;
 export async function startDaemon(
   t: TestContext,
   settings: Record<string, string> = {},
-  { mayDie = false } = {},
+  { mayDie = false, openFiles }: DaemonOptions = {},
 ): Promise<Daemon> {
   const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
   mkdirSync(join(home, 'images'), { recursive: true });
@@ -78,7 +85,9 @@ export async function startDaemon(
   const start = async (more: Record<string, string> = {}) => {
     Object.assign(env, more);
     log = '';
-    const started = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/main.js')], { env });
+    const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `;
+    const command = ['-c', `${limit}exec "$0" "$1"`, process.execPath];
+    const started = spawn('sh', [...command, join(PROJECT_ROOT, 'dist/main.js')], { env });
     child = started;
     for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', (chunk) => {

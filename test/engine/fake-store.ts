@@ -61,6 +61,10 @@ export class FakeStore implements StorePort {
     return stored;
   }
 
+  async probe(): Promise<void> {
+    await this.commit([], []);
+  }
+
   config(vmId: number, version: number): ConfigRecord | undefined {
     return this.stored.get(`${vmId}/${version}`);
   }

@@ -152,6 +152,14 @@ export class FakeHost implements HostPort {
 
   async removeCgroupRoot(): Promise<void> {}
 
+  async probeThreads(): Promise<void> {
+    this.#fail('probeThreads');
+  }
+
+  hangingJobs(): number {
+    return 0;
+  }
+
   async inspectMedia(path: string) {
     this.#fail('inspectMedia');
     this.#fail(`inspect ${path}`);
@@ -342,6 +350,7 @@ export async function preparedOn(world: World, settings = {}): Promise<EngineCon
     config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
     clock: { nowMs: () => nowMs++, monotonicMs: () => performance.now() },
     log: silentLog,
+    stalledMs: () => 0,
   });
   await control.prepare();
   return control;

@@ -308,9 +308,9 @@ test('a long replay leaves others their turn', async (t) => {
       subscribe: long.events.subscribe,
     },
     system: {
-      healthy: () => {
+      health: async () => {
         order.push('health');
-        return true;
+        return { reasons: [], warnings: [] };
       },
     },
   });

@@ -42,7 +42,7 @@ export function createFakeEngine(replacements: Replacements = {}): FakeEngine {
     idempotency: idempotencyPart(),
     events,
     system: {
-      healthy: () => true,
+      health: async () => ({ reasons: [], warnings: [] }),
       status: async () => ({ vm_count: vms.size, cpu_percent: 0, mem_percent: 0 }),
     },
   };

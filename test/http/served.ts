@@ -25,7 +25,7 @@ export interface ServeOptions {
   readonly settings?: Record<string, string>;
   /** What every agent answers. */
   readonly agent?: RequestListener;
-  readonly limits?: Pick<HttpServerParts, 'relayLimits' | 'socketLimits'>;
+  readonly limits?: Pick<HttpServerParts, 'relayLimits' | 'socketLimits' | 'budget'>;
 }
 
 /** Serves until the test is over, with a running VM named `one`. */

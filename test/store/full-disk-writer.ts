@@ -11,9 +11,10 @@ export interface FullDiskReport {
   readonly acknowledged: number;
   readonly codes: readonly string[];
   readonly cause: string;
-  readonly healthyWhileFull: boolean;
+  /** The code of the error; null when the probe succeeds. */
+  readonly probeWhileFull: string | null;
   readonly nextSequence: number | undefined;
-  readonly healthyAfter: boolean;
+  readonly probeAfter: string | null;
   readonly strayRejections: readonly string[];
   readonly sequencesAfterReopen: readonly number[];
   readonly nameAfterReopen: string | undefined;
@@ -32,7 +33,14 @@ function event(name: string, message = ''): EventBody {
   return { type: 'X', name, status: '', timestamp: '', message };
 }
 
-writeFileSync(ballast, Buffer.alloc(900 * 1024));
+function codeOf(probe: Promise<void>): Promise<string | null> {
+  return probe.then(
+    () => null,
+    (error: VolantError) => error.code,
+  );
+}
+
+writeFileSync(ballast, Buffer.alloc(2 * 1024 * 1024));
 const store = openStore(state, silentLog);
 const failures: VolantError[] = [];
 let acknowledged = 0;
@@ -45,10 +53,10 @@ for (let count = 0; failures.length < 2 && count < COMMITS_MAX; count += 1) {
     failures.push(error);
   }
 }
-const healthyWhileFull = store.healthy;
+const probeWhileFull = await codeOf(store.probe());
 rmSync(ballast);
 const [stored] = await store.commit([], [event('after')]);
-const healthyAfter = store.healthy;
+const probeAfter = await codeOf(store.probe());
 await store.close();
 const again = openStore(state, silentLog);
 const events = again.eventsAfter(0, COMMITS_MAX);
@@ -58,9 +66,9 @@ const report: FullDiskReport = {
   acknowledged,
   codes: failures.map(({ code }) => code),
   cause: String(failures[0]?.cause),
-  healthyWhileFull,
+  probeWhileFull,
   nextSequence: stored?.sequence,
-  healthyAfter,
+  probeAfter,
   strayRejections,
   sequencesAfterReopen: events.map(({ sequence }) => sequence),
   nameAfterReopen: events.at(-1)?.body.name,

@@ -16,7 +16,7 @@ suite('store on a full disk', () => {
     const directory = mkdtempSync(join(tmpdir(), 'volant-full-disk-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));
     const writer = fileURLToPath(new URL('./full-disk-writer.js', import.meta.url));
-    const script = 'mount -t tmpfs -o size=2m none "$1" && exec "$2" "$3" "$1"';
+    const script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" "$3" "$1"';
     const child = spawnSync(
       'unshare',
       ['--mount', 'sh', '-ec', script, 'sh', directory, process.execPath, writer],
@@ -27,9 +27,9 @@ suite('store on a full disk', () => {
     assert.ok(report.acknowledged > 0, 'the disk was full from the start');
     assert.deepEqual(report.codes, ['STORE_UNAVAILABLE', 'STORE_UNAVAILABLE']);
     assert.match(report.cause, /Input\/output error|No space left/);
-    assert.equal(report.healthyWhileFull, false);
+    assert.match(report.probeWhileFull ?? '', /^(STORE_UNAVAILABLE|DISK_SPACE_LOW)$/);
     assert.equal(report.nextSequence, report.acknowledged + 1);
-    assert.equal(report.healthyAfter, true);
+    assert.equal(report.probeAfter, null);
     assert.deepEqual(report.strayRejections, []);
     const all = Array.from({ length: report.acknowledged + 1 }, (_, index) => index + 1);
     assert.deepEqual(report.sequencesAfterReopen, all);

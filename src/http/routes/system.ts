@@ -6,15 +6,20 @@ import { Query } from '../query.ts';
 import { json, jsonText } from '../reply.ts';
 
 export const systemRoutes = {
-  getHealth: ({ engine, guards }) => {
-    const healthy = engine.system.healthy();
+  getHealth: async ({ engine, guards }) => {
+    const { reasons, warnings: found } = await engine.system.health();
     const { keys, tls } = guards();
     const warnings = [
+      ...found,
       ...(keys?.problem === undefined ? [] : ['KEYS_FILE_BROKEN']),
       ...(tls?.problem === undefined ? [] : ['TLS_FILES_BROKEN']),
     ];
-    const status = healthy ? 'ok' : 'degraded';
-    return json(healthy ? 200 : 503, { status, ...(warnings.length > 0 ? { warnings } : {}) });
+    const isHealthy = reasons.length === 0;
+    return json(isHealthy ? 200 : 503, {
+      status: isHealthy ? 'ok' : 'degraded',
+      ...(isHealthy ? {} : { reasons }),
+      ...(warnings.length > 0 ? { warnings } : {}),
+    });
   },
   getSystemStatus: async ({ engine }) =>
     json(200, { status: 'ok', ...(await engine.system.status()) }),

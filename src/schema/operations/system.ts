@@ -19,7 +19,7 @@ export const SYSTEM_OPERATIONS = {
     summary: 'Health check',
     answers: {
       200: { description: 'Service is healthy', schema: HealthSchema },
-      503: { description: 'The state cannot be written', schema: HealthSchema },
+      503: { description: 'The daemon cannot do its work; reasons says why', schema: HealthSchema },
     },
   },
   getOpenAPI: {

@@ -1,0 +1,188 @@
+// e2e: a daemon whose host does not come back: pipes in the place of files, too few descriptors, a full disk. What can go
+// on goes on, health tells, and the daemon ends when it is asked to.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { suite, type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
+import { requireCapability } from '../helpers/capabilities.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+
+const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
+const NAMES = ['a', 'b', 'c', 'd'];
+
+async function health(daemon: Daemon) {
+  const { status, body } = await daemon.call('GET', '/healthz');
+  return { ...body, status } as { status: number; reasons?: string[]; warnings?: string[] };
+}
+
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const deadlineMs = performance.now() + 40_000;
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`not within 40 s: ${what}`);
+    await pause(50);
+  }
+}
+
+/** SIGTERM must end it, and with the status of an end that was asked for. */
+async function assertEnds(daemon: Daemon): Promise<void> {
+  const startedMs = performance.now();
+  assert.equal(await daemon.terminate(), 0, daemon.log());
+  const tookMs = performance.now() - startedMs;
+  const boundMs = LIMITS.jobsEndMs + LIMITS.threadEndMs + LIMITS.storeEndMs + 5_000;
+  assert.ok(tookMs < boundMs, `it took ${tookMs} ms`);
+}
+
+/** Connections that say nothing. */
+async function idleConnections(t: TestContext, url: string, count: number): Promise<Socket[]> {
+  const { port, hostname } = new URL(url);
+  const sockets = Array.from({ length: count }, () => connect(Number(port), hostname));
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+  });
+  await Promise.all(
+    sockets.map(async (socket) => {
+      socket.on('error', () => undefined);
+      await once(socket, 'connect');
+    }),
+  );
+  return sockets;
+}
+
+/** Processor time of the daemon, in ticks of 10 ms. */
+function ticksOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+suite('a host that does not come back', () => {
+  test('logs that became pipes hold nobody up', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const daemon = await startDaemon(t, SIMULATOR);
+    const vms = await Promise.all(NAMES.map((name) => daemon.createVm(name)));
+    for (const { id, pid } of vms) {
+      const log = join(daemon.home, 'run', String(id), 'hypervisor.log');
+      rmSync(log);
+      execFileSync('mkfifo', [log]);
+      process.kill(pid ?? 0, 'SIGKILL');
+    }
+    await Promise.all(NAMES.map((name) => daemon.waitFor(name, 'crashed')));
+    await daemon.createVm('after');
+    assert.deepEqual(await health(daemon), { status: 200 });
+    await assertEnds(daemon);
+  });
+
+  test('jobs that hang for ever: others go on, they are given up, health tells, SIGTERM ends it', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const daemon = await startDaemon(t, SIMULATOR);
+    const vms = await Promise.all(NAMES.map((name) => daemon.createVm(name)));
+    await Promise.all(NAMES.map((name) => daemon.call('POST', `/api/v1/vms/${name}/stop`)));
+    for (const { id } of vms) {
+      // What the VM is made of is read before each start.
+      const directory = join(daemon.home, 'disks', String(id));
+      mkdirSync(directory, { recursive: true });
+      execFileSync('mkfifo', [join(directory, 'root.base.json')]);
+    }
+    // Each is answered as failed, or cut off by the end of the daemon.
+    void Promise.allSettled(NAMES.map((name) => daemon.call('POST', `/api/v1/vms/${name}/start`)));
+    await pause(500);
+    const startedMs = performance.now();
+    await daemon.createVm('after');
+    const tookMs = performance.now() - startedMs;
+    assert.ok(tookMs < LIMITS.jobLookMs, `it waited ${tookMs} ms for those that hang`);
+    await until(async () => (await health(daemon)).warnings !== undefined, 'they are given up');
+    const { status, warnings } = await health(daemon);
+    assert.deepEqual([status, warnings], [200, ['JOBS_HANGING']]);
+    assert.match(daemon.log(), /"job":"recallImages".*a job does not come back/);
+    await assertEnds(daemon);
+    for (const { id } of vms) {
+      rmSync(join(daemon.home, 'disks', String(id)), { recursive: true });
+    }
+    await daemon.start();
+    assert.equal((await daemon.getVm('after')).status, 'running');
+  });
+
+  test('with 256 open files and 350 idle connections', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const daemon = await startDaemon(t, SIMULATOR, { openFiles: 256 });
+    const first = await daemon.createVm('first');
+    const sockets = await idleConnections(t, daemon.url, 350);
+    await pause(1_500);
+    const ticks = ticksOf(daemon.pid());
+    await pause(1_000);
+    assert.ok(ticksOf(daemon.pid()) - ticks < 50, 'it is busy with nothing');
+    assert.ok(readdirSync(`/proc/${daemon.pid()}/fd`).length < 200, 'it has descriptors left');
+    process.kill(first.pid ?? 0, 'SIGKILL');
+    // Idle connections are closed after a while, and then there is room.
+    const answered = async (work: () => Promise<unknown>) => {
+      try {
+        await work();
+        return true;
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+        return false;
+      }
+    };
+    await until(() => answered(() => daemon.createVm('second')), 'a create is answered');
+    await until(() => answered(() => daemon.waitFor('first', 'crashed')), 'the end is known');
+    for (const socket of sockets) socket.destroy();
+    await daemon.createVm('third');
+    assert.deepEqual(await health(daemon), { status: 200 });
+    assert.match(daemon.log(), /too many connections/);
+    assert.doesNotMatch(daemon.log(), /EMFILE|cannot go on/);
+    await assertEnds(daemon);
+  });
+
+  test('SIGHUP changes nothing; SIGTERM ends it with streams open, a second one at once', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const daemon = await startDaemon(t, SIMULATOR);
+    process.kill(daemon.pid(), 'SIGHUP');
+    const stream = await fetch(`${daemon.url}/api/v1/events/vms`);
+    assert.equal(stream.status, 200);
+    await until(async () => daemon.log().includes('SIGHUP'), 'the signal is told');
+    await assertEnds(daemon);
+    await daemon.start();
+    const { port, hostname } = new URL(daemon.url);
+    const slow = connect(Number(port), hostname);
+    t.after(() => slow.destroy());
+    // A body that does not come keeps the drain waiting.
+    const head = ['POST /api/v1/vms HTTP/1.1', 'Host: localhost', 'Content-Length: 9', '', ''];
+    slow.write(head.join('\r\n'));
+    slow.on('error', () => undefined);
+    await pause(200);
+    process.kill(daemon.pid(), 'SIGTERM');
+    await pause(200);
+    const startedMs = performance.now();
+    assert.equal(await daemon.terminate(), 1);
+    assert.ok(performance.now() - startedMs < 2_000);
+  });
+
+  test('a full disk is told though nobody writes, and so is its end', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const disk = `/tmp/volant-e2e-small-${process.pid}`;
+    mkdirSync(disk);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m', 'none', disk]);
+    const cleanUp = () => {
+      execFileSync('umount', ['-l', disk]);
+      rmSync(disk, { recursive: true });
+    };
+    const daemon = await startDaemon(t, { ...SIMULATOR, VOLANT_DB_PATH: disk }).catch((error) => {
+      cleanUp();
+      throw error;
+    });
+    // After the daemon's own teardown, which makes the directory when it is not there.
+    t.after(cleanUp);
+    assert.deepEqual(await health(daemon), { status: 200 });
+    const ballast = join(disk, 'ballast');
+    execFileSync('sh', ['-c', 'cat /dev/zero >"$0" 2>/dev/null || true', ballast]);
+    await until(async () => (await health(daemon)).status === 503, 'health tells');
+    assert.match((await health(daemon)).reasons?.join() ?? '', /^(DISK_FULL|STORE_UNAVAILABLE)$/);
+    rmSync(ballast);
+    await until(async () => (await health(daemon)).status === 200, 'health tells again');
+  });
+});
