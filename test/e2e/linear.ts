@@ -63,8 +63,12 @@ function statesAfter(call: Call, state: State, all: readonly Call[]): readonly S
     return effect === null ? [state] : [state, effect, ...halfWay];
   }
   // Another request that is on its way is a reason to refuse, too.
-  const isAlone = !all.some((other) => other !== call && overlaps(other, call));
-  return effect === null || !isAlone ? [state] : [];
+  const others = all.filter((other) => other !== call && overlaps(other, call));
+  if (others.length === 0) return effect === null ? [state] : [];
+  // A launch that a stop or a delete overtook is refused, though the VM was there for a while.
+  const isLaunch = call.kind === 'create' || call.kind === 'start' || call.kind === 'restart';
+  const isOvertaken = others.some(({ kind }) => kind === 'stop' || kind === 'delete');
+  return isLaunch && isOvertaken && effect !== null ? [state, effect] : [state];
 }
 
 function overlaps(one: Call, other: Call): boolean {
