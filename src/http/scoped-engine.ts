@@ -137,7 +137,18 @@ function scopedSystem({ system, vms }: Engine, caller: Caller): Engine['system']
   return {
     health: () => system.health(),
     info: () => system.info(),
-    audit: (repair) => system.audit(repair),
+    audit: async (repair) => {
+      if (repair) requireScope(caller, 'admin', 'A repair');
+      const report = await system.audit(repair);
+      // What no VM has is for who may see all of them.
+      const isSeen = (name: string | null) =>
+        caller.prefix === '' || name?.startsWith(caller.prefix);
+      return {
+        ...report,
+        differences: report.differences.filter(({ vm }) => isSeen(vm)),
+        in_progress: report.in_progress.filter(isSeen),
+      };
+    },
     readDocument: (path) => system.readDocument(path),
     summary: () => system.summary(caller.prefix),
     status: async () => {

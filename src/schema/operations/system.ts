@@ -56,7 +56,7 @@ export const SYSTEM_OPERATIONS = {
     },
   },
   auditSystem: {
-    scope: 'admin',
+    scope: 'read',
     method: 'GET',
     path: '/api/v1/system/audit',
     tags: ['system'],
@@ -64,7 +64,7 @@ export const SYSTEM_OPERATIONS = {
     query: [
       {
         name: 'repair',
-        description: 'true puts in line what can be, and tells what is left',
+        description: 'true puts in line what can be, and tells what is left; needs the scope admin',
         schema: Type.Boolean(),
       },
     ],
