@@ -21,6 +21,7 @@ import {
   readNetwork,
   type TlsFiles,
 } from './config/readers.ts';
+import { STORE_LIMITS } from './config/store-limits.ts';
 import { VM_LIMITS } from './config/vm-limits.ts';
 import type { FailPoint } from './lib/fail-points.ts';
 import type { Ipv4Network } from './lib/ipv4.ts';
@@ -51,6 +52,7 @@ export const LIMITS = {
   ...VM_LIMITS,
   ...BOOT_LIMITS,
   ...JOB_LIMITS,
+  ...STORE_LIMITS,
   /** Taps on one bridge; the rest of the 1,023 ports that Linux allows is for cables to other bridges. */
   bridgeTapsMax: 900,
   /** A DHCP server that ended or did not start is started again after a pause that doubles. */

@@ -27,17 +27,36 @@ export interface Env {
   write(action: () => void): Promise<void>;
   /** Room that the disk has for this process. */
   freeBytes(): Promise<number>;
+  /** The same, and on disk when it returns. Blocks: for starts only. */
+  writeNow(action: () => void): void;
   close(): Promise<void>;
+}
+
+/** An environment that nobody writes to. */
+export interface ReadOnlyEnv {
+  tableNames(): readonly string[];
+  /** Every record of a table, decoded, in key order. */
+  records(table: string): Iterable<{ key: unknown; value: unknown }>;
 }
 
 /** More tables than there are; LMDB wants a bound. */
 const TABLES_MAX = 16;
 
+/** The file of an environment's records. */
+export function dataFileOf(directory: string): string {
+  return `${directory}/volant.lmdb`;
+}
+
+/** LMDB's own, for processes that share an environment. It holds no records. */
+export function lockFileOf(directory: string): string {
+  return `${dataFileOf(directory)}-lock`;
+}
+
 /** Opens or creates the environment in a directory of its own. Throws what the system says. */
 export function openEnv(directory: string): Env {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const root: RootDatabase = open({
-    path: `${directory}/volant.lmdb`,
+    path: dataFileOf(directory),
     maxDbs: TABLES_MAX,
     encoding: 'msgpack',
     // A commit has been synced before its promise resolves: what was answered is on disk.
@@ -56,7 +75,22 @@ export function openEnv(directory: string): Env {
       const { bfree, bsize } = await statfs(directory);
       return bfree * bsize;
     },
+    writeNow: (action) => root.transactionSync(action),
     close: () => root.close(),
+  };
+}
+
+/** Opens an environment that exists. A damaged file can end the process: see integrity.ts. */
+export function openEnvToRead(directory: string): ReadOnlyEnv {
+  const root: RootDatabase = open({
+    path: dataFileOf(directory),
+    maxDbs: TABLES_MAX,
+    encoding: 'msgpack',
+    readOnly: true,
+  });
+  return {
+    tableNames: () => [...root.getKeys({})].map(String),
+    records: (name) => root.openDB<unknown, Key>({ name }).getRange({}),
   };
 }
 

@@ -9,8 +9,8 @@ import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { type Env, openEnv } from './env.ts';
+import { migrate } from './formats.ts';
 import { openTables, STORE_VERSION, type Tables } from './tables.ts';
-import { vmOfPresentFormat } from './upgrades.ts';
 
 interface Commit {
   readonly writes: readonly Write[];
@@ -27,13 +27,19 @@ interface Flush {
   readonly oldestSequence: number;
 }
 
-/** Opens the store. Throws when the directory cannot be used or was written by a newer daemon. */
+/**
+ * Opens the store, in the present format. Throws when the directory cannot be used; StartRefused when a newer daemon
+ * wrote it.
+ */
 export function openStore(
   directory: string,
   log: Logger,
   eventsMax: number = LIMITS.eventsStoredMax,
 ): Store {
-  return new Store(openEnv(directory), log, eventsMax);
+  const env = openEnv(directory);
+  const migration = migrate(env, openTables(env), directory, Date.now());
+  if (migration !== null) log.info({ ...migration }, 'the state has the present format now');
+  return new Store(env, log, eventsMax);
 }
 
 export class Store implements StorePort {
@@ -54,13 +60,7 @@ export class Store implements StorePort {
     this.#log = log;
     this.#eventsMax = eventsMax;
     this.#tables = openTables(env);
-    const version = this.#tables.meta.get('storeVersion');
-    this.#versionKnown = version === STORE_VERSION;
-    if (typeof version === 'number' && version > STORE_VERSION) {
-      throw new Error(
-        `the state was written by a newer volantd (format ${version}, this one knows ${STORE_VERSION})`,
-      );
-    }
+    this.#versionKnown = this.#tables.meta.get('storeVersion') === STORE_VERSION;
     this.#lastSequence = firstKey(this.#tables.events.range({ reverse: true, limit: 1 })) ?? 0;
     this.#oldestSequence =
       firstKey(this.#tables.events.range({ limit: 1 })) ?? this.#lastSequence + 1;
@@ -69,7 +69,7 @@ export class Store implements StorePort {
   load(): Snapshot {
     const { vms, addresses, plugins, deployments, devices, answers, artifacts, meta } =
       this.#tables;
-    const records = [...vms.range({})].map(({ value }) => vmOfPresentFormat(value));
+    const records = [...vms.range({})].map(({ value }) => value);
     const lastGiven = (meta.get('lastVmId') as number | undefined) ?? 0;
     return {
       vms: records,
