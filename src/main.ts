@@ -2,27 +2,27 @@
 // main: volantd. Reads the settings, builds the parts, joins them and handles signals. The only file
 // that knows every room, and the only one that ends the process.
 
-import { mkdirSync } from 'node:fs';
 import { warningsOf } from './check.ts';
 import { answerWithoutDaemon, parseArguments, REFUSED } from './command.ts';
 import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
+import { openHome } from './home.ts';
 import { checkGuards } from './http/guards.ts';
 import { type HttpServer, MOST_CONNECTIONS, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
 import { systemClock } from './lib/clock.ts';
 import { within } from './lib/deadline.ts';
 import { budgetOf, descriptorLimit } from './lib/descriptors.ts';
-import { createLog, type Logger } from './lib/log.ts';
+import type { Logger } from './lib/log.ts';
 import { type LoopMonitor, monitorLoop } from './lib/loop-monitor.ts';
+import { StartRefused } from './lib/refusal.ts';
 import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 import { buildOpenApi } from './schema/openapi.ts';
-import { openStore } from './store/store.ts';
+import type { Locks } from './workers/directories.ts';
 import { requireIsolation } from './workers/isolation.ts';
-import { acquireLock, HomeInUse, type Lock } from './workers/lock.ts';
 import { native } from './workers/native.ts';
 import { createHost } from './workers/pool.ts';
 
@@ -30,7 +30,7 @@ interface Daemon {
   readonly config: Config;
   readonly log: Logger;
   readonly flush: () => void;
-  readonly lock: Lock;
+  readonly locks: Locks;
   readonly store: StorePort;
   readonly host: HostPort;
   readonly control: EngineControl;
@@ -39,24 +39,14 @@ interface Daemon {
 
 /** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
 async function build(settings: Config): Promise<Daemon> {
-  for (const directory of [settings.home, settings.runtimeDirectory, settings.logDirectory]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-  }
-  const lock = acquireLock(settings.home);
-  const { log, flush } = createLog({
-    level: settings.logLevel,
-    file: settings.logFile,
-    fileBytesMax: LIMITS.daemonLogBytesMax,
-  });
-  const clock = systemClock;
-  const store = openStore(settings.statePath, log);
-  const config = { ...settings, hostTag: await store.hostTag(settings.hostTag) };
+  const { config, store, locks, log, flush } = await openHome(settings);
   const host = createHost(config, log);
   const hypervisor = createHypervisor(log);
+  const clock = systemClock;
   const monitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
   const stalledMs = () => monitor.longestMs();
   const control = createEngine({ config, store, host, hypervisor, clock, log, stalledMs });
-  return { config, log, flush, lock, store, host, control, monitor };
+  return { config, log, flush, locks, store, host, control, monitor };
 }
 
 async function serve(daemon: Daemon, given: Supervision): Promise<void> {
@@ -135,7 +125,7 @@ async function close(daemon: Daemon): Promise<void> {
     LIMITS.storeEndMs,
   );
   if (written === undefined) daemon.log.warn({}, 'the disk of the records does not come back');
-  daemon.lock.release();
+  daemon.locks.release();
 }
 
 async function teardown(daemon: Daemon): Promise<void> {
@@ -163,6 +153,19 @@ function refuse(message: string, status: number): never {
   process.exit(status);
 }
 
+/** A working directory may be deleted while the daemon runs, and then nothing can be started: it has none of its own. */
+function loadSettings(): Config {
+  try {
+    process.cwd();
+  } catch (error) {
+    const remedy = 'start volantd in a directory that exists';
+    throw new StartRefused(`the working directory was deleted: ${remedy}`, { cause: error });
+  }
+  const config = loadConfig(process.env);
+  process.chdir('/');
+  return config;
+}
+
 async function start(args: readonly string[]): Promise<void> {
   const parsed = parseArguments(args);
   const answer = answerWithoutDaemon(parsed, process.env);
@@ -173,13 +176,13 @@ async function start(args: readonly string[]): Promise<void> {
   const { task, supervision } = parsed;
   let daemon: Daemon;
   try {
-    const config = loadConfig(process.env);
+    const config = loadSettings();
     if (task === 'serve') await checkGuards(config);
     daemon = await build(config);
     if (task === 'serve') requireIsolation(daemon.config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);
-    const status = error instanceof HomeInUse ? REFUSED : 1;
+    const status = error instanceof StartRefused ? REFUSED : 1;
     refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}\n`, status);
   }
   process.on('uncaughtException', (error) => fail(daemon, error));

@@ -22,9 +22,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['schema', 'lib', 'config'],
   client: [],
   cli: ['client', 'lib'],
+  home: ['store', 'workers', 'engine', 'lib', 'config'],
   main: [
     'check',
     'command',
+    'home',
     'engine',
     'store',
     'hypervisor',
@@ -97,7 +99,7 @@ const sources = FILES.filter((path) => /^src\/.*\.ts$/.test(path));
 const code = FILES.filter((path) => /\.(ts|mjs|c|h|cc)$/.test(path));
 const pages = FILES.filter((path) => path.endsWith('.md'));
 
-/** A room is a directory of src, or config.ts or main.ts. */
+/** A room is a directory of src, or a file of it. */
 function roomOf(path: string): string {
   const [first = ''] = path.split('/');
   return first.replace(/\.ts$/, '');

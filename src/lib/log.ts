@@ -1,7 +1,8 @@
 // lib: the daemon's log: JSON lines by pino, on standard output or in a file that is rotated by size.
 // State changes and errors are info and above, requests are debug.
 
-import { renameSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { type DestinationStream, pino } from 'pino';
 
 /** What the rooms need of a logger; pino's own type satisfies it. */
@@ -21,13 +22,22 @@ export interface LogOptions {
   readonly fileBytesMax: number;
 }
 
-/** A logger and the way to get its last lines out before the process ends. */
+/** Throws what the system says about a file that cannot be written to: pino would tell it later, to nobody. */
+function tryFile(file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  closeSync(openSync(file, 'a', 0o600));
+}
+
+/**
+ * A logger and the way to get its last lines out before the process ends. Throws what the system says about a file
+ * that cannot be used.
+ */
 export function createLog(options: LogOptions): { log: Logger; flush: () => void } {
+  if (options.file !== null) tryFile(options.file);
   // Asynchronous: a slow disk must not hold up the main thread. `flush` is for the end.
   const destination = pino.destination({
     dest: options.file ?? 1,
     sync: false,
-    mkdir: options.file !== null,
     mode: 0o600,
   });
   if (options.file !== null) rotateBySize(destination, options.file, options.fileBytesMax);

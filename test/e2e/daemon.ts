@@ -176,7 +176,7 @@ export async function startDaemon(
       execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' })
         .split('\n')
         .flatMap((line) => /^\d+: (vt[0-9a-f]{4}-[^:@]+)/.exec(line)?.[1] ?? []),
-    runDirectories: () => readdirSync(join(home, 'run')),
+    runDirectories: () => readdirSync(join(home, 'run')).filter((name) => /^\d+$/.test(name)),
   };
 }
 

@@ -1,0 +1,75 @@
+// home: what a daemon makes sure of before it is built: its directories are there and its own, and its records can be
+// read. What is in the way is told in one sentence, with what to do.
+
+import { type Config, LIMITS } from './config.ts';
+import { createLog, type Logger } from './lib/log.ts';
+import { StartRefused } from './lib/refusal.ts';
+import { checkState } from './store/integrity.ts';
+import { openStore, type Store } from './store/store.ts';
+import {
+  ensureDirectory,
+  type Locks,
+  lockDirectories,
+  type NamedDirectory,
+  unusable,
+} from './workers/directories.ts';
+
+/** What a daemon is built on. */
+export interface OpenHome {
+  /** With what the store knows better. */
+  readonly config: Config;
+  readonly store: Store;
+  readonly locks: Locks;
+  readonly log: Logger;
+  readonly flush: () => void;
+}
+
+/** StartRefused for what a person must change first. Blocks: for starts only. */
+export async function openHome(settings: Config): Promise<OpenHome> {
+  const { own, others } = directoriesOf(settings);
+  for (const directory of [...own, ...others]) ensureDirectory(directory);
+  const locks = lockDirectories(own);
+  const { log, flush } = openLog(settings);
+  requireWholeState(settings);
+  const store = openStore(settings.statePath, log);
+  const config = { ...settings, hostTag: await store.hostTag(settings.hostTag) };
+  return { config, store, locks, log, flush };
+}
+
+/** `own`: no other daemon may use them. */
+function directoriesOf(settings: Config): {
+  readonly own: readonly NamedDirectory[];
+  readonly others: readonly NamedDirectory[];
+} {
+  const { home, statePath, runtimeDirectory, diskDirectory, cacheDirectory } = settings;
+  return {
+    own: [
+      { setting: 'VOLANT_HOME', path: home },
+      { setting: 'VOLANT_DB_PATH', path: statePath },
+      { setting: 'VOLANT_RUNTIME_DIR', path: runtimeDirectory },
+      { setting: 'VOLANT_DISK_DIR', path: diskDirectory },
+      { setting: 'VOLANT_MEDIA_CACHE_DIR', path: cacheDirectory },
+    ],
+    others: [{ setting: 'VOLANT_LOG_DIR', path: settings.logDirectory }],
+  };
+}
+
+function openLog({ logLevel, logFile }: Config) {
+  try {
+    return createLog({
+      level: logLevel,
+      file: logFile,
+      fileBytesMax: LIMITS.daemonLogBytesMax,
+    });
+  } catch (error) {
+    throw unusable('VOLANT_LOG_FILE', logFile ?? '', 'cannot be written to', error);
+  }
+}
+
+function requireWholeState({ statePath }: Config): void {
+  const condition = checkState(statePath);
+  if (condition.kind !== 'damaged') return;
+  throw new StartRefused(
+    `the records in ${statePath} are damaged (${condition.why}): restore a backup with volantd --restore FILE, or make new ones of the VMs that run with volantd --adopt-orphans`,
+  );
+}
