@@ -14,6 +14,9 @@ const USAGE = `volantd ${VERSION}: runs fleets of microVMs behind a REST API.
 
   volantd              serve in the foreground; settings come from the environment (VOLANT_*)
   volantd --check      say what is wrong with the settings, then end; --json says it to a program
+  volantd --adopt-orphans
+                       serve, after records were made of VMs that run or have disks and that the records do
+                       not know; damaged records are put aside
   volantd --teardown   delete every VM and everything that was made in the kernel, then end
   volantd --version
 
@@ -26,18 +29,21 @@ About the host, as root:
                                a unit of systemd that starts the daemon with the host
 
 A supervisor adds --supervisor volant|systemd [--unit NAME] [--restarts N] [--last-exit TEXT].
-Exit status: 0 ended as asked; 1 failed; 2 refused, because of arguments, settings or a home directory
-that another daemon serves.
+Exit status: 0 ended as asked; 1 failed; 2 refused, because of arguments, settings, a directory that
+another daemon uses, or records that are damaged or do not belong to the VMs that run.
 `;
 
 export interface Arguments {
   readonly task: 'serve' | 'teardown' | 'check' | 'version' | 'help';
+  /** For `serve` and `teardown`: VMs that the records do not know are written down first. */
+  readonly adoptOrphans: boolean;
   /** For `check`: print one JSON object. */
   readonly json: boolean;
   readonly supervision: Supervision;
 }
 
 const OPTIONS = {
+  'adopt-orphans': { type: 'boolean', default: false },
   teardown: { type: 'boolean', default: false },
   check: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
@@ -56,7 +62,9 @@ export function parseArguments(args: readonly string[]): Arguments | null {
   const tasks = (['teardown', 'check', 'version', 'help'] as const).filter((name) => values[name]);
   const [task = 'serve'] = tasks;
   const { supervisor, unit = null, restarts = null } = values;
+  const adoptOrphans = values['adopt-orphans'];
   if (tasks.length > 1 || (values.json && task !== 'check')) return null;
+  if (adoptOrphans && !['serve', 'teardown'].includes(task)) return null;
   if (!isSupervisor(supervisor) || (restarts !== null && !/^\d{1,9}$/.test(restarts))) return null;
   const supervision = {
     kind: supervisor,
@@ -64,7 +72,7 @@ export function parseArguments(args: readonly string[]): Arguments | null {
     restarts: restarts === null ? null : Number(restarts),
     last_exit: values['last-exit'] ?? null,
   };
-  return { task, json: values.json, supervision };
+  return { task, adoptOrphans, json: values.json, supervision };
 }
 
 function read(args: readonly string[]) {

@@ -325,6 +325,8 @@ export interface Config extends HypervisorSettings {
    * home's path; main.ts replaces it by the one that the store keeps.
    */
   readonly hostTag: string;
+  /** Of the home's state, at random; empty until the store is open. */
+  readonly homeId: string;
 }
 
 /** The settings are wrong; `problems` names each variable and what to do. */
@@ -384,6 +386,7 @@ export function loadConfig(environment: Environment): Config {
     vfioAllow: readDevicePatterns(read, problems),
     sysfsRoot: read.path('VOLANT_SYSFS_ROOT', '/sys'),
     hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),
+    homeId: '',
   };
   checkSocketPaths(runtimeDirectory, LIMITS.unixPathBytesMax, problems);
   if (problems.length > 0) throw new ConfigError(problems);

@@ -8,7 +8,7 @@ import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
-import { openHome } from './home.ts';
+import { openHome } from './home/home.ts';
 import { checkGuards } from './http/guards.ts';
 import { type HttpServer, MOST_CONNECTIONS, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
@@ -22,6 +22,7 @@ import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 import { buildOpenApi } from './schema/openapi.ts';
 import type { Locks } from './workers/directories.ts';
+import { removeHomeNote } from './workers/home-note.ts';
 import { requireIsolation } from './workers/isolation.ts';
 import { native } from './workers/native.ts';
 import { createHost } from './workers/pool.ts';
@@ -38,8 +39,8 @@ interface Daemon {
 }
 
 /** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
-async function build(settings: Config): Promise<Daemon> {
-  const { config, store, locks, log, flush } = await openHome(settings);
+async function build(settings: Config, adoptOrphans: boolean): Promise<Daemon> {
+  const { config, store, locks, log, flush } = await openHome(settings, adoptOrphans);
   const host = createHost(config, log);
   const hypervisor = createHypervisor(log);
   const clock = systemClock;
@@ -131,6 +132,7 @@ async function close(daemon: Daemon): Promise<void> {
 async function teardown(daemon: Daemon): Promise<void> {
   await daemon.control.teardown();
   await daemon.control.shutdown();
+  removeHomeNote(daemon.config.runtimeDirectory);
   await close(daemon);
   finish(daemon, 0);
 }
@@ -178,7 +180,7 @@ async function start(args: readonly string[]): Promise<void> {
   try {
     const config = loadSettings();
     if (task === 'serve') await checkGuards(config);
-    daemon = await build(config);
+    daemon = await build(config, parsed.adoptOrphans);
     if (task === 'serve') requireIsolation(daemon.config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);

@@ -12,6 +12,11 @@ export function tapNameOf(hostTag: string, vmId: number): string {
   return `vt${hostTag}-${vmId.toString(36)}`;
 }
 
+/** The tag of the daemon whose tap has this name. */
+export function hostTagOf(tapName: string): string {
+  return tapName.slice(2, tapName.indexOf('-'));
+}
+
 /** The VM whose tap has this name. */
 export function vmIdOfTap(tapName: string): number {
   return Number.parseInt(tapName.slice(tapName.indexOf('-') + 1), 36);

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import type { DeviceHost } from './device-ports.ts';
 import type { MediaHost } from './media-ports.ts';
 import type { GuestIdentity, GuestPort, NetworkHost, NetworkSpec } from './network-ports.ts';
-import type { Accelerator, DriverName, ProcessIdentity } from './records.ts';
+import type { Accelerator, DriverName, ProcessIdentity, VmDescription } from './records.ts';
 
 // ----------------------------------------------------------------------------------------- host
 
@@ -40,6 +40,8 @@ export interface LaunchRequest {
      */
     readonly shard: number | null;
   } | null;
+  /** Left in the run directory, for a daemon that has lost its records. */
+  readonly description: VmDescription;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
@@ -183,7 +185,7 @@ export interface LaunchSpec {
 /** A hypervisor finds its tap here, opened for it: it can open none itself. */
 export const TAP_DESCRIPTOR = 3;
 
-/** Files that every driver makes in the run directory; recovery and clients rely on the names. */
+/** Files in the run directory; recovery and clients rely on the names. Those but the last two are made by the driver. */
 export const RUN_FILES = {
   control: 'control.sock',
   agent: 'agent.sock',
@@ -191,6 +193,8 @@ export const RUN_FILES = {
   consoleLog: 'console.log',
   hypervisorLog: 'hypervisor.log',
   pidFile: 'hypervisor.pid',
+  homeId: 'home.id',
+  description: 'vm.json',
 } as const;
 
 /** Why a guest's machine ended, as its hypervisor told it. */

@@ -134,6 +134,12 @@ export interface ConfigRecord {
   readonly updatedAtMs: number;
 }
 
+/** What each launch leaves beside its process: enough to write the VM down again when the records are lost. */
+export interface VmDescription {
+  readonly record: VmRecord;
+  readonly config: VmConfig;
+}
+
 export interface PluginRecord {
   readonly manifest: Manifest;
   readonly enabled: boolean;

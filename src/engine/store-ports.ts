@@ -38,7 +38,11 @@ export type Write =
     }
   | { readonly table: 'meta'; readonly key: 'hostChanges'; readonly value: HostChanges | null }
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
-  | { readonly table: 'meta'; readonly key: 'hostTag'; readonly value: string }
+  | {
+      readonly table: 'meta';
+      readonly key: 'hostTag' | 'homeId' | 'runtimeDirectory';
+      readonly value: string;
+    }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
   | { readonly table: 'meta'; readonly key: 'probe'; readonly value: number }
   | {

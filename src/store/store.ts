@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../config.ts';
-import type { EventBody, HostChanges, StoredEvent } from '../engine/records.ts';
+import type { EventBody, HostChanges, StoredEvent, VmRecord } from '../engine/records.ts';
 import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -25,6 +25,18 @@ interface Flush {
   readonly numbered: readonly (readonly StoredEvent[])[];
   readonly lastSequence: number;
   readonly oldestSequence: number;
+}
+
+export interface StateIdentity {
+  /** Nothing was ever written to it. */
+  readonly isNew: boolean;
+  readonly hasVms: boolean;
+  /** The highest id that was given to a VM; 0 when none was. */
+  readonly lastVmId: number;
+  /** At random; null in a state that is new or older than this. */
+  readonly homeId: string | null;
+  /** Where its VMs ran last. */
+  readonly runtimeDirectory: string | null;
 }
 
 /**
@@ -85,6 +97,25 @@ export class Store implements StorePort {
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},
       kvmVerdicts: (meta.get('kvmVerdicts') as Record<string, boolean> | undefined) ?? {},
     };
+  }
+
+  /** Whose state this is, and what can be told of it without reading all of it. */
+  identity(): StateIdentity {
+    const { meta, vms } = this.#tables;
+    return {
+      isNew: !this.#versionKnown,
+      hasVms: firstKey(vms.range({ limit: 1 })) !== undefined,
+      lastVmId: Math.max(
+        (meta.get('lastVmId') as number | undefined) ?? 0,
+        firstKey(vms.range({ reverse: true, limit: 1 })) ?? 0,
+      ),
+      homeId: (meta.get('homeId') as string | undefined) ?? null,
+      runtimeDirectory: (meta.get('runtimeDirectory') as string | undefined) ?? null,
+    };
+  }
+
+  vm(id: number): VmRecord | undefined {
+    return this.#tables.vms.get(id);
   }
 
   /**

@@ -105,7 +105,7 @@ class Host implements HostPort {
 
   constructor(config: Config, log: Logger, threads: Threads) {
     const { run } = threads;
-    const { hostTag, runtimeDirectory, mediaDirectories } = config;
+    const { hostTag, homeId, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, bootInitramfs } = config;
     const { hypervisor, accelerator, sysfsRoot } = config;
     const { antiSpoofing, guestIsolation, isolation, mediaHosts, nameServers } = config;
@@ -113,6 +113,7 @@ class Host implements HostPort {
     this.#settings = {
       failPoint,
       hostTag,
+      homeId,
       runtimeDirectory,
       mediaDirectories,
       kernelVmlinux,

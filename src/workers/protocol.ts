@@ -28,6 +28,8 @@ import type { Outcome } from '../lib/outcome.ts';
 export interface HostSettings {
   readonly failPoint: FailPoint | null;
   readonly hostTag: string;
+  /** Run directories of another home are none of ours. */
+  readonly homeId: string;
   readonly runtimeDirectory: string;
   readonly mediaDirectories: readonly string[];
   readonly kernelVmlinux: string;

@@ -38,8 +38,8 @@ export interface Daemon {
   killAndRestart(): Promise<void>;
   /** SIGTERM; resolves with the exit status. */
   terminate(): Promise<number | null>;
-  /** With these settings from now on, beside those that it had. */
-  start(more?: Record<string, string>): Promise<void>;
+  /** With these settings from now on, beside those that it had; the arguments count once. */
+  start(more?: Record<string, string>, args?: readonly string[]): Promise<void>;
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Links of this daemon's guests. */
   taps(): readonly string[];
@@ -82,12 +82,12 @@ export async function startDaemon(
   let child: ChildProcess | undefined;
   let log = '';
 
-  const start = async (more: Record<string, string> = {}) => {
+  const start = async (more: Record<string, string> = {}, args: readonly string[] = []) => {
     Object.assign(env, more);
     log = '';
     const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `;
-    const command = ['-c', `${limit}exec "$0" "$1"`, process.execPath];
-    const started = spawn('sh', [...command, join(PROJECT_ROOT, 'dist/main.js')], { env });
+    const command = ['-c', `${limit}exec "$0" "$@"`, process.execPath];
+    const started = spawn('sh', [...command, join(PROJECT_ROOT, 'dist/main.js'), ...args], { env });
     child = started;
     for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', (chunk) => {

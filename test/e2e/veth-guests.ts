@@ -16,6 +16,7 @@ const ANSWER_TIMEOUT_MS = 1_500;
 export const SETTINGS: HostSettings = {
   failPoint: null,
   hostTag: 'fade',
+  homeId: '',
   runtimeDirectory: '/nonexistent',
   mediaDirectories: [],
   kernelVmlinux: '',

@@ -64,6 +64,7 @@ export class Hypervisors {
       executable,
       argv,
       workingDirectory,
+      description: { record, config: draft.config },
       tap: guest && { guest, ...hostFacts.placeOf(guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),

@@ -32,6 +32,8 @@ export interface LaunchDraft {
   readonly resolved: ResolvedLaunch;
   readonly preparation: LaunchPreparation;
   readonly facts: LaunchFacts;
+  /** What it was resolved from. */
+  readonly config: VmConfig;
 }
 
 export interface LaunchPlannerParts {
@@ -95,7 +97,7 @@ export class LaunchPlanner {
       memoryMb: config.resources.memory_mb,
       driver: preparation.facts.driver,
     };
-    return { resolved, preparation, facts };
+    return { resolved, preparation, facts, config };
   }
 
   /** The launch of a VM as its newest config wants it. */

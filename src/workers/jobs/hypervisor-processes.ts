@@ -10,6 +10,7 @@ import type { JobArgument } from '../protocol.ts';
 import { errnoOf } from './fault.ts';
 import { namesIn } from './if-present.ts';
 import { bootId, isSessionLeader, startTimeOf } from './process-facts.ts';
+import { isForeign } from './run-directory.ts';
 
 /** How the drivers tell a hypervisor where its pid file is. */
 const PID_FILE_OPTIONS = ['-pidfile', '--pid-file'];
@@ -17,13 +18,16 @@ const PID_FILE_OPTIONS = ['-pidfile', '--pid-file'];
 /** What a process may be that ended meanwhile, or that we may not look at: in no case a hypervisor of ours. */
 const NOT_OURS = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'];
 
-interface FoundProcess {
+export interface FoundProcess {
   readonly vmId: number;
   readonly identity: ProcessIdentity;
 }
 
-/** All that live. */
-export function findHypervisors(runtimeDirectory: string): readonly FoundProcess[] {
+/** All that live and were launched by a daemon of this home; null is of any. */
+export function findHypervisors(
+  runtimeDirectory: string,
+  homeId: string | null,
+): readonly FoundProcess[] {
   const boot = bootId();
   const found: FoundProcess[] = [];
   for (const name of namesIn('/proc')) {
@@ -31,6 +35,7 @@ export function findHypervisors(runtimeDirectory: string): readonly FoundProcess
     if (!/^\d+$/.test(name) || pid === process.pid) continue;
     const vmId = vmIdOf(pid, runtimeDirectory);
     if (vmId === null || !isHypervisorOf(pid, runtimeDirectory, vmId)) continue;
+    if (homeId !== null && isForeign(join(runtimeDirectory, String(vmId)), homeId)) continue;
     const startTimeTicks = startTimeOf(pid);
     if (startTimeTicks !== null)
       found.push({ vmId, identity: { pid, startTimeTicks, bootId: boot } });
@@ -52,7 +57,8 @@ export function openHypervisor({ settings, vmId, identity }: JobArgument<'openHy
   const isSame =
     identity.bootId === bootId() &&
     identity.startTimeTicks === startTimeOf(identity.pid) &&
-    isHypervisorOf(identity.pid, settings.runtimeDirectory, vmId);
+    isHypervisorOf(identity.pid, settings.runtimeDirectory, vmId) &&
+    !isForeign(join(settings.runtimeDirectory, String(vmId)), settings.homeId);
   if (isSame) return { pidfd };
   native.closeFd(pidfd);
   return { pidfd: null };

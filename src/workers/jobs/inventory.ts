@@ -12,7 +12,7 @@ import { namesIn } from './if-present.ts';
 import { bootId } from './process-facts.ts';
 
 export function takeInventory({ settings }: JobArgument<'takeInventory'>): HostInventory {
-  const { hostTag, runtimeDirectory } = settings;
+  const { hostTag, homeId, runtimeDirectory } = settings;
   const runDirectoryIds = namesIn(runtimeDirectory)
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
@@ -21,7 +21,7 @@ export function takeInventory({ settings }: JobArgument<'takeInventory'>): HostI
     tapNames: native.linkNames().filter((name) => name.startsWith(`vt${hostTag}-`)),
     runDirectoryIds,
     diskDirectoryIds: listDiskDirectories(settings.diskDirectory),
-    processes: findHypervisors(runtimeDirectory),
+    processes: findHypervisors(runtimeDirectory, homeId),
     cgroupNames: listCgroups(hostTag),
     orderlyExitIds: runDirectoryIds.filter(
       (id) => !existsSync(join(runtimeDirectory, String(id), RUN_FILES.pidFile)),

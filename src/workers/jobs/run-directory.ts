@@ -1,9 +1,19 @@
 // workers, job: the run directory of a VM and the logs in it.
 
-import { constants, fstatSync, ftruncateSync, mkdirSync, rmSync, writeSync } from 'node:fs';
+import {
+  constants,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import { RUN_FILES } from '../../engine/ports.ts';
+import type { VmDescription } from '../../engine/records.ts';
 import type { JobArgument } from '../protocol.ts';
 import { readEnd, withForeignFile } from './foreign-file.ts';
 
@@ -14,6 +24,33 @@ const TAIL_BYTES_MAX = 8 * 1024;
 export function makeRunDirectory(directory: string): void {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * Whose it is and what runs in it. Both are the daemon's own, though the directory is its hypervisor's: what a guest that
+ * broke out puts in their place is not believed.
+ */
+export function describeRunDirectory(
+  directory: string,
+  homeId: string,
+  description: VmDescription,
+): void {
+  const ours = { mode: 0o600, flag: 'wx' };
+  writeFileSync(join(directory, RUN_FILES.homeId), homeId, ours);
+  writeFileSync(join(directory, RUN_FILES.description), JSON.stringify(description), ours);
+}
+
+/** What a launch left in a run directory, if it is there as the daemon wrote it. */
+export function readOwnFile(directory: string, name: string): string | undefined {
+  return withForeignFile(join(directory, name), constants.O_RDONLY, (fd) =>
+    fstatSync(fd).uid === process.geteuid?.() ? readFileSync(fd, 'utf8') : undefined,
+  );
+}
+
+/** Of another home. A run directory that does not say whose it is is from before they did. */
+export function isForeign(directory: string, homeId: string): boolean {
+  const owner = readOwnFile(directory, RUN_FILES.homeId);
+  return owner !== undefined && owner !== homeId;
 }
 
 export function removeRunDirectory({ settings, vmId }: JobArgument<'removeRunDirectory'>): null {

@@ -1,18 +1,20 @@
 // home: what a daemon makes sure of before it is built: its directories are there and its own, and its records can be
 // read. What is in the way is told in one sentence, with what to do.
 
-import { type Config, LIMITS } from './config.ts';
-import { createLog, type Logger } from './lib/log.ts';
-import { StartRefused } from './lib/refusal.ts';
-import { checkState } from './store/integrity.ts';
-import { openStore, type Store } from './store/store.ts';
+import { type Config, LIMITS } from '../config.ts';
+import { createLog, type Logger } from '../lib/log.ts';
+import { StartRefused } from '../lib/refusal.ts';
+import { setStateAside } from '../store/copies.ts';
+import { checkState } from '../store/integrity.ts';
+import { openStore, type Store } from '../store/store.ts';
 import {
   ensureDirectory,
   type Locks,
   lockDirectories,
   type NamedDirectory,
   unusable,
-} from './workers/directories.ts';
+} from '../workers/directories.ts';
+import { settleIdentity } from './identity.ts';
 
 /** What a daemon is built on. */
 export interface OpenHome {
@@ -24,15 +26,19 @@ export interface OpenHome {
   readonly flush: () => void;
 }
 
-/** StartRefused for what a person must change first. Blocks: for starts only. */
-export async function openHome(settings: Config): Promise<OpenHome> {
+/**
+ * StartRefused for what a person must change first. With `adoptOrphans` damaged records are put aside, and VMs that the
+ * records do not know are written down anew. Blocks: for starts only.
+ */
+export async function openHome(settings: Config, adoptOrphans: boolean): Promise<OpenHome> {
   const { own, others } = directoriesOf(settings);
   for (const directory of [...own, ...others]) ensureDirectory(directory);
   const locks = lockDirectories(own);
   const { log, flush } = openLog(settings);
-  requireWholeState(settings);
+  settleState(settings, adoptOrphans, log);
   const store = openStore(settings.statePath, log);
-  const config = { ...settings, hostTag: await store.hostTag(settings.hostTag) };
+  const { homeId, hostTag } = await settleIdentity(store, settings, adoptOrphans, log);
+  const config = { ...settings, homeId, hostTag };
   return { config, store, locks, log, flush };
 }
 
@@ -66,9 +72,14 @@ function openLog({ logLevel, logFile }: Config) {
   }
 }
 
-function requireWholeState({ statePath }: Config): void {
+function settleState({ statePath }: Config, adoptOrphans: boolean, log: Logger): void {
   const condition = checkState(statePath);
   if (condition.kind !== 'damaged') return;
+  if (adoptOrphans) {
+    const path = setStateAside(statePath, 'damaged', Date.now());
+    log.warn({ why: condition.why, path }, 'the records are damaged: they were put aside');
+    return;
+  }
   throw new StartRefused(
     `the records in ${statePath} are damaged (${condition.why}): restore a backup with volantd --restore FILE, or make new ones of the VMs that run with volantd --adopt-orphans`,
   );

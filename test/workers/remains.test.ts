@@ -1,0 +1,105 @@
+// What a launch leaves in a run directory is believed only as the daemon wrote it: the directory is the hypervisor's.
+
+import assert from 'node:assert/strict';
+import {
+  chownSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite, type TestContext, test } from 'node:test';
+import type { VmConfig } from '../../src/schema/vm-config.ts';
+import {
+  describeRunDirectory,
+  isForeign,
+  makeRunDirectory,
+} from '../../src/workers/jobs/run-directory.ts';
+import { findRemains, readDescription, setDisksAside } from '../../src/workers/remains.ts';
+import { requireCapability } from '../helpers/capabilities.ts';
+import { vmRecord } from '../store/vm-record.ts';
+
+const DESCRIPTION = {
+  record: vmRecord(7),
+  config: { manifest: { name: 'hello' } } as VmConfig,
+};
+
+function runtime(t: TestContext): string {
+  const parent = mkdtempSync(join(tmpdir(), 'volant-remains-'));
+  t.after(() => rmSync(parent, { recursive: true, force: true }));
+  makeRunDirectory(join(parent, '7'));
+  describeRunDirectory(join(parent, '7'), 'ours', DESCRIPTION);
+  return parent;
+}
+
+suite('what a launch leaves', () => {
+  test('is read as it was written, and says whose it is', (t) => {
+    const parent = runtime(t);
+    assert.deepEqual(readDescription(parent, 7), DESCRIPTION);
+    assert.equal(isForeign(join(parent, '7'), 'ours'), false);
+    assert.equal(isForeign(join(parent, '7'), 'another'), true);
+    // From before run directories said so, and one that was removed.
+    rmSync(join(parent, '7/home.id'));
+    assert.equal(isForeign(join(parent, '7'), 'another'), false);
+    assert.equal(isForeign(join(parent, '8'), 'another'), false);
+  });
+
+  test('what a hypervisor put in its place is not believed', (t) => {
+    if (!requireCapability(t, 'root')) return;
+    const parent = runtime(t);
+    const file = join(parent, '7/vm.json');
+    const other = join(parent, 'other.json');
+    const lie = JSON.stringify(DESCRIPTION);
+    rmSync(file);
+    writeFileSync(file, lie);
+    chownSync(file, 65_000, 65_000);
+    assert.equal(readDescription(parent, 7), null);
+    writeFileSync(other, lie);
+    for (const put of [symlinkSync, linkSync]) {
+      rmSync(file);
+      put(other, file);
+      assert.equal(readDescription(parent, 7), null);
+    }
+    rmSync(file);
+    mkdirSync(file);
+    assert.equal(readDescription(parent, 7), null);
+  });
+
+  test('half of it, and that of another VM, is nothing', (t) => {
+    const parent = runtime(t);
+    for (const text of [
+      '{"record": {"id": 7',
+      '{}',
+      'null',
+      JSON.stringify({ ...DESCRIPTION, record: vmRecord(8) }),
+    ]) {
+      writeFileSync(join(parent, '7/vm.json'), text);
+      assert.equal(readDescription(parent, 7), null, text);
+    }
+  });
+
+  test('disks are put aside under a name that no VM gets', (t) => {
+    const parent = runtime(t);
+    const disks = join(parent, 'disks');
+    mkdirSync(join(disks, '9'), { recursive: true });
+    const directories = { runtimeDirectory: parent, diskDirectory: disks };
+    assert.deepEqual(
+      findRemains(directories).map(({ vmId, hasDisks }) => [vmId, hasDisks]),
+      [
+        [7, false],
+        [9, true],
+      ],
+    );
+    setDisksAside(disks, 9, 1);
+    assert.deepEqual(readdirSync(disks), ['orphaned-9-1']);
+    assert.deepEqual(
+      findRemains(directories).map(({ vmId }) => vmId),
+      [7],
+    );
+  });
+});
