@@ -17,6 +17,9 @@ const USAGE = `volantd ${VERSION}: runs fleets of microVMs behind a REST API.
   volantd --adopt-orphans
                        serve, after records were made of VMs that run or have disks and that the records do
                        not know; damaged records are put aside
+  volantd --restore FILE
+                       put a backup (volar backup FILE) in the place of the records, then end; what was there
+                       is kept beside it
   volantd --teardown   delete every VM and everything that was made in the kernel, then end
   volantd --version
 
@@ -34,7 +37,9 @@ another daemon uses, or records that are damaged or do not belong to the VMs tha
 `;
 
 export interface Arguments {
-  readonly task: 'serve' | 'teardown' | 'check' | 'version' | 'help';
+  readonly task: 'serve' | 'restore' | 'teardown' | 'check' | 'version' | 'help';
+  /** For `restore`: the backup. */
+  readonly file: string | null;
   /** For `serve` and `teardown`: VMs that the records do not know are written down first. */
   readonly adoptOrphans: boolean;
   /** For `check`: print one JSON object. */
@@ -44,6 +49,7 @@ export interface Arguments {
 
 const OPTIONS = {
   'adopt-orphans': { type: 'boolean', default: false },
+  restore: { type: 'string' },
   teardown: { type: 'boolean', default: false },
   check: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
@@ -55,14 +61,17 @@ const OPTIONS = {
   'last-exit': { type: 'string' },
 } as const;
 
+const TASKS = ['restore', 'teardown', 'check', 'version', 'help'] as const;
+
 /** null when they mean nothing. */
 export function parseArguments(args: readonly string[]): Arguments | null {
   const values = read(args);
   if (values === null) return null;
-  const tasks = (['teardown', 'check', 'version', 'help'] as const).filter((name) => values[name]);
+  const tasks = TASKS.filter((name) => values[name] !== undefined && values[name] !== false);
   const [task = 'serve'] = tasks;
   const { supervisor, unit = null, restarts = null } = values;
-  const adoptOrphans = values['adopt-orphans'];
+  const { 'adopt-orphans': adoptOrphans, restore: file = null } = values;
+  if (file === '') return null;
   if (tasks.length > 1 || (values.json && task !== 'check')) return null;
   if (adoptOrphans && !['serve', 'teardown'].includes(task)) return null;
   if (!isSupervisor(supervisor) || (restarts !== null && !/^\d{1,9}$/.test(restarts))) return null;
@@ -72,7 +81,7 @@ export function parseArguments(args: readonly string[]): Arguments | null {
     restarts: restarts === null ? null : Number(restarts),
     last_exit: values['last-exit'] ?? null,
   };
-  return { task, adoptOrphans, json: values.json, supervision };
+  return { task, file, adoptOrphans, json: values.json, supervision };
 }
 
 function read(args: readonly string[]) {

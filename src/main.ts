@@ -2,13 +2,14 @@
 // main: volantd. Reads the settings, builds the parts, joins them and handles signals. The only file
 // that knows every room, and the only one that ends the process.
 
+import { resolve } from 'node:path';
 import { warningsOf } from './check.ts';
 import { answerWithoutDaemon, parseArguments, REFUSED } from './command.ts';
 import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
 import type { HostPort } from './engine/ports.ts';
 import type { StorePort } from './engine/store-ports.ts';
-import { openHome } from './home/home.ts';
+import { openHome, restoreHome } from './home/home.ts';
 import { checkGuards } from './http/guards.ts';
 import { type HttpServer, MOST_CONNECTIONS, startHttpServer } from './http/server.ts';
 import { createHypervisor } from './hypervisor/driver.ts';
@@ -163,9 +164,13 @@ function loadSettings(): Config {
     const remedy = 'start volantd in a directory that exists';
     throw new StartRefused(`the working directory was deleted: ${remedy}`, { cause: error });
   }
-  const config = loadConfig(process.env);
-  process.chdir('/');
-  return config;
+  return loadConfig(process.env);
+}
+
+async function restore(settings: Config, file: string): Promise<never> {
+  const done = await restoreHome(settings, resolve(file));
+  process.stdout.write(`${done.join('\n')}\n`);
+  process.exit(0);
 }
 
 async function start(args: readonly string[]): Promise<void> {
@@ -179,13 +184,16 @@ async function start(args: readonly string[]): Promise<void> {
   let daemon: Daemon;
   try {
     const config = loadSettings();
+    if (parsed.file !== null) await restore(config, parsed.file);
+    process.chdir('/');
     if (task === 'serve') await checkGuards(config);
     daemon = await build(config, parsed.adoptOrphans);
     if (task === 'serve') requireIsolation(daemon.config);
   } catch (error) {
     if (error instanceof ConfigError) refuse(`${error.problems.join('\n')}\n`, REFUSED);
     const status = error instanceof StartRefused ? REFUSED : 1;
-    refuse(`volantd cannot start: ${error instanceof Error ? error.message : error}\n`, status);
+    const what = task === 'restore' ? 'restore' : 'start';
+    refuse(`volantd cannot ${what}: ${error instanceof Error ? error.message : error}\n`, status);
   }
   process.on('uncaughtException', (error) => fail(daemon, error));
   process.on('unhandledRejection', (error) => fail(daemon, error));

@@ -16,6 +16,7 @@ export const METHODS = {
   getSystemInfo: 'system.info',
   auditSystem: 'system.audit',
   getSystemStatus: 'system.status',
+  backupState: 'system.backup',
   getSystemSummary: 'system.summary',
   postMCPCommand: 'system.mcp',
   streamEvents: 'events.all',

@@ -1,7 +1,14 @@
 // client: what the daemon tells about itself.
 
+import { toApiError } from './errors.ts';
 import type { CallOptions, Http } from './http.ts';
 import type { AuditReport, McpAnswer, SystemInfo, SystemStatus, SystemSummary } from './types.ts';
+
+/** Records on their way. */
+export interface Backup {
+  readonly sizeBytes: number;
+  readonly stream: ReadableStream<Uint8Array>;
+}
 
 export class System {
   readonly #http: Http;
@@ -34,6 +41,18 @@ export class System {
 
   summary(options?: CallOptions): Promise<SystemSummary> {
     return this.#http.json({ method: 'GET', path: '/api/v1/system/summary', options });
+  }
+
+  /**
+   * A copy of all records, of this moment, for `volantd --restore`. What is read of the stream is bounded by the signal
+   * alone; a stream that ends with fewer bytes than `sizeBytes` is not whole.
+   */
+  async backup(options?: CallOptions): Promise<Backup> {
+    const call = { method: 'GET', path: '/api/v1/system/backup', options } as const;
+    const response = await this.#http.open(call);
+    if (response.status !== 200) throw await toApiError(response);
+    const sizeBytes = Number(response.headers.get('Content-Length'));
+    return { sizeBytes, stream: response.body ?? new Blob([]).stream() };
   }
 
   /** The contract as an OpenAPI document. */

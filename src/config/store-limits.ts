@@ -5,4 +5,8 @@ export const STORE_LIMITS = {
   stateCheckTimeoutMs: 120_000,
   /** Copies of the state from before a change of its format. */
   stateCopiesMax: 3,
+  /** A piece of a backup that is read and sent at once. */
+  backupChunkBytes: 256 * 1024,
+  /** A client that takes nothing of its backup for so long is cut off. */
+  backupStallMs: 60_000,
 } as const;

@@ -15,6 +15,9 @@ import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AgentConnection, HypervisorFacts } from './ports.ts';
 import type { StoredEvent } from './records.ts';
+import type { StateBackup } from './store-ports.ts';
+
+export type { StateBackup } from './store-ports.ts';
 
 /** Ready JSON text of one VM; answers send it as it is. */
 export type VmBody = string;
@@ -257,6 +260,8 @@ export interface SystemApi {
   audit(repair: boolean): Promise<AuditReport>;
   /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
   readDocument(path: string): Promise<string>;
+  /** All records as one file, of all VMs. OVERLOADED, STORE_UNAVAILABLE. */
+  backup(): Promise<StateBackup>;
   /** What the daemon knows about itself and its host; undefined facts are left out. */
   info(): Promise<SystemInfo>;
 }

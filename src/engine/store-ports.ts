@@ -68,6 +68,14 @@ export interface Snapshot {
   readonly kvmVerdicts: Readonly<Record<string, boolean>>;
 }
 
+/** A copy of all records, as one file that can be restored. Whoever has it closes it. */
+export interface StateBackup {
+  readonly sizeBytes: number;
+  /** Empty at its end. */
+  read(position: number, bytesMax: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
 export interface StorePort {
   load(): Snapshot;
   /**
@@ -84,6 +92,8 @@ export interface StorePort {
   eventsAfter(sequence: number, limit: number): readonly StoredEvent[];
   /** The oldest number that is still stored; lastSequence + 1 when there is none. */
   oldestSequence(): number;
+  /** Of this moment, while others write. OVERLOADED while there is another, STORE_UNAVAILABLE. */
+  backup(): Promise<StateBackup>;
   /** false while writes fail. */
   readonly healthy: boolean;
   /**

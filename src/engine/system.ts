@@ -82,6 +82,10 @@ export class System implements SystemApi {
     return Buffer.from(await this.#host.readDocument(path)).toString();
   }
 
+  backup() {
+    return this.#state.store.backup();
+  }
+
   async info(): Promise<SystemInfo> {
     const [hypervisor, kernel] = await Promise.all([
       this.#hostFacts.hypervisor().catch(problemOf),

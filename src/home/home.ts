@@ -15,6 +15,7 @@ import {
   unusable,
 } from '../workers/directories.ts';
 import { settleIdentity } from './identity.ts';
+import { restoreState } from './restore.ts';
 
 /** What a daemon is built on. */
 export interface OpenHome {
@@ -40,6 +41,20 @@ export async function openHome(settings: Config, adoptOrphans: boolean): Promise
   const { homeId, hostTag } = await settleIdentity(store, settings, adoptOrphans, log);
   const config = { ...settings, homeId, hostTag };
   return { config, store, locks, log, flush };
+}
+
+/** `volantd --restore FILE`: see restore.ts. What was done, as sentences. StartRefused. */
+export async function restoreHome(settings: Config, file: string): Promise<readonly string[]> {
+  const { own } = directoriesOf(settings);
+  for (const directory of own) ensureDirectory(directory);
+  const locks = lockDirectories(own);
+  const { log, flush } = openLog(settings);
+  try {
+    return await restoreState(settings, file, log);
+  } finally {
+    flush();
+    locks.release();
+  }
 }
 
 /** `own`: no other daemon may use them. */

@@ -46,6 +46,11 @@ export class Exchange {
     return this.#state === 'open';
   }
 
+  /** HEAD: all but the body. */
+  get withoutBody(): boolean {
+    return this.#options.withoutBody;
+  }
+
   onAborted(listener: () => void): void {
     this.#onAborted.push(listener);
   }

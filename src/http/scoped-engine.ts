@@ -149,6 +149,11 @@ function scopedSystem({ system, vms }: Engine, caller: Caller): Engine['system']
         in_progress: report.in_progress.filter(isSeen),
       };
     },
+    backup: () => {
+      // It has everybody's VMs in it.
+      requireName(caller, '');
+      return system.backup();
+    },
     readDocument: (path) => system.readDocument(path),
     summary: () => system.summary(caller.prefix),
     status: async () => {

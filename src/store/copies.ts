@@ -27,7 +27,7 @@ export function copyState(
   const copy = asideOf(directory, label, nowMs);
   mkdirSync(copy, { mode: 0o700 });
   copyFileSync(dataFileOf(directory), dataFileOf(copy));
-  for (const path of [dataFileOf(copy), copy, dirname(copy)]) sync(path);
+  for (const path of [dataFileOf(copy), copy, dirname(copy)]) syncPath(path);
   const prefix = `${basename(directory)}.${label}.`;
   const copies = readdirSync(dirname(directory)).filter((name) => name.startsWith(prefix));
   for (const name of copies.sort().slice(0, -keptMax)) {
@@ -42,7 +42,7 @@ export function setStateAside(directory: string, label: string, nowMs: number): 
   mkdirSync(aside, { mode: 0o700 });
   rmSync(lockFileOf(directory), { force: true });
   renameSync(dataFileOf(directory), dataFileOf(aside));
-  for (const path of [aside, directory, dirname(aside)]) sync(path);
+  for (const path of [aside, directory, dirname(aside)]) syncPath(path);
   return aside;
 }
 
@@ -52,7 +52,8 @@ function asideOf(directory: string, label: string, nowMs: number): string {
   return `${directory}.${label}.${time}`;
 }
 
-function sync(path: string): void {
+/** What was given or taken away in a directory, or written to a file, is on disk. */
+export function syncPath(path: string): void {
   const fd = openSync(path, 'r');
   try {
     fsyncSync(fd);

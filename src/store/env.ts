@@ -29,6 +29,10 @@ export interface Env {
   freeBytes(): Promise<number>;
   /** The same, and on disk when it returns. Blocks: for starts only. */
   writeNow(action: () => void): void;
+  /** Writes a consistent copy, without blocking; the file must not be there. */
+  copyTo(path: string): Promise<void>;
+  /** A path beside the records for what is passing. */
+  readonly temporaryFile: string;
   close(): Promise<void>;
 }
 
@@ -37,6 +41,7 @@ export interface ReadOnlyEnv {
   tableNames(): readonly string[];
   /** Every record of a table, decoded, in key order. */
   records(table: string): Iterable<{ key: unknown; value: unknown }>;
+  close(): Promise<void>;
 }
 
 /** More tables than there are; LMDB wants a bound. */
@@ -75,6 +80,8 @@ export function openEnv(directory: string): Env {
       const { bfree, bsize } = await statfs(directory);
       return bfree * bsize;
     },
+    copyTo: (path) => root.backup(path, true),
+    temporaryFile: `${directory}/backup.tmp`,
     writeNow: (action) => root.transactionSync(action),
     close: () => root.close(),
   };
@@ -91,6 +98,7 @@ export function openEnvToRead(directory: string): ReadOnlyEnv {
   return {
     tableNames: () => [...root.getKeys({})].map(String),
     records: (name) => root.openDB<unknown, Key>({ name }).getRange({}),
+    close: () => root.close(),
   };
 }
 

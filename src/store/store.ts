@@ -8,6 +8,7 @@ import type { EventBody, HostChanges, StoredEvent, VmRecord } from '../engine/re
 import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { Backups } from './backup.ts';
 import { type Env, openEnv } from './env.ts';
 import { migrate } from './formats.ts';
 import { openTables, STORE_VERSION, type Tables } from './tables.ts';
@@ -56,6 +57,7 @@ export function openStore(
 
 export class Store implements StorePort {
   readonly #env: Env;
+  readonly #backups: Backups;
   readonly #tables: Tables;
   readonly #log: Logger;
   readonly #eventsMax: number;
@@ -69,6 +71,7 @@ export class Store implements StorePort {
 
   constructor(env: Env, log: Logger, eventsMax: number) {
     this.#env = env;
+    this.#backups = new Backups(env);
     this.#log = log;
     this.#eventsMax = eventsMax;
     this.#tables = openTables(env);
@@ -165,6 +168,10 @@ export class Store implements StorePort {
 
   oldestSequence(): number {
     return this.#oldestSequence;
+  }
+
+  backup() {
+    return this.#backups.open();
   }
 
   /** Lets what was committed reach the disk, then closes. */

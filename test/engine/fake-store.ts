@@ -81,6 +81,10 @@ export class FakeStore implements StorePort {
     return 1;
   }
 
+  backup(): Promise<never> {
+    return Promise.reject(new Error('a fake has no backup'));
+  }
+
   async close(): Promise<void> {}
 
   #apply(write: Write): void {

@@ -73,7 +73,9 @@ test('every operation is refused to each scope that does not include its own, an
 
 test('GETs are for readers, and nothing that changes is', () => {
   for (const [id, { method, scope }] of Object.entries<Operation>(OPERATIONS)) {
-    if (method === 'GET') assert.ok(scope === 'read' || scope === 'none', id);
+    // They tell of all VMs, and what configs keep secret.
+    if (['auditSystem', 'backupState'].includes(id)) assert.equal(scope, 'admin');
+    else if (method === 'GET') assert.ok(scope === 'read' || scope === 'none', id);
     else if (id !== 'postMCPCommand') assert.ok(scope === 'operate' || scope === 'admin', id);
   }
   for (const { name, scope, hints } of TOOLS) {

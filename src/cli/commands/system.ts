@@ -1,8 +1,12 @@
 // cli, commands: `volar system` and `volar version`.
 
+import { createWriteStream, existsSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
+import { ConnectionError } from '../../client/errors.ts';
 import { VERSION } from '../../lib/version.ts';
-import { ToldFailure } from '../exit.ts';
+import { ToldFailure, UsageError } from '../exit.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
 
 interface DoctorOptions {
@@ -39,6 +43,11 @@ export function addSystem(program: Command, shells: ShellMaker): void {
     .option('--repair', 'put in line what can be')
     .action(shells.action<DoctorOptions>((shell, _, { repair = false }) => examine(shell, repair)));
   program
+    .command('backup')
+    .description('save the records of the daemon; volantd --restore FILE puts them back')
+    .argument('<file>', 'where to; it must not be there yet')
+    .action(shells.action((shell, [file = '']) => saveBackup(shell, file)));
+  program
     .command('version')
     .description('print the versions of volar and of the daemon')
     .action(shells.action(printVersions));
@@ -63,6 +72,26 @@ async function examine(shell: Shell, repair: boolean): Promise<void> {
     : `${differences.length} differences:\n${lines.join('\n')}`;
   shell.say(report, [summary, ...told].join('\n'));
   if (!report.clean) throw new ToldFailure('The host differs from the records');
+}
+
+/** The file is whole when it has its name. */
+async function saveBackup(shell: Shell, file: string): Promise<void> {
+  if (existsSync(file)) throw new UsageError(`${file} is there already`);
+  const part = `${file}.part`;
+  const { sizeBytes, stream } = await shell.client.system.backup();
+  try {
+    const target = createWriteStream(part, { mode: 0o600, flush: true });
+    await shell.progress(`saving ${file}`, pipeline(stream, target));
+    if (target.bytesWritten !== sizeBytes) {
+      throw new ConnectionError(
+        `the backup ended after ${target.bytesWritten} of ${sizeBytes} bytes`,
+      );
+    }
+    await rename(part, file);
+  } finally {
+    await rm(part, { force: true });
+  }
+  shell.say({ file, size_bytes: sizeBytes }, `${file} has the records, ${sizeBytes} bytes`);
 }
 
 /** The daemon may be away: its version is then said to be unknown, and that is no failure. */

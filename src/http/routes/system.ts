@@ -1,6 +1,7 @@
 // http, routes: the daemon itself: health, status, facts, its own description.
 
 import type { Config } from '../../config.ts';
+import { sendDownload } from '../download.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { json, jsonText } from '../reply.ts';
@@ -41,6 +42,20 @@ export const systemRoutes = {
     const repair = query.flag('repair');
     query.throwProblems();
     return json(200, await engine.system.audit(repair));
+  },
+  backupState: {
+    raw: async ({ engine, log }, _head, _body, exchange) => {
+      const headers = {
+        'Content-Type': 'application/octet-stream',
+        'Content-Disposition': 'attachment; filename="volant.backup"',
+      };
+      if (exchange.withoutBody) return { status: 200, headers };
+      const backup = await engine.system.backup();
+      sendDownload(exchange, backup, headers).catch((error: unknown) => {
+        log.error({ err: error }, 'a backup could not be sent');
+      });
+      return null;
+    },
   },
   getSystemSummary: ({ engine }) => json(200, engine.system.summary()),
   getOpenAPI: ({ openapi }, head) => jsonText(200, openapi(head.host)),

@@ -44,6 +44,19 @@ export const SYSTEM_OPERATIONS = {
       ...errors(500),
     },
   },
+  backupState: {
+    scope: 'admin',
+    method: 'GET',
+    path: '/api/v1/system/backup',
+    tags: ['system'],
+    summary: 'Backup of all records',
+    description:
+      'A consistent copy of the records, made while the daemon works; `volantd --restore FILE` puts it in their place. Disks and images are files of their own.',
+    answers: {
+      200: { description: 'The copy', contentType: 'application/octet-stream' },
+      ...errors(500, 503),
+    },
+  },
   getSystemSummary: {
     scope: 'read',
     method: 'GET',
