@@ -44,6 +44,8 @@ export interface DiskImage extends KnownImage {
   readonly field: string;
   readonly format: 'raw' | 'qcow2';
   readonly readonly: boolean;
+  /** The VM ran with it: where its overlay is not there, it is lost. */
+  readonly isKept: boolean;
 }
 
 /** A disk as a hypervisor is given it. */

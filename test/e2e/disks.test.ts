@@ -53,7 +53,9 @@ const ask = async (daemon: Daemon, name: string, what: string) => {
 /** Ids of VMs that have disks; the directory is made with the first. */
 function disksOf({ home }: Daemon): string[] {
   const directory = join(home, 'disks');
-  return existsSync(directory) ? readdirSync(directory) : [];
+  return existsSync(directory)
+    ? readdirSync(directory).filter((name) => name !== 'volantd.lock')
+    : [];
 }
 
 /** The data of the first event of a type, from the beginning of all events. */

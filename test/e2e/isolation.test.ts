@@ -119,7 +119,9 @@ test('a hypervisor is a user of its own, without any privilege, in a view of its
       directory,
       ...readdirSync(directory).map((name) => join(directory, name)),
     ]) {
-      assert.equal(ofFile(path).uid, Number(uid), path);
+      // What a daemon that lost its records will believe is not the hypervisor's.
+      const isDaemons = /\/(home\.id|vm\.json)$/.test(path);
+      assert.equal(ofFile(path).uid, isDaemons ? 0 : Number(uid), path);
       assert.equal(ofFile(path).mode & 0o077, 0, path);
     }
     const overlay = join(daemon.home, 'disks', directory.split('/').at(-1) ?? '', 'data.qcow2');

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
+import type { VolantError } from '../../src/lib/errors.ts';
 import { createHost } from '../../src/workers/pool.ts';
 import { silentLog } from '../engine/fakes.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
@@ -37,6 +38,7 @@ const disk = (path: string, more: object = {}) =>
     path,
     format: 'raw',
     readonly: false,
+    isKept: false,
     ...more,
   }) as const;
 
@@ -258,4 +260,22 @@ test('the operator’s own initramfs may be anywhere, and a path with NUL is now
   const path = join(home, 'images/a\0b');
   await assert.rejects(host.inspectMedia(path, null), { code: 'MEDIA_INVALID' });
   await assert.rejects(host.readDocument(path), { code: 'DOCUMENT_NOT_FOUND' });
+});
+
+test('an overlay that a VM ran with is not made anew when it is missing', async (t) => {
+  const { host, home, image } = place(t);
+  const base = image('image', 4096, 'content');
+  const [made] = await host.provideDisks(7, [disk(base)], null);
+  const kept = disk(base, { isKept: true });
+  assert.deepEqual(await host.provideDisks(7, [kept], null), [made]);
+  for (const lost of [made?.path ?? '', join(home, 'disks/7')]) {
+    rmSync(lost, { recursive: true });
+    await assert.rejects(host.provideDisks(7, [kept], null), (error: VolantError) => {
+      assert.equal(error.code, 'MEDIA_INVALID');
+      assert.match(error.message, /overlay is missing: put .*disks\/7\/data.qcow2 back/);
+      return true;
+    });
+  }
+  // A disk that it never ran with is made.
+  assert.equal((await host.provideDisks(7, [disk(base)], null)).length, 1);
 });

@@ -57,6 +57,7 @@ const disk = {
   path: fetched.realPath,
   format: 'raw',
   readonly: false,
+  isKept: false,
 } as const;
 const overlay = await codeOf(host.provideDisks(1, [disk], null));
 await host.close();

@@ -1,7 +1,7 @@
 // engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM. What
 // a VM was made of before is taken again as long as its config asks for the same.
 
-import type { Config } from '../../config.ts';
+import { type Config, LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
 import type { DiskImage, HeldMedia, KnownImage, KnownImages } from '../media-ports.ts';
@@ -9,6 +9,7 @@ import type { DiskSpec, HostPort } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
 import type { Turn } from '../vms/operations.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
+import { keptOverlays } from './kept-overlays.ts';
 import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
 import { locationOf, type MediaPlan, type MediaSource } from './media-plan.ts';
 
@@ -119,7 +120,7 @@ export class Media {
       }
       const found = ({ field, location }: MediaSource) => paths.get(field) ?? location;
       const disks = [
-        ...(await this.#provideDisks(record.id, plan, found)),
+        ...(await this.#provideDisks(record, plan, found)),
         ...(await this.#makeSeed(record, located.seed)),
       ];
       const initramfsPath = found(this.#initramfsOf(plan));
@@ -132,25 +133,37 @@ export class Media {
   }
 
   async #provideDisks(
-    vmId: number,
-    { disks, initramfs }: MediaPlan,
+    record: VmRecord,
+    plan: MediaPlan,
     found: (source: MediaSource) => string,
   ): Promise<readonly DiskSpec[]> {
+    const { disks, initramfs } = plan;
     // An initramfs of the network is noted, so that a start finds it without its server.
     const noted = initramfs?.isRemote
       ? { reference: referenceOf(initramfs), path: found(initramfs) }
       : null;
     if (disks.length === 0 && noted === null) return [];
+    const kept = this.#keptOverlays(record, plan);
     const images = disks.map(({ name, source, format, readonly }): DiskImage => {
       const { field } = source;
-      return { name, field, reference: referenceOf(source), path: found(source), format, readonly };
+      const [reference, path, isKept] = [referenceOf(source), found(source), kept.has(name)];
+      return { name, field, reference, path, format, readonly, isKept };
     });
-    const provided = await this.#parts.host.provideDisks(vmId, images, noted);
+    const provided = await this.#parts.host.provideDisks(record.id, images, noted);
     return disks.map(({ serial, readonly }, index) => {
       const disk = provided[index];
       if (disk === undefined) throw new VolantError('INTERNAL', 'A disk was not provided');
       return { ...disk, readonly, serial };
     });
+  }
+
+  #keptOverlays({ id, neverRan }: VmRecord, plan: MediaPlan): ReadonlySet<string> {
+    if (neverRan || plan.disks.length === 0) return new Set();
+    const configs = this.#parts.state.store.configs(id, LIMITS.configVersionsMax);
+    return keptOverlays(
+      plan,
+      configs.map(({ config }) => config),
+    );
   }
 
   /** Made again for each launch: its config may have changed. */

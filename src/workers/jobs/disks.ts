@@ -50,6 +50,7 @@ export function provideDisks({
   if (initramfs !== null) writeBase(directory, INITRAMFS, foundBase(initramfs, 'initramfs'));
   // All of them are looked at before anything of one is given up.
   const sizes = disks.map(checkedSize);
+  for (const image of disks) requireKept(directory, image);
   const provided = disks.map((image, index) => {
     const overlay = overlayOf(directory, image.name);
     settleBase(directory, image, isCached(image.path));
@@ -143,6 +144,14 @@ function settleBase(directory: string, image: DiskImage, isCached: boolean): voi
     throw invalid(image, 'has an overlay, and the note of its image is lost; delete the VM');
   }
   writeBase(directory, image.name, base);
+}
+
+/** What a guest wrote is not replaced by nothing: after a restore without the disks a person must know. */
+function requireKept(directory: string, image: DiskImage): void {
+  const overlay = overlayOf(directory, image.name);
+  if (!image.isKept || existsSync(overlay)) return;
+  const remedy = `put ${overlay} back from a backup, or delete the VM and create it anew`;
+  throw invalid(image, `has lost what the guest wrote, its overlay is missing: ${remedy}`);
 }
 
 function changedInPlace(image: DiskImage): JobFault {
