@@ -58,6 +58,15 @@ export const LIMITS = {
   /** A DHCP server that ended or did not start is started again after a pause that doubles. */
   leaseServerPauseMinMs: 500,
   leaseServerPauseMaxMs: 60_000,
+  /** The network is looked at so often, and so long after the kernel has told of a loss. */
+  networkLookIntervalMs: 60_000,
+  networkLookDelayMs: 200,
+  /** After so many that mended something within networkLookIntervalMs, news of the kernel are not followed. */
+  networkMendsPerMinuteMax: 20,
+  /** What could not be mended is tried again after a pause that doubles from this to networkLookIntervalMs. */
+  networkRetryMinMs: 1_000,
+  /** A look, with what is mended after it, that takes longer is told of; a shutdown waits no longer for it. */
+  networkLookTimeoutMs: 30_000,
   /** A released address is not given out again for so long, unless the pool is empty. */
   addressQuarantineMs: 60_000,
   /** Newest events kept in memory for replay; older ones are read from the store. */

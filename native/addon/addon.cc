@@ -16,6 +16,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<TapAttach>(env, exports, "tapAttach");
   Export<TapsDelete>(env, exports, "tapsDelete");
   Export<LinkNames>(env, exports, "linkNames");
+  Export<Links>(env, exports, "links");
+  Export<LinkJoin>(env, exports, "linkJoin");
   Export<BridgeEnsure>(env, exports, "bridgeEnsure");
   Export<BridgeDelete>(env, exports, "bridgeDelete");
   Export<AddressDelete>(env, exports, "addressDelete");
@@ -31,6 +33,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<LockFile>(env, exports, "lockFile");
   Export<ExitWatchStart>(env, exports, "exitWatchStart");
   Export<ExitWatchAdd>(env, exports, "exitWatchAdd");
+  Export<NetworkWatchStart>(env, exports, "networkWatchStart");
   Export<ExitWatchStop>(env, exports, "exitWatchStop");
   Export<VfioProbeGroup>(env, exports, "vfioProbeGroup");
   return exports;

@@ -1,5 +1,5 @@
-// addon: one thread that waits for the ends of many processes through their pidfds and tells them to
-// the thread of JavaScript that started it. Lives with that thread's instance of the addon.
+// addon: one thread that waits for the ends of many processes through their pidfds, and for news of the network,
+// and tells them to the thread of JavaScript that started it. Lives with that thread's instance of the addon.
 #include <napi.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,9 +13,11 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "errno_error.h"
 #include "exports.h"
+#include "network_changes.h"
 #include "unique_fd.h"
 
 namespace volant {
@@ -93,6 +95,7 @@ class ExitWatcher {
     if (::write(stop_.get(), &one, sizeof(one)) == sizeof(one)) thread_.join();
     else thread_.detach();
     deliver_.Release();
+    if (tell_) tell_.Release();
   }
 
   ExitWatcher(const ExitWatcher&) = delete;
@@ -111,6 +114,26 @@ class ExitWatcher {
     }
   }
 
+  /** Once in the life of a watcher. Throws where the kernel refuses; processes are watched all the same. */
+  void WatchNetwork(Napi::Env env, Napi::Function callback) {
+    if (tell_) throw UsageError(env, "networkWatchStart() once until exitWatchStop()");
+    UniqueFd route = OpenRouteNews();
+    if (!route) throw ErrnoError(env, errno, "socket(NETLINK_ROUTE)");
+    UniqueFd tables = OpenTableNews();
+    if (!tables) throw ErrnoError(env, errno, "socket(NETLINK_NETFILTER)");
+    std::lock_guard<std::mutex> lock(mutex_);
+    tell_ = Napi::ThreadSafeFunction::New(env, callback, "networkWatch", 0, 1);
+    tell_.Unref(env);
+    route_ = std::move(route);
+    tables_ = std::move(tables);
+    for (const int fd : {route_.get(), tables_.get()}) {
+      epoll_event event{};
+      event.events = EPOLLIN;
+      event.data.fd = fd;
+      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) throw ErrnoError(env, errno, "epoll_ctl");
+    }
+  }
+
  private:
   struct Watched {
     UniqueFd fd;
@@ -124,9 +147,38 @@ class ExitWatcher {
       if (count < 0 && errno != EINTR) return;
       for (int i = 0; i < count; ++i) {
         if (events[i].data.fd == stop_.get()) return;
-        Take(events[i].data.fd);
+        if (!TakeNews(events[i].data.fd)) Take(events[i].data.fd);
       }
     }
+  }
+
+  /** false when this is not a socket with news of the network. */
+  bool TakeNews(int fd) {
+    using Changes = std::vector<NetworkChange>;
+    auto changes = std::make_unique<Changes>();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (fd == route_.get()) *changes = ReadRouteNews(fd);
+      else if (fd == tables_.get()) *changes = ReadTableNews(fd);
+      else return false;
+    }
+    if (changes->empty()) return true;
+    Changes* handed = changes.release();
+    const napi_status status =
+        tell_.NonBlockingCall(handed, [](Napi::Env env, Napi::Function callback, Changes* told) {
+          const std::unique_ptr<Changes> owned(told);
+          if (env == nullptr) return;
+          Napi::Array list = Napi::Array::New(env, owned->size());
+          for (uint32_t i = 0; i < owned->size(); ++i) {
+            Napi::Object change = Napi::Object::New(env);
+            change.Set("kind", std::string((*owned)[i].kind));
+            change.Set("name", (*owned)[i].name);
+            list.Set(i, change);
+          }
+          callback.Call({list});
+        });
+    if (status != napi_ok) delete handed;
+    return true;
   }
 
   void Take(int pidfd) {
@@ -158,7 +210,10 @@ class ExitWatcher {
   UniqueFd stop_;
   std::mutex mutex_;
   std::map<int, Watched> watched_;
+  UniqueFd route_;
+  UniqueFd tables_;
   Napi::ThreadSafeFunction deliver_;
+  Napi::ThreadSafeFunction tell_;
   std::thread thread_;
 };
 
@@ -201,6 +256,17 @@ Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info) {
   if (data.watcher == nullptr) throw UsageError(env, "exitWatchStart() before exitWatchAdd()");
   data.watcher->Add(env, info[0].As<Napi::Number>().Int32Value(),
                     info[1].As<Napi::Number>().DoubleValue());
+  return env.Undefined();
+}
+
+Napi::Value NetworkWatchStart(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (info.Length() != 1 || !info[0].IsFunction()) {
+    throw UsageError(env, "networkWatchStart(callback: (changes) => void)");
+  }
+  InstanceData& data = DataOf(env);
+  if (data.watcher == nullptr) throw UsageError(env, "exitWatchStart() before networkWatchStart()");
+  data.watcher->WatchNetwork(env, info[0].As<Napi::Function>());
   return env.Undefined();
 }
 

@@ -9,6 +9,8 @@ namespace volant {
 Napi::Value TapAttach(const Napi::CallbackInfo& info);
 Napi::Value TapsDelete(const Napi::CallbackInfo& info);
 Napi::Value LinkNames(const Napi::CallbackInfo& info);
+Napi::Value Links(const Napi::CallbackInfo& info);
+Napi::Value LinkJoin(const Napi::CallbackInfo& info);
 Napi::Value BridgeEnsure(const Napi::CallbackInfo& info);
 Napi::Value BridgeDelete(const Napi::CallbackInfo& info);
 Napi::Value AddressDelete(const Napi::CallbackInfo& info);
@@ -24,6 +26,7 @@ Napi::Value EndProcess(const Napi::CallbackInfo& info);
 Napi::Value LockFile(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchStart(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchAdd(const Napi::CallbackInfo& info);
+Napi::Value NetworkWatchStart(const Napi::CallbackInfo& info);
 Napi::Value ExitWatchStop(const Napi::CallbackInfo& info);
 Napi::Value VfioProbeGroup(const Napi::CallbackInfo& info);
 

@@ -27,6 +27,8 @@ import { Idempotency } from './idempotency.ts';
 import { cgroupNameOf } from './identity.ts';
 import { DiskGuard } from './media/disk-guard.ts';
 import { Media } from './media/media.ts';
+import { createNetworkKeeper } from './network/create-network-keeper.ts';
+import type { NetworkKeeper } from './network/network-keeper.ts';
 import { Plugins } from './plugins.ts';
 import type { HostPort, HypervisorPort } from './ports.ts';
 import { ReadModel } from './read-model.ts';
@@ -75,7 +77,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   const state = stateOf(parts, snapshot, pass);
   const live = new LiveVms();
   const shared = sharedParts(parts, snapshot, state, live);
-  const { hostFacts, boots, readiness, devices, exposures } = shared;
+  const { hostFacts, boots, readiness, devices, exposures, network } = shared;
   const plugins = new Plugins(state, clock, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
@@ -122,6 +124,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       await recover();
       deployments.start();
       audit.start();
+      network.start();
     },
     shutdown: async () => {
       clearInterval(trimmer);
@@ -132,7 +135,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       devices.close();
       exposures.close();
       boots.close();
-      await room.close();
+      await Promise.all([network.close(), room.close()]);
       live.disconnect();
     },
     teardown: async () => {
@@ -176,6 +179,7 @@ interface SharedParts {
   readonly devices: Devices;
   readonly exposures: Exposures;
   readonly media: Media;
+  readonly network: NetworkKeeper;
 }
 
 function sharedParts(
@@ -206,11 +210,13 @@ function sharedParts(
     tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),
     log,
   });
+  const known = { config, host, hostFacts, state, live, exposures, clock, log };
   return {
     hostFacts,
     boots,
     readiness,
     exposures,
+    network: createNetworkKeeper(known),
     devices: new Devices({ config, host, state, clock, log }, devices),
     media: new Media({ config, host, state, clock, log }),
   };

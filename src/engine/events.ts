@@ -9,6 +9,7 @@ import type { StorePort } from './store-ports.ts';
 /** Changes that are not a VM's; streams of VM events leave them out. */
 export type OtherEventType =
   | 'CONFIG_CHANGED'
+  | 'HOST_DRIFT'
   | 'HOST_PORT_LOST'
   | 'HOST_PORT_REGAINED'
   | 'MEDIA_DOWNLOADING'
@@ -53,6 +54,8 @@ export type VmEventType =
   | 'VM_STOPPING'
   | 'VM_STOPPED'
   | 'VM_CRASHED'
+  | 'VM_DEGRADED'
+  | 'VM_REPAIRED'
   | 'VM_DELETING'
   | 'VM_DELETED';
 

@@ -5,7 +5,7 @@
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
-import { guestOf } from './identity.ts';
+import { wantedGuests } from './network/wanted-network.ts';
 import type { GuestIdentity, HostLedger, NetworkSpec } from './network-ports.ts';
 import type { HostPort, HypervisorFacts } from './ports.ts';
 import type { HostChanges } from './records.ts';
@@ -22,6 +22,7 @@ export class HostFacts {
   #hypervisor: Promise<HypervisorFacts> | undefined;
   #kvmVerdicts: Readonly<Record<string, boolean>>;
   #hostChanges: HostChanges;
+  #networkIsMade = false;
   #nameServers: { readonly list: readonly string[]; readonly readAtMs: number } | undefined;
 
   constructor(parts: {
@@ -85,13 +86,30 @@ export class HostFacts {
     return { spec: this.networkSpec, shard };
   }
 
-  /** Makes the guests' network. What is changed for it is written down before, so that it can be put back. */
-  async ensureNetwork(): Promise<void> {
-    const ledger: HostLedger = {
+  /** It was made by this daemon, and not removed. */
+  get networkIsMade(): boolean {
+    return this.#networkIsMade;
+  }
+
+  /** Where it is written down what is changed on the host, so that it can be put back. */
+  get ledger(): HostLedger {
+    return {
       changes: () => this.#hostChanges,
       remember: (changes) => this.#remember(changes),
     };
-    await this.#host.ensureNetwork(this.networkSpec, this.#guests(), ledger);
+  }
+
+  /** Makes the guests' network. What is changed for it is written down before. */
+  async ensureNetwork(): Promise<void> {
+    const guests = () =>
+      wantedGuests({
+        records: this.#state.vms.records(),
+        shardOf: (guest) => this.placeOf(guest).shard,
+        // Whoever may come or go may send.
+        isAlive: () => true,
+      }).map(({ guest }) => guest);
+    await this.#host.ensureNetwork(this.networkSpec, guests, this.ledger);
+    this.#networkIsMade = true;
   }
 
   async #remember(changes: HostChanges): Promise<void> {
@@ -103,14 +121,9 @@ export class HostFacts {
   /** Puts the host back as it was before the first VM. */
   async removeNetwork(): Promise<void> {
     await this.#host.removeNetwork(this.networkSpec, this.#hostChanges);
+    this.#networkIsMade = false;
     this.#hostChanges = {};
     await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
-  }
-
-  /** Those that may send. */
-  #guests(): readonly GuestIdentity[] {
-    const running = this.#state.vms.records().filter(({ process }) => process !== null);
-    return running.flatMap((record) => guestOf(record) ?? []);
   }
 
   async #probe(): Promise<HypervisorFacts> {

@@ -57,17 +57,101 @@ export interface HostLedger {
   remember(changes: HostChanges): Promise<void>;
 }
 
+/** A guest in the network that is wanted. */
+export interface WantedGuest {
+  readonly vmId: number;
+  readonly guest: GuestIdentity;
+  /** null: any of the bridges for guests whose address is not known. */
+  readonly shard: number | null;
+  /** Its hypervisor runs, so that all of it must be there. Else it may be, because the guest comes or goes. */
+  readonly isAlive: boolean;
+}
+
+/** The guests' network as it should be. */
+export interface WantedNetwork {
+  readonly spec: NetworkSpec;
+  /** false: no guest that runs has a use for it, and it was not made yet. */
+  readonly isNeeded: boolean;
+  /** What guests send is filtered by who they are. */
+  readonly antiSpoofing: boolean;
+  /** Of nobody else may anything be there. */
+  readonly guests: readonly WantedGuest[];
+  /** null while they are changed. */
+  readonly forwards: readonly Forward[] | null;
+}
+
+/** Rules, compared with what was written down last. */
+export type RulesState = 'right' | 'changed' | 'missing';
+
+/** A sender that the filter lets pass; without an address it may send from those that nobody has. */
+export interface FilterEntry {
+  readonly tapName: string;
+  readonly macAddress: string;
+  readonly ipAddress: string | null;
+}
+
+/** The guests' network as the kernel has it. */
+export interface SeenNetwork {
+  readonly bridge: { readonly isUp: boolean; readonly addresses: readonly string[] } | null;
+  /** Of this daemon. `shard` is null for one that is a port of none of its bridges. */
+  readonly taps: readonly {
+    readonly name: string;
+    readonly shard: number | null;
+    readonly isUp: boolean;
+  }[];
+  /** Bridges beside the first one; whole ones are up and have a cable to it. */
+  readonly shards: readonly { readonly shard: number; readonly isWhole: boolean }[];
+  readonly nat: RulesState;
+  readonly filter: {
+    readonly rules: RulesState;
+    readonly entries: readonly FilterEntry[];
+    /** Addresses that a guest without a known one may not send from. */
+    readonly taken: readonly string[];
+  };
+  readonly ports: { readonly rules: RulesState; readonly forwards: readonly Forward[] };
+  readonly ipForward: boolean;
+  /** Of the bridge. */
+  readonly routeLocalnet: boolean;
+}
+
+/** What is to be put in line. What is right already stays as it is. */
+export interface NetworkMending {
+  /** Bridge, address, forwarding, NAT and filter. */
+  readonly network: boolean;
+  /** The filter knows these from now on, those no more, and is made anew. */
+  readonly filter: {
+    readonly admitted: readonly GuestIdentity[];
+    readonly left: readonly string[];
+  } | null;
+  readonly forwards: readonly Forward[] | null;
+  readonly shards: readonly number[];
+  /** Put back on their bridges, and up. */
+  readonly taps: readonly { readonly tapName: string; readonly shard: number | null }[];
+}
+
 /** A part of HostPort. */
 export interface NetworkHost {
   /**
    * Creates what is missing of bridge, its address, forwarding and NAT, and the filter for the guests that
-   * are there already. What it changes beside that is in the ledger before. Idempotent.
+   * are there already; they are asked for once. What it changes beside that is in the ledger before. Idempotent.
    */
   ensureNetwork(
     spec: NetworkSpec,
-    guests: readonly GuestIdentity[],
+    guests: () => readonly GuestIdentity[],
     ledger: HostLedger,
   ): Promise<void>;
+  /**
+   * What the kernel has of it. Changes nothing. null: it is being made anew at the moment. Where it is not needed and there is
+   * no bridge nobody asks for rules: programs for them may not be there either.
+   */
+  lookAtNetwork(spec: NetworkSpec, isNeeded: boolean): Promise<SeenNetwork | null>;
+  /** Puts this in line, and all that can be of it: rejects at the end with the first thing that went wrong. */
+  mendNetwork(spec: NetworkSpec, mending: NetworkMending, ledger: HostLedger): Promise<void>;
+  /**
+   * Calls back until close() when something of it is lost: a tap by its name; null is everything else. Who changes it does
+   * not matter. Throws where the kernel does not tell.
+   */
+  watchNetwork(spec: NetworkSpec, onLost: (tapName: string | null) => void): void;
   /** These forwards and no others. Calls at the same time share one change. */
   setForwards(spec: NetworkSpec, forwards: readonly Forward[]): Promise<void>;
   /** TCP connections that forwards have led to these and that go on; null where the kernel does not tell. */

@@ -6,7 +6,7 @@ export const EventSchema = Type.Object(
   {
     type: Type.String({
       description:
-        'VM_CREATED, VM_STARTING, VM_RUNNING, VM_RELAUNCHED, VM_STOPPING, VM_STOPPED, VM_CRASHED, VM_DELETING, VM_DELETED; RESYNC when events are gone that the reader has not seen',
+        'VM_CREATED, VM_STARTING, VM_RUNNING, VM_RELAUNCHED, VM_STOPPING, VM_STOPPED, VM_CRASHED, VM_DEGRADED, VM_REPAIRED, VM_DELETING, VM_DELETED; RESYNC when events are gone that the reader has not seen',
     }),
     name: Type.String(),
     status: Type.String(),

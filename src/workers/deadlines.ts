@@ -16,6 +16,8 @@ const BULK_MS = LIMITS.jobBulkMs;
 export const DEADLINES_MS: Readonly<Record<JobName, number>> = {
   planNetwork: CHANGE_MS,
   ensureNetwork: CHANGE_MS,
+  lookAtNetwork: CHANGE_MS,
+  joinTaps: CHANGE_MS,
   ensureShard: CHANGE_MS,
   findShards: CHANGE_MS,
   removeShard: CHANGE_MS,

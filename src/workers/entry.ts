@@ -20,6 +20,7 @@ import * as inventory from './jobs/inventory.ts';
 import { launch } from './jobs/launch.ts';
 import * as media from './jobs/media.ts';
 import * as network from './jobs/network.ts';
+import { lookAtNetwork } from './jobs/network-look.ts';
 import * as pci from './jobs/pci.ts';
 import * as pciDriver from './jobs/pci-driver.ts';
 import * as portOwner from './jobs/port-owner.ts';
@@ -34,6 +35,8 @@ const jobs: {
 } = {
   planNetwork: network.planNetwork,
   ensureNetwork: network.ensureNetwork,
+  lookAtNetwork,
+  joinTaps: network.joinTaps,
   ensureShard: shards.ensureShard,
   findShards: shards.findShards,
   removeShard: shards.removeShard,

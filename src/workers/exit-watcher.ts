@@ -1,10 +1,10 @@
 // workers, main-thread side: processes under watch. The addon's thread sees their ends; here each end
-// settles the promise of its process.
+// settles the promise of its process. News of the network come from the same thread.
 
 import { constants } from 'node:os';
 import type { ProcessExit, WatchedProcess } from '../engine/ports.ts';
 import type { ProcessIdentity } from '../engine/records.ts';
-import { native } from './native.ts';
+import { type NetworkChange, native } from './native.ts';
 
 type SignalName = Parameters<WatchedProcess['signal']>[0];
 
@@ -34,6 +34,11 @@ export class ExitWatcher {
     });
     native.exitWatchAdd(pidfd, token);
     return { identity, exited, signal: async (name) => this.#signal(token, name) };
+  }
+
+  /** Calls back with what the network loses. Throws where the kernel does not tell. */
+  watchNetwork(onChanges: (changes: readonly NetworkChange[]) => void): void {
+    native.networkWatchStart(onChanges);
   }
 
   close(): void {

@@ -13,6 +13,7 @@ const LOOKS: ReadonlySet<JobName> = new Set<JobName>([
   'findShards',
   'inspectDevices',
   'inspectMedia',
+  'lookAtNetwork',
   'measureUsage',
   'openHypervisor',
   'planNetwork',

@@ -48,6 +48,15 @@ interface Launched {
   readonly pidfd: number;
 }
 
+/**
+ * gone, down, loose (not the port of a bridge): an interface of this name. address: one of its IPv4 addresses was removed.
+ * table, rule: of nftables; the name is that of the table. missed: news were lost, it can be anything.
+ */
+export interface NetworkChange {
+  readonly kind: 'gone' | 'down' | 'loose' | 'address' | 'table' | 'rule' | 'missed';
+  readonly name: string;
+}
+
 export interface VolantNative {
   /**
    * Makes a persistent tap with a vnet header, a port of the bridge, up; nobody but this user may open it. Idempotent.
@@ -58,6 +67,10 @@ export interface VolantNative {
   tapsDelete(names: readonly string[]): void;
   /** Every interface of this network namespace. */
   linkNames(): string[];
+  /** Every interface, with the bridge or the like that it is a port of. */
+  links(): { readonly name: string; readonly master: string | null; readonly isUp: boolean }[];
+  /** Makes an interface a port of this bridge and of no other, and up. */
+  linkJoin(name: string, bridge: string): void;
   /** Makes the bridge when it is absent, and gives it this address beside those that it has. */
   bridgeEnsure(name: string, address: string, prefixLength: number): void;
   /** Absent is fine. */
@@ -98,6 +111,11 @@ export interface VolantNative {
   /** Takes over the descriptor. */
   exitWatchAdd(pidfd: number, token: number): void;
   exitWatchStop(): void;
+  /**
+   * Calls back with what this network namespace loses, until exitWatchStop. Needs exitWatchStart. Throws where the kernel
+   * does not tell.
+   */
+  networkWatchStart(callback: (changes: readonly NetworkChange[]) => void): void;
   /**
    * Opens a file such as /dev/vfio/7 and puts the group into a container with an IOMMU, as a hypervisor would,
    * and lets go of it again. Returns when that works; the error's `syscall` says what was refused.

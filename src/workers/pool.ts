@@ -17,6 +17,7 @@ import type {
   ForwardTarget,
   GuestIdentity,
   HostLedger,
+  NetworkMending,
   NetworkSpec,
   PortProtocol,
 } from '../engine/network-ports.ts';
@@ -140,8 +141,20 @@ class Host implements HostPort {
     this.#network = new GuestNetwork(this.#settings, run, this.#exits, log);
   }
 
-  ensureNetwork(spec: NetworkSpec, guests: readonly GuestIdentity[], ledger: HostLedger) {
+  ensureNetwork(spec: NetworkSpec, guests: () => readonly GuestIdentity[], ledger: HostLedger) {
     return this.#network.ensure(spec, guests, ledger);
+  }
+
+  lookAtNetwork(spec: NetworkSpec, isNeeded: boolean) {
+    return this.#network.look(spec, isNeeded);
+  }
+
+  mendNetwork(spec: NetworkSpec, mending: NetworkMending, ledger: HostLedger): Promise<void> {
+    return this.#network.mend(spec, mending, ledger);
+  }
+
+  watchNetwork(spec: NetworkSpec, onLost: (tapName: string | null) => void): void {
+    this.#network.watch(spec, onLost);
   }
 
   removeNetwork(spec: NetworkSpec, changes: HostChanges): Promise<void> {

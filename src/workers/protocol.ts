@@ -13,11 +13,13 @@ import type {
   SeedFiles,
 } from '../engine/media-ports.ts';
 import type {
+  FilterEntry,
   Forward,
   ForwardTarget,
   GuestIdentity,
   NetworkSpec,
   PortProtocol,
+  SeenNetwork,
 } from '../engine/network-ports.ts';
 import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
@@ -71,17 +73,42 @@ export interface CpuSample {
   readonly total: number;
 }
 
+/** As SeenNetwork; of rules there is a text that is another one when they were changed, null without a table. */
+export interface LookedAtNetwork
+  extends Pick<SeenNetwork, 'bridge' | 'taps' | 'shards' | 'ipForward' | 'routeLocalnet'> {
+  readonly nat: string | null;
+  readonly filter: {
+    readonly rules: string | null;
+    readonly entries: readonly FilterEntry[];
+    readonly taken: readonly string[];
+  };
+  readonly ports: { readonly rules: string | null; readonly forwards: readonly Forward[] };
+}
+
 /** Name of a job -> [argument, result]. */
 export interface Jobs {
   planNetwork: [{ spec: NetworkSpec; changes: HostChanges }, HostChanges];
-  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
+  /** Results of jobs that write rules: as in LookedAtNetwork. */
+  ensureNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, string];
+  lookAtNetwork: [
+    { settings: HostSettings; spec: NetworkSpec; isNeeded: boolean },
+    LookedAtNetwork,
+  ];
+  joinTaps: [
+    {
+      settings: HostSettings;
+      spec: NetworkSpec;
+      taps: readonly { readonly tapName: string; readonly shard: number }[];
+    },
+    null,
+  ];
   ensureShard: [{ settings: HostSettings; spec: NetworkSpec; shard: number }, null];
   findShards: [{ settings: HostSettings }, { shard: number; tapNames: readonly string[] }[]];
   removeShard: [{ settings: HostSettings; shard: number }, null];
   removeNetwork: [{ settings: HostSettings; spec: NetworkSpec; changes: HostChanges }, null];
   makeGuestFilter: [
     { settings: HostSettings; spec: NetworkSpec; guests: readonly GuestIdentity[] },
-    null,
+    string | null,
   ];
   changeGuestFilter: [
     {
@@ -110,7 +137,8 @@ export interface Jobs {
       /** What the bridge's setting goes back to when no forward is left; null: it stays. */
       routeLocalnetBefore: string | null;
     },
-    null,
+    /** undefined: they stayed, and with them all but ports and targets. */
+    { rules: string | null | undefined },
   ];
   countConnections: [{ targets: readonly ForwardTarget[] }, number | null];
   findPortOwner: [{ protocol: PortProtocol; port: number }, string | null];

@@ -60,6 +60,14 @@ export class Shards {
     return shard;
   }
 
+  /** Makes what is missing of a shard that is there. */
+  async mend(spec: NetworkSpec, shard: number): Promise<void> {
+    await this.#next(shard, async () => {
+      await this.#run('ensureShard', { settings: this.#settings, spec, shard });
+      this.#made.add(shard);
+    });
+  }
+
   /** The tap is gone. One that is on no shard is fine. */
   async release(tapName: string): Promise<void> {
     // What it sees may be older than the tap's end. Whoever looks is told when that fails.

@@ -87,6 +87,15 @@ export class FakeHost implements HostPort {
     this.network = true;
   }
 
+  /** Nothing of it differs here: what does is the business of tests of their own. */
+  async lookAtNetwork() {
+    return null;
+  }
+
+  async mendNetwork(): Promise<void> {}
+
+  watchNetwork(): void {}
+
   async setForwards(_: unknown, forwards: readonly Forward[]): Promise<void> {
     this.#fail('setForwards');
     this.forwards = forwards;

@@ -54,6 +54,13 @@ describe('the addon', () => {
     assert.throws(() => native.bridgeDelete('a-name-of-more-than-15'), { code: 'EINVAL' });
   });
 
+  it('lists every interface, with what it is a port of', () => {
+    const links = native.links();
+    assert.deepEqual(links.map(({ name }) => name).sort(), native.linkNames().sort());
+    assert.equal(links.find(({ name }) => name === 'lo')?.master, null);
+    assert.throws(() => native.linkJoin('volant-none', 'lo'), { code: 'ENODEV' });
+  });
+
   it('launches a program into its own session, with its output in the log', async () => {
     const logPath = join(directory, 'log');
     const { pid, pidfd, startTimeTicks } = native.launch({

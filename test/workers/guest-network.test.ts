@@ -35,6 +35,7 @@ function createWorld(settings: Partial<HostSettings> = {}) {
     note(name);
     if (argument.shard !== undefined) shards.push(`${name} ${argument.shard}`);
     if (name === 'findShards') return found;
+    if (name === 'setForwards') return { rules: null };
     return name === 'planNetwork' ? planned : null;
   }) as unknown as Run;
   const ledger = {
@@ -47,7 +48,7 @@ function createWorld(settings: Partial<HostSettings> = {}) {
   const host = { hostTag: 'fade', antiSpoofing: true, guestIsolation: false, ...settings };
   const exits = {} as ExitWatcher;
   const network = new GuestNetwork(host as HostSettings, run, exits, silentLog);
-  const ensure = (...guests: GuestIdentity[]) => network.ensure(SPEC, guests, ledger);
+  const ensure = (...guests: GuestIdentity[]) => network.ensure(SPEC, () => guests, ledger);
   return { calls, shards, found, failing, network, ensure, written: () => written };
 }
 

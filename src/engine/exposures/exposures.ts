@@ -46,6 +46,9 @@ export class Exposures {
   #pause: { readonly over: Promise<void>; readonly end: () => void } | null = null;
   /** The kernel may have other rules than it should. */
   #dirty = false;
+  /** What the kernel was told last; null while it is told something else, or did not take it. */
+  #written: readonly Forward[] | null = null;
+  #syncs = 0;
 
   constructor(parts: ExposuresParts) {
     this.#parts = parts;
@@ -156,10 +159,22 @@ export class Exposures {
     await this.#syncOrLog('the host ports of a VM that ends could not be taken away');
   }
 
+  /** What the kernel should lead to guests, as it was told; null while that changes. */
+  get forwards(): readonly Forward[] | null {
+    return this.#written;
+  }
+
+  /** Tells the kernel again what it did not take. */
+  async retry(): Promise<void> {
+    if (this.#dirty && this.#pause === null) await this.sync();
+  }
+
   /** Writes down in the kernel what stands here: ports that are held, and no others. */
   async sync(): Promise<void> {
     this.#dirty = true;
+    this.#written = null;
     if (this.#pause !== null) return;
+    const sync = ++this.#syncs;
     const forwards = this.#claims
       .all()
       .filter(({ name }) => this.#holds.isHeld(name))
@@ -173,6 +188,8 @@ export class Exposures {
       this.#dirty = true;
       throw error;
     }
+    // Of those under way at the same time the last one counts.
+    if (sync === this.#syncs) this.#written = forwards;
     // Not before: a rule that is still there would lead another program's connections to a guest.
     for (const name of free) if (isFree(name)) this.#holds.release(name);
   }

@@ -18,6 +18,13 @@ export function bridgeOfShard(hostTag: string, spec: NetworkSpec, shard: number)
   return shard === 0 ? spec.bridge : `vb${hostTag}-${shard}`;
 }
 
+/** null for a bridge that is none of this daemon's. */
+export function shardOfBridge(hostTag: string, spec: NetworkSpec, bridge: string): number | null {
+  if (bridge === spec.bridge) return 0;
+  const shard = new RegExp(`^vb${hostTag}-(\\d+)$`).exec(bridge)?.[1];
+  return shard === undefined ? null : Number(shard);
+}
+
 /** All bridges but the first, for nftables. */
 export const shardPattern = (hostTag: string) => `vb${hostTag}-*`;
 

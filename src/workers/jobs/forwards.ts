@@ -3,10 +3,12 @@
 
 import type { Forward, NetworkSpec } from '../../engine/network-ports.ts';
 import { native } from '../native.ts';
-import type { HostSettings, JobArgument } from '../protocol.ts';
+import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { readRouteLocalnet, writeRouteLocalnet } from './kernel-settings.ts';
 import { natRules } from './nat-rules.ts';
+import { portRulesOf } from './network-look.ts';
 import { nft, tableOf } from './nft.ts';
+import { readTables } from './nft-tables.ts';
 
 type Argument = JobArgument<'setForwards'>;
 
@@ -14,7 +16,7 @@ type Argument = JobArgument<'setForwards'>;
  * Makes the kernel forward these and no others. `standing` is what it forwards already; null, where that is
  * not known, writes everything.
  */
-export function setForwards(argument: Argument): null {
+export function setForwards(argument: Argument): JobResult<'setForwards'> {
   const { settings, spec, standing, routeLocalnetBefore } = argument;
   const table = `${tableOf(settings.hostTag)}_ports`;
   const forwards = usedOf(argument.forwards);
@@ -29,7 +31,10 @@ export function setForwards(argument: Argument): null {
     writeRouteLocalnet(spec.bridge, routeLocalnetBefore);
   }
   forgetSenders(changed);
-  return null;
+  if (forwards.length === 0) return { rules: null };
+  if (before !== null && before.length > 0) return { rules: undefined };
+  const [ports = null] = readTables([`ip ${table}`]);
+  return { rules: portRulesOf(ports) };
 }
 
 /** A port whose guests are all reached through their agents is none of the kernel's business. */

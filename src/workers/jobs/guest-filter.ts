@@ -7,13 +7,14 @@ import type { HostSettings, JobArgument } from '../protocol.ts';
 import { uplinkPattern } from './bridge-shards.ts';
 import { HOST_PORT_MARK } from './nat-rules.ts';
 import { nft, tableOf } from './nft.ts';
+import { digestOf, readTables } from './nft-tables.ts';
 
 const NONE = '0.0.0.0';
 /** A guest is nobody's DHCP server. */
 const DHCP_SERVER_PORT = 67;
 
-/** Rules for these guests and no others. */
-export function makeGuestFilter(argument: JobArgument<'makeGuestFilter'>): null {
+/** Rules for these guests and no others. Tells the rules as they are read back later. */
+export function makeGuestFilter(argument: JobArgument<'makeGuestFilter'>): string | null {
   const { settings, spec, guests } = argument;
   const table = tableOf(settings.hostTag);
   const { antiSpoofing, guestIsolation } = settings;
@@ -26,7 +27,8 @@ export function makeGuestFilter(argument: JobArgument<'makeGuestFilter'>): null 
   const parts = [`add table bridge ${table}`, `delete table bridge ${table}`];
   if (chains.length > 0) parts.push(`table bridge ${table} {${chains.join('')}\n}`);
   nft(`${parts.join('\n')}\n`, 'The filter for guests');
-  return null;
+  const [filter = null] = readTables([`bridge ${table}`]);
+  return digestOf(filter);
 }
 
 /** Guests that come and go. One that leaves may be unknown. */

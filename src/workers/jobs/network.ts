@@ -16,6 +16,7 @@ import {
 } from './kernel-settings.ts';
 import { natRules } from './nat-rules.ts';
 import { nft, tableOf } from './nft.ts';
+import { digestOf, readTables } from './nft-tables.ts';
 
 /**
  * What the host is changed in beside objects of our own, with what was there before: what is written down
@@ -37,15 +38,19 @@ export function planNetwork({ spec, changes }: JobArgument<'planNetwork'>): Host
   };
 }
 
-/** Bridge, address, forwarding, NAT: whatever is missing of it. What `changes` says is written down. */
-export function ensureNetwork({ settings, spec, changes }: JobArgument<'ensureNetwork'>): null {
+/**
+ * Bridge, address, forwarding, NAT: whatever is missing of it. What `changes` says is written down. Tells the rules as they
+ * are read back later.
+ */
+export function ensureNetwork({ settings, spec, changes }: JobArgument<'ensureNetwork'>): string {
   // The settings may have named another one before. It goes first: with the first address of a network the
   // kernel removes the later ones.
   deleteAddresses(spec, changes, (address) => address !== addressOf(spec));
   native.bridgeEnsure(spec.bridge, spec.hostIp, spec.prefixLength);
   writeIpForward('1');
   nft(natRules(settings, spec), 'NAT for guests');
-  return null;
+  const [nat = null] = readTables([`ip ${tableOf(settings.hostTag)}`]);
+  return digestOf(nat) ?? '';
 }
 
 /** The opposite, as far as we made it. A bridge that has become somebody else's too stays. */
@@ -101,6 +106,20 @@ export function attachTap(
     }
     throw error;
   }
+}
+
+/** Puts taps back on their bridges, and up. One that is gone meanwhile is fine. Tries all before it throws. */
+export function joinTaps({ settings, spec, taps }: JobArgument<'joinTaps'>): null {
+  const failures = taps.flatMap(({ tapName, shard }) => {
+    try {
+      native.linkJoin(tapName, bridgeOfShard(settings.hostTag, spec, shard));
+      return [];
+    } catch (error) {
+      return native.linkNames().includes(tapName) ? [error] : [];
+    }
+  });
+  if (failures.length > 0) throw failures[0];
+  return null;
 }
 
 /** Connections with these addresses are forgotten, too: each may be another guest's next. */
