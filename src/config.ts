@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
+import { EVENT_LIMITS } from './config/event-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
 import {
   checkSocketPaths,
@@ -69,22 +70,7 @@ export const LIMITS = {
   networkLookTimeoutMs: 30_000,
   /** A released address is not given out again for so long, unless the pool is empty. */
   addressQuarantineMs: 60_000,
-  /** Newest events kept in memory for replay; older ones are read from the store. */
-  eventRingMax: 4096,
-  /** Events kept in the store. */
-  eventsStoredMax: 100_000,
-  /** Commits that share one transaction at most: the main thread is busy with them meanwhile. */
-  commitsPerFlushMax: 1024,
-  /** Old events that one transaction removes at most, so that no commit pays for a long backlog. */
-  eventsPrunedPerFlushMax: 4096,
-  /** Most readers of event streams at once. */
-  eventStreamsMax: 2048,
-  /** A comment is sent on a silent stream so often. */
-  eventHeartbeatMs: 15_000,
-  /** A reader that takes nothing for so long is cut off. */
-  eventStallMs: 30_000,
-  /** Events written to one reader in one go before others get their turn. */
-  eventBatchMax: 256,
+  ...EVENT_LIMITS,
   /** A console or hypervisor log is cut back to its newest half when it is larger than this. */
   logBytesMax: 1024 * 1024,
   /** How often logs are looked at. */

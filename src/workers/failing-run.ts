@@ -14,6 +14,7 @@ const LOOKS: ReadonlySet<JobName> = new Set<JobName>([
   'inspectDevices',
   'inspectMedia',
   'lookAtNetwork',
+  'lookAtNetwork',
   'measureUsage',
   'openHypervisor',
   'planNetwork',
