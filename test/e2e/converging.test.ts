@@ -33,13 +33,14 @@ async function until(isTrue: () => Promise<boolean>, why: string): Promise<void>
 /** A daemon that finds `nft` in a directory where a test can break it. */
 async function withBreakableNft(t: TestContext) {
   const bin = mkdtempSync(join(tmpdir(), 'volant-nft-'));
-  t.after(() => rmSync(bin, { recursive: true }));
   const broken = join(bin, 'broken');
   const real = execFileSync('sh', ['-c', 'command -v nft'], { encoding: 'utf8' }).trim();
   const script = `#!/bin/sh\n[ -e ${broken} ] && { echo 'nft: no' >&2; exit 1; }\nexec ${real} "$@"\n`;
   writeFileSync(join(bin, 'nft'), script);
   chmodSync(join(bin, 'nft'), 0o755);
   const daemon = await startDaemon(t, { ...SIMULATOR, PATH: `${bin}:${process.env['PATH']}` });
+  // After the daemon's own end, which needs it.
+  t.after(() => rmSync(bin, { recursive: true }));
   return {
     daemon,
     breakIt: () => writeFileSync(broken, ''),
@@ -51,10 +52,6 @@ async function withBreakableNft(t: TestContext) {
 async function onSmallDisk(t: TestContext) {
   const directory = mkdtempSync(join(tmpdir(), 'volant-small-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'volant-test', directory]);
-  t.after(() => {
-    execFileSync('umount', ['-l', directory]);
-    rmSync(directory, { recursive: true });
-  });
   const filler = join(directory, 'filler');
   mkdirSync(join(directory, 'home'));
   symlinkSync(IMAGES, join(directory, 'home', 'images'));
@@ -62,6 +59,11 @@ async function onSmallDisk(t: TestContext) {
     ...SIMULATOR,
     VOLANT_HOME: join(directory, 'home'),
     VOLANT_ISOLATION: 'off',
+  });
+  // After the daemon's own end, which needs it.
+  t.after(() => {
+    execFileSync('umount', ['-l', directory]);
+    rmSync(directory, { recursive: true });
   });
   const fill = () => {
     try {
