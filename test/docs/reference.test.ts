@@ -50,15 +50,17 @@ test('docs/errors.md lists every code with its status', () => {
   assert.deepEqual(listed.toSorted(), defined.toSorted());
 });
 
-test('the tests that docs/security.md names are there', () => {
-  const named = [...page('security.md').matchAll(/`((?:[a-z0-9]+)\/[a-z0-9-]+)`/g)];
-  const missing = named.filter(([, name]) => !existsSync(`${PROJECT_ROOT}test/${name}.test.ts`));
-  assert.ok(named.length > 20);
-  assert.deepEqual(
-    missing.map(([, name]) => name),
-    [],
-  );
-});
+for (const name of ['security.md', 'reliability.md']) {
+  test(`the tests that docs/${name} names are there`, () => {
+    const named = [...page(name).matchAll(/`((?:[a-z0-9]+)(?:\/[a-z0-9-]+)+)`/g)];
+    const missing = named.filter(([, path]) => !existsSync(`${PROJECT_ROOT}test/${path}.test.ts`));
+    assert.ok(named.length > 20);
+    assert.deepEqual(
+      missing.map(([, path]) => path),
+      [],
+    );
+  });
+}
 
 test('docs/openapi.json is what the daemon gives out; `npm run openapi` writes it anew', () => {
   const generated = JSON.parse(JSON.stringify(buildOpenApi({ version: VERSION })));
