@@ -24,6 +24,7 @@ export const METHODS = {
   listVMs: 'vms.list',
   createVM: 'vms.create',
   getVMByName: 'vms.get',
+  listVMOperations: 'vms.operations',
   destroyVM: 'vms.destroy',
   startVM: 'vms.start',
   stopVM: 'vms.stop',

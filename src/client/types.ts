@@ -96,6 +96,27 @@ export type SystemInfo = Omit<SystemFacts, 'hypervisor' | 'kernel' | 'recovery'>
   readonly recovery: Readonly<Record<string, unknown>> | null;
 };
 
+/** What was done for a VM, from when something was wanted until nothing was left to be done. */
+export interface VmOperation {
+  readonly number: number;
+  /** create, start, stop, restart, delete; reconcile: nobody asked for it. */
+  readonly kind: string;
+  readonly started_at: string;
+  /** null while it is under way. */
+  readonly ended_at: string | null;
+  /** running, done, failed, superseded. */
+  readonly outcome: string;
+  readonly error: string | null;
+  readonly steps: readonly {
+    readonly step: string;
+    /** In a row, with the same result. */
+    readonly times: number;
+    /** Of the last time. */
+    readonly duration_ms: number;
+    readonly error: string | null;
+  }[];
+}
+
 export interface AuditReport {
   /** The host is as the records say. */
   readonly clean: boolean;

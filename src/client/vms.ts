@@ -1,7 +1,15 @@
 // client: VMs and their lifecycle.
 
 import { type CallOptions, type Http, path } from './http.ts';
-import type { CreateVmRequest, DryRun, EndOptions, Vm, VmQuery, WaitOptions } from './types.ts';
+import type {
+  CreateVmRequest,
+  DryRun,
+  EndOptions,
+  Vm,
+  VmOperation,
+  VmQuery,
+  WaitOptions,
+} from './types.ts';
 import { waitCall } from './wait.ts';
 
 export interface VmPage {
@@ -27,6 +35,11 @@ export class Vms {
 
   get(name: string, options?: CallOptions): Promise<Vm> {
     return this.#http.json({ method: 'GET', path: path`/api/v1/vms/${name}`, options });
+  }
+
+  /** What was done for the VM, newest first. */
+  operations(name: string, options?: CallOptions): Promise<readonly VmOperation[]> {
+    return this.#http.json({ method: 'GET', path: path`/api/v1/vms/${name}/operations`, options });
   }
 
   create(request: CreateVmRequest, options?: WaitOptions): Promise<Vm> {

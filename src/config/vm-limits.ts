@@ -16,6 +16,10 @@ export const VM_LIMITS = {
   recoveryWaitMs: 5_000,
   /** The host is compared with the records so often. */
   auditIntervalMs: 60_000,
+  /** What was done for a VM is remembered so often, with so many steps each, and written down so soon after. */
+  operationsKeptPerVmMax: 50,
+  operationStepsMax: 50,
+  operationWriteMs: 250,
   /** A hypervisor that does not answer is asked again after so long, and longer each time. */
   controlRetryMinMs: 100,
   controlRetryMaxMs: 30_000,

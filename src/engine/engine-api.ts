@@ -14,7 +14,7 @@ import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../sche
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AgentConnection, HypervisorFacts } from './ports.ts';
-import type { StoredEvent } from './records.ts';
+import type { OperationKind, OperationStep, StoredEvent } from './records.ts';
 import type { StateBackup } from './store-ports.ts';
 
 export type { StateBackup } from './store-ports.ts';
@@ -55,6 +55,18 @@ export interface DryRun {
   readonly [fact: string]: unknown;
 }
 
+/** What was done for a VM, from when something was wanted until nothing was left to be done. */
+export interface VmOperation {
+  readonly number: number;
+  readonly kind: OperationKind;
+  readonly started_at: string;
+  /** null while it is under way. */
+  readonly ended_at: string | null;
+  readonly outcome: 'running' | 'done' | 'failed' | 'superseded';
+  readonly error: string | null;
+  readonly steps: readonly OperationStep[];
+}
+
 export interface VmApi {
   /**
    * Resolves when the VM is as far as the options say, else when it runs. Rejects with the error of
@@ -67,6 +79,8 @@ export interface VmApi {
   get(name: string): VmBody | undefined;
   /** A JSON array as text, and how many VMs matched before paging. */
   list(query: VmListQuery): { readonly body: string; readonly total: number };
+  /** What was done for a VM, newest first. VM_NOT_FOUND. */
+  operations(name: string): readonly VmOperation[];
   start(name: string, options?: WaitOptions): Promise<VmBody>;
   /** `graceMs`: how long the guest gets to power off. Without it the VM's config says. */
   stop(name: string, graceMs?: number): Promise<VmBody>;

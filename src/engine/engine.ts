@@ -38,6 +38,7 @@ import type { Snapshot, StorePort } from './store-ports.ts';
 import { System } from './system.ts';
 import { Admission } from './vms/admission.ts';
 import { Hypervisors } from './vms/hypervisors.ts';
+import { Journal } from './vms/journal.ts';
 import { LaunchPlanner } from './vms/launch-planner.ts';
 import { Launcher } from './vms/launcher.ts';
 import { LiveVms } from './vms/live.ts';
@@ -82,7 +83,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
   const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
-  const { planner, admission, hypervisors, room } = vmParts(parts, snapshot, state, live, {
+  const { planner, admission, hypervisors, journal, room } = vmParts(parts, snapshot, state, live, {
     ...shared,
     addresses,
     plugins,
@@ -93,8 +94,7 @@ export function createEngine(parts: EngineParts): EngineControl {
     { state, vms, admission, exposures, plugins, readiness, clock, log },
     snapshot.deployments,
   );
-  const lastVmIdOf = () => admission.lastVmId;
-  const audit = new Audit({ state, host, addresses, room, lastVmId: lastVmIdOf, clock, log });
+  const audit = new Audit({ state, host, addresses, network, room, admission, clock, log });
   const health = new Health(parts);
   const system = new System({ config, host, hostFacts, state, plugins, boots, audit, health });
   const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
@@ -107,7 +107,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   };
   return {
     engine: {
-      vms: new VmService({ state, vms, admission, planner, readiness, log }),
+      vms: new VmService({ state, vms, admission, planner, readiness, journal, log }),
       configs: new Configs({ state, admission, addresses, exposures, operations, clock }),
       deployments,
       plugins,
@@ -234,6 +234,7 @@ function vmParts(
   },
 ) {
   const { hostFacts, boots, devices, exposures, media, addresses, plugins, pass } = shared;
+  const journal = new Journal({ state, clock, log });
   const planner = new LaunchPlanner({ config, host, hostFacts, media, state });
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
@@ -249,13 +250,14 @@ function vmParts(
     hypervisors,
     launcher: new Launcher({ devices, media, exposures, boots, hypervisors }),
     exposures,
-    notes: new Notes({ state, addresses, clock }),
+    notes: new Notes({ state, addresses, clock, journal }),
+    journal,
     host,
     pass,
     clock,
     log,
   });
-  return { planner, admission, hypervisors, room };
+  return { planner, admission, hypervisors, journal, room };
 }
 
 function readinessOf(parts: { state: State; live: LiveVms; boots: Boots; log: Logger }): Readiness {

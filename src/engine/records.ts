@@ -140,6 +140,34 @@ export interface VmDescription {
   readonly config: VmConfig;
 }
 
+/** `reconcile`: nobody asked; the daemon put something in line, such as after an end of a hypervisor or a start of its own. */
+export type OperationKind = 'create' | 'start' | 'stop' | 'restart' | 'delete' | 'reconcile';
+
+export interface OperationStep {
+  readonly step: string;
+  /** How often in a row, with the same result. */
+  readonly times: number;
+  /** Of the last time. */
+  readonly duration_ms: number;
+  /** null: it went well. */
+  readonly error: string | null;
+}
+
+/** What was done for a VM, from when something was wanted until nothing was left to be done. */
+export interface OperationRecord {
+  readonly vmId: number;
+  /** From 1, for each VM. */
+  readonly number: number;
+  readonly kind: OperationKind;
+  readonly startedAtMs: number;
+  /** null while it is under way, as is the outcome. */
+  readonly endedAtMs: number | null;
+  /** superseded: something else was wanted before it was done. */
+  readonly outcome: 'done' | 'failed' | 'superseded' | null;
+  readonly error: string | null;
+  readonly steps: readonly OperationStep[];
+}
+
 export interface PluginRecord {
   readonly manifest: Manifest;
   readonly enabled: boolean;

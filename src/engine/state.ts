@@ -1,6 +1,7 @@
 // engine: the one way by which state changes. A change, its leases and its events are one commit;
 // memory follows when the commit is on disk, in commit order.
 
+import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { PassFailPoint } from '../lib/fail-points.ts';
 import type { EventLog } from './events.ts';
@@ -117,6 +118,9 @@ function removalOf(
     { table: 'vms', key: id, value: null },
     ...configs.map(({ version }): Write => ({ table: 'configs', key: [id, version], value: null })),
   ];
+  for (const { number } of store.operations(id, LIMITS.operationsKeptPerVmMax)) {
+    writes.push({ table: 'operations', key: [id, number], value: null });
+  }
   if (leases.ipAddress !== null) {
     const lease = { vmId: null, releasedAtMs: updatedAtMs };
     writes.push({ table: 'addresses', key: leases.ipAddress, value: lease });

@@ -9,6 +9,7 @@ import type {
   DeviceRecord,
   EventBody,
   HostChanges,
+  OperationRecord,
   PluginRecord,
   StoredEvent,
   VmRecord,
@@ -21,6 +22,11 @@ export type Write =
       readonly table: 'configs';
       readonly key: readonly [vmId: number, version: number];
       readonly value: ConfigRecord | null;
+    }
+  | {
+      readonly table: 'operations';
+      readonly key: readonly [vmId: number, number: number];
+      readonly value: OperationRecord | null;
     }
   | { readonly table: 'addresses'; readonly key: string; readonly value: AddressLease | null }
   | { readonly table: 'plugins'; readonly key: string; readonly value: PluginRecord | null }
@@ -88,6 +94,8 @@ export interface StorePort {
   config(vmId: number, version: number): ConfigRecord | undefined;
   /** Configs of a VM, newest first. */
   configs(vmId: number, limit: number): readonly ConfigRecord[];
+  /** What was done for a VM, newest first. */
+  operations(vmId: number, limit: number): readonly OperationRecord[];
   /** Events after a number, oldest first, at most `limit`. */
   eventsAfter(sequence: number, limit: number): readonly StoredEvent[];
   /** The oldest number that is still stored; lastSequence + 1 when there is none. */

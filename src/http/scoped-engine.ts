@@ -56,6 +56,7 @@ function scopedVms(vms: Engine['vms'], caller: Caller): Engine['vms'] {
       return quiet(caller, vms.planCreate(request));
     },
     get: (name) => vms.get(named(caller, name)),
+    operations: (name) => vms.operations(named(caller, name)),
     list: (query) => vms.list({ ...query, namePrefix: caller.prefix }),
     start: async (name, options) => quiet(caller, vms.start(named(caller, name), options)),
     stop: async (name, graceMs) => quiet(caller, vms.stop(named(caller, name), graceMs)),

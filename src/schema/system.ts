@@ -26,7 +26,7 @@ export const AuditReportSchema = Type.Object(
       Type.Object({
         kind: Type.String({
           description:
-            'process_missing, tap_missing, run_directory_missing: a VM that runs lacks it; process_left, tap_left, cgroup_left: one that does not run has it still; ..._unknown: no VM has it; lease_wrong: its address is leased to nobody, or to another VM',
+            'process_missing, tap_missing, run_directory_missing: a VM that runs lacks it; process_left, tap_left, cgroup_left: one that does not run has it still; ..._unknown: no VM has it; lease_wrong: its address is leased to nobody, or to another VM; bridge_..., nat_..., filter_..., ports_..., shard_..., tap_loose, tap_down: the network of the guests',
         }),
         subject: Type.String({ description: 'A pid, a name, a number of a directory, an address' }),
         vm: Nullable(Type.String()),

@@ -17,6 +17,28 @@ export const VM_STATUSES = [
 
 export type VmStatus = (typeof VM_STATUSES)[number];
 
+export const VmOperationSchema = Type.Object(
+  {
+    number: Type.Integer(),
+    kind: Type.String({
+      description: 'create, start, stop, restart, delete; reconcile: nobody asked for it',
+    }),
+    started_at: Type.String({ format: 'date-time' }),
+    ended_at: Nullable(Type.String({ format: 'date-time' })),
+    outcome: Type.String({ description: 'running, done, failed, superseded' }),
+    error: Nullable(Type.String()),
+    steps: Type.Array(
+      Type.Object({
+        step: Type.String(),
+        times: Type.Integer({ description: 'In a row, with the same result' }),
+        duration_ms: Type.Integer({ description: 'Of the last time' }),
+        error: Nullable(Type.String()),
+      }),
+    ),
+  },
+  { description: 'What was done for a VM' },
+);
+
 export const VmSchema = Type.Object(
   {
     id: Type.Integer({ format: 'int64', description: 'Never reused' }),

@@ -7,6 +7,7 @@ import { openEnvToRead } from './env.ts';
 const KEYS_IN_RECORDS: Readonly<Record<string, readonly string[]>> = {
   vms: ['id'],
   configs: ['vmId', 'version'],
+  operations: ['vmId', 'number'],
   addresses: [],
   plugins: [],
   deployments: ['name'],

@@ -161,6 +161,12 @@ export class Store implements StorePort {
     return [...range].map(({ value }) => value);
   }
 
+  operations(vmId: number, limit: number) {
+    const start: [number, number] = [vmId, Number.MAX_SAFE_INTEGER];
+    const range = this.#tables.operations.range({ start, end: [vmId, 0], limit, reverse: true });
+    return [...range].map(({ value }) => value);
+  }
+
   eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
     const range = this.#tables.events.range({ start: sequence + 1, limit });
     return [...range].map(({ key, value }) => ({ sequence: key, body: value }));

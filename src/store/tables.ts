@@ -2,6 +2,7 @@
 //
 //   vms        id                      -> VmRecord
 //   configs    [vm id, version]        -> ConfigRecord
+//   operations [vm id, number]         -> OperationRecord
 //   addresses  dotted quad             -> AddressLease
 //   plugins    name                    -> PluginRecord
 //   deployments  name                  -> DeploymentRecord
@@ -22,6 +23,7 @@ import type {
   DeploymentRecord,
   DeviceRecord,
   EventBody,
+  OperationRecord,
   PluginRecord,
   VmRecord,
 } from '../engine/records.ts';
@@ -33,6 +35,7 @@ export const STORE_VERSION = 2;
 export interface Tables {
   readonly vms: Table<number, VmRecord>;
   readonly configs: Table<[number, number], ConfigRecord>;
+  readonly operations: Table<[number, number], OperationRecord>;
   readonly addresses: Table<string, AddressLease>;
   readonly plugins: Table<string, PluginRecord>;
   readonly deployments: Table<string, DeploymentRecord>;
@@ -47,6 +50,7 @@ export function openTables(env: Env): Tables {
   return {
     vms: env.table('vms'),
     configs: env.table('configs'),
+    operations: env.table('operations'),
     addresses: env.table('addresses'),
     plugins: env.table('plugins'),
     deployments: env.table('deployments'),

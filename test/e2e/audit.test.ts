@@ -71,6 +71,18 @@ test('what no VM has, and what one has that should not, is found and removed', a
   assert.deepEqual([daemon.taps(), daemon.runDirectories()], [[], [String(stopped.id)]]);
 });
 
+test('what is removed of the network is found, and put back', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, SIMULATOR);
+  await daemon.createVm('one');
+  const [tap] = daemon.taps();
+  execFileSync('ip', ['link', 'set', tap ?? '', 'nomaster']);
+  const report = await audit(daemon, '?repair=true');
+  assert.deepEqual([report.clean, report.differences], [true, []]);
+  const links = execFileSync('ip', ['-o', 'link', 'show', tap ?? ''], { encoding: 'utf8' });
+  assert.match(links, / master /);
+});
+
 test('what a guest cannot get back while it runs is told with what to do', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, SIMULATOR);

@@ -53,7 +53,8 @@ export interface DaemonOptions {
   readonly openFiles?: number;
 }
 
-let nextPort = 17_000 + (process.pid % 1000) * 10;
+/** Beside the host ports that tests give to guests, and below those that the kernel gives to clients. */
+let nextPort = 27_000 + (process.pid % 500) * 10;
 
 /**
  * Starts a daemon; at the end of the test it is torn down and its home is removed. One that may die need not come up.

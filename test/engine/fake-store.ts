@@ -9,6 +9,7 @@ import type {
   DeviceRecord,
   EventBody,
   HostChanges,
+  OperationRecord,
   PluginRecord,
   StoredEvent,
   VmRecord,
@@ -19,6 +20,7 @@ import type { Snapshot, StorePort, Write } from '../../src/engine/store-ports.ts
 export class FakeStore implements StorePort {
   readonly vms = new Map<number, VmRecord>();
   readonly stored = new Map<string, ConfigRecord>();
+  readonly done = new Map<string, OperationRecord>();
   readonly addresses = new Map<string, AddressLease>();
   readonly plugins = new Map<string, PluginRecord>();
   readonly events: StoredEvent[] = [];
@@ -73,6 +75,11 @@ export class FakeStore implements StorePort {
     return [...this.stored.values()].filter((config) => config.vmId === vmId).slice(0, limit);
   }
 
+  operations(vmId: number, limit: number): readonly OperationRecord[] {
+    const all = [...this.done.values()].filter((one) => one.vmId === vmId);
+    return all.sort((a, b) => b.number - a.number).slice(0, limit);
+  }
+
   eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
     return this.events.slice(sequence, sequence + limit);
   }
@@ -94,6 +101,9 @@ export class FakeStore implements StorePort {
         break;
       case 'configs':
         put(this.stored, write.key.join('/'), write.value);
+        break;
+      case 'operations':
+        put(this.done, write.key.join('/'), write.value);
         break;
       case 'addresses':
         put(this.addresses, write.key, write.value);

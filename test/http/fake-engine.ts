@@ -84,6 +84,7 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
       return { dry_run: true, actions: [{ action: 'create', subject: request.name }] };
     },
     get: (name) => vms.body(name),
+    operations: () => [],
     list: (query) => vms.list(query),
     start: act('start'),
     stop: act('stop'),

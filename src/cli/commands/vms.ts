@@ -10,6 +10,7 @@ import { addVmLogs } from './vm-logs.ts';
 import { addVmOperations } from './vm-operations.ts';
 import { addVmQueries } from './vm-queries.ts';
 import { addVmScale } from './vm-scale.ts';
+import { addVmWhy } from './vm-why.ts';
 
 export function addVms(program: Command, shells: ShellMaker): void {
   const vms = program.command('vms').alias('vm').description('virtual machines');
@@ -21,4 +22,5 @@ export function addVms(program: Command, shells: ShellMaker): void {
   addVmLogs(vms, shells);
   addVmConsole(vms, shells);
   addVmOperations(vms, shells);
+  addVmWhy(vms, shells);
 }

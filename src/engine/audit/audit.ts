@@ -5,20 +5,28 @@ import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { AddressPool } from '../addresses.ts';
-import type { AuditReport } from '../engine-api.ts';
+import type { AuditDifference, AuditReport } from '../engine-api.ts';
+import type { NetworkKeeper } from '../network/network-keeper.ts';
 import type { HostPort } from '../ports.ts';
 import type { State } from '../state.ts';
+import type { Admission } from '../vms/admission.ts';
 import { leftoversIn } from '../vms/leftovers.ts';
 import type { VmsRoom } from '../vms/room.ts';
-import { type AuditView, type Difference, differencesIn, unsettledIn } from './differences.ts';
+import {
+  type AuditView,
+  type Difference,
+  differencesIn,
+  RESTART,
+  unsettledIn,
+} from './differences.ts';
 
 export interface AuditParts {
   readonly state: State;
   readonly host: Pick<HostPort, 'inventory'>;
   readonly addresses: AddressPool;
+  readonly network: Pick<NetworkKeeper, 'look' | 'mend'>;
   readonly room: Pick<VmsRoom, 'executor' | 'sweeper' | 'doubt'>;
-  /** The highest id given so far. */
-  readonly lastVmId: () => number;
+  readonly admission: Pick<Admission, 'lastVmId'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -58,15 +66,21 @@ export class Audit {
     const startedMs = clock.monotonicMs();
     const first = await this.#look();
     const found = differencesIn(first);
-    const isRepairable = ({ remedy }: Difference) => remedy === null;
-    const isDone = !repair || !found.some(isRepairable);
-    if (!isDone) await this.#repair(first, found.filter(isRepairable));
+    const foundInNetwork = await this.#lookAtNetwork();
+    const isRepairable = ({ remedy }: AuditDifference) => remedy === null;
+    const isDone = !repair || ![...found, ...foundInNetwork].some(isRepairable);
+    if (!isDone) {
+      await this.#repair(first, found.filter(isRepairable));
+      if (foundInNetwork.some(isRepairable)) await this.#parts.network.mend();
+    }
     const last = isDone ? first : await this.#look();
     const left = isDone ? found : differencesIn(last);
+    const leftInNetwork = isDone ? foundInNetwork : await this.#lookAtNetwork();
+    const differences = [...left.map(({ vmId: _, ...rest }) => rest), ...leftInNetwork];
     return {
-      clean: left.length === 0,
-      differences: left.map(({ vmId: _, ...rest }) => rest),
-      repaired: found.length - left.length,
+      clean: differences.length === 0,
+      differences,
+      repaired: found.length + foundInNetwork.length - differences.length,
       in_progress: unsettledIn(last),
       checked: {
         vms: last.records.length,
@@ -80,11 +94,25 @@ export class Audit {
   }
 
   async #look(): Promise<AuditView> {
-    const { state, host, addresses, lastVmId, clock } = this.#parts;
-    const begin = { startedAtMs: clock.nowMs(), lastVmId: lastVmId() };
+    const { state, host, addresses, admission, clock } = this.#parts;
+    const begin = { startedAtMs: clock.nowMs(), lastVmId: admission.lastVmId };
     const inventory = await host.inventory();
     const holderOf = (address: string) => addresses.holderOf(address);
     return { ...begin, inventory, records: state.vms.records(), holderOf };
+  }
+
+  /** A tap that is missing is told with the rest of its VM. */
+  async #lookAtNetwork(): Promise<readonly AuditDifference[]> {
+    const { network, state } = this.#parts;
+    const found = (await network.look()) ?? [];
+    return found
+      .filter(({ kind }) => kind !== 'tap-missing')
+      .map(({ kind, subject, vmId, remedy }) => ({
+        kind: kind.replaceAll('-', '_'),
+        subject,
+        vm: vmId === null ? null : (state.find(vmId)?.name ?? null),
+        remedy: remedy === 'restart-vm' ? RESTART : null,
+      }));
   }
 
   async #repair({ inventory }: AuditView, found: readonly Difference[]): Promise<void> {

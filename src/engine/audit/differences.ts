@@ -47,7 +47,7 @@ export interface AuditView {
 }
 
 const SETTLED: readonly VmStatus[] = ['running', 'stopped', 'crashed'];
-const RESTART = 'restart the VM: its guest cannot get it back while it runs';
+export const RESTART = 'restart the VM: its guest cannot get it back while it runs';
 
 /** Of VMs that are not on their way from one status to another. */
 export function differencesIn(view: AuditView): readonly Difference[] {

@@ -76,6 +76,14 @@ export class NetworkKeeper {
     return differences.filter((difference) => already.has(keyOf(difference)));
   }
 
+  /** Puts in line what can be, now. Resolves when that is done, or went wrong: the next look tells. */
+  async mend(): Promise<void> {
+    // What is under way may have looked already.
+    await this.#running;
+    this.#begin();
+    await this.#running;
+  }
+
   /** A tap is lost with every VM that ends. Who changes things again and again is not fought more often than once a minute. */
   #onLost(tapName: string | null): void {
     if (tapName !== null && !this.#parts.isAlive(vmIdOfTap(tapName))) return;

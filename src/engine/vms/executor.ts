@@ -14,6 +14,8 @@ export interface ExecutorParts {
   readonly operations: Operations;
   /** null: nothing is to be done. */
   readonly next: (record: VmRecord) => StepName | null;
+  /** Nothing is left to be done for the VM; the record is undefined when it is gone. */
+  readonly onSettled: (vmId: number, record: VmRecord | undefined) => void;
   readonly take: (step: StepName, record: VmRecord, turn: Turn) => Promise<void>;
   readonly log: Logger;
 }
@@ -97,7 +99,10 @@ export class Executor {
         const record = state.find(vmId);
         const step = record === undefined ? null : next(record);
         this.#settle(line, record, step === null);
-        if (record === undefined || step === null) break;
+        if (record === undefined || step === null) {
+          this.#parts.onSettled(vmId, record);
+          break;
+        }
         if (step === failed) {
           this.#retryLater(vmId, line);
           break;

@@ -4,16 +4,18 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { AddressPool } from '../addresses.ts';
 import { type VmEventType, vmEvent } from '../events.ts';
-import type { ConfigRecord, ProcessIdentity, VmRecord } from '../records.ts';
+import type { ConfigRecord, OperationKind, ProcessIdentity, VmRecord } from '../records.ts';
 import { putVm, type State, type VmChange } from '../state.ts';
 import type { Write } from '../store-ports.ts';
 import type { ExitMeaning } from './exit-meaning.ts';
+import type { Journal } from './journal.ts';
 import { changed } from './status.ts';
 
 export interface NotesParts {
   readonly state: State;
   readonly addresses: AddressPool;
   readonly clock: Clock;
+  readonly journal: Pick<Journal, 'begin'>;
 }
 
 /** What a launch settles of the record before anything is made for it. */
@@ -42,6 +44,7 @@ export class Notes {
       writes.push({ table: 'addresses', key: ipAddress, value: { vmId, releasedAtMs: null } });
     }
     await this.#parts.state.commit(writes, [vmEvent('VM_CREATED', record)]);
+    this.#parts.journal.begin(vmId, 'create');
   }
 
   /**
@@ -65,6 +68,7 @@ export class Notes {
       );
       return { record: next, events: [vmEvent(startingOrStopping(next), next)] };
     });
+    this.#parts.journal.begin(vmId, record.status === 'stopping' ? 'restart' : 'start');
     return record.wanted.launch;
   }
 
@@ -73,7 +77,7 @@ export class Notes {
    * nothing else is wanted than before.
    */
   wantStop(vmId: number, graceMs: number | null): Promise<boolean> {
-    return this.#wantEnd(vmId, (before) => {
+    return this.#wantEnd(vmId, 'stop', (before) => {
       if (before.status === 'stopped') return null;
       if (before.wanted.state !== 'running') return this.#hurried(before, graceMs);
       const next = changed(before, { wanted: { state: 'stopped', graceMs } }, this.#nowMs());
@@ -84,7 +88,7 @@ export class Notes {
 
   /** One that is deleted already may be hurried. false when nothing else is wanted than before. */
   wantDelete(vmId: number, graceMs: number | null): Promise<boolean> {
-    return this.#wantEnd(vmId, (before) => {
+    return this.#wantEnd(vmId, 'delete', (before) => {
       if (before.wanted.state === 'deleted') return this.#hurried(before, graceMs);
       const next = changed(before, { wanted: { state: 'deleted', graceMs } }, this.#nowMs());
       return { record: next, events: [vmEvent('VM_DELETING', next)] };
@@ -172,13 +176,18 @@ export class Notes {
     if (ipAddress !== null) addresses.release(ipAddress, gone.updatedAtMs);
   }
 
-  async #wantEnd(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<boolean> {
+  async #wantEnd(
+    vmId: number,
+    kind: OperationKind,
+    change: (record: VmRecord) => VmChange | null,
+  ): Promise<boolean> {
     let isNews = false;
     await this.#update(vmId, (before) => {
       const changes = change(before);
       isNews = changes !== null;
       return changes;
     });
+    if (isNews) this.#parts.journal.begin(vmId, kind);
     return isNews;
   }
 

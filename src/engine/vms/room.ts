@@ -9,12 +9,14 @@ import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { HostPort } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import { Executor } from './executor.ts';
 import { GuestEnds } from './guest-end.ts';
 import { HostLook } from './host-look.ts';
 import type { Hypervisors } from './hypervisors.ts';
+import type { Journal } from './journal.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
 import type { LiveVms } from './live.ts';
@@ -35,6 +37,7 @@ export interface RoomParts {
   readonly launcher: Launcher;
   readonly exposures: Exposures;
   readonly notes: Notes;
+  readonly journal: Journal;
   readonly host: HostPort;
   readonly pass: PassFailPoint;
   readonly clock: Clock;
@@ -55,7 +58,7 @@ export interface VmsRoom {
 }
 
 export function createVms(parts: RoomParts): VmsRoom {
-  const { state, live, boots, planner, admission, hypervisors, launcher, notes } = parts;
+  const { state, live, boots, planner, admission, hypervisors, launcher, notes, journal } = parts;
   const { exposures, host, pass, clock, log } = parts;
   const operations = new Operations({
     runningMax: LIMITS.operationsRunningMax,
@@ -80,14 +83,32 @@ export function createVms(parts: RoomParts): VmsRoom {
     doubt,
     log,
   });
+  const failureOf = ({ id, wanted }: VmRecord) => {
+    const failure = live.failureOf(id);
+    return failure?.launch === wanted.launch ? failure.error : null;
+  };
   const executor = new Executor({
     state,
     operations,
     next: (record) => nextStep(record, live.sightOf(record)),
     take: async (step, record, turn) => {
-      pass(`step:${step}:before`);
-      await (step === 'look' ? hostLook.take(record, turn) : steps.take(step, record, turn));
-      pass(`step:${step}:after`);
+      const startedMs = clock.monotonicMs();
+      const tell = (error: unknown) =>
+        journal.took(record.id, step, clock.monotonicMs() - startedMs, error);
+      try {
+        pass(`step:${step}:before`);
+        await (step === 'look' ? hostLook.take(record, turn) : steps.take(step, record, turn));
+        pass(`step:${step}:after`);
+      } catch (error) {
+        tell(error);
+        throw error;
+      }
+      // A launch that failed is a step that was taken: it is not tried again.
+      tell(step === 'launch' ? failureOf(record) : null);
+    },
+    onSettled: (vmId, record) => {
+      if (record === undefined) journal.forget(vmId);
+      else journal.settled(vmId, failureOf(record) !== null);
     },
     log,
   });
@@ -104,6 +125,7 @@ export function createVms(parts: RoomParts): VmsRoom {
       hostLook.close();
       await operations.close();
       executor.close();
+      await journal.close();
     },
   };
 }

@@ -1,13 +1,22 @@
 // engine: VMs as the API offers them: what can be asked for, and how far a client waits for it.
 
+import { toTimestamp } from '../../lib/clock.ts';
 import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
-import type { DryRun, VmApi, VmBody, VmListQuery, WaitOptions } from '../engine-api.ts';
+import type {
+  DryRun,
+  VmApi,
+  VmBody,
+  VmListQuery,
+  VmOperation,
+  WaitOptions,
+} from '../engine-api.ts';
 import type { Readiness } from '../readiness.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
+import type { Journal } from './journal.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Progress, Vms } from './vms.ts';
 
@@ -17,6 +26,7 @@ export interface VmServiceParts {
   readonly admission: Admission;
   readonly planner: LaunchPlanner;
   readonly readiness: Readiness;
+  readonly journal: Pick<Journal, 'of'>;
   readonly log: Logger;
 }
 
@@ -60,6 +70,19 @@ export class VmService implements VmApi {
 
   get(name: string): VmBody | undefined {
     return this.#parts.state.vms.body(name);
+  }
+
+  operations(name: string): readonly VmOperation[] {
+    const { id } = this.#parts.state.require(name);
+    return this.#parts.journal.of(id).map((record) => ({
+      number: record.number,
+      kind: record.kind,
+      started_at: toTimestamp(record.startedAtMs),
+      ended_at: record.endedAtMs === null ? null : toTimestamp(record.endedAtMs),
+      outcome: record.outcome ?? 'running',
+      error: record.error,
+      steps: record.steps,
+    }));
   }
 
   list(query: VmListQuery): { readonly body: string; readonly total: number } {

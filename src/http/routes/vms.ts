@@ -33,6 +33,7 @@ export const vmRoutes = {
     if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
     return jsonText(200, body);
   },
+  listVMOperations: ({ engine }, head) => json(200, engine.vms.operations(nameIn(head))),
   destroyVM: async ({ engine }, head) => {
     await engine.vms.destroy(nameIn(head), graceMsOf(head));
     return empty(204);

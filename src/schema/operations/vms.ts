@@ -3,7 +3,7 @@
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import { DryRunSchema } from '../dry-run.ts';
-import { CreateVmSchema, VM_STATUSES, VmSchema } from '../vm.ts';
+import { CreateVmSchema, VM_STATUSES, VmOperationSchema, VmSchema } from '../vm.ts';
 import {
   DRY_RUN,
   errors,
@@ -85,6 +85,19 @@ export const VM_OPERATIONS = {
     tags: ['vm'],
     summary: 'Fetch VM by name',
     answers: { 200: vmAnswer('VM'), ...errors(404, 500) },
+  },
+  listVMOperations: {
+    scope: 'read',
+    method: 'GET',
+    path: '/api/v1/vms/{name}/operations',
+    tags: ['vm'],
+    summary: 'What was done for a VM',
+    description:
+      'Newest first: each request and each thing that the daemon put in line by itself, with its steps, how long they took and why they failed. A bounded number is kept, until the VM is deleted.',
+    answers: {
+      200: { description: 'Operations', schema: Type.Array(VmOperationSchema) },
+      ...errors(404, 500),
+    },
   },
   destroyVM: {
     scope: 'operate',
