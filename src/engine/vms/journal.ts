@@ -88,7 +88,7 @@ export class Journal {
   }
 
   #open(vmId: number, kind: OperationKind): Current {
-    const number = this.#numberOf(vmId);
+    const number = this.#numberOf(vmId, kind);
     const startedAtMs = this.#parts.clock.nowMs();
     const current: Current = { number, kind, startedAtMs, steps: [], error: null };
     this.#current.set(vmId, current);
@@ -114,9 +114,11 @@ export class Journal {
     return { vmId, number, kind, startedAtMs, endedAtMs, outcome, error: why, steps: [...steps] };
   }
 
-  #numberOf(vmId: number): number {
+  #numberOf(vmId: number, kind: OperationKind): number {
     const { store } = this.#parts.state;
-    const last = this.#lastNumbers.get(vmId) ?? store.operations(vmId, 1)[0]?.number ?? 0;
+    // Of a new VM nothing is stored.
+    const stored = () => (kind === 'create' ? 0 : (store.operations(vmId, 1)[0]?.number ?? 0));
+    const last = this.#lastNumbers.get(vmId) ?? stored();
     this.#lastNumbers.set(vmId, last + 1);
     return last + 1;
   }
