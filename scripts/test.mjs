@@ -145,7 +145,8 @@ async function testAll({ unit, endToEnd, busy, lab }, options, systems) {
   const inLab = run('tests in the lab', lab, async (files) =>
     runLabTests(files, await guestKernel()),
   );
-  await run('tests', unit, (files) => runTests(files, { concurrency: 2 }));
+  // Many of them wait for a bound to pass.
+  await run('tests', unit, (files) => runTests(files, { concurrency: 4 }));
   await run('end-to-end tests', endToEnd, (files) => runInNamespaces(files, LANES));
   await inLab;
   await run('end-to-end tests that need all cores', busy, (files) => runInNamespaces(files, 1));
