@@ -13,7 +13,7 @@ import { type Daemon, startDaemon } from './daemon.ts';
 import { type Call, type Kind, type Outcome, possibleEnds, type State } from './linear.ts';
 import { ask, checkHost, comeToRest } from './story.ts';
 
-const SECONDS = Number(process.env['VOLANT_TEST_CHAOS_SECONDS'] ?? 12);
+const SECONDS = Number(process.env['VOLANT_TEST_CHAOS_SECONDS'] ?? 8);
 const SEED = Number(process.env['VOLANT_TEST_SEED'] ?? Date.now() % 1_000_000);
 const CLIENTS = 6;
 /** Fewer than clients: they meet. */

@@ -11,7 +11,7 @@ const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
 const POINTS_MIN = 60;
 /** All of them take minutes: `npm run test:chaos` tries each, the usual run every so manieth, another one each day. */
 const IS_THOROUGH = process.env['VOLANT_TEST_CHAOS'] === '1';
-const EVERY = 8;
+const EVERY = 12;
 /** What happened all the same cannot be told to have failed. */
 const KILL_ONLY = /^commit:.*:after$|^launch:|^commit:(PLUGIN_INSTALLED|meta):/;
 
