@@ -11,6 +11,7 @@
 
 #include <bit>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "errno_error.h"

@@ -6,6 +6,7 @@
 #include <x86intrin.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <string>
