@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -24,6 +25,9 @@
 namespace volant {
 
 namespace {
+
+/** News of the network are read together: each new tap alone is several messages. */
+constexpr std::chrono::milliseconds kNewsPause{50};
 
 /** How a process ended. code and signal are both -1 when nobody can tell. */
 struct Exit {
@@ -129,7 +133,7 @@ class ExitWatcher {
     tables_ = std::move(tables);
     for (const int fd : {route_.get(), tables_.get()}) {
       epoll_event event{};
-      event.events = EPOLLIN;
+      event.events = EPOLLIN | EPOLLONESHOT;
       event.data.fd = fd;
       if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) < 0) throw ErrnoError(env, errno, "epoll_ctl");
     }
@@ -141,29 +145,57 @@ class ExitWatcher {
     double token;
   };
 
+  using Clock = std::chrono::steady_clock;
+  static constexpr Clock::time_point kNever = Clock::time_point::max();
+
   void Run() {
+    Clock::time_point news_due = kNever;
     for (;;) {
       epoll_event events[64];
-      const int count = ::epoll_wait(epoll_.get(), events, 64, -1);
+      const int count = ::epoll_wait(epoll_.get(), events, 64, MillisecondsUntil(news_due));
       if (count < 0 && errno != EINTR) return;
       for (int i = 0; i < count; ++i) {
-        if (events[i].data.fd == stop_.get()) return;
-        if (!TakeNews(events[i].data.fd)) Take(events[i].data.fd);
+        const int fd = events[i].data.fd;
+        if (fd == stop_.get()) return;
+        if (!IsNews(fd)) Take(fd);
+        else if (news_due == kNever) news_due = Clock::now() + kNewsPause;
+      }
+      if (Clock::now() >= news_due) {
+        news_due = kNever;
+        TakeNews();
       }
     }
   }
 
-  /** false when this is not a socket with news of the network. */
-  bool TakeNews(int fd) {
+  /** For epoll_wait: rounded up, and -1 for no end. */
+  static int MillisecondsUntil(Clock::time_point due) {
+    if (due == kNever) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now()).count();
+    return left > 0 ? static_cast<int>(left) : 0;
+  }
+
+  bool IsNews(int fd) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return fd == route_.get() || fd == tables_.get();
+  }
+
+  /** Tells all that has come, and waits for more. */
+  void TakeNews() {
     using Changes = std::vector<NetworkChange>;
     auto changes = std::make_unique<Changes>();
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (fd == route_.get()) *changes = ReadRouteNews(fd);
-      else if (fd == tables_.get()) *changes = ReadTableNews(fd);
-      else return false;
+      *changes = ReadRouteNews(route_.get());
+      const Changes of_tables = ReadTableNews(tables_.get());
+      changes->insert(changes->end(), of_tables.begin(), of_tables.end());
+      for (const int fd : {route_.get(), tables_.get()}) {
+        epoll_event event{};
+        event.events = EPOLLIN | EPOLLONESHOT;
+        event.data.fd = fd;
+        ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
+      }
     }
-    if (changes->empty()) return true;
+    if (changes->empty()) return;
     Changes* handed = changes.release();
     const napi_status status =
         tell_.NonBlockingCall(handed, [](Napi::Env env, Napi::Function callback, Changes* told) {
@@ -179,7 +211,6 @@ class ExitWatcher {
           callback.Call({list});
         });
     if (status != napi_ok) delete handed;
-    return true;
   }
 
   void Take(int pidfd) {
