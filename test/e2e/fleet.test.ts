@@ -1,9 +1,28 @@
 // e2e: many at once.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { startDaemon } from './daemon.ts';
+import { askGuest, startDaemon } from './daemon.ts';
+
+test('40 boots beside two busy loops: none is lost', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const daemon = await startDaemon(t);
+  const loops = [1, 2].map(() => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+  t.after(() => loops.forEach((loop) => void loop.kill('SIGKILL')));
+  const names = Array.from({ length: 40 }, (_, index) => `boot-${index}`);
+  const bootNext = async (): Promise<void> => {
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
+      const vm = await daemon.createVm(name);
+      const answer = await askGuest(vm.ip_address, '/v1/');
+      assert.match(answer, new RegExp(`"name": "${name}"`));
+      assert.equal((await daemon.call('DELETE', `/api/v1/vms/${name}`)).status, 204);
+    }
+  };
+  await Promise.all([bootNext(), bootNext(), bootNext(), bootNext()]);
+  assert.deepEqual([daemon.taps(), daemon.runDirectories()], [[], []]);
+});
 
 test('300 simulated VMs: distinct addresses, all adopted after kill -9, all deleted', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
