@@ -52,19 +52,20 @@ export const RESTART = 'restart the VM: its guest cannot get it back while it ru
 /** Of VMs that are not on their way from one status to another. */
 export function differencesIn(view: AuditView): readonly Difference[] {
   const held = leftoversIn(view.inventory);
-  const known = new Set(view.records.map(({ id }) => id));
-  const ofVms = view.records
-    .filter((record) => isSettled(record, view))
-    .flatMap((record) => {
-      const left = held.get(record.id) ?? NOTHING;
-      const isRunning = record.status === 'running';
-      return [
-        ...(isRunning ? missingOf(record, left) : kernelObjectsOf(record.id, record.name, left)),
-        ...leaseOf(record, view),
-      ];
-    });
-  const unknown = [...held].filter(([vmId]) => !known.has(vmId) && vmId <= view.lastVmId);
-  return [...ofVms, ...unknown.flatMap(([vmId, left]) => unknownObjectsOf(vmId, left))];
+  const found: Difference[] = [];
+  // One that has ended long ago costs two look-ups: there may be many of them.
+  for (const record of view.records) {
+    const left = held.get(record.id);
+    held.delete(record.id);
+    if (!isSettled(record, view)) continue;
+    if (record.status === 'running') found.push(...missingOf(record, left ?? NOTHING));
+    else if (left !== undefined) found.push(...kernelObjectsOf(record.id, record.name, left));
+    if (!hasLease(record, view)) found.push(wrongLeaseOf(record));
+  }
+  for (const [vmId, left] of held) {
+    if (vmId <= view.lastVmId) found.push(...unknownObjectsOf(vmId, left));
+  }
+  return found;
 }
 
 /** VMs that are on their way, about which nothing can be said yet. */
@@ -122,9 +123,10 @@ function missingOf({ id, name, process, leases }: VmRecord, left: Leftovers): Di
   ];
 }
 
-function leaseOf(record: VmRecord, { holderOf }: AuditView): readonly Difference[] {
-  const { ipAddress } = record.leases;
-  if (ipAddress === null || holderOf(ipAddress) === record.id) return [];
-  const { id: vmId, name: vm } = record;
-  return [{ kind: 'lease_wrong', subject: ipAddress, vmId, vm, remedy: null }];
+function hasLease({ id, leases: { ipAddress } }: VmRecord, { holderOf }: AuditView): boolean {
+  return ipAddress === null || holderOf(ipAddress) === id;
+}
+
+function wrongLeaseOf({ id: vmId, name: vm, leases }: VmRecord): Difference {
+  return { kind: 'lease_wrong', subject: leases.ipAddress ?? '', vmId, vm, remedy: null };
 }

@@ -14,7 +14,7 @@ export interface Leftovers {
 }
 
 /** Everything in the inventory belongs to exactly one of these. */
-export function leftoversIn(inventory: HostInventory): ReadonlyMap<number, Leftovers> {
+export function leftoversIn(inventory: HostInventory): Map<number, Leftovers> {
   const all = new Map<number, Leftovers>();
   const of = (vmId: number): Leftovers => {
     const known = all.get(vmId);
