@@ -235,12 +235,13 @@ function vmParts(
 ) {
   const { hostFacts, boots, devices, exposures, media, addresses, plugins, pass } = shared;
   const journal = new Journal({ state, clock, log });
-  const planner = new LaunchPlanner({ config, host, hostFacts, media, state });
+  const launching = { config, host, hostFacts, state, log };
+  const planner = new LaunchPlanner({ ...launching, media });
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
   const admission = new Admission({ ...leases, manifestFor });
   const diskGuard = new DiskGuard({ state, clock, log });
-  const hypervisors = new Hypervisors({ config, host, hypervisor, hostFacts, diskGuard, log });
+  const hypervisors = new Hypervisors({ ...launching, hypervisor, diskGuard });
   const room = createVms({
     state,
     live,

@@ -40,8 +40,6 @@ export interface LaunchRequest {
      */
     readonly shard: number | null;
   } | null;
-  /** Left in the run directory, for a daemon that has lost its records. */
-  readonly description: VmDescription;
   /** stdout and stderr are appended here. */
   readonly logPath: string;
   /** Name of a child of the daemon's own cgroup. */
@@ -112,6 +110,11 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
    * removeRunDirectory, removeTap and removeCgroup take them back.
    */
   launch(request: LaunchRequest): Promise<WatchedProcess>;
+  /**
+   * Leaves in run directories what a daemon that has lost its records needs of these VMs, in place of what was left
+   * before. A VM without a run directory is left out.
+   */
+  describeVms(descriptions: readonly VmDescription[]): Promise<void>;
   /**
    * Gives a hypervisor that was launched the same share of the processors as others: its guest has booted. Until
    * then it has more, where the host can do that. A process that is gone is no error.

@@ -67,6 +67,7 @@ const jobs: {
   readConsole: run.readConsole,
   readDocument: media.readDocument,
   trimLogs: run.trimLogs,
+  describeVms: run.describeVms,
   takeInventory: inventory.takeInventory,
   probeHypervisor: probe.probeHypervisor,
   measureUsage: hostFacts.measureUsage,

@@ -22,7 +22,7 @@ import type {
   PortProtocol,
 } from '../engine/network-ports.ts';
 import type { HostPort, LaunchRequest } from '../engine/ports.ts';
-import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
+import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import { failPoints } from '../lib/fail-points.ts';
 import type { Logger } from '../lib/log.ts';
@@ -286,6 +286,10 @@ class Host implements HostPort {
 
   async trimLogs(vmIds: readonly number[]): Promise<void> {
     if (vmIds.length > 0) await this.#run('trimLogs', { settings: this.#settings, vmIds });
+  }
+
+  async describeVms(descriptions: readonly VmDescription[]): Promise<void> {
+    await this.#run('describeVms', { settings: this.#settings, descriptions });
   }
 
   inventory() {

@@ -22,7 +22,7 @@ import type {
   SeenNetwork,
 } from '../engine/network-ports.ts';
 import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
-import type { HostChanges, ProcessIdentity } from '../engine/records.ts';
+import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import type { FailPoint } from '../lib/fail-points.ts';
 import type { Outcome } from '../lib/outcome.ts';
 
@@ -181,6 +181,7 @@ export interface Jobs {
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
   readDocument: [{ settings: HostSettings; path: string }, Uint8Array];
   trimLogs: [{ settings: HostSettings; vmIds: readonly number[] }, null];
+  describeVms: [{ settings: HostSettings; descriptions: readonly VmDescription[] }, null];
   takeInventory: [{ settings: HostSettings }, HostInventory];
   probeHypervisor: [
     { settings: HostSettings; kvmVerdicts: Readonly<Record<string, boolean>> },

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -18,6 +19,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { suite, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Vm } from '../../src/schema/vm.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, isAlive, startDaemon } from './daemon.ts';
@@ -47,7 +49,18 @@ async function threeVms(daemon: Daemon): Promise<readonly Vm[]> {
     vms.push(await daemon.createVm(name, { config: { metadata: { role: name } } }));
   }
   await daemon.call('POST', '/api/v1/vms/idle/stop');
-  return [vms[0] as Vm, vms[1] as Vm, await daemon.waitFor('idle', 'stopped')];
+  const all = [vms[0] as Vm, vms[1] as Vm, await daemon.waitFor('idle', 'stopped')];
+  await areDescribed(daemon, all);
+  return all;
+}
+
+/** They are so some seconds after their launch. */
+async function areDescribed(daemon: Daemon, vms: readonly Vm[]): Promise<void> {
+  const isMissing = ({ id }: Vm) => !existsSync(join(daemon.home, `run/${id}/vm.json`));
+  for (let waitedMs = 0; vms.some(isMissing); waitedMs += 100) {
+    assert.ok(waitedMs < 20_000, 'VMs were not described');
+    await pause(100);
+  }
 }
 
 async function isAsBefore(daemon: Daemon, before: readonly Vm[]): Promise<void> {

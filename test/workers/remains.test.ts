@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -14,12 +15,15 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
+import type { VmDescription } from '../../src/engine/records.ts';
 import type { VmConfig } from '../../src/schema/vm-config.ts';
 import {
-  describeRunDirectory,
+  claimRunDirectory,
+  describeVms,
   isForeign,
   makeRunDirectory,
 } from '../../src/workers/jobs/run-directory.ts';
+import type { HostSettings } from '../../src/workers/protocol.ts';
 import { findRemains, readDescription, setDisksAside } from '../../src/workers/remains.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { vmRecord } from '../store/vm-record.ts';
@@ -33,8 +37,13 @@ function runtime(t: TestContext): string {
   const parent = mkdtempSync(join(tmpdir(), 'volant-remains-'));
   t.after(() => rmSync(parent, { recursive: true, force: true }));
   makeRunDirectory(join(parent, '7'));
-  describeRunDirectory(join(parent, '7'), 'ours', DESCRIPTION);
+  claimRunDirectory(join(parent, '7'), 'ours');
+  describe(parent, DESCRIPTION);
   return parent;
+}
+
+function describe(runtimeDirectory: string, ...descriptions: VmDescription[]): void {
+  describeVms({ settings: { runtimeDirectory } as HostSettings, descriptions });
 }
 
 suite('what a launch leaves', () => {
@@ -68,6 +77,29 @@ suite('what a launch leaves', () => {
     rmSync(file);
     mkdirSync(file);
     assert.equal(readDescription(parent, 7), null);
+  });
+
+  test('is written anew in place of what was there, never through it, and without one that is gone', (t) => {
+    const parent = runtime(t);
+    const file = join(parent, '7/vm.json');
+    const other = join(parent, 'other.json');
+    const next = { ...DESCRIPTION, record: { ...vmRecord(7), name: 'renamed' } };
+    writeFileSync(other, 'of somebody else');
+    for (const put of [symlinkSync, linkSync]) {
+      rmSync(file);
+      put(other, file);
+      describe(parent, { ...DESCRIPTION, record: vmRecord(8) }, next);
+      assert.deepEqual(readDescription(parent, 7), next);
+      assert.equal(readFileSync(other, 'utf8'), 'of somebody else');
+    }
+    // A directory in its place costs only the VM that it belongs to.
+    rmSync(file);
+    mkdirSync(file);
+    makeRunDirectory(join(parent, '9'));
+    const ninth = { ...DESCRIPTION, record: vmRecord(9) };
+    describe(parent, next, ninth);
+    assert.equal(readDescription(parent, 7), null);
+    assert.deepEqual(readDescription(parent, 9), ninth);
   });
 
   test('half of it, and that of another VM, is nothing', (t) => {

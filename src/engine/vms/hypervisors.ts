@@ -17,9 +17,11 @@ import {
   type WatchedProcess,
 } from '../ports.ts';
 import type { ProcessIdentity, VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
 import { cgroupOf } from './cgroup-limits.ts';
 import { Connections } from './connections.ts';
 import { ControlLink } from './control-link.ts';
+import { Descriptions } from './descriptions.ts';
 import { type ExitMeaning, meaningOfExit } from './exit-meaning.ts';
 import type { LaunchDraft } from './launch-planner.ts';
 import { manifestForChannel, type ResolvedLaunch } from './launch-spec.ts';
@@ -32,15 +34,18 @@ export interface HypervisorsParts {
   readonly hypervisor: HypervisorPort;
   readonly hostFacts: HostFacts;
   readonly diskGuard: DiskGuard;
+  readonly state: State;
   readonly log: Logger;
 }
 
 export class Hypervisors {
   readonly #parts: HypervisorsParts;
   readonly #connections: Connections;
+  readonly #descriptions: Descriptions;
 
   constructor(parts: HypervisorsParts) {
     this.#parts = parts;
+    this.#descriptions = new Descriptions(parts);
     this.#connections = new Connections({
       ...parts,
       runDirectory: (vmId) => this.runDirectory(vmId),
@@ -64,13 +69,13 @@ export class Hypervisors {
       executable,
       argv,
       workingDirectory,
-      description: { record, config: draft.config },
       tap: guest && { guest, ...hostFacts.placeOf(guest) },
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
       boots: preparation.facts.driver !== 'simulator',
       sandbox: sandboxOf(config, spec, preparation.facts),
     });
+    this.#descriptions.owe(record.id);
     return { process, control: this.#linkTo(record, process, false), agent: null };
   }
 
@@ -93,6 +98,7 @@ export class Hypervisors {
   ): Promise<RunningVm | null> {
     const process = await this.#parts.host.adopt(record.id, identity);
     if (process === null) return null;
+    this.#descriptions.owe(record.id);
     const manifestOverChannel = this.#manifestOf(record, launched);
     const agent = this.#connections.agent(record, { manifestOverChannel }, process);
     const control = this.#linkTo(record, process, true);
@@ -122,6 +128,11 @@ export class Hypervisors {
   /** The last lines that the hypervisor wrote, for an event. */
   lastWords(vmId: number): Promise<readonly string[]> {
     return this.#connections.lastWords(vmId);
+  }
+
+  /** Writes down what is not yet. */
+  close(): Promise<void> {
+    return this.#descriptions.close();
   }
 
   #linkTo(record: VmRecord, process: WatchedProcess, wasAdopted: boolean): ControlLink {

@@ -32,8 +32,6 @@ export interface LaunchDraft {
   readonly resolved: ResolvedLaunch;
   readonly preparation: LaunchPreparation;
   readonly facts: LaunchFacts;
-  /** What it was resolved from. */
-  readonly config: VmConfig;
 }
 
 export interface LaunchPlannerParts {
@@ -97,7 +95,7 @@ export class LaunchPlanner {
       memoryMb: config.resources.memory_mb,
       driver: preparation.facts.driver,
     };
-    return { resolved, preparation, facts, config };
+    return { resolved, preparation, facts };
   }
 
   /** The launch of a VM as its newest config wants it. */

@@ -125,7 +125,7 @@ export function createVms(parts: RoomParts): VmsRoom {
       hostLook.close();
       await operations.close();
       executor.close();
-      await journal.close();
+      await Promise.all([journal.close(), hypervisors.close()]);
     },
   };
 }

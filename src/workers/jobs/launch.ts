@@ -9,13 +9,13 @@ import { setCpuShare } from './cpu-weight.ts';
 import { JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
 import { bootId } from './process-facts.ts';
-import { describeRunDirectory, makeRunDirectory } from './run-directory.ts';
+import { claimRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { makeSandbox } from './sandbox.ts';
 
 export function launch({ settings, request, shard }: JobArgument<'launch'>): LaunchedProcess {
   const pass = failPoints(settings.failPoint);
   makeRunDirectory(request.workingDirectory);
-  describeRunDirectory(request.workingDirectory, settings.homeId, request.description);
+  claimRunDirectory(request.workingDirectory, settings.homeId);
   pass('launch:run-directory');
   const owner = request.sandbox?.uid ?? 0;
   if (request.tap !== null) attachTap(settings, request.tap, shard, owner);

@@ -13,8 +13,8 @@ import {
 import { join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import { RUN_FILES } from '../../engine/ports.ts';
-import type { VmDescription } from '../../engine/records.ts';
 import type { JobArgument } from '../protocol.ts';
+import { errnoOf } from './fault.ts';
 import { readEnd, withForeignFile } from './foreign-file.ts';
 
 /** The end of a log that is looked at for its last lines. */
@@ -27,17 +27,35 @@ export function makeRunDirectory(directory: string): void {
 }
 
 /**
- * Whose it is and what runs in it. Both are the daemon's own, though the directory is its hypervisor's: what a guest that
- * broke out puts in their place is not believed.
+ * The daemon's own files, though the directory is its hypervisor's: never written through what a guest that broke out put
+ * in their place, and read only when they are still the daemon's.
  */
-export function describeRunDirectory(
-  directory: string,
-  homeId: string,
-  description: VmDescription,
-): void {
-  const ours = { mode: 0o600, flag: 'wx' };
-  writeFileSync(join(directory, RUN_FILES.homeId), homeId, ours);
-  writeFileSync(join(directory, RUN_FILES.description), JSON.stringify(description), ours);
+const OURS = { mode: 0o600, flag: 'wx' };
+
+/** Whose it is. */
+export function claimRunDirectory(directory: string, homeId: string): void {
+  writeFileSync(join(directory, RUN_FILES.homeId), homeId, OURS);
+}
+
+/** What runs in each, in place of what stood there before. */
+export function describeVms({ settings, descriptions }: JobArgument<'describeVms'>): null {
+  for (const description of descriptions) {
+    const directory = join(settings.runtimeDirectory, String(description.record.id));
+    replace(join(directory, RUN_FILES.description), JSON.stringify(description));
+  }
+  return null;
+}
+
+/** The directory is gone; or its hypervisor put something else there, which nobody will believe: the others' go on. */
+const NOT_OURS = ['ENOENT', 'EEXIST', 'ERR_FS_EISDIR'];
+
+function replace(path: string, text: string): void {
+  try {
+    rmSync(path, { force: true });
+    writeFileSync(path, text, OURS);
+  } catch (error) {
+    if (!NOT_OURS.includes(errnoOf(error) ?? '')) throw error;
+  }
 }
 
 /** What a launch left in a run directory, if it is there as the daemon wrote it. */

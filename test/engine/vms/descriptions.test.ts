@@ -1,0 +1,83 @@
+// VMs are described some seconds after their launch, many at a time, and again after that went wrong.
+
+import assert from 'node:assert/strict';
+import { suite, type TestContext, test } from 'node:test';
+import { LIMITS } from '../../../src/config.ts';
+import type { ConfigRecord, VmDescription, VmRecord } from '../../../src/engine/records.ts';
+import { Descriptions } from '../../../src/engine/vms/descriptions.ts';
+import { vmRecord } from '../../store/vm-record.ts';
+import { silentLog } from '../fakes.ts';
+
+function fixture(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const records = new Map<number, VmRecord>();
+  const jobs: number[][] = [];
+  const host = { isBroken: false };
+  const descriptions = new Descriptions({
+    state: {
+      find: (id: number) => records.get(id),
+      store: { config: (vmId: number) => ({ vmId, config: {} }) as ConfigRecord },
+    },
+    host: {
+      describeVms: async (given: readonly VmDescription[]) => {
+        if (host.isBroken) throw new Error('the disk is full');
+        jobs.push(given.map(({ record }) => record.id));
+      },
+    },
+    log: silentLog,
+  });
+  const owe = (id: number) => {
+    records.set(id, vmRecord(id));
+    descriptions.owe(id);
+  };
+  const after = async (ms: number) => {
+    t.mock.timers.tick(ms);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  return { records, jobs, host, descriptions, owe, after };
+}
+
+suite('descriptions of VMs', () => {
+  test('are written together, a bounded number in a job, and once for many launches', async (t) => {
+    const { jobs, owe, after } = fixture(t);
+    for (let id = 1; id <= LIMITS.descriptionsPerJobMax + 1; id += 1) owe(id);
+    owe(1);
+    await after(LIMITS.descriptionWriteMs - 1);
+    assert.deepEqual(jobs, []);
+    await after(1);
+    assert.deepEqual(
+      jobs.map(({ length }) => length),
+      [LIMITS.descriptionsPerJobMax, 1],
+    );
+    await after(LIMITS.descriptionRetryMs);
+    assert.equal(jobs.length, 2);
+  });
+
+  test('a VM that is gone, or on its way, is not described', async (t) => {
+    const { records, jobs, owe, after } = fixture(t);
+    for (const id of [1, 2, 3]) owe(id);
+    records.delete(1);
+    const { wanted, ...third } = vmRecord(3);
+    records.set(3, { ...third, wanted: { ...wanted, state: 'deleted' } });
+    await after(LIMITS.descriptionWriteMs);
+    assert.deepEqual(jobs, [[2]]);
+  });
+
+  test('what went wrong is tried again later, with what came meanwhile', async (t) => {
+    const { jobs, host, owe, after } = fixture(t);
+    host.isBroken = true;
+    owe(1);
+    await after(LIMITS.descriptionWriteMs);
+    host.isBroken = false;
+    owe(2);
+    await after(LIMITS.descriptionRetryMs);
+    assert.deepEqual(jobs, [[1, 2]]);
+  });
+
+  test('the end of the daemon does not wait for its time', async (t) => {
+    const { jobs, owe, descriptions } = fixture(t);
+    owe(1);
+    await descriptions.close();
+    assert.deepEqual(jobs, [[1]]);
+  });
+});
