@@ -10,10 +10,14 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <unordered_map>
 
 namespace volant {
 
 namespace {
+
+/** A link that is up and a port: takes back what was said of it before, and is not told itself. */
+constexpr std::string_view kInOrder = "in order";
 
 constexpr size_t kReceiveBytes = 64 * 1024;
 /** A burst of changes, such as a fleet that is deleted, waits here until the thread comes by. */
@@ -73,9 +77,26 @@ void TakeLink(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
     changes.push_back({message->ifi_family == AF_BRIDGE ? "loose" : "gone", std::move(name)});
   } else if ((message->ifi_flags & IFF_UP) == 0) {
     changes.push_back({"down", std::move(name)});
-  } else if (!is_port) {
-    changes.push_back({"loose", std::move(name)});
+  } else {
+    changes.push_back({is_port ? kInOrder : "loose", std::move(name)});
   }
+}
+
+/** What comes last of each link counts: one that is being made is down and no port for a moment, and nothing is lost. */
+std::vector<NetworkChange> LastOfEachLink(const std::vector<NetworkChange>& all) {
+  const auto is_of_link = [](const NetworkChange& change) {
+    return change.kind != "missed" && change.kind != "address";
+  };
+  std::unordered_map<std::string_view, const NetworkChange*> last;
+  for (const NetworkChange& change : all) {
+    if (is_of_link(change)) last[change.name] = &change;
+  }
+  std::vector<NetworkChange> told;
+  for (const NetworkChange& change : all) {
+    const bool is_over = is_of_link(change) && last[change.name] != &change;
+    if (!is_over && change.kind != kInOrder) told.push_back(change);
+  }
+  return told;
 }
 
 void TakeAddress(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
@@ -118,7 +139,9 @@ UniqueFd OpenRouteNews() { return Open(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4
 
 UniqueFd OpenTableNews() { return Open(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0); }
 
-std::vector<NetworkChange> ReadRouteNews(int socket) { return ReadAll(socket, TakeRoute); }
+std::vector<NetworkChange> ReadRouteNews(int socket) {
+  return LastOfEachLink(ReadAll(socket, TakeRoute));
+}
 
 std::vector<NetworkChange> ReadTableNews(int socket) { return ReadAll(socket, TakeTable); }
 

@@ -20,7 +20,7 @@ struct NetworkChange {
 UniqueFd OpenRouteNews();
 UniqueFd OpenTableNews();
 
-/** All that has come on such a socket. Never waits. */
+/** All that has come on such a socket; of each link the last only, and nothing where it is in order by then. Never waits. */
 std::vector<NetworkChange> ReadRouteNews(int socket);
 std::vector<NetworkChange> ReadTableNews(int socket);
 

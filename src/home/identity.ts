@@ -4,6 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { hostTagOf } from '../engine/identity.ts';
 import { writesOfCopy } from '../engine/rebuilt.ts';
@@ -13,7 +14,8 @@ import { StartRefused } from '../lib/refusal.ts';
 import { dataFileOf } from '../store/env.ts';
 import type { StateIdentity, Store } from '../store/store.ts';
 import { type HomeNote, readHomeNote, writeHomeNote } from '../workers/home-note.ts';
-import { findRemains, readDescription, readOwner } from '../workers/remains.ts';
+import { readOwner } from '../workers/jobs/run-directory.ts';
+import { findRemains, readDescription } from '../workers/remains.ts';
 import { adoptionWrites } from './adoption.ts';
 import { requireKnownRemains } from './remains.ts';
 
@@ -80,7 +82,7 @@ async function identityOf(
 function identityLeftIn(settings: HomeSettings): Identity | null {
   const { runtimeDirectory } = settings;
   for (const { vmId, process } of findRemains(settings)) {
-    const homeId = process && readOwner(runtimeDirectory, vmId);
+    const homeId = process && readOwner(join(runtimeDirectory, String(vmId)));
     const tapName = homeId && readDescription(runtimeDirectory, vmId)?.record.leases.tapName;
     if (homeId && tapName) return { homeId, hostTag: hostTagOf(tapName) };
   }

@@ -3,7 +3,9 @@
 
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { RUN_FILES } from '../engine/ports.ts';
 import { readJson, replaceFile, syncDirectory } from './jobs/durable.ts';
+import { readOwner } from './jobs/run-directory.ts';
 
 export interface HomeNote {
   readonly homeId: string;
@@ -25,16 +27,23 @@ export function readHomeNote(runtimeDirectory: string): HomeNote | null {
   return { homeId, hostTag, statePath };
 }
 
-/** On disk when it returns. Nothing is written when the note says so already. */
+/**
+ * On disk when it returns. Nothing is written when the note says so already. The name of the home stands in a file of its
+ * own beside it: each run directory has a link to that.
+ */
 export function writeHomeNote(runtimeDirectory: string, note: HomeNote): void {
   const path = join(runtimeDirectory, NAME);
   const text = `${JSON.stringify(note)}\n`;
-  if (JSON.stringify(readJson(path)) === text.trim()) return;
+  const hasName = readOwner(runtimeDirectory) === note.homeId;
+  if (hasName && JSON.stringify(readJson(path)) === text.trim()) return;
+  replaceFile(join(runtimeDirectory, RUN_FILES.homeId), note.homeId);
   replaceFile(path, text);
   syncDirectory(runtimeDirectory);
 }
 
 /** For a host that is to be left clean. */
 export function removeHomeNote(runtimeDirectory: string): void {
-  rmSync(join(runtimeDirectory, NAME), { force: true });
+  for (const name of [NAME, RUN_FILES.homeId]) {
+    rmSync(join(runtimeDirectory, name), { force: true });
+  }
 }

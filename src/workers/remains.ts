@@ -3,12 +3,11 @@
 
 import { renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { RUN_FILES } from '../engine/ports.ts';
 import type { ProcessIdentity, VmDescription } from '../engine/records.ts';
 import { syncDirectory } from './jobs/durable.ts';
 import { findHypervisors } from './jobs/hypervisor-processes.ts';
 import { namesIn } from './jobs/if-present.ts';
-import { readOwnFile } from './jobs/run-directory.ts';
+import { readDescriptionText } from './jobs/run-directory.ts';
 
 interface Directories {
   readonly runtimeDirectory: string;
@@ -45,14 +44,9 @@ export function idsOnDisk({ runtimeDirectory, diskDirectory }: Directories): rea
   return [...idsIn(runtimeDirectory), ...idsIn(diskDirectory)];
 }
 
-/** The home whose daemon made this run directory; undefined when it does not say so. */
-export function readOwner(runtimeDirectory: string, vmId: number): string | undefined {
-  return readOwnFile(join(runtimeDirectory, String(vmId)), RUN_FILES.homeId);
-}
-
 /** What the last launch of a VM left; null when that is not there, or not what a daemon wrote. */
 export function readDescription(runtimeDirectory: string, vmId: number): VmDescription | null {
-  const text = readOwnFile(join(runtimeDirectory, String(vmId)), RUN_FILES.description);
+  const text = readDescriptionText(join(runtimeDirectory, String(vmId)));
   if (text === undefined) return null;
   try {
     const description: VmDescription = JSON.parse(text);

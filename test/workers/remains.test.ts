@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -17,11 +18,13 @@ import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import type { VmDescription } from '../../src/engine/records.ts';
 import type { VmConfig } from '../../src/schema/vm-config.ts';
+import { removeHomeNote, writeHomeNote } from '../../src/workers/home-note.ts';
 import {
   claimRunDirectory,
   describeVms,
   isForeign,
   makeRunDirectory,
+  readOwner,
 } from '../../src/workers/jobs/run-directory.ts';
 import type { HostSettings } from '../../src/workers/protocol.ts';
 import { findRemains, readDescription, setDisksAside } from '../../src/workers/remains.ts';
@@ -56,6 +59,28 @@ suite('what a launch leaves', () => {
     rmSync(join(parent, '7/home.id'));
     assert.equal(isForeign(join(parent, '7'), 'another'), false);
     assert.equal(isForeign(join(parent, '8'), 'another'), false);
+  });
+
+  test('it says so by a link to the note of the home, or by itself where there is none', (t) => {
+    const parent = runtime(t);
+    const note = { homeId: 'ours', hostTag: '1234', statePath: '/state' };
+    writeHomeNote(parent, note);
+    makeRunDirectory(join(parent, '8'));
+    claimRunDirectory(join(parent, '8'), 'ours');
+    const [own, linked] = ['7/home.id', '8/home.id'].map((name) => statSync(join(parent, name)));
+    assert.deepEqual([own?.nlink, linked?.nlink], [1, 2]);
+    assert.deepEqual(
+      ['7', '8'].map((name) => readOwner(join(parent, name))),
+      ['ours', 'ours'],
+    );
+    // A home that gets another name, such as a copy, does not rename what ran before.
+    writeHomeNote(parent, { ...note, homeId: 'another' });
+    assert.equal(readOwner(join(parent, '8')), 'ours');
+    makeRunDirectory(join(parent, '9'));
+    claimRunDirectory(join(parent, '9'), 'another');
+    assert.equal(readOwner(join(parent, '9')), 'another');
+    removeHomeNote(parent);
+    assert.deepEqual(readdirSync(parent).sort(), ['7', '8', '9']);
   });
 
   test('what a hypervisor put in its place is not believed', (t) => {

@@ -7,11 +7,12 @@ import { errnoOf } from './fault.ts';
 /** What the kernel says when there is nothing, or something that is no plain file. */
 const NO_FILE = ['ENOENT', 'ELOOP', 'ENXIO', 'EISDIR'];
 
-/** undefined when there is no such file, or something else in its place. */
+/** undefined when there is no such file, or something else in its place, such as one that has other names where it may not. */
 export function withForeignFile<T>(
   path: string,
   flags: number,
   action: (fd: number) => T,
+  { mayBeLinked = false } = {},
 ): T | undefined {
   let fd: number;
   try {
@@ -22,7 +23,7 @@ export function withForeignFile<T>(
   }
   try {
     const facts = fstatSync(fd);
-    return facts.isFile() && facts.nlink === 1 ? action(fd) : undefined;
+    return facts.isFile() && (mayBeLinked || facts.nlink === 1) ? action(fd) : undefined;
   } finally {
     closeSync(fd);
   }

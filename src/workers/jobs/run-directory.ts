@@ -4,13 +4,14 @@ import {
   constants,
   fstatSync,
   ftruncateSync,
+  linkSync,
   mkdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { LIMITS } from '../../config.ts';
 import { RUN_FILES } from '../../engine/ports.ts';
 import type { JobArgument } from '../protocol.ts';
@@ -19,6 +20,9 @@ import { readEnd, withForeignFile } from './foreign-file.ts';
 
 /** The end of a log that is looked at for its last lines. */
 const TAIL_BYTES_MAX = 8 * 1024;
+
+/** Longer than any name of a home. */
+const HOME_ID_BYTES_MAX = 256;
 
 /** An empty directory, whatever stood there before. */
 export function makeRunDirectory(directory: string): void {
@@ -32,9 +36,18 @@ export function makeRunDirectory(directory: string): void {
  */
 const OURS = { mode: 0o600, flag: 'wx' };
 
-/** Whose it is. */
+/** What the kernel says when the note of the home is not there, has all the links that it may have, or may have none. */
+const NO_LINK = ['ENOENT', 'EMLINK', 'EPERM'];
+
+/** Whose it is: a link to the note of the home, because a new file is what costs a launch most on a busy file system. */
 export function claimRunDirectory(directory: string, homeId: string): void {
-  writeFileSync(join(directory, RUN_FILES.homeId), homeId, OURS);
+  const path = join(directory, RUN_FILES.homeId);
+  try {
+    linkSync(join(dirname(directory), RUN_FILES.homeId), path);
+  } catch (error) {
+    if (!NO_LINK.includes(errnoOf(error) ?? '')) throw error;
+    writeFileSync(path, homeId, OURS);
+  }
 }
 
 /** What runs in each, in place of what stood there before. */
@@ -58,16 +71,28 @@ function replace(path: string, text: string): void {
   }
 }
 
-/** What a launch left in a run directory, if it is there as the daemon wrote it. */
-export function readOwnFile(directory: string, name: string): string | undefined {
-  return withForeignFile(join(directory, name), constants.O_RDONLY, (fd) =>
-    fstatSync(fd).uid === process.geteuid?.() ? readFileSync(fd, 'utf8') : undefined,
+/** What runs in a run directory, if that is there as the daemon wrote it. */
+export function readDescriptionText(directory: string): string | undefined {
+  return withForeignFile(join(directory, RUN_FILES.description), constants.O_RDONLY, (fd) =>
+    isOurs(fd) ? readFileSync(fd, 'utf8') : undefined,
   );
+}
+
+/** The home whose daemon made this run directory; undefined when it does not say so. */
+export function readOwner(directory: string): string | undefined {
+  const action = (fd: number) =>
+    isOurs(fd) ? readEnd(fd, HOME_ID_BYTES_MAX).toString() : undefined;
+  const path = join(directory, RUN_FILES.homeId);
+  return withForeignFile(path, constants.O_RDONLY, action, { mayBeLinked: true });
+}
+
+function isOurs(fd: number): boolean {
+  return fstatSync(fd).uid === process.geteuid?.();
 }
 
 /** Of another home. A run directory that does not say whose it is is from before they did. */
 export function isForeign(directory: string, homeId: string): boolean {
-  const owner = readOwnFile(directory, RUN_FILES.homeId);
+  const owner = readOwner(directory);
   return owner !== undefined && owner !== homeId;
 }
 
