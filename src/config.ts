@@ -119,6 +119,7 @@ export const LIMITS = {
   idempotencyKeepMs: 86_400_000,
   idempotencyKeysMax: 10_000,
   idempotencyKeyCharactersMax: 200,
+  requestIdCharactersMax: 128,
   idempotencyAnswerBytesMax: 65_536,
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
   agentStreamsMax: 12,

@@ -35,6 +35,8 @@ export interface Failure {
   readonly details: Readonly<Record<string, string>>;
   /** What to do about it, as a sentence. */
   readonly remedy?: string;
+  /** Under which the daemon's log says more; of what is the daemon's own trouble. */
+  readonly requestId?: string;
 }
 
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -78,9 +80,15 @@ export function toFailure(error: unknown, baseUrl: string): Failure {
   return { exit: EXIT.failed, code: 'FAILED', ...plain };
 }
 
-function fromApi({ status, code, message, details }: ApiError): Failure {
+function fromApi({ status, code, message, details, requestId }: ApiError): Failure {
   const remedy = REMEDIES[code];
-  const failure = { code, message, details, ...(remedy === undefined ? {} : { remedy }) };
+  const failure = {
+    code,
+    message,
+    details,
+    ...(remedy === undefined ? {} : { remedy }),
+    ...(requestId === undefined || status < 500 ? {} : { requestId }),
+  };
   if (status === 404) return { exit: EXIT.notFound, ...failure };
   if (status === 409 || status === 412) return { exit: EXIT.conflict, ...failure };
   if (status === 408 || status === 504) return { exit: EXIT.timeout, ...failure };

@@ -70,12 +70,19 @@ export async function runCli(
   }
 }
 
-function renderFailure({ code, message, details, remedy }: Failure, json: boolean): string {
-  if (json) return `${JSON.stringify({ error: message, code, details, remedy })}\n`;
+function renderFailure(
+  { code, message, details, remedy, requestId }: Failure,
+  json: boolean,
+): string {
+  if (json) {
+    const told = { error: message, code, details, remedy, request_id: requestId };
+    return `${JSON.stringify(told)}\n`;
+  }
   const lines = [
     `volar: ${message}`,
     ...Object.entries(details).map(([name, what]) => `  ${name}: ${what}`),
     ...(remedy === undefined ? [] : [remedy]),
+    ...(requestId === undefined ? [] : [`Request id, for the daemon's log: ${requestId}`]),
   ];
   return `${lines.join('\n')}\n`;
 }

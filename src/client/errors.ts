@@ -10,10 +10,12 @@ export class ApiError extends Error {
   readonly details: Readonly<Record<string, string>>;
   /** When the daemon asks to come back; undefined when it does not. */
   readonly retryAfterSeconds: number | undefined;
+  /** X-Request-Id of the answer, under which the daemon's log tells of it; undefined when it has none. */
+  readonly requestId: string | undefined;
   /** The whole answer; a few errors tell more than the members above. */
   readonly body: unknown;
 
-  constructor(status: number, body: unknown, retryAfterSeconds?: number) {
+  constructor(status: number, body: unknown, retryAfterSeconds?: number, requestId?: string) {
     const { error, code, details } = isObject(body) ? body : {};
     super(typeof error === 'string' && error !== '' ? error : `The answer is ${status}`);
     this.status = status;
@@ -21,6 +23,7 @@ export class ApiError extends Error {
     this.code = typeof code === 'string' ? code : `HTTP_${status}`;
     this.details = isObject(details) ? (details as Record<string, string>) : {};
     this.retryAfterSeconds = retryAfterSeconds;
+    this.requestId = requestId;
     this.body = body;
   }
 }
@@ -56,7 +59,9 @@ export class RequestTimeoutError extends Error {
 export async function toApiError(response: Response): Promise<ApiError> {
   const text = await response.text();
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
-  return new ApiError(response.status, parsed(text), seconds >= 0 ? seconds : undefined);
+  const retryAfterSeconds = seconds >= 0 ? seconds : undefined;
+  const requestId = response.headers.get('x-request-id') ?? undefined;
+  return new ApiError(response.status, parsed(text), retryAfterSeconds, requestId);
 }
 
 /** fetch wraps what happened once or twice; what says most is at the bottom. */

@@ -101,6 +101,10 @@ export interface VmOperation {
   readonly number: number;
   /** create, start, stop, restart, delete; reconcile: nobody asked for it. */
   readonly kind: string;
+  /** request, deployment, exit, daemon. */
+  readonly cause: string;
+  /** Of the request that is behind it. */
+  readonly request_id?: string;
   readonly started_at: string;
   /** null while it is under way. */
   readonly ended_at: string | null;

@@ -15,7 +15,7 @@ import { otherEvent } from './events.ts';
 import { exposedPortsOf } from './exposures/exposed-ports.ts';
 import type { Exposures } from './exposures/exposures.ts';
 import { checkedManifest } from './plugins.ts';
-import type { ConfigRecord, VmRecord } from './records.ts';
+import type { Cause, ConfigRecord, VmRecord } from './records.ts';
 import type { State } from './state.ts';
 import type { Write } from './store-ports.ts';
 import type { Admission } from './vms/admission.ts';
@@ -74,6 +74,7 @@ export class Configs implements ConfigApi {
     vmName: string,
     patch: ConfigPatch,
     expectedVersion?: number,
+    cause?: Cause,
   ): Promise<ConfigEnvelope> {
     const { state, operations } = this.#parts;
     const { id } = state.require(vmName);
@@ -81,7 +82,7 @@ export class Configs implements ConfigApi {
       // The record as it is when the change's turn has come: one change is one version.
       const record = state.require(vmName);
       const config = this.#changed(record, patch, expectedVersion);
-      return this.#commit(record, config);
+      return this.#commit(record, config, cause);
     };
     return operations.run(id, change, LIMITS.configPatchesPerVmMax);
   }
@@ -146,7 +147,11 @@ export class Configs implements ConfigApi {
     }
   }
 
-  async #commit(record: VmRecord, config: VmConfig): Promise<ConfigEnvelope> {
+  async #commit(
+    record: VmRecord,
+    config: VmConfig,
+    cause: Cause | undefined,
+  ): Promise<ConfigEnvelope> {
     const { state, clock, addresses } = this.#parts;
     const nowMs = clock.nowMs();
     const version = record.configVersion + 1;
@@ -179,6 +184,7 @@ export class Configs implements ConfigApi {
       { name, status, ...subject },
       nowMs,
       `Version ${version}`,
+      cause,
     );
     await this.#expose(record, config);
     let changed: VmRecord;

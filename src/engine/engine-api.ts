@@ -14,9 +14,10 @@ import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../sche
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AgentConnection, HypervisorFacts } from './ports.ts';
-import type { OperationKind, OperationStep, StoredEvent } from './records.ts';
+import type { Cause, OperationKind, OperationStep, StoredEvent } from './records.ts';
 import type { StateBackup } from './store-ports.ts';
 
+export type { Cause } from './records.ts';
 export type { StateBackup } from './store-ports.ts';
 
 /** Ready JSON text of one VM; answers send it as it is. */
@@ -59,6 +60,9 @@ export interface DryRun {
 export interface VmOperation {
   readonly number: number;
   readonly kind: OperationKind;
+  readonly cause: Cause['by'];
+  /** Of the request that is behind it. */
+  readonly request_id?: string;
   readonly started_at: string;
   /** null while it is under way. */
   readonly ended_at: string | null;
@@ -67,12 +71,13 @@ export interface VmOperation {
   readonly steps: readonly OperationStep[];
 }
 
+/** What changes something takes its cause last. Without one the daemon does it for a reason of its own. */
 export interface VmApi {
   /**
    * Resolves when the VM is as far as the options say, else when it runs. Rejects with the error of
    * the step that failed; then nothing is left of it.
    */
-  create(request: CreateVmRequest, options?: WaitOptions): Promise<VmBody>;
+  create(request: CreateVmRequest, options?: WaitOptions, cause?: Cause): Promise<VmBody>;
   /** What create would lease and launch, or its error. */
   planCreate(request: CreateVmRequest): Promise<DryRun>;
   /** undefined when there is no such VM. Costs one map look-up. */
@@ -81,12 +86,12 @@ export interface VmApi {
   list(query: VmListQuery): { readonly body: string; readonly total: number };
   /** What was done for a VM, newest first. VM_NOT_FOUND. */
   operations(name: string): readonly VmOperation[];
-  start(name: string, options?: WaitOptions): Promise<VmBody>;
+  start(name: string, options?: WaitOptions, cause?: Cause): Promise<VmBody>;
   /** `graceMs`: how long the guest gets to power off. Without it the VM's config says. */
-  stop(name: string, graceMs?: number): Promise<VmBody>;
-  restart(name: string, options?: WaitOptions, graceMs?: number): Promise<VmBody>;
+  stop(name: string, graceMs?: number, cause?: Cause): Promise<VmBody>;
+  restart(name: string, options?: WaitOptions, graceMs?: number, cause?: Cause): Promise<VmBody>;
   /** Without `graceMs` the guest gets little time: nothing of it is kept. */
-  destroy(name: string, graceMs?: number): Promise<void>;
+  destroy(name: string, graceMs?: number, cause?: Cause): Promise<void>;
 }
 
 export interface ConfigApi {
@@ -95,7 +100,12 @@ export interface ConfigApi {
   /** Newest first. No limit is all that are kept. VM_NOT_FOUND. */
   history(vmName: string, limit?: number): ConfigHistory;
   /** One new version. VERSION_MISMATCH unless the newest is the expected one, BODY_INVALID, VM_NOT_FOUND. */
-  patch(vmName: string, patch: ConfigPatch, expectedVersion?: number): Promise<ConfigEnvelope>;
+  patch(
+    vmName: string,
+    patch: ConfigPatch,
+    expectedVersion?: number,
+    cause?: Cause,
+  ): Promise<ConfigEnvelope>;
   planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun;
 }
 
@@ -105,12 +115,21 @@ export interface DeploymentApi {
   /** DEPLOYMENT_NOT_FOUND. */
   get(name: string): Deployment;
   /** Resolves when the replicas are there, at the latest after the bound, with the true counts. */
-  create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment>;
-  patch(name: string, request: PatchDeploymentRequest, options?: WaitOptions): Promise<Deployment>;
+  create(
+    request: CreateDeploymentRequest,
+    options?: WaitOptions,
+    cause?: Cause,
+  ): Promise<Deployment>;
+  patch(
+    name: string,
+    request: PatchDeploymentRequest,
+    options?: WaitOptions,
+    cause?: Cause,
+  ): Promise<Deployment>;
   planCreate(request: CreateDeploymentRequest): DryRun;
   planPatch(name: string, request: PatchDeploymentRequest): DryRun;
   /** Resolves when nothing of it is left. DELETE_INCOMPLETE when something is; it may be tried again. */
-  remove(name: string): Promise<void>;
+  remove(name: string, cause?: Cause): Promise<void>;
 }
 
 export interface PluginApi {
@@ -119,9 +138,9 @@ export interface PluginApi {
   get(name: string): Manifest;
   /** The manifest as guests may have it: PLUGIN_DISABLED when the plugin is. */
   enabledManifest(name: string): Manifest;
-  install(manifest: ManifestInput): Promise<void>;
-  remove(name: string): Promise<void>;
-  setEnabled(name: string, enabled: boolean): Promise<void>;
+  install(manifest: ManifestInput, cause?: Cause): Promise<void>;
+  remove(name: string, cause?: Cause): Promise<void>;
+  setEnabled(name: string, enabled: boolean, cause?: Cause): Promise<void>;
 }
 
 export interface ArtifactApi {
@@ -187,9 +206,9 @@ export interface DeviceApi {
   /** Whole groups, by number. BODY_INVALID, DEVICE_NOT_FOUND, VFIO_UNAVAILABLE. */
   groups(addresses: readonly string[]): Promise<readonly IommuGroup[]>;
   /** All or none. Those that are bound already stay so. */
-  bind(addresses: readonly string[]): Promise<readonly string[]>;
+  bind(addresses: readonly string[], cause?: Cause): Promise<readonly string[]>;
   /** Gives back to the drivers that they had. DEVICE_OWNED for what a VM has, or whose group it has. */
-  unbind(addresses: readonly string[]): Promise<DevicesGivenBack>;
+  unbind(addresses: readonly string[], cause?: Cause): Promise<DevicesGivenBack>;
   /** /dev/vfio/<group>, unique and sorted. DEVICE_NOT_BOUND. */
   groupPaths(addresses: readonly string[]): Promise<readonly string[]>;
 }

@@ -2,8 +2,9 @@
 // the store. Who reads and how it is sent is the http room's business.
 
 import { toTimestamp } from '../lib/clock.ts';
+import { requestIn } from './cause.ts';
 import type { EventApi } from './engine-api.ts';
-import type { EventBody, StoredEvent, VmRecord } from './records.ts';
+import type { Cause, EventBody, StoredEvent, VmRecord } from './records.ts';
 import type { StorePort } from './store-ports.ts';
 
 /** Changes that are not a VM's; streams of VM events leave them out. */
@@ -31,18 +32,20 @@ export type OtherEventType =
   | 'DEPLOYMENT_DELETING'
   | 'DEPLOYMENT_DELETED';
 
-/** The event of a change that is not a VM's. `status` is a word for the new state. */
+/** The event of a change that is not a VM's. `status` is a word for the new state; no cause: nobody asked for it. */
 export function otherEvent(
   type: OtherEventType,
   subject: { readonly name: string; readonly status: string; readonly deployment?: string },
   atMs: number,
   message?: string,
+  cause?: Cause,
 ): EventBody {
   return {
     type,
     ...subject,
     timestamp: toTimestamp(atMs),
     ...(message === undefined ? {} : { message }),
+    ...requestIn(cause),
   };
 }
 
@@ -59,8 +62,13 @@ export type VmEventType =
   | 'VM_DELETING'
   | 'VM_DELETED';
 
-/** The event that tells of a VM's new state. */
-export function vmEvent(type: VmEventType, record: VmRecord, message?: string): EventBody {
+/** The event that tells of a VM's new state; no cause: nobody asked for it. */
+export function vmEvent(
+  type: VmEventType,
+  record: VmRecord,
+  message?: string,
+  cause?: Cause,
+): EventBody {
   return {
     type,
     name: record.name,
@@ -71,6 +79,7 @@ export function vmEvent(type: VmEventType, record: VmRecord, message?: string): 
     timestamp: toTimestamp(record.updatedAtMs),
     ...(message === undefined ? {} : { message }),
     ...(record.replica === undefined ? {} : { deployment: record.replica.deployment }),
+    ...requestIn(cause),
   };
 }
 

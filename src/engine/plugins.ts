@@ -14,7 +14,7 @@ import { normaliseManifest } from '../schema/manifest-rules.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { PluginApi } from './engine-api.ts';
 import { type OtherEventType, otherEvent } from './events.ts';
-import type { PluginRecord } from './records.ts';
+import type { Cause, PluginRecord } from './records.ts';
 import type { State } from './state.ts';
 
 export class Plugins implements PluginApi {
@@ -48,23 +48,24 @@ export class Plugins implements PluginApi {
   }
 
   /** Installs or replaces. VMs keep the manifest that they were created with. BODY_INVALID. */
-  async install(input: ManifestInput): Promise<void> {
+  async install(input: ManifestInput, cause?: Cause): Promise<void> {
     const manifest = checkedManifest(input, '');
     const record = { manifest, enabled: manifest.enabled, installedAtMs: this.#clock.nowMs() };
-    await this.#put(record, 'PLUGIN_INSTALLED', `Version ${manifest.version}`);
+    await this.#put(record, 'PLUGIN_INSTALLED', cause, `Version ${manifest.version}`);
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string, cause?: Cause): Promise<void> {
     this.#require(name);
-    const gone = otherEvent('PLUGIN_REMOVED', { name, status: 'removed' }, this.#clock.nowMs());
+    const subject = { name, status: 'removed' };
+    const gone = otherEvent('PLUGIN_REMOVED', subject, this.#clock.nowMs(), undefined, cause);
     await this.#state.commit([{ table: 'plugins', key: name, value: null }], [gone]);
     this.#byName.delete(name);
   }
 
-  async setEnabled(name: string, enabled: boolean): Promise<void> {
+  async setEnabled(name: string, enabled: boolean, cause?: Cause): Promise<void> {
     const record = this.#require(name);
     const changed = { ...record, enabled, manifest: { ...record.manifest, enabled } };
-    await this.#put(changed, enabled ? 'PLUGIN_ENABLED' : 'PLUGIN_DISABLED');
+    await this.#put(changed, enabled ? 'PLUGIN_ENABLED' : 'PLUGIN_DISABLED', cause);
   }
 
   /**
@@ -90,10 +91,15 @@ export class Plugins implements PluginApi {
     return given.manifest ? checkedManifest(given.manifest, 'config.manifest.') : record.manifest;
   }
 
-  async #put(record: PluginRecord, type: OtherEventType, message?: string): Promise<void> {
+  async #put(
+    record: PluginRecord,
+    type: OtherEventType,
+    cause: Cause | undefined,
+    message?: string,
+  ): Promise<void> {
     const { name } = record.manifest;
     const subject = { name, status: record.enabled ? 'enabled' : 'disabled' };
-    const event = otherEvent(type, subject, this.#clock.nowMs(), message);
+    const event = otherEvent(type, subject, this.#clock.nowMs(), message, cause);
     await this.#state.commit([{ table: 'plugins', key: name, value: record }], [event]);
     this.#byName.set(name, record);
   }

@@ -28,6 +28,13 @@ export interface VmLeases {
   readonly vsockCid: number;
 }
 
+/** Why something is done: a request of a client, a deployment, the end of a hypervisor, or the daemon for a reason of its own. */
+export interface Cause {
+  readonly by: 'request' | 'deployment' | 'exit' | 'daemon';
+  /** Of the request that is behind it, as its answer has it. */
+  readonly requestId?: string;
+}
+
 /** What clients want of a VM. Written before anything is done for it. */
 export interface VmWanted {
   readonly state: 'running' | 'stopped' | 'deleted';
@@ -35,6 +42,8 @@ export interface VmWanted {
   readonly launch: number;
   /** What the request for the guest's end gave it to power off; null or absent: it did not say. */
   readonly graceMs?: number | null;
+  /** Of this wish. Absent in records of earlier versions. */
+  readonly cause?: Cause;
 }
 
 /** What was seen of a VM last. */
@@ -97,6 +106,8 @@ export interface DeploymentRecord {
   readonly config: VmConfig;
   /** Counts changes of the config, from 1. */
   readonly revision: number;
+  /** Of the last change. Absent in records of earlier versions. */
+  readonly cause?: Cause;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
@@ -159,6 +170,8 @@ export interface OperationRecord {
   /** From 1, for each VM. */
   readonly number: number;
   readonly kind: OperationKind;
+  /** Absent in records of earlier versions. */
+  readonly cause?: Cause;
   readonly startedAtMs: number;
   /** null while it is under way, as is the outcome. */
   readonly endedAtMs: number | null;
@@ -207,6 +220,8 @@ export interface EventBody {
   readonly message?: string;
   /** The deployment that a VM belongs to. */
   readonly deployment?: string;
+  /** Of the request that caused it; absent when none did. */
+  readonly request_id?: string;
 }
 
 export interface StoredEvent {

@@ -7,7 +7,10 @@ import { contains, type Ipv4Network } from '../lib/ipv4.ts';
 import { ANYBODY, type Caller } from './callers.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Refusals } from './refusals.ts';
+import { REQUEST_ID_HEADER } from './request-id.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
+
+type Headers = readonly (readonly [string, string])[];
 
 export interface Access {
   /** false: check() and corsHeaders() have nothing to do, and a route need not call them. */
@@ -17,15 +20,16 @@ export interface Access {
    * itself. What the caller may do is checked by who knows what was asked for.
    */
   check(request: HttpRequest, response: HttpResponse, keyInQuery: boolean): Caller;
-  corsHeaders(origin: string): readonly (readonly [string, string])[];
+  /** What every answer to a page of this origin has. */
+  corsHeaders(origin: string): Headers;
   /** true for the value of an Authorization header that carries one of our keys. */
   isOurs(authorization: string): boolean;
 }
 
 const ALLOWED_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS';
 const ALLOWED_HEADERS =
-  'Content-Type, Authorization, X-Requested-With, X-Volant-API-Key, Last-Event-ID, If-Match, Idempotency-Key, MCP-Protocol-Version, Mcp-Method, Mcp-Name';
-const EXPOSED_HEADERS = 'Content-Type, X-Total-Count, Retry-After, ETag';
+  'Content-Type, Authorization, X-Requested-With, X-Volant-API-Key, Last-Event-ID, If-Match, Idempotency-Key, X-Request-Id, MCP-Protocol-Version, Mcp-Method, Mcp-Name';
+const EXPOSED_HEADERS = 'Content-Type, X-Total-Count, Retry-After, ETag, X-Request-Id';
 
 export function createAccess(
   { allowedNetworks, corsOrigins }: Pick<Config, 'allowedNetworks' | 'corsOrigins'>,
@@ -51,6 +55,12 @@ export function createAccess(
     corsHeaders: (origin) => corsHeaders(corsOrigins, origin),
     isOurs: (authorization) => keys.required && keys.find(bearerIn(authorization)) !== undefined,
   };
+}
+
+/** What every answer of an exchange has, errors and streams too. */
+export function answerHeaders(access: Access, request: HttpRequest, requestId: string): Headers {
+  const id = [REQUEST_ID_HEADER, requestId] as const;
+  return access.configured ? [id, ...access.corsHeaders(request.getHeader('origin'))] : [id];
 }
 
 /** The socket's own peer, never a header. A peer on the unix socket has no address and is local. */
@@ -90,10 +100,7 @@ function bearerIn(authorization: string): string {
 }
 
 /** Credentials only for an origin that was named: browsers refuse them together with "*". */
-function corsHeaders(
-  origins: readonly string[],
-  origin: string,
-): readonly (readonly [string, string])[] {
+function corsHeaders(origins: readonly string[], origin: string): Headers {
   if (origins.length === 0 || origin === '') return [];
   const named = origins.includes(origin);
   if (!named && (origin === 'null' || !origins.includes('*'))) return [['Vary', 'Origin']];

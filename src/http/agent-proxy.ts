@@ -6,13 +6,13 @@ import type { Engine } from '../engine/engine-api.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Scope } from '../lib/scopes.ts';
-import type { Access } from './access.ts';
+import { type Access, answerHeaders } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
-import { decoded, Exchange } from './exchange.ts';
+import { decoded, Exchange, type ExchangeOptions } from './exchange.ts';
 import { readGuestHead } from './guest-head.ts';
 import { GuestRelay, type RelayLimits } from './guest-relay.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
-import { errorReply, type WriteOptions, writeReply } from './reply.ts';
+import { errorReply, writeReply } from './reply.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
@@ -45,9 +45,11 @@ export class AgentProxy {
   }
 
   bind(app: GuardedRoutes): void {
-    app.any('/api/v1/vms/:name/agent/*', (response, request) => this.#handle(response, request), {
-      bodyOfAnyType: true,
-    });
+    app.any(
+      '/api/v1/vms/:name/agent/*',
+      (response, request, requestId) => this.#handle(response, request, requestId),
+      { bodyOfAnyType: true },
+    );
   }
 
   /** Ends streams of events; other answers are left to come to their end. */
@@ -60,11 +62,11 @@ export class AgentProxy {
     for (const [relay, whose] of [...this.#relays]) if (whose === caller) relay.drain();
   }
 
-  #handle(response: HttpResponse, request: HttpRequest): void {
+  #handle(response: HttpResponse, request: HttpRequest, requestId: string): void {
     const { access, traffic, log } = this.#parts;
     const method = request.getMethod();
-    const extraHeaders = access.configured ? access.corsHeaders(request.getHeader('origin')) : [];
-    const options = { extraHeaders, withoutBody: method === 'head' };
+    const extraHeaders = answerHeaders(access, request, requestId);
+    const options = { extraHeaders, withoutBody: method === 'head', requestId };
     if (method === 'options' && request.getHeader('access-control-request-method') !== '') {
       writeReply(response, { status: 204 }, { ...options, closeConnection: false });
       return;
@@ -74,24 +76,21 @@ export class AgentProxy {
       this.#begin(response, request, options);
     } catch (thrown) {
       const { error, ...reply } = errorReply(thrown);
-      log.debug({ operation: 'agent proxy', code: error.code, err: error }, 'request failed');
+      const facts = { operation: 'agent proxy', request_id: requestId, code: error.code };
+      log.debug({ ...facts, err: error }, 'request failed');
       // Its body, which nobody has read, would be taken for the next request.
       const hasBody = method !== 'get' && method !== 'head';
       writeReply(response, reply, { ...options, closeConnection: hasBody });
     }
   }
 
-  #begin(
-    response: HttpResponse,
-    request: HttpRequest,
-    options: Omit<WriteOptions, 'closeConnection'>,
-  ): void {
+  #begin(response: HttpResponse, request: HttpRequest, options: ExchangeOptions): void {
     const { access, engineFor, traffic } = this.#parts;
     // A browser that reads a stream of events cannot send headers.
     const readsEvents = request.getHeader('accept').includes('text/event-stream');
     const caller = access.configured ? access.check(request, response, readsEvents) : ANYBODY;
     requireScope(caller, AGENT_SCOPE, 'The way to agents');
-    const head = readGuestHead(request, access);
+    const head = readGuestHead(request, access, options.requestId);
     if (head.upgrades) {
       throw new VolantError('FEATURE_UNAVAILABLE', 'The way to agents takes no upgrades');
     }

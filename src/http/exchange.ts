@@ -12,24 +12,26 @@ export interface RequestHead {
   /** Without the "?". */
   readonly query: string;
   readonly host: string;
+  /** Of the exchange: the client's own or a new one. */
+  readonly requestId: string;
   /** Of a POST; empty where the client sends none. */
   readonly idempotencyKey: string;
   /** The headers that the operation declares; empty where the client sends none. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
+export interface ExchangeOptions extends Omit<WriteOptions, 'closeConnection'> {
+  readonly requestId: string;
+}
+
 export class Exchange {
   readonly response: HttpResponse;
-  readonly #options: Omit<WriteOptions, 'closeConnection'>;
+  readonly #options: ExchangeOptions;
   readonly #onEnd: () => void;
   #state: 'open' | 'sending' | 'answered' | 'aborted' = 'open';
   readonly #onAborted: (() => void)[] = [];
 
-  constructor(
-    response: HttpResponse,
-    options: Omit<WriteOptions, 'closeConnection'>,
-    onEnd: () => void,
-  ) {
+  constructor(response: HttpResponse, options: ExchangeOptions, onEnd: () => void) {
     this.response = response;
     this.#options = options;
     this.#onEnd = onEnd;
@@ -49,6 +51,10 @@ export class Exchange {
   /** HEAD: all but the body. */
   get withoutBody(): boolean {
     return this.#options.withoutBody;
+  }
+
+  get requestId(): string {
+    return this.#options.requestId;
   }
 
   onAborted(listener: () => void): void {

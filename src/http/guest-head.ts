@@ -3,6 +3,7 @@
 
 import type { Access } from './access.ts';
 import { confinedLocation, type GuestRequestPlace } from './guest-location.ts';
+import { REQUEST_ID_HEADER } from './request-id.ts';
 import type { HttpRequest } from './uws.ts';
 
 /** Meant for the next hop only. */
@@ -26,6 +27,7 @@ const NOT_FOR_GUESTS = new Set<string>([
   'accept-encoding',
   'expect',
   'host',
+  REQUEST_ID_HEADER.toLowerCase(),
 ]);
 
 /**
@@ -63,6 +65,7 @@ const NOT_FOR_CLIENTS = new Set<string>([
   'date',
   'uwebsockets',
   GUEST_LOCATION.toLowerCase(),
+  REQUEST_ID_HEADER.toLowerCase(),
 ]);
 
 /** What a browser shall not do with a page of a guest: act with the rights of this daemon's origin. */
@@ -81,14 +84,24 @@ export interface GuestRequestHead {
   readonly upgrades: boolean;
 }
 
-/** Must be called before the first await of a handler. The path is what follows "/agent". */
-export function readGuestHead(request: HttpRequest, access: Access): GuestRequestHead {
+/**
+ * Must be called before the first await of a handler. The path is what follows "/agent". The guest gets the exchange's id
+ * as any other service behind a proxy does.
+ */
+export function readGuestHead(
+  request: HttpRequest,
+  access: Access,
+  requestId: string,
+): GuestRequestHead {
   const given: [string, string][] = [];
   request.forEach((name, value) => {
     given.push([name, value]);
   });
   const named = namedIn(given.flatMap(([name, value]) => (name === 'connection' ? [value] : [])));
-  const headers: Record<string, string | string[]> = { host: 'agent' };
+  const headers: Record<string, string | string[]> = {
+    host: 'agent',
+    [REQUEST_ID_HEADER.toLowerCase()]: requestId,
+  };
   for (const [name, value] of given) {
     if (NOT_FOR_GUESTS.has(name) || named.has(name)) continue;
     if (name === 'authorization' && access.isOurs(value)) continue;

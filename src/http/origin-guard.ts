@@ -7,9 +7,16 @@ import type { Config } from '../config.ts';
 import { hasDotSegment } from '../lib/dot-segments.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Access } from './access.ts';
+import { type Access, answerHeaders } from './access.ts';
 import { errorReply, writeReply } from './reply.ts';
-import type { HttpRequest, HttpResponse, TemplatedApp, WebSocketBehavior } from './uws.ts';
+import { RequestIds } from './request-id.ts';
+import type {
+  HttpRequest,
+  HttpResponse,
+  TemplatedApp,
+  us_socket_context_t,
+  WebSocketBehavior,
+} from './uws.ts';
 
 type GuardSettings = Pick<Config, 'apiHosts' | 'listen' | 'advertise' | 'corsOrigins'>;
 
@@ -18,7 +25,7 @@ export interface RouteOptions {
   readonly bodyOfAnyType?: boolean;
 }
 
-type Handle = (response: HttpResponse, request: HttpRequest) => void;
+type Handle = (response: HttpResponse, request: HttpRequest, requestId: string) => void;
 type AddRoute = (pattern: string, handle: Handle, options?: RouteOptions) => void;
 
 /** The part of the server at which routes are registered. What is registered here is behind the guard. */
@@ -29,7 +36,17 @@ export interface GuardedRoutes {
   readonly patch: AddRoute;
   readonly del: AddRoute;
   readonly any: AddRoute;
-  ws<Data>(pattern: string, behaviour: WebSocketBehavior<Data>): void;
+  ws<Data>(pattern: string, behaviour: GuardedWebSocket<Data>): void;
+}
+
+/** Its upgrade is behind the guard, too. */
+export interface GuardedWebSocket<Data> extends Omit<WebSocketBehavior<Data>, 'upgrade'> {
+  readonly upgrade: (
+    response: HttpResponse,
+    request: HttpRequest,
+    context: us_socket_context_t,
+    requestId: string,
+  ) => void;
 }
 
 export class OriginGuard {
@@ -90,16 +107,19 @@ export class OriginGuard {
   }
 }
 
-/** Behind `guard`: a request that it refuses, or whose path climbs, reaches no route. */
+/**
+ * Behind `guard`: a request that it refuses, or whose path climbs, reaches no route. Here each exchange gets its id.
+ */
 export function guardRoutes(
   app: TemplatedApp,
   { guard, access, log }: { guard: OriginGuard; access: Access; log: Logger },
 ): GuardedRoutes {
+  const ids = new RequestIds();
   const passes = (
     response: HttpResponse,
     request: HttpRequest,
-    options: RouteOptions | undefined,
-    mayClimb: boolean,
+    requestId: string,
+    { mayClimb, ...options }: RouteOptions & { readonly mayClimb: boolean },
   ): boolean => {
     try {
       guard.check(request, options);
@@ -107,9 +127,9 @@ export function guardRoutes(
       return true;
     } catch (thrown) {
       const { error, ...reply } = errorReply(thrown);
-      log.debug({ code: error.code, err: error }, 'request refused');
+      log.debug({ request_id: requestId, code: error.code, err: error }, 'request refused');
       writeReply(response, reply, {
-        extraHeaders: access.corsHeaders(request.getHeader('origin')),
+        extraHeaders: answerHeaders(access, request, requestId),
         withoutBody: request.getMethod() === 'head',
         closeConnection: request.getHeader('upgrade') !== '',
       });
@@ -117,11 +137,17 @@ export function guardRoutes(
     }
   };
   const behind =
-    (add: (pattern: string, handle: Handle) => unknown): AddRoute =>
+    (
+      add: (
+        pattern: string,
+        handle: (response: HttpResponse, request: HttpRequest) => void,
+      ) => unknown,
+    ): AddRoute =>
     (pattern, handle, options) => {
-      const mayClimb = takesAnyPath(pattern);
+      const checks = { ...options, mayClimb: takesAnyPath(pattern) };
       add.call(app, pattern, (response, request) => {
-        if (passes(response, request, options, mayClimb)) handle(response, request);
+        const requestId = ids.of(request);
+        if (passes(response, request, requestId, checks)) handle(response, request, requestId);
       });
     };
   return {
@@ -132,14 +158,13 @@ export function guardRoutes(
     del: behind(app.del),
     any: behind(app.any),
     ws: (pattern, behaviour) => {
-      const { upgrade, ...rest } = behaviour;
-      if (upgrade === undefined) throw new Error(`${pattern} must say how it upgrades`);
+      const checks = { mayClimb: takesAnyPath(pattern) };
       app.ws(pattern, {
-        ...rest,
+        ...behaviour,
         upgrade: (response, request, context) => {
-          if (passes(response, request, undefined, takesAnyPath(pattern))) {
-            return upgrade(response, request, context);
-          }
+          const requestId = ids.of(request);
+          if (!passes(response, request, requestId, checks)) return;
+          behaviour.upgrade(response, request, context, requestId);
         },
       });
     },

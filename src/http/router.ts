@@ -7,14 +7,14 @@ import type { Logger } from '../lib/log.ts';
 import type { Operation } from '../schema/operations/operation.ts';
 import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
-import type { Access } from './access.ts';
+import { type Access, answerHeaders } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
-import { decoded, Exchange, type RequestHead } from './exchange.ts';
+import { decoded, Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
 import type { AnyHandler, HandlerContext, Handlers, RawHandler } from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
-import { errorReply, isLong, type Reply, type WriteOptions, writeReply } from './reply.ts';
+import { errorReply, isLong, type Reply, writeReply } from './reply.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
@@ -26,8 +26,14 @@ export interface RouterParts {
   readonly traffic: Traffic;
 }
 
-const NO_HEADERS: WriteOptions['extraHeaders'] = [];
 const NO_NAMES: RequestHead['headers'] = {};
+
+/** A request that has come through the guard. */
+interface Asked {
+  readonly response: HttpResponse;
+  readonly request: HttpRequest;
+  readonly requestId: string;
+}
 
 /** A request whose route was found by us rather than by the server. */
 interface Found {
@@ -58,11 +64,13 @@ export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
   } as const;
   for (const route of routes) {
     const pattern = route.operation.path.replaceAll(/\{(\w+)\}/g, ':$1');
-    register[route.operation.method](pattern, (response, request) =>
-      handle(parts, route, response, request, null),
+    register[route.operation.method](pattern, (response, request, requestId) =>
+      handle(parts, route, { response, request, requestId }, null),
     );
   }
-  app.any('/*', (response, request) => fallBack(parts, routes, response, request));
+  app.any('/*', (response, request, requestId) =>
+    fallBack(parts, routes, { response, request, requestId }),
+  );
 }
 
 function makeRoute(id: OperationId, handlers: Handlers): Route {
@@ -82,35 +90,31 @@ function makeRoute(id: OperationId, handlers: Handlers): Route {
  * Everything that reads `request` or attaches to `response` happens before the first await. What is
  * answered at once needs no more than this function: reads cost little beyond what the server does.
  */
-function handle(
-  parts: RouterParts,
-  route: Route,
-  response: HttpResponse,
-  request: HttpRequest,
-  found: Found | null,
-): void {
+function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | null): void {
+  const { response, request, requestId } = asked;
   const withoutBody = found?.withoutBody ?? false;
-  const extraHeaders = extraHeadersFor(parts.access, request);
+  const extraHeaders = answerHeaders(parts.access, request, requestId);
+  const options = { extraHeaders, withoutBody, requestId };
   const { handler } = route;
   let answer: Reply | Promise<Reply>;
   try {
     parts.traffic.admit();
     const isStream = 'stream' in handler;
-    const context = parts.contextFor(admit(parts, route, response, request, isStream));
-    const head = readHead(route, request, found);
+    const context = parts.contextFor(admit(parts, route, asked, isStream));
+    const head = readHead(route, asked, found);
     if ('stream' in handler) {
       answer = { status: 200, body: '', contentType: 'text/event-stream' };
       if (!withoutBody) {
-        const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+        const exchange = openExchange(parts, response, options);
         stream(parts, route, exchange, () => handler.stream(context, head, exchange));
         return;
       }
     } else if ('raw' in handler) {
-      const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+      const exchange = openExchange(parts, response, options);
       void answerRaw(parts, route, exchange, context, head, handler.raw);
       return;
     } else if (route.operation.request !== undefined) {
-      const exchange = openExchange(parts, response, extraHeaders, withoutBody);
+      const exchange = openExchange(parts, response, options);
       const { bytesMax } = route.operation.request;
       const body = readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
       const received = { context, head, body };
@@ -121,16 +125,16 @@ function handle(
       answer = head.idempotencyKey === '' ? act() : once(context, route, head, '', undefined, act);
     }
   } catch (error) {
-    const { reply, closes } = failure(parts.log, route.id, error);
-    writeReply(response, reply, { extraHeaders, withoutBody, closeConnection: closes });
+    const { reply, closes } = failure(parts.log, { operation: route.id, requestId }, error);
+    writeReply(response, reply, { ...options, closeConnection: closes });
     return;
   }
   if (answer instanceof Promise) {
-    void settle(parts, route, openExchange(parts, response, extraHeaders, withoutBody), answer);
+    void settle(parts, route, openExchange(parts, response, options), answer);
   } else if (isLong(answer)) {
-    openExchange(parts, response, extraHeaders, withoutBody).reply(answer);
+    openExchange(parts, response, options).reply(answer);
   } else {
-    writeReply(response, answer, { extraHeaders, withoutBody, closeConnection: false });
+    writeReply(response, answer, { ...options, closeConnection: false });
   }
 }
 
@@ -145,8 +149,7 @@ interface Received {
 function admit(
   { access }: RouterParts,
   { operation }: Route,
-  response: HttpResponse,
-  request: HttpRequest,
+  { response, request }: Asked,
   keyInQuery: boolean,
 ): Caller {
   if (operation.scope === 'none' || !access.configured) return ANYBODY;
@@ -238,38 +241,40 @@ function stream(parts: RouterParts, route: Route, exchange: Exchange, begin: () 
   }
 }
 
-function fail(parts: RouterParts, id: string, exchange: Exchange, thrown: unknown): void {
-  const { reply, closes } = failure(parts.log, id, thrown);
+function fail(parts: RouterParts, operation: string, exchange: Exchange, thrown: unknown): void {
+  const { requestId } = exchange;
+  const { reply, closes } = failure(parts.log, { operation, requestId }, thrown);
   exchange.reply(reply, closes);
 }
 
 /** The answer to what was thrown, told to the log as loudly as it deserves. */
-function failure(log: Logger, id: string, thrown: unknown): { reply: Reply; closes: boolean } {
+function failure(
+  log: Logger,
+  { operation, requestId }: { readonly operation: string; readonly requestId: string },
+  thrown: unknown,
+): { reply: Reply; closes: boolean } {
   const { error, ...reply } = errorReply(thrown);
   const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
-  log[level]({ operation: id, code: error.code, err: error }, 'request failed');
+  const facts = { operation, request_id: requestId, code: error.code, err: error };
+  log[level](facts, 'request failed');
   // What is left of an oversized or stuck body would be taken for the next request.
   const closes = error.status === 413 || error.status === 408 || error.code === 'SHUTTING_DOWN';
   return { reply, closes };
 }
 
-function fallBack(
-  parts: RouterParts,
-  routes: readonly Route[],
-  response: HttpResponse,
-  request: HttpRequest,
-): void {
+function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): void {
+  const { response, request, requestId } = asked;
   const path = request.getUrl();
   const method = request.getMethod().toUpperCase();
   const matching = routes.filter((route) => route.matcher.test(path));
   const readable = matching.find((route) => route.operation.method === 'GET');
   if (method === 'HEAD' && readable !== undefined) {
     const query = request.getQuery() ?? '';
-    handle(parts, readable, response, request, { path, query, withoutBody: true });
+    handle(parts, readable, asked, { path, query, withoutBody: true });
     return;
   }
-  if (method === 'GET' && handleEscaped(parts, routes, response, request, path)) return;
-  const extraHeaders = extraHeadersFor(parts.access, request);
+  if (method === 'GET' && handleEscaped(parts, routes, asked, path)) return;
+  const extraHeaders = answerHeaders(parts.access, request, requestId);
   const options = { extraHeaders, withoutBody: method === 'HEAD', closeConnection: false };
   const allowed = allowedMethods(matching);
   if (method === 'OPTIONS') {
@@ -281,7 +286,8 @@ function fallBack(
     if (matching.length === 0) throw new VolantError('ROUTE_NOT_FOUND');
     throw new VolantError('METHOD_NOT_ALLOWED', undefined, { headers: { Allow: allowed } });
   } catch (error) {
-    writeReply(response, failure(parts.log, 'none', error).reply, options);
+    const { reply } = failure(parts.log, { operation: 'none', requestId }, error);
+    writeReply(response, reply, options);
   }
 }
 
@@ -289,8 +295,7 @@ function fallBack(
 function handleEscaped(
   parts: RouterParts,
   routes: readonly Route[],
-  response: HttpResponse,
-  request: HttpRequest,
+  asked: Asked,
   escaped: string,
 ): boolean {
   const [, path = '', query = ''] = /^(.*?)%3[Ff](.*)$/.exec(escaped) ?? [];
@@ -299,7 +304,7 @@ function handleEscaped(
       operation.method === 'GET' && operation.query !== undefined && matcher.test(path),
   );
   if (route === undefined) return false;
-  handle(parts, route, response, request, { path, query, withoutBody: false });
+  handle(parts, route, asked, { path, query, withoutBody: false });
   return true;
 }
 
@@ -310,28 +315,24 @@ function allowedMethods(routes: readonly Route[]): string {
   return [...methods, 'OPTIONS'].join(', ');
 }
 
-function extraHeadersFor(access: Access, request: HttpRequest): WriteOptions['extraHeaders'] {
-  return access.configured ? access.corsHeaders(request.getHeader('origin')) : NO_HEADERS;
-}
-
 /** For an answer that comes late: from here on the response must know when its client goes. */
 function openExchange(
   { traffic }: RouterParts,
   response: HttpResponse,
-  extraHeaders: WriteOptions['extraHeaders'],
-  withoutBody: boolean,
+  options: ExchangeOptions,
 ): Exchange {
   traffic.begin();
-  return new Exchange(response, { extraHeaders, withoutBody }, () => traffic.end());
+  return new Exchange(response, options, () => traffic.end());
 }
 
 /** Copies what the operation may want to know; the request is gone when the handler returns. */
-function readHead(route: Route, request: HttpRequest, found: Found | null): RequestHead {
+function readHead(route: Route, { request, requestId }: Asked, found: Found | null): RequestHead {
   const { query, headers, method } = route.operation;
   return {
     parameters: found === null ? parametersOf(route, request) : parametersIn(route, found.path),
     query: query === undefined ? '' : (found?.query ?? request.getQuery() ?? ''),
     host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
+    requestId,
     idempotencyKey: method === 'POST' ? request.getHeader('idempotency-key') : '',
     headers: headers === undefined ? NO_NAMES : headersOf(request, headers),
   };

@@ -45,10 +45,10 @@ function named(caller: Caller, name: string): string {
 
 function scopedVms(vms: Engine['vms'], caller: Caller): Engine['vms'] {
   return {
-    create: async (request, options) => {
+    create: async (request, ...rest) => {
       requireName(caller, request.name);
       requireDevices(caller, request.config);
-      return quiet(caller, vms.create(request, options));
+      return quiet(caller, vms.create(request, ...rest));
     },
     planCreate: async (request) => {
       requireName(caller, request.name);
@@ -58,11 +58,10 @@ function scopedVms(vms: Engine['vms'], caller: Caller): Engine['vms'] {
     get: (name) => vms.get(named(caller, name)),
     operations: (name) => vms.operations(named(caller, name)),
     list: (query) => vms.list({ ...query, namePrefix: caller.prefix }),
-    start: async (name, options) => quiet(caller, vms.start(named(caller, name), options)),
-    stop: async (name, graceMs) => quiet(caller, vms.stop(named(caller, name), graceMs)),
-    restart: async (name, options, graceMs) =>
-      quiet(caller, vms.restart(named(caller, name), options, graceMs)),
-    destroy: async (name, graceMs) => vms.destroy(named(caller, name), graceMs),
+    start: async (name, ...rest) => quiet(caller, vms.start(named(caller, name), ...rest)),
+    stop: async (name, ...rest) => quiet(caller, vms.stop(named(caller, name), ...rest)),
+    restart: async (name, ...rest) => quiet(caller, vms.restart(named(caller, name), ...rest)),
+    destroy: async (name, ...rest) => vms.destroy(named(caller, name), ...rest),
   };
 }
 
@@ -70,10 +69,10 @@ function scopedConfigs(configs: Engine['configs'], caller: Caller): Engine['conf
   return {
     get: (name) => configs.get(named(caller, name)),
     history: (name, limit) => configs.history(named(caller, name), limit),
-    patch: async (name, patch, version) => {
+    patch: async (name, patch, ...rest) => {
       requireName(caller, name);
       requireDevices(caller, patch);
-      return quiet(caller, configs.patch(name, patch, version));
+      return quiet(caller, configs.patch(name, patch, ...rest));
     },
     planPatch: (name, patch, version) => {
       requireName(caller, name);
@@ -90,15 +89,15 @@ function scopedDeployments(
   return {
     list: () => deployments.list().filter(({ name }) => name.startsWith(caller.prefix)),
     get: (name) => deployments.get(named(caller, name)),
-    create: async (request, options) => {
+    create: async (request, ...rest) => {
       requireName(caller, request.name);
       requireDevices(caller, request.config);
-      return quiet(caller, deployments.create(request, options));
+      return quiet(caller, deployments.create(request, ...rest));
     },
-    patch: async (name, request, options) => {
+    patch: async (name, request, ...rest) => {
       requireName(caller, name);
       requireDevices(caller, request.config);
-      return quiet(caller, deployments.patch(name, request, options));
+      return quiet(caller, deployments.patch(name, request, ...rest));
     },
     planCreate: (request) => {
       requireName(caller, request.name);
@@ -110,7 +109,7 @@ function scopedDeployments(
       requireDevices(caller, request.config);
       return quietNow(caller, () => deployments.planPatch(name, request));
     },
-    remove: async (name) => deployments.remove(named(caller, name)),
+    remove: async (name, ...rest) => deployments.remove(named(caller, name), ...rest),
   };
 }
 

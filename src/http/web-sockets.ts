@@ -7,17 +7,18 @@ import type { StoredEvent } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Scope } from '../lib/scopes.ts';
-import type { Access } from './access.ts';
+import { type Access, answerHeaders } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import type { Connections } from './connections.ts';
 import { decoded } from './exchange.ts';
 import { LogStream } from './log-stream.ts';
-import type { GuardedRoutes } from './origin-guard.ts';
+import type { GuardedRoutes, GuardedWebSocket } from './origin-guard.ts';
 import { Query } from './query.ts';
 import { errorReply, writeReply } from './reply.ts';
+import { REQUEST_ID_HEADER } from './request-id.ts';
 import { CLOSE, type SocketData, SocketViewer } from './socket-viewer.ts';
 import type { Traffic } from './traffic.ts';
-import type { HttpRequest, HttpResponse, us_socket_context_t, WebSocketBehavior } from './uws.ts';
+import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts';
 
 export interface SocketLimits {
   readonly socketsMax: number;
@@ -33,6 +34,13 @@ export interface WebSocketParts {
   readonly log: Logger;
   /** For tests. */
   readonly limits?: SocketLimits | undefined;
+}
+
+/** A request that has come through the guard. */
+interface Asked {
+  readonly response: HttpResponse;
+  readonly request: HttpRequest;
+  readonly requestId: string;
 }
 
 type SocketEngine = Pick<Engine, 'agents' | 'consoles'>;
@@ -80,7 +88,9 @@ export class WebSockets {
     );
     // What asks for no upgrade ends here.
     for (const path of Object.values(PATHS)) {
-      app.get(path, (response, request) => this.#refusePlain(response, request));
+      app.get(path, (response, request, requestId) =>
+        this.#refusePlain({ response, request, requestId }),
+      );
     }
   }
 
@@ -99,13 +109,13 @@ export class WebSockets {
     }
   }
 
-  #behaviour(kind: keyof typeof PATHS, attach: Attach): WebSocketBehavior<SocketData> {
+  #behaviour(kind: keyof typeof PATHS, attach: Attach): GuardedWebSocket<SocketData> {
     return {
       maxPayloadLength: LIMITS.consoleInputBytesMax,
       // Ours is the first to be reached: the server would drop what it cannot send in silence.
       maxBackpressure: this.#limits.backlogBytesMax * 4,
-      upgrade: (response, request, context) =>
-        this.#upgrade(response, request, context, { kind, attach }),
+      upgrade: (response, request, context, requestId) =>
+        this.#upgrade({ response, request, requestId }, context, { kind, attach }),
       open: (socket) => socket.getUserData().viewer.opened(socket),
       message: (socket, message) => socket.getUserData().viewer.received(message),
       close: (socket) => socket.getUserData().viewer.gone(),
@@ -113,12 +123,12 @@ export class WebSockets {
   }
 
   #upgrade(
-    response: HttpResponse,
-    request: HttpRequest,
+    asked: Asked,
     context: us_socket_context_t,
     { kind, attach }: { readonly kind: keyof typeof PATHS; readonly attach: Attach },
   ): void {
     const { access, traffic, engineFor } = this.#parts;
+    const { response, request, requestId } = asked;
     let caller = ANYBODY;
     const viewer = new SocketViewer(this.#limits.backlogBytesMax, () =>
       this.#viewers.delete(viewer),
@@ -134,11 +144,14 @@ export class WebSockets {
       const query = new Query(request.getQuery() ?? '');
       attach(engineFor(caller), viewer, decoded(request.getParameter(0)), query);
     } catch (error) {
-      this.#refuse(response, error);
+      this.#refuse(asked, error);
       return;
     }
     this.#viewers.set(viewer, caller);
     this.#parts.connections.becameWebSocket();
+    // The server would begin an answer of its own with the first header.
+    response.writeStatus('101 Switching Protocols');
+    response.writeHeader(REQUEST_ID_HEADER, requestId);
     response.upgrade<SocketData>(
       { viewer },
       request.getHeader('sec-websocket-key'),
@@ -149,20 +162,24 @@ export class WebSockets {
   }
 
   /** Who has no key is told that first, as everywhere. */
-  #refusePlain(response: HttpResponse, request: HttpRequest): void {
+  #refusePlain(asked: Asked): void {
     const { access } = this.#parts;
+    const { response, request } = asked;
     try {
       if (access.configured) access.check(request, response, true);
       throw new VolantError('FEATURE_UNAVAILABLE', 'This is a WebSocket');
     } catch (error) {
-      this.#refuse(response, error);
+      this.#refuse(asked, error);
     }
   }
 
-  #refuse(response: HttpResponse, thrown: unknown): void {
+  #refuse({ response, request, requestId }: Asked, thrown: unknown): void {
+    const { access, log } = this.#parts;
     const { error, ...reply } = errorReply(thrown);
-    this.#parts.log.debug({ code: error.code, err: error }, 'a WebSocket was refused');
-    const options = { extraHeaders: [], withoutBody: false, closeConnection: true };
+    const facts = { request_id: requestId, code: error.code, err: error };
+    log.debug(facts, 'a WebSocket was refused');
+    const extraHeaders = answerHeaders(access, request, requestId);
+    const options = { extraHeaders, withoutBody: false, closeConnection: true };
     writeReply(response, reply, options);
   }
 

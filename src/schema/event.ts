@@ -16,6 +16,9 @@ export const EventSchema = Type.Object(
     timestamp: Type.String({ format: 'date-time' }),
     message: Type.Optional(Type.String()),
     deployment: Type.Optional(Type.String({ description: 'The deployment that it concerns' })),
+    request_id: Type.Optional(
+      Type.String({ description: 'X-Request-Id of the request that caused it' }),
+    ),
   },
   { description: 'A change of state' },
 );

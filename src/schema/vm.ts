@@ -23,6 +23,13 @@ export const VmOperationSchema = Type.Object(
     kind: Type.String({
       description: 'create, start, stop, restart, delete; reconcile: nobody asked for it',
     }),
+    cause: Type.String({
+      description:
+        'request, deployment (its number of replicas or its config), exit (of the hypervisor), daemon (a reason of its own)',
+    }),
+    request_id: Type.Optional(
+      Type.String({ description: 'X-Request-Id of the request that is behind it' }),
+    ),
     started_at: Type.String({ format: 'date-time' }),
     ended_at: Nullable(Type.String({ format: 'date-time' })),
     outcome: Type.String({ description: 'running, done, failed, superseded' }),

@@ -34,8 +34,9 @@ test('HEAD is GET without the body', async (t) => {
     const head = await ask(server, `HEAD ${path}`);
     assert.equal(head.status, get.status, path);
     assert.equal(head.text, '', path);
-    const { date: _got, ...gotHeaders } = get.headers;
-    const { date: _had, ...headHeaders } = head.headers;
+    const { date: _got, 'x-request-id': gotId, ...gotHeaders } = get.headers;
+    const { date: _had, 'x-request-id': hadId, ...headHeaders } = head.headers;
+    assert.notEqual(hadId, gotId, path);
     assert.deepEqual(headHeaders, gotHeaders, path);
     assert.equal(head.headers['content-length'], String(Buffer.byteLength(get.text)), path);
   }

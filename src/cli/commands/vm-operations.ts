@@ -76,7 +76,7 @@ async function printAnswer(shell: Shell, answer: Response): Promise<void> {
     const error = await toApiError(answer);
     const { body } = error;
     if (typeof body === 'string' && body !== '') shell.note(body.trimEnd());
-    throw new ApiError(error.status, body);
+    throw new ApiError(error.status, body, error.retryAfterSeconds, error.requestId);
   }
   const location = answer.headers.get('location') ?? answer.headers.get('x-volant-location');
   if (location !== null) shell.note(`It answered ${answer.status} and points to ${location}`);

@@ -24,11 +24,18 @@ export function addVmWhy(vms: Command, shells: ShellMaker): void {
 
 function textOf(operation: VmOperation, withAllSteps: boolean): string {
   const { number, kind, started_at: startedAt, outcome, error, steps } = operation;
-  const head = `${startedAt}  #${number} ${kind}: ${outcome}${error === null ? '' : `: ${error}`}`;
+  const what = `#${number} ${kind} (${causeOf(operation)})`;
+  const head = `${startedAt}  ${what}: ${outcome}${error === null ? '' : `: ${error}`}`;
   const told = steps.filter((step) => withAllSteps || step.error !== null);
   const lines = told.map(({ step, times, duration_ms: durationMs, error: problem }) => {
     const often = times > 1 ? ` (${times} times)` : '';
     return `    ${step}${often}, ${durationMs} ms${problem === null ? '' : `: ${problem}`}`;
   });
   return [head, ...lines].join('\n');
+}
+
+/** Whoever reads this may look for the id in a log of its own. */
+function causeOf({ cause, request_id: requestId }: VmOperation): string {
+  if (requestId === undefined) return cause;
+  return cause === 'request' ? `request ${requestId}` : `${cause}, request ${requestId}`;
 }

@@ -10,16 +10,18 @@ import type {
   Deployment,
   PatchDeploymentRequest,
 } from '../../schema/deployment.ts';
+import { BY_DAEMON, requestIn } from '../cause.ts';
 import type { DeploymentApi, DryRun, WaitOptions } from '../engine-api.ts';
 import { type OtherEventType, otherEvent } from '../events.ts';
 import { replicaPortsOf } from '../exposures/exposed-ports.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { Plugins } from '../plugins.ts';
 import type { Readiness } from '../readiness.ts';
-import type { DeploymentRecord } from '../records.ts';
+import type { Cause, DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from '../vms/admission.ts';
 import type { Vms } from '../vms/vms.ts';
+import { newsOf, type Told } from './news.ts';
 import { Reconciler } from './reconciler.ts';
 import { replicaConfig, requirePorts } from './replica-config.ts';
 import { boundsOf, changesTo, freeNames, planOf, viewOf } from './view.ts';
@@ -42,8 +44,7 @@ interface Entry {
   readonly waiters: Set<() => void>;
   /** Changes of one deployment are written one after the other. */
   writing: Promise<unknown>;
-  available: boolean;
-  degraded: boolean;
+  readonly told: Told;
 }
 
 export class Deployments implements DeploymentApi {
@@ -89,8 +90,12 @@ export class Deployments implements DeploymentApi {
     return viewOf(this.#require(name));
   }
 
-  async create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment> {
-    const record = this.#draft(request);
+  async create(
+    request: CreateDeploymentRequest,
+    options?: WaitOptions,
+    cause: Cause = BY_DAEMON,
+  ): Promise<Deployment> {
+    const record = { ...this.#draft(request), cause };
     const entry = this.#add(record);
     try {
       await this.#write(entry, record, 'DEPLOYMENT_CREATED');
@@ -106,10 +111,11 @@ export class Deployments implements DeploymentApi {
     name: string,
     request: PatchDeploymentRequest,
     options?: WaitOptions,
+    cause: Cause = BY_DAEMON,
   ): Promise<Deployment> {
     const entry = this.#require(name);
     const changed = await inTurn(entry, async () => {
-      const record = this.#patched(entry.record, request);
+      const record = { ...this.#patched(entry.record, request), cause };
       const rolls = record.revision !== entry.record.revision;
       this.#reservePorts(record);
       try {
@@ -140,12 +146,13 @@ export class Deployments implements DeploymentApi {
     return planOf(changesTo(this.#parts.state, changed, reconciler.members(), rolls), changed);
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(name: string, cause: Cause = BY_DAEMON): Promise<void> {
     const entry = this.#require(name);
     await inTurn(entry, async () => {
       const record: DeploymentRecord = {
         ...entry.record,
         status: 'deleting',
+        cause,
         updatedAtMs: this.#parts.clock.nowMs(),
       };
       await this.#write(entry, record, 'DEPLOYMENT_DELETING');
@@ -238,8 +245,7 @@ export class Deployments implements DeploymentApi {
       record,
       waiters: new Set(),
       writing: Promise.resolve(),
-      available: false,
-      degraded: false,
+      told: { available: false, degraded: false },
       reconciler: new Reconciler({
         state,
         vms,
@@ -270,10 +276,10 @@ export class Deployments implements DeploymentApi {
   }
 
   async #write(entry: Entry, record: DeploymentRecord, type: OtherEventType): Promise<void> {
-    const { name, status, desiredReplicas, revision, updatedAtMs } = record;
+    const { name, status, desiredReplicas, revision, updatedAtMs, cause } = record;
     const message = `${desiredReplicas} replicas, revision ${revision}`;
     const subject = { name, status, deployment: name };
-    const event = otherEvent(type, subject, updatedAtMs, message);
+    const event = otherEvent(type, subject, updatedAtMs, message, cause);
     await this.#parts.state.commit([{ table: 'deployments', key: name, value: record }], [event]);
     entry.record = record;
   }
@@ -286,32 +292,12 @@ export class Deployments implements DeploymentApi {
     for (const waiter of entry.waiters) waiter();
   }
 
-  /** Events for what has begun or ended to be true; commits that fail are told by the next look. */
+  /** Commits that fail are told by the next look. */
   #tell(entry: Entry): void {
-    const { record, reconciler } = entry;
-    const holds = (type: string) =>
-      reconciler.conditions.find((condition) => condition.type === type);
-    const available = holds('Available')?.status === true && reconciler.ready() > 0;
-    const degraded = holds('Degraded')?.status === true;
-    const events = [
-      ...(available && !entry.available ? (['DEPLOYMENT_AVAILABLE'] as const) : []),
-      ...(degraded && !entry.degraded ? (['DEPLOYMENT_DEGRADED'] as const) : []),
-    ];
-    entry.available = available;
-    entry.degraded = degraded;
+    const { name } = entry.record;
+    const events = newsOf(entry, this.#parts.clock.nowMs());
     if (events.length === 0) return;
-    const { name, status } = record;
-    const subject = { name, status, deployment: name };
-    const message = `${reconciler.ready()} of ${record.desiredReplicas} replicas are ready`;
-    const bodies = events.map((type) =>
-      otherEvent(
-        type,
-        subject,
-        this.#parts.clock.nowMs(),
-        type === 'DEPLOYMENT_DEGRADED' ? holds('Degraded')?.message : message,
-      ),
-    );
-    this.#parts.state.commit([], bodies).catch((error: unknown) => {
+    this.#parts.state.commit([], events).catch((error: unknown) => {
       this.#parts.log.warn({ deployment: name, err: error }, 'an event could not be written');
     });
   }
@@ -319,12 +305,15 @@ export class Deployments implements DeploymentApi {
   async #forget(entry: Entry): Promise<void> {
     const { name } = entry.record;
     const subject = { name, status: 'deleted', deployment: name };
-    const event = otherEvent('DEPLOYMENT_DELETED', subject, this.#parts.clock.nowMs());
+    const nowMs = this.#parts.clock.nowMs();
+    const { cause } = entry.record;
+    const event = otherEvent('DEPLOYMENT_DELETED', subject, nowMs, undefined, cause);
     try {
       await this.#parts.state.commit([{ table: 'deployments', key: name, value: null }], [event]);
       if (this.#entries.get(name) === entry) this.#remove(name);
     } catch (error) {
-      this.#parts.log.warn({ deployment: name, err: error }, 'a deployment could not be forgotten');
+      const facts = { deployment: name, ...requestIn(cause), err: error };
+      this.#parts.log.warn(facts, 'a deployment could not be forgotten');
     }
   }
 

@@ -7,8 +7,9 @@ import type { Clock } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Condition } from '../../schema/deployment.ts';
+import { requestIn } from '../cause.ts';
 import type { Readiness } from '../readiness.ts';
-import type { DeploymentRecord, VmRecord } from '../records.ts';
+import type { Cause, DeploymentRecord, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { ReplicaOrigin } from '../vms/admission.ts';
 import { configuredGraceMs } from '../vms/grace.ts';
@@ -54,6 +55,8 @@ export class Reconciler {
   #lastProgressMs: number;
   #lastReady = -1;
   #conditions: readonly Condition[] = [];
+  /** What was asked for last has come true: what is done from then on has other causes. */
+  #isDone = false;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
@@ -67,6 +70,12 @@ export class Reconciler {
   /** Names of replicas whose delete failed, with the reason. */
   get deleteFailures(): ReadonlyMap<string, string> {
     return this.#deleteFailures;
+  }
+
+  /** Of what is done now: of a request until everything is as it asked for. */
+  get cause(): Cause {
+    const asked = this.#isDone ? undefined : this.#parts.record()?.cause;
+    return { ...asked, by: 'deployment' };
   }
 
   /** true when nothing is under way, though something may wait for its time. */
@@ -89,6 +98,7 @@ export class Reconciler {
     this.#backoff.forget(ANY_INDEX);
     this.#createFailure = null;
     this.#deleteFailures.clear();
+    this.#isDone = false;
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
     this.poke();
   }
@@ -139,18 +149,20 @@ export class Reconciler {
       nowMs,
       room,
     });
-    for (const action of plan.actions) void this.#carryOut(record, action);
+    const { cause } = this;
+    for (const action of plan.actions) void this.#carryOut(action, causeOf(action, cause));
     this.#wakeAt(plan.wakeAtMs, nowMs);
     this.#describe(record, members, nowMs);
     this.#parts.onChange();
+    this.#isDone ||= this.#conditions.some(({ reason }) => reason === 'Complete');
   }
 
-  async #carryOut(record: DeploymentRecord, action: Action): Promise<void> {
+  async #carryOut(action: Action, cause: Cause): Promise<void> {
     const index = action.kind === 'create' ? action.index : action.member.index;
     this.#busy.set(index, action.kind);
     try {
-      if (action.kind !== 'create') await this.#delete(action.member);
-      if (action.kind !== 'delete') await this.#create(record, index);
+      if (action.kind !== 'create') await this.#delete(action.member, cause);
+      if (action.kind !== 'delete') await this.#create(index, cause);
     } finally {
       this.#busy.delete(index);
       this.#givenUp.delete(index);
@@ -158,22 +170,23 @@ export class Reconciler {
     }
   }
 
-  async #delete({ name, vmId }: Member): Promise<void> {
+  async #delete({ name, vmId }: Member, cause: Cause): Promise<void> {
     try {
       // Whoever says how long a stop may take means these ends, too.
       const { config } = this.#parts.record() ?? {};
       const graceMs = config === undefined ? null : configuredGraceMs(config);
-      await this.#parts.vms.destroy(name, graceMs);
+      await this.#parts.vms.destroy(name, graceMs, cause);
       this.#counted.delete(vmId);
     } catch (error) {
       // Somebody else was quicker: then it is gone as it should be.
       if (error instanceof VolantError && error.code === 'VM_NOT_FOUND') return;
       this.#deleteFailures.set(name, error instanceof Error ? error.message : String(error));
-      this.#parts.log.error({ vm: name, err: error }, 'a replica could not be deleted');
+      const facts = { vm: name, ...requestIn(cause), err: error };
+      this.#parts.log.error(facts, 'a replica could not be deleted');
     }
   }
 
-  async #create(before: DeploymentRecord, index: number): Promise<void> {
+  async #create(index: number, cause: Cause): Promise<void> {
     // A replacement may find, when the old one is gone, that it is not wanted any more.
     const record = this.#parts.record();
     if (record?.status !== 'active') return;
@@ -185,7 +198,7 @@ export class Reconciler {
       manifest: config.manifest,
     };
     try {
-      await this.#parts.vms.create({ name, config }, origin).done;
+      await this.#parts.vms.create({ name, config }, origin, cause).done;
       this.#createFailure = null;
     } catch (error) {
       if (this.#givenUp.has(index)) return;
@@ -197,8 +210,8 @@ export class Reconciler {
       }
       this.#backoff.failed(ANY_INDEX, nowMs);
       this.#createFailure = error instanceof Error ? error.message : String(error);
-      const log = { deployment: before.name, vm: name, err: error };
-      this.#parts.log.warn(log, 'a replica could not be created');
+      const facts = { vm: name, ...requestIn(cause), err: error };
+      this.#parts.log.warn(facts, 'a replica could not be created');
     }
   }
 
@@ -287,6 +300,12 @@ export class Reconciler {
     };
     this.#conditions = conditionsOf(situation, this.#conditions, this.#parts.clock.nowMs());
   }
+}
+
+/** A replica that has ended is replaced for that reason, whoever asked for something before. */
+function causeOf(action: Action, cause: Cause): Cause {
+  const hasEnded = action.kind === 'replace' && action.member.phase === 'ended';
+  return hasEnded ? { by: 'deployment' } : cause;
 }
 
 export function replicaName(deployment: string, index: number): string {

@@ -3,7 +3,7 @@
 
 import type { Clock } from '../../lib/clock.ts';
 import { otherEvent } from '../events.ts';
-import type { DeviceRecord, EventBody } from '../records.ts';
+import type { Cause, DeviceRecord, EventBody } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Write } from '../store-ports.ts';
 
@@ -38,21 +38,30 @@ export class DeviceLedger {
   }
 
   /** All in one transaction. `bound` names those that are news to whoever follows the events. */
-  async put(records: readonly DeviceRecord[], bound: readonly string[] = []): Promise<void> {
+  async put(
+    records: readonly DeviceRecord[],
+    bound: readonly string[] = [],
+    cause?: Cause,
+  ): Promise<void> {
     const writes = records.map((value): Write => ({ table: 'devices', key: value.address, value }));
-    const events = bound.map((address) => this.#event('DEVICE_BOUND', address, 'bound'));
+    const events = bound.map((address) => this.#event('DEVICE_BOUND', address, cause));
     await this.#state.commit(writes, events);
     for (const record of records) this.#records.set(record.address, record);
   }
 
   /** The device has its driver again. */
-  async forget(address: string): Promise<void> {
-    const event = this.#event('DEVICE_UNBOUND', address, 'unbound');
+  async forget(address: string, cause: Cause | undefined): Promise<void> {
+    const event = this.#event('DEVICE_UNBOUND', address, cause);
     await this.#state.commit([{ table: 'devices', key: address, value: null }], [event]);
     this.#records.delete(address);
   }
 
-  #event(type: 'DEVICE_BOUND' | 'DEVICE_UNBOUND', address: string, status: string): EventBody {
-    return otherEvent(type, { name: address, status }, this.#clock.nowMs());
+  #event(
+    type: 'DEVICE_BOUND' | 'DEVICE_UNBOUND',
+    name: string,
+    cause: Cause | undefined,
+  ): EventBody {
+    const status = type === 'DEVICE_BOUND' ? 'bound' : 'unbound';
+    return otherEvent(type, { name, status }, this.#clock.nowMs(), undefined, cause);
   }
 }

@@ -6,12 +6,13 @@ import type { Clock } from '../../lib/clock.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { DevicesCheck } from '../../schema/vfio.ts';
+import { requestIn } from '../cause.ts';
 import type { DeviceFacts } from '../device-ports.ts';
 import type { DeviceApi, DevicesGivenBack } from '../engine-api.ts';
 import type { HostPort } from '../ports.ts';
-import type { DeviceRecord } from '../records.ts';
+import type { Cause, DeviceRecord } from '../records.ts';
 import type { State } from '../state.ts';
-import type { DeviceOwners } from '../vms/launcher.ts';
+import type { DeviceOwners, DevicesDemand } from '../vms/launcher.ts';
 import { DeviceLedger } from './device-ledger.ts';
 import { lookAtDevices } from './device-look.ts';
 import { DeviceQueries } from './device-queries.ts';
@@ -68,11 +69,11 @@ export class Devices implements DeviceApi, DeviceOwners {
     return this.#queries.groupPaths(addresses);
   }
 
-  bind(addresses: readonly string[]): Promise<readonly string[]> {
-    return this.#ifRoom(() => this.#take(addresses, [], null));
+  bind(addresses: readonly string[], cause?: Cause): Promise<readonly string[]> {
+    return this.#ifRoom(() => this.#take(null, { addresses, allowlist: [], cause }));
   }
 
-  unbind(addresses: readonly string[]): Promise<DevicesGivenBack> {
+  unbind(addresses: readonly string[], cause?: Cause): Promise<DevicesGivenBack> {
     return this.#ifRoom(async () => {
       const found = await lookAtDevices(this.#host, addresses);
       const bound = found.filter(
@@ -81,22 +82,21 @@ export class Devices implements DeviceApi, DeviceOwners {
       const ownerOf = (address: string) => this.#ledger.ownerOf(address, null);
       const { vfioAllow } = this.#config;
       refuse(bound.flatMap((device) => claimsOn(device, ownerOf, vfioAllow)));
-      return this.#giveBackEach(bound.map(({ address }) => address));
+      return this.#giveBackEach(
+        bound.map(({ address }) => address),
+        cause,
+      );
     });
   }
 
-  async takeFor(
-    vmId: number,
-    addresses: readonly string[],
-    allowlist: readonly string[],
-  ): Promise<void> {
-    if (addresses.length === 0) return;
-    await this.#ifRoom(() => this.#take(addresses, allowlist, vmId));
+  async takeFor(vmId: number, demand: DevicesDemand): Promise<void> {
+    if (demand.addresses.length === 0) return;
+    await this.#ifRoom(() => this.#take(vmId, demand));
   }
 
-  async releaseFor(vmId: number): Promise<void> {
+  async releaseFor(vmId: number, cause: Cause | undefined): Promise<void> {
     if (this.#ledger.ofVm(vmId).length === 0) return;
-    await this.#inTurn(() => this.#letGo(this.#ledger.ofVm(vmId)));
+    await this.#inTurn(() => this.#letGo(this.#ledger.ofVm(vmId), cause));
   }
 
   /** Gives back what an earlier daemon had taken half, or for VMs that are not there any more; for recovery. */
@@ -122,9 +122,8 @@ export class Devices implements DeviceApi, DeviceOwners {
 
   /** All or none: after a failure every device is as it was before, and so is what is written down of it. */
   async #take(
-    addresses: readonly string[],
-    allowlist: readonly string[],
     vmId: number | null,
+    { addresses, allowlist, cause }: DevicesDemand,
   ): Promise<readonly string[]> {
     const found = await lookAtDevices(this.#host, addresses);
     const together = found.map(({ address }) => address);
@@ -144,10 +143,12 @@ export class Devices implements DeviceApi, DeviceOwners {
       await this.#ledger.put(
         bound,
         unbound.map(({ address }) => address),
+        cause,
       );
     } catch (error) {
-      this.#log.warn({ devices: together, err: error }, 'binding failed, giving back');
-      await this.#restore(together, before);
+      const facts = { devices: together, ...requestIn(cause), err: error };
+      this.#log.warn(facts, 'binding failed, giving back');
+      await this.#restore(together, before, cause);
       throw error;
     }
     return together;
@@ -171,7 +172,11 @@ export class Devices implements DeviceApi, DeviceOwners {
   }
 
   /** What was bound before stays so; the rest goes back. */
-  async #restore(addresses: readonly string[], before: readonly DeviceRecord[]): Promise<void> {
+  async #restore(
+    addresses: readonly string[],
+    before: readonly DeviceRecord[],
+    cause: Cause | undefined,
+  ): Promise<void> {
     const kept = before.filter(({ state }) => state === 'bound');
     const isKept = (address: string) => kept.some((record) => record.address === address);
     await this.#quietly(async () => {
@@ -183,6 +188,7 @@ export class Devices implements DeviceApi, DeviceOwners {
         .flatMap((address) => this.#ledger.get(address) ?? [])
         .map((record) => ({ ...record, staysBound: false }))
         .reverse(),
+      cause,
     );
   }
 
@@ -190,7 +196,7 @@ export class Devices implements DeviceApi, DeviceOwners {
    * Nobody has them from here on. What a client had bound before is the client's again; the rest is given back, and
    * what cannot be is tried again and again.
    */
-  async #letGo(records: readonly DeviceRecord[]): Promise<void> {
+  async #letGo(records: readonly DeviceRecord[], cause?: Cause): Promise<void> {
     if (records.length === 0) return;
     const left = records.map((record): DeviceRecord => {
       const state = record.staysBound ? 'bound' : 'releasing';
@@ -198,19 +204,23 @@ export class Devices implements DeviceApi, DeviceOwners {
     });
     await this.#quietly(() => this.#ledger.put(left));
     const leaving = left.filter(({ state }) => state === 'releasing');
-    await this.#giveBackEach(leaving.map(({ address }) => address));
+    await this.#giveBackEach(
+      leaving.map(({ address }) => address),
+      cause,
+    );
   }
 
-  async #giveBackEach(addresses: readonly string[]): Promise<DevicesGivenBack> {
+  async #giveBackEach(addresses: readonly string[], cause?: Cause): Promise<DevicesGivenBack> {
     const done: string[] = [];
     const details: Record<string, string> = {};
     let first: VolantError | null = null;
     for (const address of addresses) {
       try {
-        await this.#giveBack(address);
+        await this.#giveBack(address, cause);
         done.push(address);
       } catch (error) {
-        this.#log.error({ device: address, err: error }, 'a device could not be given back');
+        const facts = { device: address, ...requestIn(cause), err: error };
+        this.#log.error(facts, 'a device could not be given back');
         const failure = toVolantError(error);
         first ??= failure;
         details[address] = failure.message;
@@ -221,7 +231,7 @@ export class Devices implements DeviceApi, DeviceOwners {
     return { done, failure: new VolantError(first.code, first.message, { details }) };
   }
 
-  async #giveBack(address: string): Promise<void> {
+  async #giveBack(address: string, cause: Cause | undefined): Promise<void> {
     const record = this.#ledger.get(address);
     // Who bound a device that we know nothing of is not known either: the kernel chooses.
     const former =
@@ -232,7 +242,7 @@ export class Devices implements DeviceApi, DeviceOwners {
       await this.#ledger.put([{ ...record, state: 'releasing' }]);
     }
     await this.#host.releaseDevice(address, former);
-    await this.#ledger.forget(address);
+    await this.#ledger.forget(address, cause);
   }
 
   #retryLater(): void {

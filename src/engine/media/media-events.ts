@@ -4,6 +4,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
 import type { Logger } from '../../lib/log.ts';
+import { requestIn } from '../cause.ts';
 import { otherEvent } from '../events.ts';
 import type { MediaProgress } from '../media-ports.ts';
 import type { VmRecord } from '../records.ts';
@@ -21,6 +22,8 @@ export type MediaEventType =
   | 'MEDIA_DISK_FULL'
   | 'MEDIA_DISK_FREED';
 
+const DISK_EVENTS: readonly MediaEventType[] = ['MEDIA_DISK_FULL', 'MEDIA_DISK_FREED'];
+
 export interface MediaEventParts {
   readonly state: State;
   readonly clock: Clock;
@@ -30,14 +33,17 @@ export interface MediaEventParts {
 /** An event that cannot be written is no reason to stop anything. */
 export function tellMedia(
   { state, clock, log }: MediaEventParts,
-  { name, status, replica }: VmRecord,
+  { name, status, replica, wanted }: VmRecord,
   type: MediaEventType,
   message: string,
 ): void {
   const deployment = replica === undefined ? {} : { deployment: replica.deployment };
-  const event = otherEvent(type, { name, status, ...deployment }, clock.nowMs(), message);
+  const subject = { name, status, ...deployment };
+  // An image is waited for because a launch is wanted; that a disk is full is nobody's wish.
+  const cause = DISK_EVENTS.includes(type) ? undefined : wanted.cause;
+  const event = otherEvent(type, subject, clock.nowMs(), message, cause);
   state.commit([], [event]).catch((error: unknown) => {
-    log.warn({ vm: name, err: error }, 'an event could not be written');
+    log.warn({ vm: name, ...requestIn(cause), err: error }, 'an event could not be written');
   });
 }
 

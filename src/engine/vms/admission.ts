@@ -11,7 +11,7 @@ import type { AddressPool } from '../addresses.ts';
 import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from '../exposures/exposed-ports.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from '../identity.ts';
-import type { ReplicaOf, VmLeases, VmRecord } from '../records.ts';
+import type { Cause, ReplicaOf, VmLeases, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { LaunchDraft, LaunchPlanner, LaunchPreparation } from './launch-planner.ts';
 import { networkModeOf, requestedAddressOf, resolveConfig } from './launch-spec.ts';
@@ -26,6 +26,15 @@ export interface Draft extends LaunchDraft {
 export interface ReplicaOrigin {
   readonly replica: ReplicaOf;
   readonly manifest: Manifest;
+}
+
+/** What a new VM is made from. */
+export interface NewVm {
+  readonly name: string;
+  readonly config: VmConfig;
+  readonly preparation: LaunchPreparation;
+  readonly replica: ReplicaOf | undefined;
+  readonly cause: Cause;
 }
 
 export interface AdmissionParts {
@@ -96,12 +105,7 @@ export class Admission {
   }
 
   /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */
-  reserve(
-    name: string,
-    config: VmConfig,
-    preparation: LaunchPreparation,
-    replica: ReplicaOf | undefined,
-  ): Draft {
+  reserve({ name, config, preparation, replica, cause }: NewVm): Draft {
     const { state, addresses, clock, planner } = this.#parts;
     // From here to the end nothing waits: two creates of one name cannot both pass.
     this.#refuseTakenName(name);
@@ -114,7 +118,7 @@ export class Admission {
     const record: VmRecord = {
       id,
       name,
-      wanted: { state: 'running', launch: 1 },
+      wanted: { state: 'running', launch: 1, cause },
       // Written down before anything is made: from then on the host may have something of it.
       observed: { launch: 0, attempt: 1, end: null, isReleased: false },
       status: 'starting',

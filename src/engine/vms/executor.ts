@@ -4,6 +4,7 @@
 import { LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
+import { requestIn } from '../cause.ts';
 import type { VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { StepName } from './next-step.ts';
@@ -129,7 +130,8 @@ export class Executor {
       if (operations.isClosed) return false;
       line.failures += 1;
       const reason = error instanceof VolantError ? error.message : 'an internal error';
-      log.error({ vm: record.name, step, failures: line.failures, err: error }, 'step failed');
+      const facts = { vm: record.name, step, failures: line.failures };
+      log.error({ ...facts, ...requestIn(record.wanted.cause), err: error }, 'step failed');
       state.vms.explain(record.id, `Is tried again: ${reason}`);
       for (const waiter of line.waiters) {
         waiter.failures += 1;

@@ -5,7 +5,7 @@ import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { OperationKind, OperationRecord, OperationStep } from '../records.ts';
+import type { Cause, OperationKind, OperationRecord, OperationStep } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Write } from '../store-ports.ts';
 
@@ -18,6 +18,7 @@ export interface JournalParts {
 interface Current {
   readonly number: number;
   readonly kind: OperationKind;
+  readonly cause: Cause;
   readonly startedAtMs: number;
   readonly steps: OperationStep[];
   error: string | null;
@@ -36,17 +37,17 @@ export class Journal {
   }
 
   /** Something is wanted of the VM. What was under way for it ends as superseded. */
-  begin(vmId: number, kind: OperationKind): void {
+  begin(vmId: number, kind: OperationKind, cause: Cause): void {
     this.#close(vmId, 'superseded');
-    this.#open(vmId, kind);
+    this.#open(vmId, kind, cause);
   }
 
-  /** A step was taken. Without a wish before it the daemon has its own reason: an end, a start of its own, a difference. */
-  took(vmId: number, step: string, durationMs: number, error: unknown): void {
+  /** A step was taken, for this cause where there is no wish before it: an end, a start of the daemon, a difference. */
+  took(vmId: number, step: string, durationMs: number, error: unknown, unasked: Cause): void {
     const known = this.#current.get(vmId);
     // Each start of a daemon looks at every VM: what finds nothing to do is not worth a line.
     if (known === undefined && step === 'look' && error === null) return;
-    const current = known ?? this.#open(vmId, 'reconcile');
+    const current = known ?? this.#open(vmId, 'reconcile', unasked);
     const message = error === null ? null : textOf(error);
     if (message !== null) current.error = message;
     const last = current.steps.at(-1);
@@ -87,10 +88,10 @@ export class Journal {
     await this.#write();
   }
 
-  #open(vmId: number, kind: OperationKind): Current {
+  #open(vmId: number, kind: OperationKind, cause: Cause): Current {
     const number = this.#numberOf(vmId, kind);
     const startedAtMs = this.#parts.clock.nowMs();
-    const current: Current = { number, kind, startedAtMs, steps: [], error: null };
+    const current: Current = { number, kind, cause, startedAtMs, steps: [], error: null };
     this.#current.set(vmId, current);
     return current;
   }
@@ -105,13 +106,13 @@ export class Journal {
 
   #recordOf(
     vmId: number,
-    { number, kind, startedAtMs, steps, error }: Current,
+    { steps, error, ...begun }: Current,
     outcome: OperationRecord['outcome'],
   ): OperationRecord {
     const endedAtMs = outcome === null ? null : this.#parts.clock.nowMs();
     // A step that went well in the end was no failure.
     const why = outcome === 'done' ? null : error;
-    return { vmId, number, kind, startedAtMs, endedAtMs, outcome, error: why, steps: [...steps] };
+    return { vmId, ...begun, endedAtMs, outcome, error: why, steps: [...steps] };
   }
 
   #numberOf(vmId: number, kind: OperationKind): number {

@@ -5,18 +5,25 @@ import { allDone } from '../../lib/all-done.ts';
 import type { Boots } from '../boots/boots.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { Media } from '../media/media.ts';
-import type { VmRecord } from '../records.ts';
+import type { Cause, VmRecord } from '../records.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { LaunchDraft } from './launch-planner.ts';
 import type { RunningVm } from './live.ts';
 import type { Turn } from './operations.ts';
 
+/** Devices that a launch needs. */
+export interface DevicesDemand {
+  readonly addresses: readonly string[];
+  readonly allowlist: readonly string[];
+  readonly cause: Cause | undefined;
+}
+
 /** Devices of the host, taken for a VM and given back. */
 export interface DeviceOwners {
   /** All or none. An empty allowlist allows what the operator does. */
-  takeFor(vmId: number, addresses: readonly string[], allowlist: readonly string[]): Promise<void>;
+  takeFor(vmId: number, demand: DevicesDemand): Promise<void>;
   /** What the VM has, if anything. What cannot be given back stays recorded. */
-  releaseFor(vmId: number): Promise<void>;
+  releaseFor(vmId: number, cause: Cause | undefined): Promise<void>;
 }
 
 export interface LauncherParts {
@@ -46,7 +53,11 @@ export class Launcher {
   ): Promise<void> {
     const { devices, media, exposures, boots, hypervisors } = this.#parts;
     const { resolved, preparation } = draft;
-    await devices.takeFor(record.id, resolved.spec.pciDevices, resolved.deviceAllowlist);
+    await devices.takeFor(record.id, {
+      addresses: resolved.spec.pciDevices,
+      allowlist: resolved.deviceAllowlist,
+      cause: record.wanted.cause,
+    });
     const bootMedia = await media.provide(record, resolved.media, preparation.located, turn);
     await exposures.set(record, resolved.exposedPorts);
     await boots.enter(record.id, preparation.facts, turn);
@@ -69,7 +80,7 @@ export class Launcher {
     // The kernel makes each of these wait, and none needs another.
     await allDone([
       hypervisors.release(record),
-      devices.releaseFor(record.id),
+      devices.releaseFor(record.id, record.wanted.cause),
       record.wanted.state === 'deleted' ? this.removeFiles(record) : undefined,
     ]);
   }

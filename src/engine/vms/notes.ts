@@ -3,8 +3,9 @@
 
 import type { Clock } from '../../lib/clock.ts';
 import type { AddressPool } from '../addresses.ts';
+import { BY_DAEMON } from '../cause.ts';
 import { type VmEventType, vmEvent } from '../events.ts';
-import type { ConfigRecord, OperationKind, ProcessIdentity, VmRecord } from '../records.ts';
+import type { Cause, ConfigRecord, OperationKind, ProcessIdentity, VmRecord } from '../records.ts';
 import { putVm, type State, type VmChange } from '../state.ts';
 import type { Write } from '../store-ports.ts';
 import type { ExitMeaning } from './exit-meaning.ts';
@@ -43,8 +44,9 @@ export class Notes {
     if (ipAddress !== null) {
       writes.push({ table: 'addresses', key: ipAddress, value: { vmId, releasedAtMs: null } });
     }
-    await this.#parts.state.commit(writes, [vmEvent('VM_CREATED', record)]);
-    this.#parts.journal.begin(vmId, 'create');
+    const { cause = BY_DAEMON } = record.wanted;
+    await this.#parts.state.commit(writes, [vmEvent('VM_CREATED', record, undefined, cause)]);
+    this.#parts.journal.begin(vmId, 'create', cause);
   }
 
   /**
@@ -54,6 +56,7 @@ export class Notes {
   async wantLaunch(
     vmId: number,
     graceMs: number | null,
+    cause: Cause,
     check: (record: VmRecord) => void,
   ): Promise<number> {
     const record = await this.#update(vmId, (before) => {
@@ -61,14 +64,14 @@ export class Notes {
       const next = changed(
         before,
         {
-          wanted: { state: 'running', launch: before.wanted.launch + 1, graceMs },
+          wanted: { state: 'running', launch: before.wanted.launch + 1, graceMs, cause },
           observed: { attempt: 1, isReleased: false },
         },
         this.#nowMs(),
       );
-      return { record: next, events: [vmEvent(startingOrStopping(next), next)] };
+      return { record: next, events: [eventOfWish(startingOrStopping(next), next)] };
     });
-    this.#parts.journal.begin(vmId, record.status === 'stopping' ? 'restart' : 'start');
+    this.#parts.journal.begin(vmId, record.status === 'stopping' ? 'restart' : 'start', cause);
     return record.wanted.launch;
   }
 
@@ -76,22 +79,22 @@ export class Notes {
    * One that is stopped already stays as it is, without an event. One that stops already may be hurried. false when
    * nothing else is wanted than before.
    */
-  wantStop(vmId: number, graceMs: number | null): Promise<boolean> {
-    return this.#wantEnd(vmId, 'stop', (before) => {
+  wantStop(vmId: number, graceMs: number | null, cause: Cause): Promise<boolean> {
+    return this.#wantEnd(vmId, 'stop', cause, (before) => {
       if (before.status === 'stopped') return null;
-      if (before.wanted.state !== 'running') return this.#hurried(before, graceMs);
-      const next = changed(before, { wanted: { state: 'stopped', graceMs } }, this.#nowMs());
+      if (before.wanted.state !== 'running') return this.#hurried(before, graceMs, cause);
+      const next = changed(before, { wanted: { state: 'stopped', graceMs, cause } }, this.#nowMs());
       const type = next.status === 'stopping' ? 'VM_STOPPING' : 'VM_STOPPED';
-      return { record: next, events: [vmEvent(type, next)] };
+      return { record: next, events: [eventOfWish(type, next)] };
     });
   }
 
   /** One that is deleted already may be hurried. false when nothing else is wanted than before. */
-  wantDelete(vmId: number, graceMs: number | null): Promise<boolean> {
-    return this.#wantEnd(vmId, 'delete', (before) => {
-      if (before.wanted.state === 'deleted') return this.#hurried(before, graceMs);
-      const next = changed(before, { wanted: { state: 'deleted', graceMs } }, this.#nowMs());
-      return { record: next, events: [vmEvent('VM_DELETING', next)] };
+  wantDelete(vmId: number, graceMs: number | null, cause: Cause): Promise<boolean> {
+    return this.#wantEnd(vmId, 'delete', cause, (before) => {
+      if (before.wanted.state === 'deleted') return this.#hurried(before, graceMs, cause);
+      const next = changed(before, { wanted: { state: 'deleted', graceMs, cause } }, this.#nowMs());
+      return { record: next, events: [eventOfWish('VM_DELETING', next)] };
     });
   }
 
@@ -109,7 +112,7 @@ export class Notes {
       // The number that is wanted does not rise while a VM is launched.
       const observed = { launch: before.wanted.launch, end: null, isReleased: false };
       const next = changed(before, { process, neverRan: false, observed }, this.#nowMs());
-      return { record: next, events: [vmEvent('VM_RUNNING', next, message)] };
+      return { record: next, events: [eventOfWish('VM_RUNNING', next, message)] };
     });
   }
 
@@ -129,8 +132,9 @@ export class Notes {
           }
         : { end: meaning.status, isReleased };
       const next = changed(before, { process: null, observed }, this.#nowMs());
+      if (again) return { record: next, events: [eventOfWish('VM_RELAUNCHED', next, message)] };
       const type = meaning.status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
-      return { record: next, events: [vmEvent(again ? 'VM_RELAUNCHED' : type, next, message)] };
+      return { record: next, events: [vmEvent(type, next, message)] };
     });
   }
 
@@ -142,12 +146,12 @@ export class Notes {
       const next = changed(before, { process: null, observed }, this.#nowMs());
       if (!isOwed) {
         const isNews = next.status !== before.status;
-        return { record: next, events: isNews ? [vmEvent('VM_STOPPED', next)] : [] };
+        return { record: next, events: isNews ? [eventOfWish('VM_STOPPED', next)] : [] };
       }
       const stopped: VmRecord = { ...next, status: 'stopped' };
       return {
         record: next,
-        events: [vmEvent('VM_STOPPED', stopped), vmEvent('VM_STARTING', next)],
+        events: [eventOfWish('VM_STOPPED', stopped), eventOfWish('VM_STARTING', next)],
       };
     });
   }
@@ -160,7 +164,7 @@ export class Notes {
       const observed = { launch, attempt: 1, end, isReleased: true } as const;
       const next = changed(before, { process: null, observed }, this.#nowMs());
       const type = end === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
-      return { record: next, events: [vmEvent(type, next, message)] };
+      return { record: next, events: [eventOfWish(type, next, message)] };
     });
   }
 
@@ -168,9 +172,10 @@ export class Notes {
   async removed(vmId: number, message: string): Promise<void> {
     const { state, addresses } = this.#parts;
     const gone = await state.remove(vmId, (before) => {
-      const wanted = { state: 'deleted' } as const;
-      const record = changed(before, { wanted, process: null }, this.#nowMs());
-      return { record, events: [vmEvent('VM_DELETED', record, message)] };
+      const record = changed(before, { process: null }, this.#nowMs());
+      // The end of a life, as a deployment's: there is no VM any more that could have a status.
+      const event = eventOfWish('VM_DELETED', record, message);
+      return { record, events: [{ ...event, status: 'deleted' }] };
     });
     const { ipAddress } = gone.leases;
     if (ipAddress !== null) addresses.release(ipAddress, gone.updatedAtMs);
@@ -179,6 +184,7 @@ export class Notes {
   async #wantEnd(
     vmId: number,
     kind: OperationKind,
+    cause: Cause,
     change: (record: VmRecord) => VmChange | null,
   ): Promise<boolean> {
     let isNews = false;
@@ -187,15 +193,15 @@ export class Notes {
       isNews = changes !== null;
       return changes;
     });
-    if (isNews) this.#parts.journal.begin(vmId, kind);
+    if (isNews) this.#parts.journal.begin(vmId, kind, cause);
     return isNews;
   }
 
   /** A grace that was given is never prolonged. */
-  #hurried(before: VmRecord, graceMs: number | null): VmChange | null {
+  #hurried(before: VmRecord, graceMs: number | null, cause: Cause): VmChange | null {
     const given = before.wanted.graceMs ?? Number.POSITIVE_INFINITY;
     if (graceMs === null || graceMs >= given) return null;
-    return { record: changed(before, { wanted: { graceMs } }, this.#nowMs()), events: [] };
+    return { record: changed(before, { wanted: { graceMs, cause } }, this.#nowMs()), events: [] };
   }
 
   #update(vmId: number, change: (record: VmRecord) => VmChange | null): Promise<VmRecord> {
@@ -205,6 +211,11 @@ export class Notes {
   #nowMs(): number {
     return this.#parts.clock.nowMs();
   }
+}
+
+/** Of what was done because it is wanted: the request of the wish caused it. */
+function eventOfWish(type: VmEventType, record: VmRecord, message?: string) {
+  return vmEvent(type, record, message, record.wanted.cause);
 }
 
 function startingOrStopping({ status }: VmRecord): VmEventType {

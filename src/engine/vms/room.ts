@@ -7,9 +7,10 @@ import type { Clock } from '../../lib/clock.ts';
 import type { PassFailPoint } from '../../lib/fail-points.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
+import { BY_DAEMON, BY_EXIT } from '../cause.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { HostPort } from '../ports.ts';
-import type { VmRecord } from '../records.ts';
+import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import { Executor } from './executor.ts';
@@ -20,7 +21,7 @@ import type { Journal } from './journal.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
 import type { LiveVms } from './live.ts';
-import { nextStep } from './next-step.ts';
+import { nextStep, type StepName } from './next-step.ts';
 import type { Notes } from './notes.ts';
 import { Operations } from './operations.ts';
 import { Steps } from './steps.ts';
@@ -55,6 +56,12 @@ export interface VmsRoom {
   readonly sweeper: Sweeper;
   /** Lets what was begun end, and begins nothing more. */
   close(): Promise<void>;
+}
+
+/** Of a step for which nobody has asked since the daemon was started: it goes on with a wish, or a hypervisor has ended. */
+function causeOf(step: StepName, { wanted }: VmRecord): Cause {
+  if (step === 'noteEnd') return BY_EXIT;
+  return step === 'look' ? BY_DAEMON : { ...wanted.cause, ...BY_DAEMON };
 }
 
 export function createVms(parts: RoomParts): VmsRoom {
@@ -93,8 +100,9 @@ export function createVms(parts: RoomParts): VmsRoom {
     next: (record) => nextStep(record, live.sightOf(record)),
     take: async (step, record, turn) => {
       const startedMs = clock.monotonicMs();
+      const unasked = causeOf(step, record);
       const tell = (error: unknown) =>
-        journal.took(record.id, step, clock.monotonicMs() - startedMs, error);
+        journal.took(record.id, step, clock.monotonicMs() - startedMs, error, unasked);
       try {
         pass(`step:${step}:before`);
         await (step === 'look' ? hostLook.take(record, turn) : steps.take(step, record, turn));

@@ -5,6 +5,7 @@ import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
+import { requestIn } from '../cause.ts';
 import type { VmRecord } from '../records.ts';
 import { type GuestEnds, killGuest } from './guest-end.ts';
 import type { Hypervisors } from './hypervisors.ts';
@@ -69,7 +70,7 @@ export class Steps {
         this.#parts.live.watch(record.id, vm);
       });
     } catch (error) {
-      log.warn({ vm: record.name, err: error }, 'a launch failed');
+      log.warn({ ...subjectOf(record), err: error }, 'a launch failed');
       // A process may have come of it all the same, of which nobody has heard.
       if (!live.isReleased && live.vm === null) this.#parts.doubt(record.id);
       live.failure = { launch: record.wanted.launch, error };
@@ -89,7 +90,7 @@ export class Steps {
     }
     live.failure = null;
     boots.watch(running, vm, running.observed.attempt);
-    log.info({ vm: record.name, pid: vm.process.identity.pid }, 'VM runs');
+    log.info({ ...subjectOf(record), pid: vm.process.identity.pid }, 'VM runs');
   }
 
   async #end(record: VmRecord, live: Live, turn: Turn): Promise<void> {
@@ -146,6 +147,11 @@ export class Steps {
     const why = error instanceof Error ? error.message : 'It was stopped before it ran';
     await notes.removed(record.id, isWanted ? why : 'Deleted');
     live.forget(record.id);
-    log.info({ vm: record.name }, 'VM deleted');
+    log.info(subjectOf(record), 'VM deleted');
   }
+}
+
+/** For the log: which VM, and who wanted what is done for it. */
+function subjectOf({ name, wanted }: VmRecord) {
+  return { vm: name, ...requestIn(wanted.cause) };
 }

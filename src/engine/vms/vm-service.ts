@@ -5,6 +5,7 @@ import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
+import { BY_DAEMON, requestIn } from '../cause.ts';
 import type {
   DryRun,
   VmApi,
@@ -14,6 +15,7 @@ import type {
   WaitOptions,
 } from '../engine-api.ts';
 import type { Readiness } from '../readiness.ts';
+import type { Cause } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import type { Journal } from './journal.ts';
@@ -37,9 +39,9 @@ export class VmService implements VmApi {
     this.#parts = parts;
   }
 
-  async create(request: CreateVmRequest, options?: WaitOptions): Promise<VmBody> {
-    await this.#waitFor(request.name, this.#parts.vms.create(request), options);
-    return this.#bodyOf(request.name);
+  create(request: CreateVmRequest, options?: WaitOptions, cause?: Cause): Promise<VmBody> {
+    const progress = this.#parts.vms.create(request, undefined, cause);
+    return this.#run(request.name, progress, options, cause);
   }
 
   async planCreate(request: CreateVmRequest): Promise<DryRun> {
@@ -47,7 +49,9 @@ export class VmService implements VmApi {
     const { config } = admission.resolve(request);
     const preparation = await planner.prepare(config, null);
     // Leased and given back in one turn: nobody sees it.
-    const draft = admission.reserve(request.name, config, preparation, undefined);
+    const { name } = request;
+    const cause = BY_DAEMON;
+    const draft = admission.reserve({ name, config, preparation, replica: undefined, cause });
     admission.settle(draft);
     const { record } = draft;
     const { ipAddress, macAddress, tapName } = record.leases;
@@ -77,6 +81,9 @@ export class VmService implements VmApi {
     return this.#parts.journal.of(id).map((record) => ({
       number: record.number,
       kind: record.kind,
+      // Those of earlier versions say no more than whether somebody asked.
+      cause: record.cause?.by ?? (record.kind === 'reconcile' ? 'daemon' : 'request'),
+      ...requestIn(record.cause),
       started_at: toTimestamp(record.startedAtMs),
       ended_at: record.endedAtMs === null ? null : toTimestamp(record.endedAtMs),
       outcome: record.outcome ?? 'running',
@@ -89,34 +96,44 @@ export class VmService implements VmApi {
     return this.#parts.state.vms.list(query);
   }
 
-  start(name: string, options?: WaitOptions): Promise<VmBody> {
-    return this.#run(name, this.#parts.vms.start(name), options);
+  start(name: string, options?: WaitOptions, cause?: Cause): Promise<VmBody> {
+    return this.#run(name, this.#parts.vms.start(name, cause), options, cause);
   }
 
-  async stop(name: string, graceMs?: number): Promise<VmBody> {
-    await this.#parts.vms.stop(name, graceMs);
+  async stop(name: string, graceMs?: number, cause?: Cause): Promise<VmBody> {
+    await this.#parts.vms.stop(name, graceMs, cause);
     return this.#bodyOf(name);
   }
 
-  restart(name: string, options?: WaitOptions, graceMs?: number): Promise<VmBody> {
-    return this.#run(name, this.#parts.vms.restart(name, graceMs), options);
+  restart(name: string, options?: WaitOptions, graceMs?: number, cause?: Cause): Promise<VmBody> {
+    return this.#run(name, this.#parts.vms.restart(name, graceMs, cause), options, cause);
   }
 
-  destroy(name: string, graceMs?: number): Promise<void> {
-    return this.#parts.vms.destroy(name, graceMs);
+  destroy(name: string, graceMs?: number, cause?: Cause): Promise<void> {
+    return this.#parts.vms.destroy(name, graceMs, cause);
   }
 
-  async #run(name: string, progress: Progress, options?: WaitOptions): Promise<VmBody> {
-    await this.#waitFor(name, progress, options);
+  async #run(
+    name: string,
+    progress: Progress,
+    options: WaitOptions | undefined,
+    cause: Cause | undefined,
+  ): Promise<VmBody> {
+    await this.#waitFor(name, progress, options, cause);
     return this.#bodyOf(name);
   }
 
-  async #waitFor(name: string, { accepted, done }: Progress, options?: WaitOptions): Promise<void> {
+  async #waitFor(
+    name: string,
+    { accepted, done }: Progress,
+    options: WaitOptions | undefined,
+    cause: Cause | undefined,
+  ): Promise<void> {
     if (options === undefined) return done;
     const { wait, timeoutMs } = options;
     await Promise.race([accepted, done]);
     if (wait === 'accepted') {
-      this.#detach(name, done);
+      this.#detach(name, done, cause);
       return;
     }
     const reached = wait === 'ready' ? this.#untilReady(name, done) : null;
@@ -127,7 +144,7 @@ export class VmService implements VmApi {
       timeoutMs,
     ).finally(() => reached?.release());
     if (result !== undefined) return;
-    this.#detach(name, goal);
+    this.#detach(name, goal, cause);
     const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on`;
     throw new VolantError('WAIT_TIMEOUT', why);
   }
@@ -167,9 +184,10 @@ export class VmService implements VmApi {
   }
 
   /** Nobody waits any more; the event log tells how it ended, and so does our own. */
-  #detach(name: string, operation: Promise<void>): void {
+  #detach(name: string, operation: Promise<void>, cause: Cause | undefined): void {
     operation.catch((error: unknown) => {
-      this.#parts.log.warn({ vm: name, err: error }, 'an operation that nobody waits for failed');
+      const facts = { vm: name, ...requestIn(cause), err: error };
+      this.#parts.log.warn(facts, 'an operation that nobody waits for failed');
     });
   }
 

@@ -3,7 +3,8 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import type { CreateVmRequest, VmStatus } from '../../schema/vm.ts';
-import type { VmRecord } from '../records.ts';
+import { BY_DAEMON } from '../cause.ts';
+import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
 import type { Executor, Goal } from './executor.ts';
@@ -44,19 +45,20 @@ export class Vms {
   }
 
   /** When it fails nothing is left of it. */
-  create(request: CreateVmRequest, origin?: ReplicaOrigin): Progress {
-    return progressOf((accept) => this.#create(request, origin, accept));
+  create(request: CreateVmRequest, origin?: ReplicaOrigin, cause: Cause = BY_DAEMON): Progress {
+    return progressOf((accept) => this.#create(request, origin, cause, accept));
   }
 
   /** VM_STATE_CONFLICT unless it is stopped or crashed. */
-  start(name: string): Progress {
-    return progressOf((accept) => this.#launch(name, STARTABLE, 'cannot be started', accept));
+  start(name: string, cause: Cause = BY_DAEMON): Progress {
+    const allows = { statuses: STARTABLE, why: 'cannot be started' };
+    return progressOf((accept) => this.#launch(name, allows, { graceMs: null, cause }, accept));
   }
 
   /** VM_STATE_CONFLICT while it starts, ends or is deleted. `graceMs`: as `stop` has it. */
-  restart(name: string, graceMs: number | null = null): Progress {
-    const why = 'cannot be restarted';
-    return progressOf((accept) => this.#launch(name, RESTARTABLE, why, accept, graceMs));
+  restart(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Progress {
+    const allows = { statuses: RESTARTABLE, why: 'cannot be restarted' };
+    return progressOf((accept) => this.#launch(name, allows, { graceMs, cause }, accept));
   }
 
   /**
@@ -64,12 +66,12 @@ export class Vms {
    * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND. The guest gets `graceMs` to power
    * off, null leaves that to its config; asked again while it has time left, less counts and more does not.
    */
-  async stop(name: string, graceMs: number | null = null): Promise<void> {
+  async stop(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Promise<void> {
     const { notes, state, operations } = this.#parts;
     const { id, status } = state.require(name);
     if (status === 'stopped') return;
     this.#requireRoom(id);
-    const isNews = await notes.wantStop(id, graceMs);
+    const isNews = await notes.wantStop(id, graceMs, cause);
     if (isNews) operations.giveUp(id, givenUp(name, 'stopped'));
     const launch = state.find(id)?.wanted.launch ?? 0;
     await this.#until(id, (record) => {
@@ -83,14 +85,18 @@ export class Vms {
    * Works in every status; a second one answers VM_NOT_FOUND. A launch that waits is given up. `graceMs`: as `stop` has
    * it, but null is short.
    */
-  async destroy(name: string, graceMs: number | null = null): Promise<void> {
+  async destroy(
+    name: string,
+    graceMs: number | null = null,
+    cause: Cause = BY_DAEMON,
+  ): Promise<void> {
     const { notes, state, operations } = this.#parts;
     const { id } = state.require(name);
     this.#requireRoom(id);
     const isSecond = this.#deleting.has(id);
     this.#deleting.add(id);
     try {
-      const isNews = await notes.wantDelete(id, graceMs);
+      const isNews = await notes.wantDelete(id, graceMs, cause);
       if (isNews) operations.giveUp(id, givenUp(name, 'deleted'));
       await this.#until(id, (record) => record === undefined);
     } finally {
@@ -107,12 +113,13 @@ export class Vms {
   async #create(
     request: CreateVmRequest,
     origin: ReplicaOrigin | undefined,
+    cause: Cause,
     accept: () => void,
   ): Promise<void> {
     const { admission, planner } = this.#parts;
     const { config, replica } = admission.resolve(request, origin);
     const preparation = await planner.prepare(config, null);
-    const draft = admission.reserve(request.name, config, preparation, replica);
+    const draft = admission.reserve({ name: request.name, config, preparation, replica, cause });
     const { id, name } = draft.record;
     await this.#writeDown(draft);
     accept();
@@ -137,16 +144,15 @@ export class Vms {
 
   async #launch(
     name: string,
-    allowed: readonly VmStatus[],
-    why: string,
+    allows: { readonly statuses: readonly VmStatus[]; readonly why: string },
+    { graceMs, cause }: { readonly graceMs: number | null; readonly cause: Cause },
     accept: () => void,
-    graceMs: number | null = null,
   ): Promise<void> {
     const { state, notes } = this.#parts;
     const { id } = state.require(name);
     this.#requireRoom(id);
-    const launch = await notes.wantLaunch(id, graceMs, ({ status }) => {
-      if (!allowed.includes(status)) throw stateConflict(name, status, why);
+    const launch = await notes.wantLaunch(id, graceMs, cause, ({ status }) => {
+      if (!allows.statuses.includes(status)) throw stateConflict(name, status, allows.why);
     });
     accept();
     await this.#until(id, this.#launched(id, name, launch));

@@ -22,8 +22,10 @@ export const CONFIG_TOOLS: readonly Tool[] = [
       'Change members of the config of a VM; null removes one. The next start uses the new version.',
     input: Type.Object({ ...NAME, patch: ConfigPatchSchema, ...DRY_RUN }),
     hints: INTERRUPTS,
-    run: ({ engine }, { name, patch, dry_run: isDryRun }) =>
-      isDryRun === true ? engine.configs.planPatch(name, patch) : engine.configs.patch(name, patch),
+    run: ({ engine, cause }, { name, patch, dry_run: isDryRun }) =>
+      isDryRun === true
+        ? engine.configs.planPatch(name, patch)
+        : engine.configs.patch(name, patch, undefined, cause),
   }),
   defineTool({
     name: 'volant.vms.config.history',

@@ -63,21 +63,21 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     description: 'Delete a deployment and all its VMs. They cannot be had back.',
     input: Type.Object(NAME),
     hints: REMOVES,
-    run: async ({ engine }, { name }) => {
-      await engine.deployments.remove(name);
+    run: async ({ engine, cause }, { name }) => {
+      await engine.deployments.remove(name, cause);
       return { name, deleted: true };
     },
   }),
 ];
 
-function create({ engine }: ToolContext, args: Static<typeof CreateInput>): object {
+function create({ engine, cause }: ToolContext, args: Static<typeof CreateInput>): object {
   const { wait, timeout, dry_run: isDryRun, ...request } = args;
   if (isDryRun === true) return engine.deployments.planCreate(request);
-  return engine.deployments.create(request, waitOptionsOf(args, 'ready'));
+  return engine.deployments.create(request, waitOptionsOf(args, 'ready'), cause);
 }
 
-function scale({ engine }: ToolContext, args: Static<typeof ScaleInput>): object {
+function scale({ engine, cause }: ToolContext, args: Static<typeof ScaleInput>): object {
   const { name, wait, timeout, dry_run: isDryRun, ...request } = args;
   if (isDryRun === true) return engine.deployments.planPatch(name, request);
-  return engine.deployments.patch(name, request, waitOptionsOf(args, 'ready'));
+  return engine.deployments.patch(name, request, waitOptionsOf(args, 'ready'), cause);
 }

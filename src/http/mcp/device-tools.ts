@@ -51,8 +51,8 @@ export const DEVICE_TOOLS: readonly Tool[] = [
       'Take PCI devices from their host drivers for programs outside of Volant, all or none. A VM that names devices takes them by itself.',
     input: Type.Object(ADDRESSES),
     hints: INTERRUPTS,
-    run: async ({ engine }, { pci_addresses }) => ({
-      bound_devices: await engine.devices.bind(pci_addresses),
+    run: async ({ engine, cause }, { pci_addresses }) => ({
+      bound_devices: await engine.devices.bind(pci_addresses, cause),
     }),
   }),
   defineTool({
@@ -61,8 +61,8 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     description: 'Give PCI devices back to the drivers that they had.',
     input: Type.Object(ADDRESSES),
     hints: CHANGES,
-    run: async ({ engine }, { pci_addresses }) => {
-      const { done, failure } = await engine.devices.unbind(pci_addresses);
+    run: async ({ engine, cause }, { pci_addresses }) => {
+      const { done, failure } = await engine.devices.unbind(pci_addresses, cause);
       if (failure !== null) throw failure;
       return { unbound_devices: done };
     },

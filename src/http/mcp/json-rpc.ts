@@ -98,10 +98,11 @@ export function rpcAnswer(status: number, message: object): Reply {
 }
 
 /** Whatever was thrown while a method ran. Faults of the daemon are told to the log. */
-export function toRpcError({ log }: ToolContext, method: string, thrown: unknown): RpcError {
+export function toRpcError({ log, cause }: ToolContext, method: string, thrown: unknown): RpcError {
   if (thrown instanceof RpcError) return thrown;
   const error = toVolantError(thrown);
   const level = error.code === 'INTERNAL' ? 'error' : 'debug';
-  log[level]({ method, code: error.code, err: error }, 'MCP request failed');
+  const { requestId } = cause;
+  log[level]({ method, request_id: requestId, code: error.code, err: error }, 'MCP request failed');
   return new RpcError(RPC.internalError, error.message, { data: { code: error.code } });
 }

@@ -24,6 +24,7 @@ import {
   SERVER_INFO,
 } from './methods.ts';
 import { listen } from './subscriptions.ts';
+import type { ToolContext } from './tool.ts';
 
 const VERSION_KEY = 'io.modelcontextprotocol/protocolVersion';
 const CAPABILITIES_KEY = 'io.modelcontextprotocol/clientCapabilities';
@@ -47,7 +48,7 @@ export function isModern({ params }: RpcMessage, version: string): boolean {
 
 /** null: the answer is a stream, which has begun. */
 export async function answerModern(
-  context: HandlerContext,
+  context: HandlerContext & ToolContext,
   message: RpcMessage,
   headers: Headers,
   exchange: Exchange,
@@ -69,7 +70,7 @@ export async function answerModern(
 }
 
 async function run(
-  context: HandlerContext,
+  context: HandlerContext & ToolContext,
   id: RpcId,
   { method, params }: RpcMessage,
 ): Promise<object> {

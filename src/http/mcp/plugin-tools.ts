@@ -12,8 +12,8 @@ const setEnabled = (name: string, description: string, enabled: boolean): Tool =
     description,
     input: Type.Object(NAME),
     hints: CHANGES,
-    run: async ({ engine }, { name: plugin }) => {
-      await engine.plugins.setEnabled(plugin, enabled);
+    run: async ({ engine, cause }, { name: plugin }) => {
+      await engine.plugins.setEnabled(plugin, enabled, cause);
       return { name: plugin, enabled };
     },
   });
@@ -42,8 +42,8 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
       'Install a plugin by its manifest. It replaces a plugin of the same name; VMs keep the manifest they were created with.',
     input: Type.Object({ manifest: ManifestSchema }),
     hints: REMOVES,
-    run: async ({ engine }, { manifest }) => {
-      await engine.plugins.install(manifest);
+    run: async ({ engine, cause }, { manifest }) => {
+      await engine.plugins.install(manifest, cause);
       return { name: manifest.name, installed: true };
     },
   }),
@@ -55,8 +55,8 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
     description: 'Remove a plugin. VMs that were made of it stay.',
     input: Type.Object(NAME),
     hints: REMOVES,
-    run: async ({ engine }, { name }) => {
-      await engine.plugins.remove(name);
+    run: async ({ engine, cause }, { name }) => {
+      await engine.plugins.remove(name, cause);
       return { name, removed: true };
     },
   }),

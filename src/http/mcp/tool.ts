@@ -3,6 +3,7 @@
 
 import { setImmediate } from 'node:timers/promises';
 import type { Static, TObject } from 'typebox';
+import type { Cause } from '../../engine/engine-api.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Scope } from '../../lib/scopes.ts';
 import { compileValidator, type Problems } from '../../schema/validate.ts';
@@ -24,7 +25,10 @@ export const CHANGES: ToolHints = hints(false, false, true);
 export const INTERRUPTS: ToolHints = hints(false, true, false);
 export const REMOVES: ToolHints = hints(false, true, true);
 
-export type ToolContext = Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log'>;
+export interface ToolContext extends Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log'> {
+  /** The request that the call came with. */
+  readonly cause: Cause;
+}
 
 /** The result is what JSON.stringify makes of it. MCP wants an object. */
 type Run<Arguments, Result> = (context: ToolContext, args: Arguments) => Result | Promise<Result>;
@@ -71,7 +75,8 @@ export function defineTool<Input extends TObject>(definition: ToolDefinition<Inp
 export function toolError(context: ToolContext, tool: string, thrown: unknown): VolantError {
   const error = toVolantError(thrown);
   const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
-  context.log[level]({ tool, code: error.code, err: error }, 'tool failed');
+  const { requestId } = context.cause;
+  context.log[level]({ tool, request_id: requestId, code: error.code, err: error }, 'tool failed');
   return error;
 }
 

@@ -82,8 +82,8 @@ export const VM_TOOLS: readonly Tool[] = [
     description: 'Start a stopped or crashed VM with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT }),
     hints: CHANGES,
-    run: async ({ engine }, { name, ...args }) =>
-      vmIn(await engine.vms.start(name, waitOptionsOf(args, 'running'))),
+    run: async ({ engine, cause }, { name, ...args }) =>
+      vmIn(await engine.vms.start(name, waitOptionsOf(args, 'running'), cause)),
   }),
   defineTool({
     name: 'volant.vms.stop',
@@ -91,8 +91,8 @@ export const VM_TOOLS: readonly Tool[] = [
     description: 'Stop a VM: its guest is asked to power off, then ended. Its disk stays.',
     input: Type.Object({ ...NAME, ...GRACE }),
     hints: REMOVES,
-    run: async ({ engine }, { name, ...args }) =>
-      vmIn(await engine.vms.stop(name, graceMsOf(args))),
+    run: async ({ engine, cause }, { name, ...args }) =>
+      vmIn(await engine.vms.stop(name, graceMsOf(args), cause)),
   }),
   defineTool({
     name: 'volant.vms.restart',
@@ -100,9 +100,9 @@ export const VM_TOOLS: readonly Tool[] = [
     description: 'Stop a VM and start it again with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT, ...GRACE }),
     hints: INTERRUPTS,
-    run: async ({ engine }, { name, ...args }) => {
+    run: async ({ engine, cause }, { name, ...args }) => {
       const options = waitOptionsOf(args, 'running');
-      return vmIn(await engine.vms.restart(name, options, graceMsOf(args)));
+      return vmIn(await engine.vms.restart(name, options, graceMsOf(args), cause));
     },
   }),
   defineTool({
@@ -111,15 +111,15 @@ export const VM_TOOLS: readonly Tool[] = [
     description: 'Delete a VM with its disk and its config. It cannot be had back.',
     input: Type.Object({ ...NAME, ...GRACE }),
     hints: REMOVES,
-    run: async ({ engine }, { name, ...args }) => {
-      await engine.vms.destroy(name, graceMsOf(args));
+    run: async ({ engine, cause }, { name, ...args }) => {
+      await engine.vms.destroy(name, graceMsOf(args), cause);
       return { name, deleted: true };
     },
   }),
 ];
 
 async function create(
-  { engine }: ToolContext,
+  { engine, cause }: ToolContext,
   { wait, timeout, dry_run: isDryRun, ...request }: Static<typeof CreateInput>,
 ): Promise<object> {
   if (isDryRun === true) return engine.vms.planCreate(request);
@@ -127,7 +127,7 @@ async function create(
     { ...(wait === undefined ? {} : { wait }), ...(timeout === undefined ? {} : { timeout }) },
     'running',
   );
-  return vmIn(await engine.vms.create(request, options));
+  return vmIn(await engine.vms.create(request, options, cause));
 }
 
 function listQuery(args: Static<typeof ListInput>): VmListQuery {

@@ -6,6 +6,7 @@ import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { json, type Reply } from '../reply.ts';
+import { requested } from '../request-id.ts';
 
 export const configRoutes = {
   getVMConfig: ({ engine }, head) => envelope(engine.configs.get(nameIn(head))),
@@ -16,7 +17,7 @@ export const configRoutes = {
     const patch = body as ConfigPatch;
     const expected = versionIn(head.headers['if-match'] ?? '');
     if (isDryRun) return json(200, engine.configs.planPatch(nameIn(head), patch, expected));
-    return envelope(await engine.configs.patch(nameIn(head), patch, expected));
+    return envelope(await engine.configs.patch(nameIn(head), patch, expected, requested(head)));
   },
   getVMConfigHistory: ({ engine }, head) => {
     const query = new Query(head.query);

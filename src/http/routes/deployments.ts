@@ -5,6 +5,7 @@ import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { empty, json } from '../reply.ts';
+import { requested } from '../request-id.ts';
 import { waitOptionsIn } from '../wait-options.ts';
 
 export const deploymentRoutes = {
@@ -13,17 +14,18 @@ export const deploymentRoutes = {
     const request = body as CreateDeploymentRequest;
     const { isDryRun, options } = optionsIn(head);
     if (isDryRun) return json(200, engine.deployments.planCreate(request));
-    return json(201, await engine.deployments.create(request, options));
+    return json(201, await engine.deployments.create(request, options, requested(head)));
   },
   getDeployment: ({ engine }, head) => json(200, engine.deployments.get(nameIn(head))),
   scaleDeployment: async ({ engine }, head, body) => {
     const request = body as PatchDeploymentRequest;
     const { isDryRun, options } = optionsIn(head);
     if (isDryRun) return json(200, engine.deployments.planPatch(nameIn(head), request));
-    return json(200, await engine.deployments.patch(nameIn(head), request, options));
+    const changed = await engine.deployments.patch(nameIn(head), request, options, requested(head));
+    return json(200, changed);
   },
   deleteDeployment: async ({ engine }, head) => {
-    await engine.deployments.remove(nameIn(head));
+    await engine.deployments.remove(nameIn(head), requested(head));
     return empty(204);
   },
 } satisfies Partial<Handlers>;

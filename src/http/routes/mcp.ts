@@ -9,8 +9,10 @@ import { errorAnswer, isObject, RPC, RpcError, readMessage } from '../mcp/json-r
 import { answerBatch, answerLegacy } from '../mcp/legacy.ts';
 import { answerModern, isModern } from '../mcp/modern.ts';
 import { empty } from '../reply.ts';
+import { requested } from '../request-id.ts';
 
-const answer: RawHandler = async (context, head, raw, exchange) => {
+const answer: RawHandler = async (shared, head, raw, exchange) => {
+  const context = { ...shared, cause: requested(head) };
   const version = head.headers['mcp-protocol-version'] ?? '';
   try {
     const body = parseJson(raw);

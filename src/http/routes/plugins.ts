@@ -4,20 +4,22 @@ import type { ManifestInput } from '../../schema/manifest.ts';
 import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { empty, json } from '../reply.ts';
+import { requested } from '../request-id.ts';
 
 export const pluginRoutes = {
   listPlugins: ({ engine }) => json(200, { plugins: engine.plugins.list() }),
-  installPlugin: async ({ engine }, _head, body) => {
-    await engine.plugins.install(body as ManifestInput);
+  installPlugin: async ({ engine }, head, body) => {
+    await engine.plugins.install(body as ManifestInput, requested(head));
     return empty(201);
   },
   getPlugin: ({ engine }, head) => json(200, engine.plugins.get(nameIn(head))),
   removePlugin: async ({ engine }, head) => {
-    await engine.plugins.remove(nameIn(head));
+    await engine.plugins.remove(nameIn(head), requested(head));
     return empty(204);
   },
   setPluginEnabled: async ({ engine }, head, body) => {
-    await engine.plugins.setEnabled(nameIn(head), (body as { enabled: boolean }).enabled);
+    const { enabled } = body as { enabled: boolean };
+    await engine.plugins.setEnabled(nameIn(head), enabled, requested(head));
     return empty(200);
   },
 } satisfies Partial<Handlers>;

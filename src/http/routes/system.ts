@@ -44,7 +44,7 @@ export const systemRoutes = {
     return json(200, await engine.system.audit(repair));
   },
   backupState: {
-    raw: async ({ engine, log }, _head, _body, exchange) => {
+    raw: async ({ engine, log }, { requestId }, _body, exchange) => {
       const headers = {
         'Content-Type': 'application/octet-stream',
         'Content-Disposition': 'attachment; filename="volant.backup"',
@@ -52,7 +52,7 @@ export const systemRoutes = {
       if (exchange.withoutBody) return { status: 200, headers };
       const backup = await engine.system.backup();
       sendDownload(exchange, backup, headers).catch((error: unknown) => {
-        log.error({ err: error }, 'a backup could not be sent');
+        log.error({ request_id: requestId, err: error }, 'a backup could not be sent');
       });
       return null;
     },

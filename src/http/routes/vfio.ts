@@ -3,6 +3,7 @@
 import type { DevicesCheck } from '../../schema/vfio.ts';
 import type { Handlers } from '../handlers.ts';
 import { errorReply, json, type Reply } from '../reply.ts';
+import { requested } from '../request-id.ts';
 
 export const vfioRoutes = {
   getVFIODeviceInfo: async ({ engine }, _head, body) =>
@@ -11,18 +12,18 @@ export const vfioRoutes = {
     json(200, await engine.devices.validate(body as DevicesCheck)),
   checkVFIOIOMMUGroups: async ({ engine }, _head, body) =>
     json(200, await engine.devices.groups(addressesIn(body))),
-  bindVFIODevices: async ({ engine }, _head, body) => {
+  bindVFIODevices: async ({ engine }, head, body) => {
     try {
-      const bound = await engine.devices.bind(addressesIn(body));
+      const bound = await engine.devices.bind(addressesIn(body), requested(head));
       const message = `${bound.length} devices are bound to vfio-pci`;
       return json(200, { success: true, message, bound_devices: bound });
     } catch (error) {
       return refused(error, { bound_devices: [] });
     }
   },
-  unbindVFIODevices: async ({ engine }, _head, body) => {
+  unbindVFIODevices: async ({ engine }, head, body) => {
     try {
-      const { done, failure } = await engine.devices.unbind(addressesIn(body));
+      const { done, failure } = await engine.devices.unbind(addressesIn(body), requested(head));
       if (failure !== null) return refused(failure, { unbound_devices: done });
       const message = `${done.length} devices are given back`;
       return json(200, { success: true, message, unbound_devices: done });

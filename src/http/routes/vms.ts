@@ -8,6 +8,7 @@ import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { empty, json, jsonText } from '../reply.ts';
+import { requested } from '../request-id.ts';
 import { waitOptionsIn } from '../wait-options.ts';
 
 const SORT_KEYS = ['created_at', 'updated_at', 'name', 'status', 'runtime'] as const;
@@ -24,7 +25,7 @@ export const vmRoutes = {
     const isDryRun = query.flag('dry_run');
     query.throwProblems();
     if (isDryRun) return json(200, await engine.vms.planCreate(request));
-    const vm = await engine.vms.create(request, options);
+    const vm = await engine.vms.create(request, options, requested(head));
     return jsonText(options?.wait === 'accepted' ? 202 : 201, vm);
   },
   getVMByName: ({ engine }, head) => {
@@ -35,21 +36,22 @@ export const vmRoutes = {
   },
   listVMOperations: ({ engine }, head) => json(200, engine.vms.operations(nameIn(head))),
   destroyVM: async ({ engine }, head) => {
-    await engine.vms.destroy(nameIn(head), graceMsOf(head));
+    await engine.vms.destroy(nameIn(head), graceMsOf(head), requested(head));
     return empty(204);
   },
   startVM: async ({ engine }, head) => {
     const options = waitOptionsOf(head);
-    return jsonText(answerStatus(options), await engine.vms.start(nameIn(head), options));
+    const body = await engine.vms.start(nameIn(head), options, requested(head));
+    return jsonText(answerStatus(options), body);
   },
   stopVM: async ({ engine }, head) =>
-    jsonText(200, await engine.vms.stop(nameIn(head), graceMsOf(head))),
+    jsonText(200, await engine.vms.stop(nameIn(head), graceMsOf(head), requested(head))),
   restartVM: async ({ engine }, head) => {
     const query = new Query(head.query);
     const options = waitOptionsIn(query, 'running');
     const graceMs = graceMsIn(query);
     query.throwProblems();
-    const body = await engine.vms.restart(nameIn(head), options, graceMs);
+    const body = await engine.vms.restart(nameIn(head), options, graceMs, requested(head));
     return jsonText(answerStatus(options), body);
   },
 } satisfies Partial<Handlers>;

@@ -150,7 +150,7 @@ export const guestAnswers: FuzzTarget = {
     let overCount = 0;
     const exchange = new Exchange(
       response as unknown as HttpResponse,
-      { extraHeaders: [], withoutBody: method === 'HEAD' },
+      { extraHeaders: [], requestId: 'fuzz', withoutBody: method === 'HEAD' },
       () => undefined,
     );
     const head = {
