@@ -49,6 +49,18 @@ export class AddressPool {
 
   /** Leases the first free address. ADDRESS_POOL_EXHAUSTED when every one is held. */
   lease(vmId: number, nowMs: number): string {
+    const address = this.#next(nowMs);
+    this.#resting.delete(address);
+    this.#holders.set(address, vmId);
+    return formatIpv4(address);
+  }
+
+  /** The address that a lease would give now. ADDRESS_POOL_EXHAUSTED. */
+  next(nowMs: number): string {
+    return formatIpv4(this.#next(nowMs));
+  }
+
+  #next(nowMs: number): number {
     const address = this.#firstFree(nowMs) ?? this.#longestResting();
     if (address === undefined) {
       throw new VolantError(
@@ -56,9 +68,7 @@ export class AddressPool {
         `All ${this.#holders.size} addresses of the guests' network are in use; delete a VM or set a larger VOLANT_SUBNET`,
       );
     }
-    this.#resting.delete(address);
-    this.#holders.set(address, vmId);
-    return formatIpv4(address);
+    return address;
   }
 
   /** Leases this address, whether it rests or not. Else tells what is against it, as `refusal` does. */

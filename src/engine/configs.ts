@@ -60,7 +60,10 @@ export class Configs implements ConfigApi {
 
   history(vmName: string, limit?: number): ConfigHistory {
     const { state } = this.#parts;
-    const { id } = state.require(vmName);
+    const record = state.require(vmName);
+    const { id } = record;
+    // The newest is always there, or the VM is gone.
+    state.configOf(record, record.configVersion);
     const count = Math.min(limit || LIMITS.configVersionsMax, LIMITS.configVersionsMax);
     return state.store.configs(id, count).map(({ version, updatedAtMs, config }) => ({
       id: id * VERSIONS_PER_VM + version,
@@ -232,9 +235,7 @@ export class Configs implements ConfigApi {
   }
 
   #stored(record: VmRecord): ConfigRecord {
-    const stored = this.#parts.state.store.config(record.id, record.configVersion);
-    if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
-    return stored;
+    return this.#parts.state.configOf(record, record.configVersion);
   }
 }
 

@@ -128,7 +128,10 @@ export interface DeploymentApi {
   ): Promise<Deployment>;
   planCreate(request: CreateDeploymentRequest): DryRun;
   planPatch(name: string, request: PatchDeploymentRequest): DryRun;
-  /** Resolves when nothing of it is left. DELETE_INCOMPLETE when something is; it may be tried again. */
+  /**
+   * Resolves when nothing of it is left. DELETE_INCOMPLETE when a replica could not be deleted, WAIT_TIMEOUT when none went
+   * for long; it goes on, and may be asked for again.
+   */
   remove(name: string, cause?: Cause): Promise<void>;
 }
 

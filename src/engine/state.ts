@@ -6,7 +6,7 @@ import { VolantError } from '../lib/errors.ts';
 import type { PassFailPoint } from '../lib/fail-points.ts';
 import type { EventLog } from './events.ts';
 import type { ReadModel } from './read-model.ts';
-import type { EventBody, VmRecord } from './records.ts';
+import type { ConfigRecord, EventBody, VmRecord } from './records.ts';
 import type { StorePort, Write } from './store-ports.ts';
 
 /** One change of a VM's record, with what else is written down in the same transaction. */
@@ -24,6 +24,8 @@ export class State {
   /** Changes of one VM's record come one after the other: by id, the last that was asked for. */
   readonly #changes = new Map<number, Promise<unknown>>();
 
+  /** VMs whose removal is on its way to the disk, and from there to memory. */
+  readonly #leaving = new Set<number>();
   readonly #pass: PassFailPoint;
 
   constructor(store: StorePort, vms: ReadModel, events: EventLog, pass: PassFailPoint) {
@@ -67,7 +69,12 @@ export class State {
   ): Promise<VmRecord> {
     return this.#inTurn(vmId, async (before) => {
       const { record, events } = last(before);
-      await this.commit(removalOf(this.store, record), events);
+      this.#leaving.add(vmId);
+      try {
+        await this.commit(removalOf(this.store, record), events);
+      } finally {
+        this.#leaving.delete(vmId);
+      }
       return record;
     });
   }
@@ -95,6 +102,14 @@ export class State {
     const record = this.vms.recordByName(name);
     if (record === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
     return record;
+  }
+
+  /** A config of a VM. VM_NOT_FOUND for a VM that is removed in this moment: the disk knows it before memory does. */
+  configOf({ id, name }: VmRecord, version: number): ConfigRecord {
+    const stored = this.store.config(id, version);
+    if (stored !== undefined) return stored;
+    if (!this.#leaving.has(id)) throw new VolantError('INTERNAL', `VM ${name} has no config`);
+    throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
   }
 
   /** The record of a VM that an operation holds; undefined when it was deleted meanwhile. */

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
 import type { EngineControl } from '../../src/engine/engine.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Deployment } from '../../src/schema/deployment.ts';
@@ -249,6 +250,63 @@ suite('a roll-out', () => {
     await control.engine.vms.planCreate({ name: 'other', plugin: 'hello' });
     assert.equal(control.engine.events.lastSequence(), events);
     assert.equal(control.engine.vms.get('other'), undefined);
+    await control.shutdown();
+  });
+});
+
+suite('what is told of a deployment', () => {
+  test('a dry run of fewer replicas names those that go: what is not ready goes first', async () => {
+    const { world, control } = await withDeployment(4);
+    const { deployments } = control.engine;
+    const gone: string[] = [];
+    control.engine.events.subscribe((events) => {
+      for (const { body } of events) if (body.type === 'VM_DELETED') gone.push(body.name);
+    });
+    // Its end is seen, and its place is not filled again: there is nothing to launch with.
+    world.host.failures.set('launch', new VolantError('HYPERVISOR_FAILED', 'no'));
+    processOf(world, control, 'web-2').end({ code: null, signal: 'SIGKILL' });
+    await until('web-2 has ended', () => deployments.get('web').ready_replicas === 3);
+    const { actions } = deployments.planPatch('web', { replicas: 2 });
+    const named = actions
+      .filter(({ action }) => action === 'delete.vm')
+      .map(({ subject }) => subject);
+    await deployments.patch('web', { replicas: 2 });
+    await until('two are gone', () => deployments.get('web').replicas.length === 2);
+    assert.deepEqual(named.sort(), [...new Set([...gone, ...named])].sort());
+    assert.deepEqual(
+      deployments.get('web').replicas.filter((name) => named.includes(name)),
+      [],
+    );
+    await control.shutdown();
+  });
+
+  test('a delete whose last failure has been made good is no failure', async () => {
+    const { world, control } = await withDeployment(2);
+    const { deployments } = control.engine;
+    world.host.failures.set('removeTap', new VolantError('HOST_OPERATION_FAILED', 'busy'));
+    await assert.rejects(deployments.remove('web'), { code: 'DELETE_INCOMPLETE' });
+    world.host.failures.clear();
+    await deployments.remove('web');
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+    await control.shutdown();
+  });
+
+  test('replicas that only wait for their turn are no failure of a delete', async () => {
+    const { world, control } = await withDeployment(3);
+    const { vms, deployments } = control.engine;
+    // As many requests as one VM takes are in line already: the reconciler's is refused.
+    let release: () => void = () => undefined;
+    const removed = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const removeTap = world.host.removeTap.bind(world.host);
+    world.host.removeTap = (tapName) => removed.then(() => removeTap(tapName));
+    const line = Array.from({ length: LIMITS.operationsPerVmMax }, () => vms.stop('web-2'));
+    const deleted = deployments.remove('web');
+    setTimeout(release, 50);
+    await Promise.allSettled(line);
+    await deleted;
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
     await control.shutdown();
   });
 });

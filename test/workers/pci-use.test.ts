@@ -29,6 +29,8 @@ function tree(t: TestContext, files: Readonly<Record<string, string>>) {
       mkdirSync(join(root, 'class', dirname(member)), { recursive: true });
       symlinkSync(join(root, CARD, path), join(root, 'class', member));
     },
+    /** A file that cannot be read: the speed of a loopback interface is EINVAL. */
+    refuse: (path: string) => symlinkSync('/sys/class/net/lo/speed', join(root, path)),
     use: () => readUses(root)(join(root, 'bus/pci/devices/0000:01:00.0')),
   };
 }
@@ -45,6 +47,15 @@ test('a network interface that is up, also behind virtio; one that is down is no
   const down = tree(t, { [`${CARD}/net/eth8/flags`]: '0x1002\n' });
   down.link('net/eth8', 'net/eth8');
   assert.equal(down.use(), null);
+});
+
+test('an interface that goes while it is looked at is nobody’s, and hides no other', (t) => {
+  const interfaces = { [`${CARD}/net/eth7/flags`]: '0x1003\n', [`${CARD}/net/eth6/`]: '' };
+  const { link, refuse, use } = tree(t, interfaces);
+  // As the kernel answers for what it is about to remove: the file is there and refuses to be read.
+  refuse(`${CARD}/net/eth6/flags`);
+  for (const name of ['eth6', 'eth7']) link(`net/${name}`, `net/${name}`);
+  assert.equal(use(), 'network interface eth7 is up');
 });
 
 test('a partition that is mounted, on a disk behind a controller', (t) => {

@@ -22,9 +22,9 @@ import type { State } from '../state.ts';
 import type { Admission } from '../vms/admission.ts';
 import type { Vms } from '../vms/vms.ts';
 import { newsOf, type Told } from './news.ts';
-import { Reconciler } from './reconciler.ts';
+import { isTaken, Reconciler } from './reconciler.ts';
 import { replicaConfig, requirePorts } from './replica-config.ts';
-import { boundsOf, changesTo, freeNames, planOf, viewOf } from './view.ts';
+import { boundsOf, changesTo, planOf, viewOf, whyLeft } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
@@ -45,6 +45,8 @@ interface Entry {
   /** Changes of one deployment are written one after the other. */
   writing: Promise<unknown>;
   readonly told: Told;
+  /** Why the record of a deployment without replicas is still there. */
+  forgetFailure: unknown;
 }
 
 export class Deployments implements DeploymentApi {
@@ -132,18 +134,18 @@ export class Deployments implements DeploymentApi {
 
   planCreate(request: CreateDeploymentRequest): DryRun {
     const record = this.#draft(request);
-    const names = freeNames(this.#parts.state, record.name, record.desiredReplicas);
-    return planOf(
-      names.map((subject) => ({ action: 'create.vm', subject })),
-      record,
-    );
+    const present = {
+      members: [],
+      creating: new Set<number>(),
+      isTaken: (index: number) => isTaken(this.#parts.state, record.name, index),
+    };
+    return planOf(changesTo(record, present), record);
   }
 
   planPatch(name: string, request: PatchDeploymentRequest): DryRun {
     const { record, reconciler } = this.#require(name);
     const changed = this.#patched(record, request);
-    const rolls = changed.revision !== record.revision;
-    return planOf(changesTo(this.#parts.state, changed, reconciler.members(), rolls), changed);
+    return planOf(changesTo(changed, reconciler.present()), changed);
   }
 
   async remove(name: string, cause: Cause = BY_DAEMON): Promise<void> {
@@ -157,18 +159,25 @@ export class Deployments implements DeploymentApi {
       };
       await this.#write(entry, record, 'DEPLOYMENT_DELETING');
     });
+    entry.forgetFailure = null;
     entry.reconciler.retry();
-    const isOver = () =>
-      !this.#entries.has(name) ||
-      (entry.reconciler.deleteFailures.size > 0 && entry.reconciler.idle);
-    await this.#until(entry, isOver, LIMITS.deploymentAnswerMs);
-    if (!this.#entries.has(name)) return;
-    const left = entry.reconciler.members().map((record) => record.name);
-    const reasons = Object.fromEntries(
-      left.map((vm) => [vm, entry.reconciler.deleteFailures.get(vm) ?? 'is still being deleted']),
-    );
-    const why = `${left.length} replicas of deployment ${name} are left; it goes on`;
-    throw new VolantError('DELETE_INCOMPLETE', why, { details: reasons });
+    await this.#untilRemoved(entry);
+  }
+
+  /** As long as one replica after the other goes. DELETE_INCOMPLETE, WAIT_TIMEOUT, STORE_UNAVAILABLE, SHUTTING_DOWN. */
+  async #untilRemoved(entry: Entry): Promise<void> {
+    const { record, reconciler } = entry;
+    const { name } = record;
+    const isGone = () => this.#entries.get(name) !== entry;
+    const hasFailed = () =>
+      entry.forgetFailure !== null || (reconciler.deleteFailures.size > 0 && reconciler.idle);
+    let left = Number.POSITIVE_INFINITY;
+    while (!isGone() && !hasFailed() && reconciler.members().length < left) {
+      left = reconciler.members().length;
+      const isNews = () => isGone() || hasFailed() || reconciler.members().length < left;
+      await this.#until(entry, isNews, LIMITS.deploymentAnswerMs);
+    }
+    if (!isGone()) throw entry.forgetFailure ?? whyLeft(name, reconciler);
   }
 
   /** Forgets every deployment, so that nobody brings its VMs back. */
@@ -246,6 +255,7 @@ export class Deployments implements DeploymentApi {
       waiters: new Set(),
       writing: Promise.resolve(),
       told: { available: false, degraded: false },
+      forgetFailure: null,
       reconciler: new Reconciler({
         state,
         vms,
@@ -312,6 +322,8 @@ export class Deployments implements DeploymentApi {
       await this.#parts.state.commit([{ table: 'deployments', key: name, value: null }], [event]);
       if (this.#entries.get(name) === entry) this.#remove(name);
     } catch (error) {
+      entry.forgetFailure = error;
+      for (const waiter of entry.waiters) waiter();
       const facts = { deployment: name, ...requestIn(cause), err: error };
       this.#parts.log.warn(facts, 'a deployment could not be forgotten');
     }

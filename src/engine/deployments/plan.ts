@@ -11,15 +11,19 @@ export interface Member {
   readonly ready: boolean;
 }
 
-export interface PlanInput {
-  readonly desired: number;
-  readonly revision: number;
-  readonly maxUnavailable: number;
+/** What there is of a deployment. */
+export interface Present {
   readonly members: readonly Member[];
   /** Indices whose create or replacement is under way: there will be a replica. */
   readonly creating: ReadonlySet<number>;
   /** true when a VM that is not ours has the name of this index. */
   readonly isTaken: (index: number) => boolean;
+}
+
+export interface PlanInput extends Present {
+  readonly desired: number;
+  readonly revision: number;
+  readonly maxUnavailable: number;
   /** When something may be tried at this index again; 0 is now. */
   readonly dueAtMs: (index: number) => number;
   readonly nowMs: number;
@@ -47,12 +51,8 @@ export interface Plan {
  */
 export function planDeployment(input: PlanInput): Plan {
   const { desired, nowMs } = input;
-  const staying = input.members.filter((member) => member.phase !== 'busy');
-  const count = staying.length + input.creating.size;
-  const surplus = victims(staying, Math.max(0, count - desired));
-  const kept = staying.filter((member) => !surplus.includes(member));
+  const { surplus, kept, indices } = scalingTo(desired, input);
   const due = (index: number) => input.dueAtMs(index) <= nowMs;
-  const indices = freeIndices(input, Math.max(0, desired - count));
   const ended = kept.filter((member) => member.phase === 'ended');
   const actions: Action[] = [
     ...surplus.map((member): Action => ({ kind: 'delete', member })),
@@ -69,13 +69,33 @@ export function planDeployment(input: PlanInput): Plan {
   return { actions: actions.slice(0, Math.max(0, input.room)), wakeAtMs };
 }
 
+/** What another number of replicas means. The one place that decides who goes, for dry runs too. */
+export function scalingTo(
+  desired: number,
+  present: Present,
+): {
+  readonly surplus: readonly Member[];
+  readonly kept: readonly Member[];
+  /** Where new ones are made. */
+  readonly indices: readonly number[];
+} {
+  const staying = present.members.filter((member) => member.phase !== 'busy');
+  const count = staying.length + present.creating.size;
+  const surplus = victims(staying, Math.max(0, count - desired));
+  return {
+    surplus,
+    kept: staying.filter((member) => !surplus.includes(member)),
+    indices: freeIndices(present, Math.max(0, desired - count)),
+  };
+}
+
 /** Who goes first: what is not ready, then the highest index. */
 function victims(members: readonly Member[], count: number): readonly Member[] {
   const rank = (member: Member) => (member.phase === 'ended' ? 0 : member.ready ? 2 : 1);
   return [...members].sort((a, b) => rank(a) - rank(b) || b.index - a.index).slice(0, count);
 }
 
-function freeIndices(input: PlanInput, count: number): readonly number[] {
+function freeIndices(input: Present, count: number): readonly number[] {
   // A replica on its way out holds its name until it is gone.
   const used = new Set(input.members.map((member) => member.index));
   const free: number[] = [];

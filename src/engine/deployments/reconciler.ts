@@ -2,9 +2,10 @@
 // looks, begins what the plan says, and looks again when something has changed. What to do is plan.ts's
 // business, how a VM is made and deleted that of vms/.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { VolantError } from '../../lib/errors.ts';
+import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Condition } from '../../schema/deployment.ts';
 import { requestIn } from '../cause.ts';
@@ -16,7 +17,7 @@ import { configuredGraceMs } from '../vms/grace.ts';
 import type { Vms } from '../vms/vms.ts';
 import { Backoff } from './backoff.ts';
 import { conditionsOf } from './conditions.ts';
-import { type Action, type Member, planDeployment } from './plan.ts';
+import { type Action, type Member, type Present, planDeployment } from './plan.ts';
 
 export interface ReconcilerParts {
   readonly state: State;
@@ -51,7 +52,7 @@ export class Reconciler {
   #scheduled = false;
   #closed = false;
   #createFailure: string | null = null;
-  readonly #deleteFailures = new Map<string, string>();
+  readonly #deleteFailures = new Map<string, VolantError>();
   #lastProgressMs: number;
   #lastReady = -1;
   #conditions: readonly Condition[] = [];
@@ -67,9 +68,10 @@ export class Reconciler {
     return this.#conditions;
   }
 
-  /** Names of replicas whose delete failed, with the reason. */
-  get deleteFailures(): ReadonlyMap<string, string> {
-    return this.#deleteFailures;
+  /** Names of replicas that are there because their delete failed, with the reason. */
+  get deleteFailures(): ReadonlyMap<string, VolantError> {
+    const names = new Set(this.members().map(({ name }) => name));
+    return new Map([...this.#deleteFailures].filter(([name]) => names.has(name)));
   }
 
   /** Of what is done now: of a request until everything is as it asked for. */
@@ -121,6 +123,17 @@ export class Reconciler {
     return name === undefined ? [] : this.#parts.state.vms.replicasOf(name);
   }
 
+  /** What there is of the deployment, as a plan sees it. */
+  present(): Present {
+    const name = this.#parts.record()?.name ?? '';
+    const creating = [...this.#busy].filter(([, kind]) => kind !== 'delete');
+    return {
+      members: this.members().map((replica) => this.#memberOf(replica)),
+      creating: new Set(creating.map(([index]) => index)),
+      isTaken: (index) => isTaken(this.#parts.state, name, index),
+    };
+  }
+
   ready(): number {
     return this.members().filter((record) => this.#isReady(record)).length;
   }
@@ -133,17 +146,14 @@ export class Reconciler {
     this.#watchMembers(replicas);
     this.#giveUpUnwanted(record, replicas);
     for (const replica of replicas) this.#countCrash(replica, nowMs);
-    const members = replicas.map((replica) => this.#memberOf(replica));
+    const present = this.present();
+    const { members } = present;
     const room = LIMITS.replicaOperationsMax - this.#busy.size;
     const plan = planDeployment({
       desired: record.status === 'deleting' ? 0 : record.desiredReplicas,
       revision: record.revision,
       maxUnavailable: record.maxUnavailable,
-      members,
-      creating: new Set(
-        [...this.#busy].filter(([, kind]) => kind !== 'delete').map(([index]) => index),
-      ),
-      isTaken: (index) => this.#isTaken(record.name, index),
+      ...present,
       dueAtMs: (index) =>
         Math.max(this.#backoff.dueAtMs(index, nowMs), this.#backoff.dueAtMs(ANY_INDEX, nowMs)),
       nowMs,
@@ -180,7 +190,13 @@ export class Reconciler {
     } catch (error) {
       // Somebody else was quicker: then it is gone as it should be.
       if (error instanceof VolantError && error.code === 'VM_NOT_FOUND') return;
-      this.#deleteFailures.set(name, error instanceof Error ? error.message : String(error));
+      const failure = toVolantError(error);
+      if (failure.retryAfterSeconds !== undefined) {
+        // It is only in line: it is asked for again, when it has its turn.
+        await pause(LIMITS.replicaBackoffMinMs, undefined, { ref: false });
+        return;
+      }
+      this.#deleteFailures.set(name, failure);
       const facts = { vm: name, ...requestIn(cause), err: error };
       this.#parts.log.error(facts, 'a replica could not be deleted');
     }
@@ -269,11 +285,6 @@ export class Reconciler {
     this.#backoff.failed(record.replica?.index ?? 0, nowMs);
   }
 
-  #isTaken(deployment: string, index: number): boolean {
-    const owner = this.#parts.state.vms.recordByName(replicaName(deployment, index));
-    return owner !== undefined && owner.replica?.deployment !== deployment;
-  }
-
   #wakeAt(atMs: number | null, nowMs: number): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -306,6 +317,12 @@ export class Reconciler {
 function causeOf(action: Action, cause: Cause): Cause {
   const hasEnded = action.kind === 'replace' && action.member.phase === 'ended';
   return hasEnded ? { by: 'deployment' } : cause;
+}
+
+/** true when a VM that is none of the deployment's has the name of this index. */
+export function isTaken(state: State, deployment: string, index: number): boolean {
+  const owner = state.vms.recordByName(replicaName(deployment, index));
+  return owner !== undefined && owner.replica?.deployment !== deployment;
 }
 
 export function replicaName(deployment: string, index: number): string {

@@ -2,10 +2,11 @@
 
 import { LIMITS } from '../../config.ts';
 import { toTimestamp } from '../../lib/clock.ts';
+import { VolantError } from '../../lib/errors.ts';
 import type { Deployment } from '../../schema/deployment.ts';
 import type { DryRun } from '../engine-api.ts';
-import type { DeploymentRecord, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { DeploymentRecord } from '../records.ts';
+import { type Present, scalingTo } from './plan.ts';
 import { type Reconciler, replicaName } from './reconciler.ts';
 
 /** What is out of bounds in a request. */
@@ -35,19 +36,15 @@ export function planOf(actions: DryRun['actions'], record: DeploymentRecord): Dr
 
 /** What becomes of the replicas that there are, and which are new, when the deployment is changed to this. */
 export function changesTo(
-  state: State,
-  { name, desiredReplicas }: DeploymentRecord,
-  members: readonly VmRecord[],
-  rolls: boolean,
+  { name, desiredReplicas, revision }: DeploymentRecord,
+  present: Present,
 ): DryRun['actions'] {
-  const missing = Math.max(0, desiredReplicas - members.length);
-  const surplus = Math.max(0, members.length - desiredReplicas);
-  const byIndex = [...members].sort((a, b) => (b.replica?.index ?? 0) - (a.replica?.index ?? 0));
-  const kept = rolls ? byIndex.slice(surplus) : [];
+  const { surplus, kept, indices } = scalingTo(desiredReplicas, present);
+  const replaced = kept.filter((member) => member.phase === 'ended' || member.revision < revision);
   return [
-    ...freeNames(state, name, missing).map((subject) => ({ action: 'create.vm', subject })),
-    ...byIndex.slice(0, surplus).map((vm) => ({ action: 'delete.vm', subject: vm.name })),
-    ...kept.map((vm) => ({ action: 'replace.vm', subject: vm.name })),
+    ...indices.map((index) => ({ action: 'create.vm', subject: replicaName(name, index) })),
+    ...surplus.map((member) => ({ action: 'delete.vm', subject: member.name })),
+    ...replaced.map((member) => ({ action: 'replace.vm', subject: member.name })),
   ];
 }
 
@@ -76,12 +73,17 @@ export function viewOf({
   };
 }
 
-/** The names that so many new replicas would get. */
-export function freeNames(state: State, deployment: string, count: number): readonly string[] {
-  const names: string[] = [];
-  for (let index = 1; names.length < count; index += 1) {
-    const name = replicaName(deployment, index);
-    if (state.vms.body(name) === undefined) names.push(name);
-  }
-  return names;
+/** Why replicas of a deployment that is deleted are left: some could not be, or all of them only need more time. */
+export function whyLeft(name: string, reconciler: Reconciler): VolantError {
+  const failures = reconciler.deleteFailures;
+  const ending = [...failures.values()].find(({ code }) => code === 'SHUTTING_DOWN');
+  if (ending !== undefined) return ending;
+  const left = reconciler.members();
+  const details = Object.fromEntries(
+    left.map((vm) => [vm.name, failures.get(vm.name)?.message ?? 'is still being deleted']),
+  );
+  const why = `${left.length} replicas of deployment ${name} are left; it goes on`;
+  return new VolantError(failures.size > 0 ? 'DELETE_INCOMPLETE' : 'WAIT_TIMEOUT', why, {
+    details,
+  });
 }

@@ -37,6 +37,14 @@ export interface NewVm {
   readonly cause: Cause;
 }
 
+/** A name that nobody else gets until it is known whether its VM exists. */
+interface Reservation {
+  readonly id: number;
+  /** Resolves when that is known. */
+  readonly settled: Promise<void>;
+  readonly settle: () => void;
+}
+
 export interface AdmissionParts {
   readonly config: Config;
   readonly state: State;
@@ -51,8 +59,8 @@ export interface AdmissionParts {
 
 export class Admission {
   readonly #parts: AdmissionParts;
-  /** Names and ids of creates whose record is not on disk yet. */
-  readonly #reserved = new Map<string, number>();
+  /** Creates whose record is not on disk yet, by name. */
+  readonly #reserved = new Map<string, Reservation>();
   #lastVmId: number;
 
   constructor(parts: AdmissionParts) {
@@ -104,17 +112,54 @@ export class Admission {
     this.#parts.exposures.refuseTaken(owner, replicaPortsOf(config, replicas));
   }
 
-  /** Name, id and leases for a new VM. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG. */
-  reserve({ name, config, preparation, replica, cause }: NewVm): Draft {
-    const { state, addresses, clock, planner } = this.#parts;
+  /**
+   * Name, id and leases for a new VM. Where another create has the name and is not on disk yet, this waits for it: a name
+   * is taken when its VM can be seen, and not before. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG.
+   */
+  async reserve(vm: NewVm): Promise<Draft> {
+    const { addresses, clock } = this.#parts;
+    while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
     // From here to the end nothing waits: two creates of one name cannot both pass.
-    this.#refuseTakenName(name);
-    if (state.vms.size + this.#reserved.size >= LIMITS.vmsMax) {
-      throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
-    }
+    this.#requireRoom(vm.name);
     const id = this.#nextId();
+    const leases = this.leasesFor(id, vm.config, clock.nowMs());
+    try {
+      const draft = this.#draft(vm, id, leases);
+      this.#reserved.set(vm.name, reservationOf(id));
+      this.#lastVmId = id;
+      return draft;
+    } catch (error) {
+      if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
+      throw error;
+    }
+  }
+
+  /** What `reserve` would give now, or its error. Nothing is taken: the next VM gets the same. */
+  async foresee(vm: NewVm): Promise<Draft> {
+    const { addresses, clock } = this.#parts;
+    while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
+    this.#requireRoom(vm.name);
+    const id = this.#nextId();
+    this.refuseAddress(id, vm.config);
+    const leases = this.#leasesWith(id, vm.config, () => {
+      return requestedAddressOf(vm.config) ?? addresses.next(clock.nowMs());
+    });
+    return this.#draft(vm, id, leases);
+  }
+
+  #requireRoom(name: string): void {
+    this.#refuseTakenName(name);
+    if (this.#parts.state.vms.size + this.#reserved.size < LIMITS.vmsMax) return;
+    throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
+  }
+
+  #draft(
+    { name, config, preparation, replica, cause }: NewVm,
+    id: number,
+    leases: VmLeases,
+  ): Draft {
+    const { clock, planner } = this.#parts;
     const nowMs = clock.nowMs();
-    const leases = this.leasesFor(id, config, nowMs);
     const record: VmRecord = {
       id,
       name,
@@ -138,15 +183,8 @@ export class Admission {
       updatedAtMs: nowMs,
       ...(replica === undefined ? {} : { replica }),
     };
-    try {
-      const draft = planner.resolve(record, config, preparation);
-      this.#reserved.set(name, id);
-      this.#lastVmId = id;
-      return { ...draft, record: { ...record, ...draft.facts }, config };
-    } catch (error) {
-      if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
-      throw error;
-    }
+    const draft = planner.resolve(record, config, preparation);
+    return { ...draft, record: { ...record, ...draft.facts }, config };
   }
 
   /** Ids are never used again; one whose hypervisor would have the user of another VM's is left out. */
@@ -163,9 +201,13 @@ export class Admission {
    * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID.
    */
   leasesFor(id: number, config: VmConfig, nowMs: number, address: string | null = null): VmLeases {
+    return this.#leasesWith(id, config, () => this.#addressFor(id, config, nowMs, address));
+  }
+
+  #leasesWith(id: number, config: VmConfig, address: () => string): VmLeases {
     const { hostTag } = this.#parts.config;
     return {
-      ipAddress: this.#getsAddress(config) ? this.#addressFor(id, config, nowMs, address) : null,
+      ipAddress: this.#getsAddress(config) ? address() : null,
       macAddress: macAddressOf(hostTag, id),
       tapName: networkModeOf(config) === 'vsock' ? null : tapNameOf(hostTag, id),
       vsockCid: vsockCidOf(hostTag, id),
@@ -183,7 +225,7 @@ export class Admission {
       const details = { [field]: `${wanted} is not an address for guests of this host` };
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
-    const drafts = [...this.#reserved].find(([, draftId]) => draftId === refusal.refused);
+    const drafts = [...this.#reserved].find(([, { id: draftId }]) => draftId === refusal.refused);
     const owner = state.find(refusal.refused)?.name ?? drafts?.[0] ?? refusal.refused;
     const why = `Address ${wanted} belongs to VM ${owner}`;
     throw new VolantError('ADDRESS_TAKEN', why, { details: { [field]: why } });
@@ -206,6 +248,7 @@ export class Admission {
 
   /** What never reached the disk has no record whose removal would free its address. */
   settle({ record }: Draft): void {
+    this.#reserved.get(record.name)?.settle();
     this.#reserved.delete(record.name);
     const { ipAddress } = record.leases;
     if (ipAddress === null || this.#parts.state.find(record.id) !== undefined) return;
@@ -213,7 +256,15 @@ export class Admission {
   }
 
   #refuseTakenName(name: string): void {
-    if (!this.#reserved.has(name) && this.#parts.state.vms.body(name) === undefined) return;
+    if (this.#parts.state.vms.body(name) === undefined) return;
     throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
   }
+}
+
+function reservationOf(id: number): Reservation {
+  let settle: () => void = () => undefined;
+  const settled = new Promise<void>((resolve) => {
+    settle = resolve;
+  });
+  return { id, settled, settle };
 }

@@ -100,9 +100,7 @@ export class LaunchPlanner {
 
   /** The launch of a VM as its newest config wants it. */
   async draft(record: VmRecord, turn: Turn): Promise<LaunchDraft> {
-    const stored = this.#parts.state.store.config(record.id, record.configVersion);
-    if (stored === undefined) throw new VolantError('INTERNAL', `VM ${record.name} has no config`);
-    const { config } = stored;
+    const { config } = this.#parts.state.configOf(record, record.configVersion);
     const vmId = record.neverRan ? null : record.id;
     // A checksum may have to be computed first.
     const preparation = await turn.wait(() => this.prepare(config, vmId));

@@ -46,14 +46,11 @@ export class VmService implements VmApi {
 
   async planCreate(request: CreateVmRequest): Promise<DryRun> {
     const { admission, planner, state } = this.#parts;
+    const { name } = request;
     const { config } = admission.resolve(request);
     const preparation = await planner.prepare(config, null);
-    // Leased and given back in one turn: nobody sees it.
-    const { name } = request;
-    const cause = BY_DAEMON;
-    const draft = admission.reserve({ name, config, preparation, replica: undefined, cause });
-    admission.settle(draft);
-    const { record } = draft;
+    const asked = { name, config, preparation, replica: undefined, cause: BY_DAEMON };
+    const { record } = await admission.foresee(asked);
     const { ipAddress, macAddress, tapName } = record.leases;
     const actions = [
       ...(ipAddress === null ? [] : [{ action: 'lease.address', subject: ipAddress }]),

@@ -119,7 +119,13 @@ export class Vms {
     const { admission, planner } = this.#parts;
     const { config, replica } = admission.resolve(request, origin);
     const preparation = await planner.prepare(config, null);
-    const draft = admission.reserve({ name: request.name, config, preparation, replica, cause });
+    const draft = await admission.reserve({
+      name: request.name,
+      config,
+      preparation,
+      replica,
+      cause,
+    });
     const { id, name } = draft.record;
     await this.#writeDown(draft);
     accept();

@@ -65,6 +65,6 @@ export const DEPLOYMENT_OPERATIONS = {
     path: '/api/v1/deployments/{name}',
     tags: ['deployment'],
     summary: 'Delete deployment',
-    answers: { 204: { description: 'Deleted' }, ...errors(404, 500, 503) },
+    answers: { 204: { description: 'Deleted' }, ...errors(404, 408, 500, 503) },
   },
 } as const satisfies Record<string, Operation>;

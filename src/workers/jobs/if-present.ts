@@ -4,9 +4,22 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { errnoOf } from './fault.ts';
 
-/** undefined when there is no such file. */
+const MISSING: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR', 'ENODEV'];
+
+/**
+ * What a file of the kernel says that belongs to a thing that goes at this moment: it can still be opened, and then
+ * refuses to be read, in each subsystem in its own way. The flags of a network interface say EINVAL.
+ */
+const GOING: readonly (string | undefined)[] = ['EINVAL', 'ENXIO', 'EIO', 'ESRCH'];
+
+/** Of a file of the kernel; undefined when there is no such file, or what it tells of goes at this moment. */
 export function textOf(path: string): string | undefined {
-  return unlessMissing(() => readFileSync(path, 'utf8').trim());
+  try {
+    return unlessMissing(() => readFileSync(path, 'utf8').trim());
+  } catch (error) {
+    if (GOING.includes(errnoOf(error))) return undefined;
+    throw error;
+  }
 }
 
 /** Name of what a link leads to; empty when there is no link. */
@@ -24,7 +37,7 @@ export function unlessMissing<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENODEV'].includes(errnoOf(error) ?? '')) return undefined;
+    if (MISSING.includes(errnoOf(error))) return undefined;
     throw error;
   }
 }

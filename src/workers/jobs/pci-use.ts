@@ -7,6 +7,9 @@ import { namesIn, textOf, unlessMissing } from './if-present.ts';
 /** Bit 0 of an interface's flags: it was switched on (linux/if.h). */
 const IFF_UP = 0x1;
 
+/** What has no device behind it, such as the taps of guests, which come and go all the time. */
+const VIRTUAL = 'devices/virtual';
+
 /** Says in words what needs the device; null when nothing does. */
 export type UseOf = (deviceDirectory: string) => string | null;
 
@@ -17,6 +20,7 @@ export function readUses(sysfsRoot: string): UseOf {
     return use === null ? [] : [{ path: disk.path, use }];
   });
   const cards = classOf(sysfsRoot, 'net')
+    .filter(({ path }) => !path.startsWith(join(sysfsRoot, VIRTUAL) + sep))
     .filter(({ path }) => (Number(textOf(join(path, 'flags')) ?? 0) & IFF_UP) !== 0)
     .map(({ name, path }) => ({ path, use: `network interface ${name} is up` }));
   const uses = [...cards, ...disks];
