@@ -42,6 +42,8 @@ export interface GuardedRequest {
 export interface GuardedAnswer {
   readonly status: number;
   readonly headers: Headers;
+  /** False where the body ends with the connection: whether it came as a whole is not known then. */
+  readonly showsItsEnd: boolean;
   /** Unpacked. It fails with ConnectionFailed, or with the reason of the signal. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Ends the connection: who does not read the body to its end calls it. */
@@ -80,6 +82,7 @@ export function guardedGet(url: URL, request: GuardedRequest): Promise<GuardedAn
       resolve({
         status: response.statusCode ?? 0,
         headers: headersOf(response),
+        showsItsEnd: showsItsEnd(response),
         body: bodyOf(response, signal),
         cancel: () => response.destroy(),
       });
@@ -114,6 +117,12 @@ function isOutside(address: string): boolean {
 /** The address is not told: names of an inner network are not for whoever may ask for a download. */
 function refused(host: string): AddressRefused {
   return new AddressRefused(`${host} is a private, local or otherwise special address`);
+}
+
+/** By a length, or by a last chunk; both are checked by the reader of the body. */
+function showsItsEnd({ headers }: IncomingMessage): boolean {
+  const isChunked = /(^|,)\s*chunked\s*$/i.test(headers['transfer-encoding'] ?? '');
+  return isChunked || headers['content-length'] !== undefined;
 }
 
 function headersOf(response: IncomingMessage): Headers {

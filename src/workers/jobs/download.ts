@@ -20,7 +20,7 @@ import {
   Interrupted,
   Unresumable,
 } from './image-server.ts';
-import { NO_VALIDATORS, PartialFile, type Validators } from './partial.ts';
+import { NO_VERSION, PartialFile, type Validators } from './partial.ts';
 import { Room } from './room.ts';
 
 const PROGRESS_INTERVAL_MS = 500;
@@ -34,6 +34,8 @@ interface Note extends Validators {
 
 interface Download {
   readonly url: string;
+  /** The digest that it must have; null when any content will do. */
+  readonly wanted: string | null;
   readonly settings: HostSettings;
   readonly partial: PartialFile;
   readonly notePath: string;
@@ -81,8 +83,17 @@ export async function fetchMedium({
     const tell = reporter((receivedBytes, totalBytes) =>
       progress.postMessage({ receivedBytes, totalBytes }),
     );
-    const download = { url, settings, partial, notePath, room, signal: end.signal, tell };
-    return await downloadOrReuse(download, digest);
+    const download = {
+      url,
+      wanted: digest,
+      settings,
+      partial,
+      notePath,
+      room,
+      signal: end.signal,
+      tell,
+    };
+    return await downloadOrReuse(download);
   } finally {
     clearTimeout(timer);
     room.release();
@@ -91,8 +102,8 @@ export async function fetchMedium({
   }
 }
 
-async function downloadOrReuse(download: Download, wanted: string | null): Promise<MediaFacts> {
-  const { url, settings, partial, notePath } = download;
+async function downloadOrReuse(download: Download): Promise<MediaFacts> {
+  const { url, wanted, settings, partial, notePath } = download;
   const note = wanted === null ? readNote(notePath) : null;
   const cached = note === null ? null : await cachedFile(settings, note.digest);
   for (;;) {
@@ -109,7 +120,7 @@ async function downloadOrReuse(download: Download, wanted: string | null): Promi
       const why = `${withoutSecrets(url)} has the SHA-256 ${digest}, not ${wanted}`;
       throw new JobFault('MEDIA_CHECKSUM_MISMATCH', why);
     }
-    await partial.begin(NO_VALIDATORS);
+    await partial.begin(NO_VERSION);
   }
 }
 
@@ -128,7 +139,7 @@ async function untilWhole(download: Download, known: Note | null): Promise<strin
       fruitless = partial.bytes > furthest ? 0 : fruitless + 1;
       furthest = Math.max(furthest, partial.bytes);
       if (fruitless >= LIMITS.mediaAttemptsMax) throw downloadFailed(url, error.message, error);
-      if (error instanceof Unresumable) await partial.begin(NO_VALIDATORS);
+      if (error instanceof Unresumable) await partial.begin(NO_VERSION);
       const pauseMs = LIMITS.mediaRetryPauseMs * 2 ** Math.max(0, fruitless - 1);
       await sleep(pauseMs, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
@@ -137,15 +148,16 @@ async function untilWhole(download: Download, known: Note | null): Promise<strin
 
 /** One connection, from where the last one ended. */
 async function attempt(download: Download, known: Note | null): Promise<string | null> {
-  const { url, settings, partial, signal } = download;
-  const { version, bytes } = partial;
-  const begun = version === null || bytes === 0 ? null : { version, bytes };
+  const { url, wanted, settings, partial, signal } = download;
+  const { version, condition, bytes } = partial;
+  const begun = condition === null || bytes === 0 ? null : { version, condition, bytes };
   const idle = new IdleTimer();
   try {
-    const question = { url, hosts: settings.mediaHosts, known, begun };
+    const isChecked = wanted !== null;
+    const question = { url, hosts: settings.mediaHosts, known, begun, isChecked };
     const delivery = await askServer(question, AbortSignal.any([signal, idle.signal]));
     if (delivery === 'unchanged') return null;
-    if (delivery.offset === 0) await partial.begin(delivery.validators);
+    if (delivery.offset === 0) await partial.begin(delivery.version);
     else partial.goOn();
     await receive(download, delivery, () => idle.refresh());
     return await partial.finish();
@@ -158,7 +170,7 @@ async function attempt(download: Download, known: Note | null): Promise<string |
 
 async function receive(
   { url, partial, room, tell }: Download,
-  { body, totalBytes }: Delivery,
+  { body, endBytes, version: { totalBytes } }: Delivery,
   alive: () => void,
 ): Promise<void> {
   const requireSize = async (bytes: number) => {
@@ -177,6 +189,9 @@ async function receive(
   tell(partial.bytes, totalBytes);
   for await (const piece of body) {
     alive();
+    if (partial.bytes + piece.length > (endBytes ?? Number.POSITIVE_INFINITY)) {
+      throw new Unresumable('the server sent more than it had announced');
+    }
     await requireSize(partial.bytes + piece.length);
     await partial.append(piece);
     checkRoom();
@@ -185,6 +200,7 @@ async function receive(
   if (totalBytes !== null && partial.bytes < totalBytes) {
     throw new Interrupted('the connection was cut');
   }
+  if (partial.bytes === 0) throw downloadFailed(url, 'the server sent an empty file');
 }
 
 /** Gives the file its name, and remembers which address it came from. */
@@ -199,7 +215,8 @@ async function settle(
     // The same content from another address, or again: disks know the file that is there.
     if (errnoOf(error) !== 'EEXIST') throw error;
   }
-  const note: Note = { ...partial.validators, digest };
+  const { etag, lastModified } = partial.version;
+  const note: Note = { etag, lastModified, digest };
   await partial.remove();
   await noteUse(path);
   syncDirectory(join(settings.cacheDirectory, 'sha256'));

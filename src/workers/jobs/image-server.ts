@@ -10,7 +10,7 @@ import {
 } from '../../lib/guarded-get.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
 import { JobFault } from './fault.ts';
-import { NO_VALIDATORS, type Validators } from './partial.ts';
+import { NO_VERSION, type Validators, type Version } from './partial.ts';
 
 const REDIRECTS_MAX = 5;
 /** Statuses after which another try may succeed. */
@@ -29,16 +29,25 @@ export interface Question {
   /** A version that is here as a whole: the server shall say whether it is the same still. */
   readonly known: Validators | null;
   /** A version of which the first bytes are here. */
-  readonly begun: { readonly version: string; readonly bytes: number } | null;
+  readonly begun: Begun | null;
+  /** What comes is compared with a checksum: then a cut end shows, whatever the server says. */
+  readonly isChecked: boolean;
+}
+
+interface Begun {
+  readonly version: Version;
+  /** By what the server is asked for the rest of this version only. */
+  readonly condition: string;
+  readonly bytes: number;
 }
 
 /** A body that is on its way. */
 export interface Delivery {
   /** 0, or the bytes that are here already. */
   readonly offset: number;
-  /** Of the whole file; null when the server does not say. */
-  readonly totalBytes: number | null;
-  readonly validators: Validators;
+  /** Where in the file the body ends, which may be before its end; null when the server does not say. */
+  readonly endBytes: number | null;
+  readonly version: Version;
   readonly body: AsyncIterable<Uint8Array>;
 }
 
@@ -48,37 +57,79 @@ export async function askServer(
   signal: AbortSignal,
 ): Promise<'unchanged' | Delivery> {
   const response = await followed(question, signal);
-  const { status, headers } = response;
+  const { status } = response;
   if (status === 304) {
     response.cancel();
     return 'unchanged';
   }
   if (status === 206) return restOf(question, response);
-  if (status === 200) {
-    // What is packed for the way has another length, and its parts are no parts of the file.
-    const isPlain = headers.get('content-encoding') === null;
-    const totalBytes = isPlain ? numberIn(headers.get('content-length')) : null;
-    const validators = isPlain ? validatorsOf(headers) : NO_VALIDATORS;
-    return { offset: 0, totalBytes, validators, body: response.body };
-  }
+  if (status === 200) return whole(question, response);
   response.cancel();
   const problem = `the server answered ${status}`;
   if (status === 416) throw new Unresumable(problem);
   throw TRANSIENT.has(status) ? new Interrupted(problem) : downloadFailed(question.url, problem);
 }
 
+/** All of a file, from its first byte: of a server that knows no ranges, or that has another version now. */
+function whole({ url, isChecked }: Question, response: GuardedAnswer): Delivery {
+  const { headers, body } = response;
+  if (!isChecked && !response.showsItsEnd) {
+    response.cancel();
+    const why = 'the server does not say where the file ends, so one that was cut would be taken';
+    throw downloadFailed(url, `${why}; give its checksum`);
+  }
+  // What is packed for the way has another length, and its parts are no parts of the file.
+  if (!isPlain(headers)) return { offset: 0, endBytes: null, version: NO_VERSION, body };
+  const totalBytes = numberIn(headers.get('content-length'));
+  return {
+    offset: 0,
+    endBytes: totalBytes,
+    version: { ...validatorsOf(headers), totalBytes },
+    body,
+  };
+}
+
 /** The rest of a file, or a part of the rest: then the answer is shorter than the file, and one asks again. */
 function restOf({ begun }: Question, response: GuardedAnswer): Delivery {
-  const range = response.headers.get('content-range') ?? '';
-  const [, from, total] = /^bytes (\d+)-\d+\/(\d+)$/.exec(range) ?? [];
-  const isPlain = response.headers.get('content-encoding') === null;
-  if (begun === null || !isPlain || Number(from) !== begun.bytes || total === undefined) {
+  const { headers, body } = response;
+  const part = partIn(headers);
+  const isAsked = begun !== null && part?.fromBytes === begun.bytes && isPlain(headers);
+  if (!isAsked || part === null) {
     response.cancel();
     throw new Unresumable('the server sent another part than it was asked for');
   }
-  const validators = validatorsOf(response.headers);
-  const totalBytes = Number(total);
-  return { offset: begun.bytes, totalBytes, validators, body: response.body };
+  const { endBytes, totalBytes } = part;
+  if (!isOfVersion(begun.version, headers, totalBytes)) {
+    response.cancel();
+    throw new Unresumable('the server has another version now');
+  }
+  return { offset: begun.bytes, endBytes, version: { ...begun.version, totalBytes }, body };
+}
+
+/** Which part of a file an answer has; null when it does not say, or contradicts itself. */
+function partIn(headers: Headers) {
+  const range = /^bytes (\d+)-(\d+)\/(\d+)$/.exec(headers.get('content-range') ?? '');
+  if (range === null) return null;
+  const [fromBytes = 0, last = 0, totalBytes = 0] = range.slice(1).map(Number);
+  const endBytes = last + 1;
+  const lengthBytes = numberIn(headers.get('content-length')) ?? endBytes - fromBytes;
+  const isSound =
+    fromBytes < endBytes && endBytes <= totalBytes && lengthBytes === endBytes - fromBytes;
+  return isSound ? { fromBytes, endBytes, totalBytes } : null;
+}
+
+/**
+ * Whether a part belongs to the version that was begun. `If-Range` asks for that; servers, and caches before
+ * them, answer with what they have all the same. What was told of the version must be told again, but for a
+ * time of change beside a strong ETag, which may be left out (RFC 9110, 15.3.7).
+ */
+function isOfVersion(begun: Version, headers: Headers, totalBytes: number): boolean {
+  const etag = headers.get('etag');
+  const lastModified = headers.get('last-modified');
+  if (begun.totalBytes !== null && begun.totalBytes !== totalBytes) return false;
+  if (etag !== begun.etag) return false;
+  const mayBeMissing = begun.etag !== null && lastModified === null;
+  return mayBeMissing || begun.lastModified === null || lastModified === begun.lastModified;
 }
 
 /** Redirects are followed here, so that none leads to a host that is not allowed. */
@@ -124,14 +175,30 @@ function headersFor({ known, begun }: Question): Headers {
   if (known?.etag) headers.set('if-none-match', known.etag);
   else if (known?.lastModified) headers.set('if-modified-since', known.lastModified);
   if (known === null && begun !== null) {
-    headers.set('if-range', begun.version);
+    headers.set('if-range', begun.condition);
     headers.set('range', `bytes=${begun.bytes}-`);
   }
   return headers;
 }
 
 function validatorsOf(headers: Headers): Validators {
-  return { etag: headers.get('etag'), lastModified: headers.get('last-modified') };
+  const lastModified = headers.get('last-modified');
+  return {
+    etag: headers.get('etag'),
+    lastModified: isLongAgo(lastModified, headers.get('date')) ? lastModified : null,
+  };
+}
+
+/** A file that changed in the second of the answer may change once more in that second (RFC 9110, 8.8.2.2). */
+function isLongAgo(lastModified: string | null, date: string | null): boolean {
+  const answeredAtMs = date === null ? Date.now() : Date.parse(date);
+  return lastModified !== null && answeredAtMs - Date.parse(lastModified) >= 1000;
+}
+
+/** "identity" says in words that nothing is packed. */
+function isPlain(headers: Headers): boolean {
+  const coding = headers.get('content-encoding')?.trim().toLowerCase() ?? '';
+  return coding === '' || coding === 'identity';
 }
 
 function numberIn(text: string | null): number | null {

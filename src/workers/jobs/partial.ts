@@ -14,31 +14,37 @@ export interface Validators {
   readonly lastModified: string | null;
 }
 
-export const NO_VALIDATORS: Validators = { etag: null, lastModified: null };
+/** A version of a file as far as it was told when its first byte came. */
+export interface Version extends Validators {
+  /** Of the whole file; null when the server did not say. */
+  readonly totalBytes: number | null;
+}
+
+export const NO_VERSION: Version = { etag: null, lastModified: null, totalBytes: null };
 
 export class PartialFile {
   readonly path: string;
   readonly #handle: FileHandle;
   #hash: Hash = createHash('sha256');
-  #validators: Validators;
+  #version: Version;
   #bytes = 0;
   #resumed = false;
 
-  private constructor(path: string, handle: FileHandle, validators: Validators) {
+  private constructor(path: string, handle: FileHandle, version: Version) {
     this.path = path;
     this.#handle = handle;
-    this.#validators = validators;
+    this.#version = version;
   }
 
   /** With what is there already; that is read once, which takes long for a large one. */
   static async open(path: string, signal: AbortSignal): Promise<PartialFile> {
-    const validators = readValidators(`${path}.json`);
+    const version = readVersion(`${path}.json`);
     const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-    const file = new PartialFile(path, handle, validators ?? NO_VALIDATORS);
+    const file = new PartialFile(path, handle, { ...NO_VERSION, ...version });
     try {
       // Nobody shall take it for one that was given up.
       await utimes(path, Date.now() / 1000, Date.now() / 1000);
-      if (file.version !== null) await file.#readAll(signal);
+      if (file.condition !== null) await file.#readAll(signal);
       return file;
     } catch (error) {
       await file.close();
@@ -55,25 +61,26 @@ export class PartialFile {
     return this.#resumed;
   }
 
-  /** By what the server knows the version that this is a part of; null when the rest cannot be asked for. */
-  get version(): string | null {
-    const { etag, lastModified } = this.#validators;
+  /** By what the rest of this version can be asked for, and of no other; null when it cannot. */
+  get condition(): string | null {
+    const { etag, lastModified } = this.#version;
     // A weak validator does not promise the same bytes (RFC 9110, 13.1.5).
     return etag?.startsWith('W/') ? null : (etag ?? lastModified);
   }
 
-  get validators(): Validators {
-    return this.#validators;
+  /** The version that this is a part of. */
+  get version(): Version {
+    return this.#version;
   }
 
   /** From the first byte. The old content goes before the note of the new one is there. */
-  async begin(validators: Validators): Promise<void> {
+  async begin(version: Version): Promise<void> {
     await this.#handle.truncate(0);
     this.#bytes = 0;
     this.#resumed = false;
     this.#hash = createHash('sha256');
-    this.#validators = validators;
-    await writeFile(`${this.path}.json`, JSON.stringify(validators), { mode: 0o600 });
+    this.#version = version;
+    await writeFile(`${this.path}.json`, JSON.stringify(version), { mode: 0o600 });
   }
 
   /** What comes next is from another connection. */
@@ -122,9 +129,9 @@ export class PartialFile {
 }
 
 /** A note that was cut off by a power failure is worth as much as none. */
-function readValidators(path: string): Validators | null {
+function readVersion(path: string): Partial<Version> | null {
   try {
-    return readJson(path) as Validators | null;
+    return readJson(path) as Partial<Version> | null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;
