@@ -1,5 +1,10 @@
 // engine: what the engine needs of images and disks. Only types; the whole of what it needs of the host is in ports.ts.
 
+import type { DiskFormat, FileSystem } from '../lib/image-formats.ts';
+
+/** What a guest starts from; such a file must be one of its kind. */
+export type BootFile = 'kernel' | 'initramfs';
+
 export interface MediaFacts {
   /** The path with every symbolic link resolved. */
   readonly realPath: string;
@@ -30,10 +35,14 @@ export interface KnownImage {
   readonly path: string;
 }
 
+export interface RecalledImage extends KnownImage {
+  readonly sizeBytes: number;
+}
+
 /** Those that a VM was made of, disks by their name. */
 export interface KnownImages {
-  readonly initramfs: KnownImage | null;
-  readonly disks: ReadonlyMap<string, KnownImage>;
+  readonly initramfs: RecalledImage | null;
+  readonly disks: ReadonlyMap<string, RecalledImage>;
 }
 
 /** An image that a VM's disk is made from. */
@@ -42,7 +51,11 @@ export interface DiskImage extends KnownImage {
   readonly name: string;
   /** The field that names it, for errors. */
   readonly field: string;
-  readonly format: 'raw' | 'qcow2';
+  readonly format: DiskFormat;
+  /** What a raw image must hold as a whole; null where nothing was said of that. */
+  readonly fileSystem: FileSystem | null;
+  /** A system starts from it. */
+  readonly isRoot: boolean;
   readonly readonly: boolean;
   /** The VM ran with it: where its overlay is not there, it is lost. */
   readonly isKept: boolean;
@@ -51,7 +64,7 @@ export interface DiskImage extends KnownImage {
 /** A disk as a hypervisor is given it. */
 export interface ProvidedDisk {
   readonly path: string;
-  readonly format: 'raw' | 'qcow2';
+  readonly format: DiskFormat;
   /** The image that an overlay lies on; null for a disk that is an image itself. */
   readonly basePath: string | null;
 }
@@ -62,10 +75,10 @@ export type SeedFiles = ReadonlyMap<string, string | Uint8Array>;
 /** A part of HostPort. */
 export interface MediaHost {
   /**
-   * MEDIA_NOT_ALLOWED, MEDIA_INVALID; MEDIA_CHECKSUM_MISMATCH where a SHA-256 is given. Links are followed
-   * before the directories are compared.
+   * MEDIA_NOT_ALLOWED, MEDIA_INVALID, also for a file that is not of its kind; MEDIA_CHECKSUM_MISMATCH where a SHA-256
+   * is given. Links are followed before the directories are compared.
    */
-  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts>;
+  inspectMedia(path: string, checksum: string | null, kind?: BootFile): Promise<MediaFacts>;
   /**
    * A file of the network, from the cache where it is there already. Those who ask for one file at the same
    * time share a download; one that nobody waits for any more is cut, and what has arrived is kept. Rejects

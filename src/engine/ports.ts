@@ -2,6 +2,7 @@
 // hypervisor and workers implement these and import nothing else from here; main.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
+import type { DiskFormat } from '../lib/image-formats.ts';
 import type { DeviceHost } from './device-ports.ts';
 import type { MediaHost } from './media-ports.ts';
 import type { GuestIdentity, GuestPort, NetworkHost, NetworkSpec } from './network-ports.ts';
@@ -159,7 +160,7 @@ export interface DiskSpec {
   readonly path: string;
   /** The image that an overlay lies on; null for a disk that is an image itself. */
   readonly basePath: string | null;
-  readonly format: 'raw' | 'qcow2';
+  readonly format: DiskFormat;
   readonly readonly: boolean;
   readonly serial: string;
 }

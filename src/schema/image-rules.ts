@@ -3,6 +3,7 @@
 
 import { posix } from 'node:path';
 import { LIMITS } from '../config.ts';
+import { FILE_SYSTEMS, type ImageFormat, imageFormat } from '../lib/image-formats.ts';
 import { imageLocation } from '../lib/image-location.ts';
 import type { ManifestInput } from './manifest.ts';
 
@@ -33,14 +34,16 @@ export function checkImage(
   return { url, checksum };
 }
 
+/** The format in its normal form. */
 export function checkDiskFormat(
   given: string | undefined,
   path: string,
   problems: Record<string, string>,
-): 'raw' | 'qcow2' {
-  const format = given?.trim().toLowerCase() || 'raw';
-  if (format === 'raw' || format === 'qcow2') return format;
-  problems[path] = 'must be raw or qcow2: the format of the image, not of the file system in it';
+): ImageFormat {
+  const format = imageFormat(given);
+  if (format !== null) return format;
+  const others = `${FILE_SYSTEMS.join(', ')} for a raw image that is such a file system`;
+  problems[path] = `must be raw or qcow2, or ${others}`;
   return 'raw';
 }
 

@@ -61,6 +61,7 @@ export function normaliseManifest(
   const resources = checkResources(input, bounds, problems);
   if (Object.keys(problems).length > 0) return { problems };
   const manifest: Manifest = {
+    ...optionalText('$schema', input.$schema),
     schema_version: trimmed(input.schema_version) || '1.0',
     name,
     version,

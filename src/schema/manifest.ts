@@ -2,6 +2,7 @@
 // manifest are beyond its shape stands in manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
+import type { ImageFormat } from '../lib/image-formats.ts';
 import { GraceSeconds, MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
 
 export const NETWORK_MODES = ['bridged', 'vsock', 'dhcp'] as const;
@@ -38,10 +39,13 @@ export const CloudInitSchema = Type.Object({
   network_config: Type.Optional(CloudInitDocSchema),
 });
 
+const IMAGE_FORMAT =
+  'raw or qcow2; ext2, ext3, ext4, xfs, btrfs, squashfs or erofs mean a raw image that is such a file system';
+
 export const RootFsSchema = Type.Object({
   url: Type.Optional(Type.String()),
   checksum: Type.Optional(Type.String()),
-  format: Type.Optional(Type.String()),
+  format: Type.Optional(Type.String({ description: IMAGE_FORMAT })),
 });
 
 export const InitramfsSchema = Type.Object({
@@ -53,7 +57,7 @@ export const DiskSchema = Type.Object({
   name: Type.Optional(Type.String()),
   source: Type.Optional(Type.String()),
   checksum: Type.Optional(Type.String()),
-  format: Type.Optional(Type.String()),
+  format: Type.Optional(Type.String({ description: IMAGE_FORMAT })),
   readonly: Type.Optional(Type.Boolean()),
   target: Type.Optional(Type.String()),
 });
@@ -85,6 +89,9 @@ export const ActionSchema = Type.Object({
 
 export const ManifestSchema = Type.Object(
   {
+    $schema: Type.Optional(
+      Type.String({ description: 'Where editors find the rules of a manifest; kept as it is' }),
+    ),
     schema_version: Type.Optional(Type.String()),
     name: Type.Optional(Type.String()),
     version: Type.Optional(Type.String()),
@@ -153,7 +160,7 @@ export type Manifest = Omit<
   readonly rootfs: {
     readonly url: string;
     readonly checksum?: string;
-    readonly format: 'raw' | 'qcow2';
+    readonly format: ImageFormat;
   };
   readonly initramfs: { readonly url: string; readonly checksum?: string };
   readonly cloud_init?: Static<typeof CloudInitSchema>;

@@ -2,6 +2,7 @@
 // at the same time, its checksum, and downloads.
 
 import type {
+  BootFile,
   DiskImage,
   KnownImage,
   KnownImages,
@@ -36,8 +37,8 @@ export class MediaFiles {
     this.#downloads = new Downloads(settings, run, runDownload, log);
   }
 
-  async inspect(path: string, checksum: string | null): Promise<MediaFacts> {
-    const facts = await this.#look(path);
+  async inspect(path: string, checksum: string | null, kind: BootFile | null): Promise<MediaFacts> {
+    const facts = await this.#look(path, kind);
     if (checksum !== null) await this.#checksums.require(facts, path, checksum);
     return facts;
   }
@@ -74,13 +75,15 @@ export class MediaFiles {
   }
 
   /** Many VMs of one image are looked up at once: whoever asks while a look is under way shares it. */
-  #look(path: string): Promise<InspectedMedia> {
-    const underWay = this.#looks.get(path);
+  #look(path: string, kind: BootFile | null): Promise<InspectedMedia> {
+    const key = `${kind} ${path}`;
+    const underWay = this.#looks.get(key);
     if (underWay !== undefined) return underWay;
-    const found = this.#run('inspectMedia', { settings: this.#settings, path }).finally(() =>
-      this.#looks.delete(path),
+    const settings = this.#settings;
+    const found = this.#run('inspectMedia', { settings, path, kind }).finally(() =>
+      this.#looks.delete(key),
     );
-    this.#looks.set(path, found);
+    this.#looks.set(key, found);
     return found;
   }
 }

@@ -6,6 +6,7 @@ import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
 import type { FormerDriver } from '../engine/device-ports.ts';
 import type {
+  BootFile,
   DiskImage,
   KnownImage,
   MediaFacts,
@@ -235,8 +236,8 @@ class Host implements HostPort {
     await this.#run('removeCgroup', { settings: this.#settings, cgroupName: null });
   }
 
-  inspectMedia(path: string, checksum: string | null): Promise<MediaFacts> {
-    return this.#media.inspect(path, checksum);
+  inspectMedia(path: string, checksum: string | null, kind?: BootFile): Promise<MediaFacts> {
+    return this.#media.inspect(path, checksum, kind ?? null);
   }
 
   fetchMedium(

@@ -5,6 +5,7 @@ import type { MessagePort, TransferListItem } from 'node:worker_threads';
 import type { AcceleratorChoice, HypervisorChoice, Isolation } from '../config.ts';
 import type { DeviceFacts, FormerDriver } from '../engine/device-ports.ts';
 import type {
+  BootFile,
   DiskImage,
   KnownImage,
   KnownImages,
@@ -155,7 +156,7 @@ export interface Jobs {
     { pidfd: number | null },
   ];
   removeCgroup: [{ settings: HostSettings; cgroupName: string | null }, null];
-  inspectMedia: [{ settings: HostSettings; path: string }, InspectedMedia];
+  inspectMedia: [{ settings: HostSettings; path: string; kind: BootFile | null }, InspectedMedia];
   sha256Of: [{ path: string }, string];
   findCached: [{ settings: HostSettings; digest: string }, MediaFacts | null];
   fetchMedium: [

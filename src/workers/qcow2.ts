@@ -1,6 +1,8 @@
 // workers: the little of the qcow2 format that is needed here (docs/interop/qcow2.rst of QEMU): the size
 // of an image, and an empty image on top of another one. Pure.
 
+import type { DiskFormat } from '../lib/image-formats.ts';
+
 const MAGIC = 0x514649fb;
 const HEADER_BYTES = 104;
 const CLUSTER_BITS = 16;
@@ -19,8 +21,6 @@ const CLUSTER_BITS_MIN = 9;
 const CLUSTER_BITS_MAX = 21;
 const COUNT_BITS_MAX = 6;
 const FIRST_LEVEL_BYTES_MAX = 32 * 1024 ** 2;
-
-export type DiskFormat = 'raw' | 'qcow2';
 
 /** The largest disk: its table of the first level fits into one cluster. */
 export const IMAGE_BYTES_MAX = (CLUSTER_BYTES / 8) * BYTES_PER_TABLE;

@@ -54,6 +54,8 @@ export class FakeHost implements HostPort {
   readonly seeds = new Map<number, SeedFiles>();
   /** What VMs are made of. */
   readonly known = new Map<number, KnownImages>();
+  /** The size of every image. */
+  imageBytes = 1;
   /** Addresses that were asked for; each is there when `downloads` resolves. */
   readonly fetched: string[] = [];
   downloads: Promise<void> = Promise.resolve();
@@ -174,7 +176,7 @@ export class FakeHost implements HostPort {
   async inspectMedia(path: string) {
     this.#fail('inspectMedia');
     this.#fail(`inspect ${path}`);
-    return { realPath: path, sizeBytes: 1 };
+    return { realPath: path, sizeBytes: this.imageBytes };
   }
 
   async fetchMedium(
@@ -194,7 +196,7 @@ export class FakeHost implements HostPort {
     const release = () => {
       this.heldMedia -= 1;
     };
-    return { realPath: `/cache/${encodeURIComponent(url)}`, sizeBytes: 1, release };
+    return { realPath: `/cache/${encodeURIComponent(url)}`, sizeBytes: this.imageBytes, release };
   }
 
   async recallImages(vmId: number): Promise<KnownImages> {
@@ -204,7 +206,11 @@ export class FakeHost implements HostPort {
   async provideDisks(vmId: number, images: readonly DiskImage[], initramfs: KnownImage | null) {
     this.#fail('provideDisks');
     this.diskDirectories.add(vmId);
-    this.known.set(vmId, { initramfs, disks: new Map(images.map((one) => [one.name, one])) });
+    const recalled = (image: KnownImage) => ({ ...image, sizeBytes: 1 });
+    this.known.set(vmId, {
+      initramfs: initramfs && recalled(initramfs),
+      disks: new Map(images.map((one) => [one.name, recalled(one)])),
+    });
     return images.map(({ name, path, format, readonly }) =>
       readonly
         ? { path, format, basePath: null }

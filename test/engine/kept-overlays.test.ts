@@ -14,7 +14,7 @@ interface Disk {
 
 function config(root: string, disks: readonly Disk[] = []): VmConfig {
   const manifest = { initramfs: {}, rootfs: { url: root }, disks };
-  return { manifest } as unknown as VmConfig;
+  return { manifest, resources: { memory_mb: 64 } } as unknown as VmConfig;
 }
 
 const kept = (newest: VmConfig, ...older: VmConfig[]) =>

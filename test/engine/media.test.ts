@@ -196,11 +196,32 @@ suite('images that are wrong', () => {
   });
 });
 
+test('an initramfs that the memory cannot hold is refused, also where the server told its size', async () => {
+  const world = newWorld();
+  const { engine } = await engineOn(world);
+  world.host.imageBytes = 64 * 2 ** 20;
+  const create = (name: string, memory_mb: number, url: string) =>
+    engine.vms.create({ name, plugin: 'hello', memory_mb, config: { initramfs: { url } } });
+  for (const url of ['/images/large.cpio', URL_ONE]) {
+    await assert.rejects(create('small', 64, url), (error: VolantError) => {
+      assert.equal(error.code, 'MEDIA_INVALID');
+      assert.match(
+        error.details?.['initramfs.url'] ?? '',
+        /has 64 MiB, and the VM 64 MiB of memory/,
+      );
+      return true;
+    });
+  }
+  await create('large', 128, URL_ONE);
+  assert.deepEqual(JSON.parse(engine.vms.get('large') ?? '{}').status, 'running');
+});
+
 test('one image with two checksums in one VM is asked for with each of them', () => {
   const disk = (name: string, checksum: string) => ({ name, source: URL_ONE, checksum });
   const disks = [disk('a', `sha256:${DIGEST.toUpperCase()}`), disk('b', 'cd'.repeat(32))];
   const manifest = { rootfs: { url: '' }, initramfs: { url: '/i' }, disks };
-  const plan = mediaPlanOf({ manifest } as unknown as VmConfig);
+  const resources = { cpu_cores: 1, memory_mb: 64 };
+  const plan = mediaPlanOf({ manifest, resources } as unknown as VmConfig);
   const { checksum: first } = plan.disks[0]?.source ?? {};
   assert.equal(first, DIGEST, 'all ways to write a checksum are one');
   assert.equal(new Set(plan.disks.map(({ source }) => source.field)).size, 2);

@@ -2,6 +2,7 @@
 // devices back.
 
 import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { askGuest, type Daemon, startDaemon } from '../e2e/daemon.ts';
@@ -86,8 +87,11 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/a')).status, 204);
   assert.deepEqual(drivers(), HOST, 'after a delete');
 
-  // It is there and may be used, but it is no kernel.
-  const kernel_override = join(IMAGES, 'hello.cpio');
+  // It begins as a kernel does, and there is nothing in it.
+  const kernel_override = join(daemon.home, 'images', 'vmlinux');
+  const head = Buffer.alloc(4096);
+  readFileSync(join(IMAGES, 'vmlinux')).copy(head, 0, 0, 20);
+  writeFileSync(kernel_override, head);
   const failed = await create(daemon, 'c', devices(), { kernel_override });
   assert.equal(failed.body.code, 'HYPERVISOR_FAILED', failed.text);
   assert.deepEqual(drivers(), HOST, 'after a launch that failed');

@@ -48,6 +48,19 @@ suite('manifest rules', () => {
     assert.deepEqual(manifest.rootfs, { url: '', format: 'raw' });
   });
 
+  test('keep where the rules of the manifest are, and take file systems for what they hold', () => {
+    const $schema = 'https://example.org/plugin-manifest-v1.json';
+    const manifest = accepted({
+      ...GOOD,
+      $schema,
+      rootfs: { url: '/images/root.img', format: ' Ext4 ' },
+      disks: [{ ...DISK, format: 'squashfs' }],
+    });
+    assert.equal(manifest.$schema, $schema);
+    assert.equal(manifest.rootfs.format, 'ext4');
+    assert.equal(manifest.disks?.[0]?.format, 'squashfs');
+  });
+
   test('a normal form is its own normal form', () => {
     const once = accepted(GOOD);
     assert.deepEqual(accepted(once as ManifestInput), once);
@@ -81,7 +94,7 @@ suite('manifest rules', () => {
       { initramfs: { url: '/x', checksum: `md5:${'0'.repeat(32)}` } },
       'initramfs.checksum',
     ],
-    ['a file system as format', { rootfs: { url: '/x', format: 'ext4' } }, 'rootfs.format'],
+    ['a file system as format', { rootfs: { url: '/x', format: 'ntfs' } }, 'rootfs.format'],
     ['a network without mode', { network: {} }, 'network.mode'],
     ['an unknown mode', { network: { mode: 'wifi' } }, 'network.mode'],
     ['a subnet alone', { network: { mode: 'bridged', subnet: '10.0.0.0/8' } }, 'network.gateway'],
@@ -156,7 +169,7 @@ suite('manifest rules', () => {
 suite('config rules', () => {
   test('images of a config obey what those of a manifest do', () => {
     const problems = checkConfig({
-      rootfs: { url: '/x', format: 'ext4' },
+      rootfs: { url: '/x', format: 'ntfs' },
       initramfs: { url: 'file:///a/50%.img' },
     });
     assert.deepEqual(Object.keys(problems).sort(), ['initramfs.url', 'rootfs.format']);

@@ -37,6 +37,8 @@ const disk = (path: string, more: object = {}) =>
     reference: { location: path, checksum: null },
     path,
     format: 'raw',
+    fileSystem: null,
+    isRoot: false,
     readonly: false,
     isKept: false,
     ...more,
@@ -130,11 +132,13 @@ test('what a VM was made of is known as long as it is there as it was', async (t
   const [base, boot] = [image('base', 2 ** 20), image('boot', 2 ** 20)];
   const reference = { location: 'https://images/boot', checksum: null };
   assert.deepEqual(await host.recallImages(1), { initramfs: null, disks: new Map() });
+  writeFileSync(boot, '070701', { flag: 'r+' });
   const readonly = disk(base, { readonly: true });
   await host.provideDisks(1, [readonly], { reference, path: boot });
   const known = await host.recallImages(1);
-  assert.deepEqual(known.initramfs, { reference, path: boot });
-  assert.deepEqual(known.disks.get('data'), { reference: readonly.reference, path: base });
+  assert.deepEqual(known.initramfs, { reference, path: boot, sizeBytes: 2 ** 20 });
+  const { reference: ofDisk } = readonly;
+  assert.deepEqual(known.disks.get('data'), { reference: ofDisk, path: base, sizeBytes: 2 ** 20 });
   image('base', 2 ** 20 + 512);
   rmSync(boot);
   const now = await host.recallImages(1);
@@ -250,7 +254,7 @@ test('the operator’s own initramfs may be anywhere, and a path with NUL is now
   const directory = mkdtempSync(join(tmpdir(), 'volant-boot-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const boot = join(directory, 'boot.cpio');
-  writeFileSync(boot, 'boot');
+  writeFileSync(boot, '070701');
   writeFileSync(join(directory, 'other'), 'other');
   const { host, home } = place(t, { VOLANT_BOOT_INITRAMFS: boot });
   assert.equal((await host.inspectMedia(boot, null)).realPath, boot);

@@ -56,6 +56,8 @@ const disk = {
   reference: { location: url, checksum: null },
   path: fetched.realPath,
   format: 'raw',
+  fileSystem: null,
+  isRoot: false,
   readonly: false,
   isKept: false,
 } as const;

@@ -3,6 +3,7 @@
 
 import { digestIn } from '../../lib/digest.ts';
 import { VolantError } from '../../lib/errors.ts';
+import { type ImageContent, imageContent, imageFormat } from '../../lib/image-formats.ts';
 import { type ImageLocation, imageLocation, withoutSecrets } from '../../lib/image-location.ts';
 import { serialOf } from '../../schema/image-rules.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
@@ -16,11 +17,12 @@ export interface MediaSource extends ImageLocation {
   readonly checksum: string | null;
 }
 
-export interface PlannedDisk {
+export interface PlannedDisk extends ImageContent {
   readonly name: string;
   readonly serial: string;
   readonly source: MediaSource;
-  readonly format: 'raw' | 'qcow2';
+  /** The guest's system is on it. */
+  readonly isRoot: boolean;
   readonly readonly: boolean;
   /** Where the agent mounts it; null when nobody asked for that. */
   readonly mountPoint: string | null;
@@ -30,6 +32,7 @@ export interface MediaPlan {
   /** null where the daemon's own kernel is meant. */
   readonly kernelPath: string | null;
   readonly initramfs: MediaSource | null;
+  readonly memoryBytes: number;
   /** The guest goes on from its first disk; where it has no initramfs either, the daemon's own leads there. */
   readonly bootsFromDisk: boolean;
   /** In the order of the guest's devices: the first is vda. */
@@ -46,6 +49,7 @@ export function mediaPlanOf(config: VmConfig): MediaPlan {
   return {
     kernelPath: config.kernel_override || null,
     initramfs: initramfs.url ? sourceOf('initramfs.url', initramfs.url, initramfs.checksum) : null,
+    memoryBytes: config.resources.memory_mb * 2 ** 20,
     bootsFromDisk: Boolean(rootfs.url),
     disks: [...rootDisks(rootfs), ...(manifest.disks ?? []).map(plannedDisk)],
     seed: seedSourcesOf(config),
@@ -55,8 +59,8 @@ export function mediaPlanOf(config: VmConfig): MediaPlan {
 function rootDisks({ url, checksum, format }: NonNullable<VmConfig['rootfs']>): PlannedDisk[] {
   if (!url) return [];
   const source = sourceOf('rootfs.url', url, checksum);
-  const rest = { readonly: false, mountPoint: null };
-  return [{ name: 'rootfs', serial: 'rootfs', source, format: formatOf(format), ...rest }];
+  const rest = { isRoot: true, readonly: false, mountPoint: null };
+  return [{ name: 'rootfs', serial: 'rootfs', source, ...contentOf(format), ...rest }];
 }
 
 function plannedDisk(
@@ -69,14 +73,16 @@ function plannedDisk(
     name,
     serial: serialOf(name, target),
     source: sourceOf(`disks[${index}].source`, source, checksum),
-    format: formatOf(format),
+    ...contentOf(format),
+    isRoot: false,
     readonly: disk.readonly ?? false,
     mountPoint: isMountPoint ? target : null,
   };
 }
 
-function formatOf(format: string | undefined): 'raw' | 'qcow2' {
-  return format?.trim().toLowerCase() === 'qcow2' ? 'qcow2' : 'raw';
+/** What was refused when it was given cannot stand here. */
+function contentOf(format: string | undefined): ImageContent {
+  return imageContent(imageFormat(format) ?? 'raw');
 }
 
 function sourceOf(field: string, url: string, checksum: string | undefined): MediaSource {

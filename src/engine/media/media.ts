@@ -4,7 +4,14 @@
 import { type Config, LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
-import type { DiskImage, HeldMedia, KnownImage, KnownImages } from '../media-ports.ts';
+import type {
+  BootFile,
+  DiskImage,
+  HeldMedia,
+  KnownImages,
+  MediaFacts,
+  RecalledImage,
+} from '../media-ports.ts';
 import type { DiskSpec, HostPort } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
 import type { Turn } from '../vms/operations.ts';
@@ -26,8 +33,8 @@ export interface BootMedia {
 export interface LocatedMedia {
   /** null where the daemon's own kernel is meant. */
   readonly kernelPath: string | null;
-  /** Where the images are that are here, by what they are for. */
-  readonly paths: ReadonlyMap<MediaUse, string>;
+  /** The images that are here, by what they are for. */
+  readonly images: ReadonlyMap<MediaUse, MediaFacts>;
   /** null for a VM without cloud-init. */
   readonly seed: SeedDocuments | null;
 }
@@ -37,8 +44,10 @@ type MediaUse = MediaSource['field'];
 
 interface Use {
   readonly source: MediaSource;
+  /** null for a disk. */
+  readonly kind: BootFile | null;
   /** What it was made of before, if that is still here. */
-  readonly known: KnownImage | null;
+  readonly known: RecalledImage | null;
 }
 
 const NOTHING_KNOWN: KnownImages = { initramfs: null, disks: new Map() };
@@ -64,30 +73,30 @@ export class Media {
     const { host } = this.#parts;
     const known = vmId === null ? NOTHING_KNOWN : await host.recallImages(vmId);
     const { kernelPath } = plan;
-    const paths = new Map<MediaUse, string>();
+    const images = new Map<MediaUse, MediaFacts>();
     const local = this.#usesOf(plan, known).map(async (use) => {
       const { field, isRemote } = use.source;
-      const path = isRemote ? (use.known?.path ?? null) : await this.#inspect(use);
-      if (path !== null) paths.set(field, path);
+      const image = isRemote ? factsOf(use.known) : await this.#inspect(use);
+      if (image !== null) images.set(field, image);
     });
     const [kernel, seed] = await allOrDetails([
-      kernelPath && inField('kernel_override', host.inspectMedia(kernelPath, null)),
+      kernelPath && inField('kernel_override', host.inspectMedia(kernelPath, null, 'kernel')),
       plan.seed &&
         readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(field, url))),
       ...local,
     ] as const);
-    refuseModuleList(plan, paths.get(this.#initramfsOf(plan).field) ?? '');
-    return { kernelPath: kernel ? kernel.realPath : null, paths, seed: seed ?? null };
+    checkInitramfs(plan, images.get(this.#initramfsOf(plan).field));
+    return { kernelPath: kernel ? kernel.realPath : null, images, seed: seed ?? null };
   }
 
   /** A file that the VM was made of before, and has not changed since, was checked then. */
-  async #inspect({ source, known }: Use): Promise<string> {
+  async #inspect({ source, known, kind }: Use): Promise<MediaFacts> {
     const { location, checksum, field } = source;
     const inspect = (wanted: string | null) =>
-      inField(field, this.#parts.host.inspectMedia(location, wanted));
-    const { realPath } = await inspect(known === null ? checksum : null);
-    if (known !== null && known.path !== realPath) await inspect(checksum);
-    return realPath;
+      inField(field, this.#parts.host.inspectMedia(location, wanted, kind ?? undefined));
+    const found = await inspect(known === null ? checksum : null);
+    if (known !== null && known.path !== found.realPath) await inspect(checksum);
+    return found;
   }
 
   async #readDocument(field: string, url: string): Promise<Uint8Array> {
@@ -111,21 +120,20 @@ export class Media {
   ): Promise<BootMedia> {
     const held: HeldMedia[] = [];
     try {
-      const paths = new Map(located.paths);
+      const images = new Map(located.images);
       for (const { source } of this.#usesOf(plan, NOTHING_KNOWN)) {
-        if (paths.has(source.field)) continue;
+        if (images.has(source.field)) continue;
         const fetched = await this.#fetch(record, source, turn);
         held.push(fetched);
-        paths.set(source.field, fetched.realPath);
+        images.set(source.field, fetched);
       }
-      const found = ({ field, location }: MediaSource) => paths.get(field) ?? location;
+      checkInitramfs(plan, images.get(this.#initramfsOf(plan).field));
+      const found = ({ field, location }: MediaSource) => images.get(field)?.realPath ?? location;
       const disks = [
         ...(await this.#provideDisks(record, plan, found)),
         ...(await this.#makeSeed(record, located.seed)),
       ];
-      const initramfsPath = found(this.#initramfsOf(plan));
-      refuseModuleList(plan, initramfsPath);
-      return { initramfsPath, disks };
+      return { initramfsPath: found(this.#initramfsOf(plan)), disks };
     } finally {
       // The VM's disks are noted now: by them the cache knows what is in use.
       for (const { release } of held) release();
@@ -144,10 +152,11 @@ export class Media {
       : null;
     if (disks.length === 0 && noted === null) return [];
     const kept = this.#keptOverlays(record, plan);
-    const images = disks.map(({ name, source, format, readonly }): DiskImage => {
-      const { field } = source;
+    const images = disks.map((disk): DiskImage => {
+      const { name, source, format, fileSystem, isRoot, readonly } = disk;
       const [reference, path, isKept] = [referenceOf(source), found(source), kept.has(name)];
-      return { name, field, reference, path, format, readonly, isKept };
+      const { field } = source;
+      return { name, field, reference, path, format, fileSystem, isRoot, readonly, isKept };
     });
     const provided = await this.#parts.host.provideDisks(record.id, images, noted);
     return disks.map(({ serial, readonly }, index) => {
@@ -182,9 +191,10 @@ export class Media {
   #usesOf(plan: MediaPlan, known: KnownImages): readonly Use[] {
     const initramfs = this.#initramfsOf(plan);
     return [
-      { source: initramfs, known: ifSame(initramfs, known.initramfs) },
+      { source: initramfs, kind: 'initramfs', known: ifSame(initramfs, known.initramfs) },
       ...plan.disks.map(({ name, source }) => ({
         source,
+        kind: null,
         known: ifSame(source, known.disks.get(name) ?? null),
       })),
     ];
@@ -222,6 +232,20 @@ export class Media {
   }
 }
 
+/** What shows only when it is here: it must fit into the memory, and for some kernels have another name. */
+function checkInitramfs(plan: MediaPlan, initramfs: MediaFacts | undefined): void {
+  if (initramfs === undefined) return;
+  refuseModuleList(plan, initramfs.realPath);
+  const { memoryBytes } = plan;
+  if (initramfs.sizeBytes < memoryBytes) return;
+  const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
+  const sizes = `has ${mebibytes(initramfs.sizeBytes)}, and the VM ${mebibytes(memoryBytes)} of memory`;
+  const why = `${sizes}: give it more memory, or put the system on a root disk`;
+  throw new VolantError('MEDIA_INVALID', `The initramfs ${why}`, {
+    details: { 'initramfs.url': why },
+  });
+}
+
 /**
  * For a kernel with a multiboot header QEMU reads `-initrd` as a list of modules: behind a comma begins the name of
  * another file. Only a kernel that a client named can be such a one.
@@ -236,7 +260,11 @@ function referenceOf({ location, checksum }: MediaSource) {
   return { location, checksum };
 }
 
-function ifSame(source: MediaSource, known: KnownImage | null): KnownImage | null {
+function factsOf(known: RecalledImage | null): MediaFacts | null {
+  return known && { realPath: known.path, sizeBytes: known.sizeBytes };
+}
+
+function ifSame(source: MediaSource, known: RecalledImage | null): RecalledImage | null {
   const isSame =
     known?.reference.location === source.location && known.reference.checksum === source.checksum;
   return isSame ? known : null;

@@ -1,20 +1,19 @@
 // workers, job: the disks of a VM: a directory with an overlay for each image that the guest may write
 // to. The image itself is shared by all its VMs and never changed.
 
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { DiskImage, KnownImage, KnownImages } from '../../engine/media-ports.ts';
+import type {
+  DiskImage,
+  KnownImage,
+  KnownImages,
+  RecalledImage,
+} from '../../engine/media-ports.ts';
+import { rawProblem } from '../file-systems.ts';
+import { foreignKind, HEAD_BYTES, TAIL_BYTES } from '../image-kinds.ts';
 import type { JobArgument, JobResult } from '../protocol.ts';
 import { emptyOverlay, IMAGE_BYTES_MAX, readQcow2 } from '../qcow2.ts';
+import { isQcow2Cut } from '../qcow2-tables.ts';
 import {
   type Base,
   baseOf,
@@ -27,9 +26,9 @@ import {
 import { replaceFile, syncDirectory } from './durable.ts';
 import { JobFault } from './fault.ts';
 import { namesIn } from './if-present.ts';
+import { bootProblem } from './media.ts';
 import { requireReserve } from './room.ts';
 
-const HEAD_BYTES = 512;
 const SECTOR_BYTES = 512;
 /** No disk can be named so. */
 const INITRAMFS = '.initramfs';
@@ -47,7 +46,12 @@ export function provideDisks({
   const directory = directoryOf(settings.diskDirectory, vmId);
   const isNew = mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined;
   const isCached = (path: string) => dirname(path) === join(settings.cacheDirectory, 'sha256');
-  if (initramfs !== null) writeBase(directory, INITRAMFS, foundBase(initramfs, 'initramfs'));
+  if (initramfs !== null) {
+    const base = foundBase(initramfs, 'initramfs');
+    const problem = bootProblem(settings, initramfs.path, 'initramfs');
+    if (problem !== null) throw invalidInitramfs(problem);
+    writeBase(directory, INITRAMFS, base);
+  }
   // All of them are looked at before anything of one is given up.
   const sizes = disks.map(checkedSize);
   for (const image of disks) requireKept(directory, image);
@@ -69,12 +73,13 @@ export function provideDisks({
 /** What a VM was made of when it was started last, as far as that is still there as it was. */
 export function recallImages({ settings, vmId }: JobArgument<'recallImages'>): KnownImages {
   const directory = directoryOf(settings.diskDirectory, vmId);
-  const disks = new Map<string, KnownImage>();
+  const disks = new Map<string, RecalledImage>();
   for (const name of notedNames(directory)) {
     const base = readBase(directory, name);
     const now = base && baseOf(base.reference, base.path);
     if (base === null || now === null || !isSameBase(base, now)) continue;
-    disks.set(name, { reference: base.reference, path: base.path });
+    const { reference, path, sizeBytes } = base;
+    disks.set(name, { reference, path, sizeBytes });
   }
   const initramfs = disks.get(INITRAMFS) ?? null;
   disks.delete(INITRAMFS);
@@ -105,24 +110,42 @@ function overlayOf(directory: string, name: string): string {
 
 /** The size that a guest sees. An image that names other files could show a guest any file of the host. */
 function checkedSize(image: DiskImage): number {
-  const { path, format } = image;
+  const { path, format, fileSystem, isRoot } = image;
   const fd = openSync(path, 'r');
   try {
-    const head = Buffer.alloc(HEAD_BYTES);
-    const length = readSync(fd, head, 0, HEAD_BYTES, 0);
-    const facts = readQcow2(head.subarray(0, length), fstatSync(fd).size);
-    if (format === 'raw') {
-      if (facts !== null) throw invalid(image, 'is a qcow2 image, its format is said to be raw');
-      const { size } = statSync(path);
+    const { size } = fstatSync(fd);
+    const read = reader(fd);
+    const head = read(0, HEAD_BYTES);
+    const facts = readQcow2(head, size);
+    if (facts === null) {
+      const kind = foreignKind(head, read(Math.max(0, size - TAIL_BYTES), TAIL_BYTES), isRoot);
+      if (kind !== null) throw invalid(image, kind);
+      if (format !== 'raw') throw invalid(image, 'is not a qcow2 image');
       if (size > IMAGE_BYTES_MAX) throw invalid(image, 'is larger than 4 TiB');
-      return Math.ceil(size / SECTOR_BYTES) * SECTOR_BYTES;
+      const diskBytes = Math.ceil(size / SECTOR_BYTES) * SECTOR_BYTES;
+      const problem = rawProblem(head, diskBytes, fileSystem);
+      if (problem !== null) throw invalid(image, problem);
+      return diskBytes;
     }
-    if (facts === null) throw invalid(image, 'is not a qcow2 image');
+    if (format === 'raw') {
+      const said = fileSystem ?? format;
+      throw invalid(image, `is a qcow2 image, its format is said to be ${said}`);
+    }
     if (facts.problem !== null) throw invalid(image, facts.problem);
+    if (isQcow2Cut(head, size, read))
+      throw invalid(image, 'is cut: a part of it is not in the file');
     return facts.virtualSizeBytes;
   } finally {
     closeSync(fd);
   }
+}
+
+/** What is there of so many bytes from an offset. */
+function reader(fd: number): (offset: number, lengthBytes: number) => Buffer {
+  return (offset, lengthBytes) => {
+    const bytes = Buffer.alloc(lengthBytes);
+    return bytes.subarray(0, readSync(fd, bytes, 0, lengthBytes, offset));
+  };
 }
 
 /**
@@ -164,6 +187,11 @@ function foundBase({ reference, path }: KnownImage, name: string): Base {
   const base = baseOf(reference, path);
   if (base === null) throw new JobFault('MEDIA_INVALID', `The image of ${name} is gone`);
   return base;
+}
+
+function invalidInitramfs(why: string): JobFault {
+  const details = { 'initramfs.url': why };
+  return new JobFault('MEDIA_INVALID', `The initramfs ${why}`, undefined, details);
 }
 
 function invalid({ name, field }: DiskImage, why: string): JobFault {

@@ -1,10 +1,20 @@
 // workers, job: the files that a VM boots from, and whether they may be used.
 
-import { accessSync, constants, readFileSync, realpathSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  openSync,
+  readFileSync,
+  readSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { sep } from 'node:path';
 import { LIMITS } from '../../config.ts';
-import type { MediaFacts } from '../../engine/media-ports.ts';
-import type { InspectedMedia, JobArgument } from '../protocol.ts';
+import type { BootFile, MediaFacts } from '../../engine/media-ports.ts';
+import { BOOT_HEAD_BYTES, initramfsProblem, kernelProblem } from '../boot-files.ts';
+import type { HostSettings, InspectedMedia, JobArgument } from '../protocol.ts';
 import { errnoOf, JobFault } from './fault.ts';
 import { requireReadable } from './sandbox.ts';
 
@@ -12,7 +22,11 @@ import { requireReadable } from './sandbox.ts';
  * A file that a request named. Links are followed before the directories are compared: a link inside
  * an allowed directory does not lead out of it. Paths in messages are the client's own words.
  */
-export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): InspectedMedia {
+export function inspectMedia({
+  settings,
+  path,
+  kind,
+}: JobArgument<'inspectMedia'>): InspectedMedia {
   const realPath = resolved(path);
   const isBelowOne = settings.mediaDirectories.some((directory) => {
     const real = realDirectory(directory);
@@ -28,12 +42,27 @@ export function inspectMedia({ settings, path }: JobArgument<'inspectMedia'>): I
   if (realPath === null) throw new JobFault('MEDIA_INVALID', `${path} does not exist`);
   const facts = factsOf(path, realPath);
   if (settings.isolation === 'full') requireReadable(realPath, path);
+  const problem = kind === null ? null : bootProblem(settings, realPath, kind);
+  if (problem !== null) throw new JobFault('MEDIA_INVALID', `${path} ${problem}`);
   return facts;
+}
+
+/** Why a guest could not start from a file, to be said after its name. The simulator starts from nothing. */
+export function bootProblem(settings: HostSettings, path: string, kind: BootFile): string | null {
+  if (settings.hypervisor === 'simulator') return null;
+  const head = Buffer.alloc(BOOT_HEAD_BYTES);
+  const fd = openSync(path, 'r');
+  try {
+    const start = head.subarray(0, readSync(fd, head, 0, BOOT_HEAD_BYTES, 0));
+    return kind === 'kernel' ? kernelProblem(start) : initramfsProblem(start);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A document that a manifest names, under the same rules, to the byte. */
 export function readDocument({ settings, path }: JobArgument<'readDocument'>): Uint8Array {
-  const { realPath, sizeBytes } = documentFacts({ settings, path });
+  const { realPath, sizeBytes } = documentFacts({ settings, path, kind: null });
   if (sizeBytes > LIMITS.documentBytesMax) {
     const why = `${path} is larger than ${LIMITS.documentBytesMax} bytes`;
     throw new JobFault('MEDIA_INVALID', why);
@@ -54,7 +83,11 @@ function documentFacts(argument: JobArgument<'inspectMedia'>): MediaFacts {
 export function findKernel({ settings }: JobArgument<'findKernel'>): MediaFacts {
   for (const path of [settings.kernelVmlinux, settings.kernelBzImage]) {
     const realPath = resolved(path);
-    if (realPath !== null) return factsOf(path, realPath);
+    if (realPath === null) continue;
+    const facts = factsOf(path, realPath);
+    const problem = bootProblem(settings, realPath, 'kernel');
+    if (problem !== null) throw new JobFault('KERNEL_MISSING', `${path} ${problem}`);
+    return facts;
   }
   const remedy = 'run `npm run setup` or `volantd setup`, or set VOLANT_KERNEL_VMLINUX';
   throw new JobFault('KERNEL_MISSING', `There is no guest kernel: ${remedy}`);
