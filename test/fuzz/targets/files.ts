@@ -4,7 +4,11 @@ import { ConfigError, loadConfig } from '../../../src/config.ts';
 import { seedFiles } from '../../../src/engine/media/cloud-init.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 import { parseKeys, parseUses, renderKeys, renderUses } from '../../../src/lib/key-file.ts';
+import { initramfsProblem, kernelProblem } from '../../../src/workers/boot-files.ts';
+import { rawProblem } from '../../../src/workers/file-systems.ts';
+import { foreignKind } from '../../../src/workers/image-kinds.ts';
 import { emptyOverlay, IMAGE_BYTES_MAX, readQcow2 } from '../../../src/workers/qcow2.ts';
+import { isQcow2Cut } from '../../../src/workers/qcow2-tables.ts';
 import { allowing, type FuzzTarget, hold, InputReader } from '../target.ts';
 
 /** Tables must be in the file. */
@@ -35,6 +39,38 @@ const qcow2: FuzzTarget = {
     const read = readQcow2(overlay, overlay.length);
     hold(read?.virtualSizeBytes === sizeBytes, 'an overlay says the size that it was given');
     hold(read.problem !== null, 'an overlay is no image by itself');
+  },
+};
+
+const imageFiles: FuzzTarget = {
+  name: 'image-files',
+  bytesMax: 4608,
+  tokens: [
+    'EFI PART',
+    'XFSB',
+    'hsqs',
+    'HdrS',
+    '\x7fELF',
+    '070701',
+    '\x1f\x8b\x08',
+    'ustar',
+    '\x55\xaa',
+  ],
+  run(input) {
+    const texts = [
+      foreignKind(input, input.subarray(-512), true),
+      rawProblem(input, input.length, null),
+      rawProblem(input, input.length, 'ext4'),
+      kernelProblem(input),
+      initramfsProblem(input),
+    ];
+    for (const text of texts) hold(text !== '', 'what is wrong is said');
+    const facts = readQcow2(input, input.length);
+    if (facts === null || facts.problem !== null) return;
+    isQcow2Cut(input, input.length, (at, lengthBytes) => {
+      hold(at + lengthBytes <= input.length, 'nothing is read behind the end of the file');
+      return input.subarray(at, at + lengthBytes);
+    });
   },
 };
 
@@ -150,4 +186,4 @@ const settings: FuzzTarget = {
   },
 };
 
-export const fileTargets = [qcow2, cloudInit, keyFile, settings];
+export const fileTargets = [qcow2, imageFiles, cloudInit, keyFile, settings];
