@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
 import { EVENT_LIMITS } from './config/event-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
+import { readOutbound } from './config/outbound.ts';
 import {
   checkSocketPaths,
   type HypervisorSettings,
@@ -26,6 +27,7 @@ import { STORE_LIMITS } from './config/store-limits.ts';
 import { VM_LIMITS } from './config/vm-limits.ts';
 import type { FailPoint } from './lib/fail-points.ts';
 import type { Ipv4Network } from './lib/ipv4.ts';
+import type { Outbound } from './lib/proxy.ts';
 import {
   type Environment,
   expandHome,
@@ -281,6 +283,8 @@ export interface Config extends HypervisorSettings {
   readonly nameServers: readonly string[];
   /** Hosts that images may be downloaded from, at any address; empty or "*": also from all public addresses. */
   readonly mediaHosts: readonly string[];
+  /** How images and documents are fetched from servers of the outside. */
+  readonly outbound: Outbound;
   readonly cacheDirectory: string;
   readonly cacheBytesMax: number;
   /** What guests write to their disks. */
@@ -361,6 +365,7 @@ export function loadConfig(environment: Environment): Config {
     ...network,
     nameServers: readNameServers(read, problems),
     mediaHosts: read.list('VOLANT_MEDIA_HOSTS', ',').map((host) => host.toLowerCase()),
+    outbound: readOutbound(read, problems),
     cacheDirectory: read.path('VOLANT_MEDIA_CACHE_DIR', join(home, 'cache')),
     cacheBytesMax: read.number('VOLANT_MEDIA_CACHE_MB', 20 * 1024) * 1024 ** 2,
     diskDirectory: read.path('VOLANT_DISK_DIR', join(home, 'disks')),

@@ -3,6 +3,7 @@
 
 import { dirname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { fetchAtAnyPort } from '../client/transport.ts';
 import type { ManifestInput } from '../client/types.ts';
 import { asObject, parseJson, readText } from './arguments.ts';
 import { UsageError } from './exit.ts';
@@ -53,7 +54,8 @@ export async function completeManifest(
 async function download(url: string): Promise<string> {
   let response: Response;
   try {
-    response = await fetch(url, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS) });
+    const signal = AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS);
+    response = await fetchAtAnyPort(url, { method: 'GET', headers: {}, signal });
   } catch (error) {
     throw new Error(`${url} cannot be reached`, { cause: error });
   }

@@ -49,14 +49,26 @@ export function resolveEndpoint(baseUrl: string, fetchGiven?: Fetch, ca?: string
   return {
     baseUrl,
     // Not the function itself: a browser's wants to be called as it is, not as a method.
-    fetch:
-      fetchGiven ??
-      (ownAuthority ? fetchBy('node:https', { ca }) : (url, init) => fetch(url, init)),
+    fetch: fetchGiven ?? (ownAuthority ? fetchBy('node:https', { ca }) : fetchAtAnyPort),
     ca: ownAuthority ? ca : undefined,
     httpOrigin,
     webSocketUrl: (path) => httpOrigin.replace(/^http/, 'ws') + path,
   };
 }
+
+/**
+ * The global fetch, and node:http at ports that it refuses because other protocols have them (10080, 6000 and some more):
+ * a daemon may listen there all the same. A browser's refusal stays what it is.
+ */
+export const fetchAtAnyPort: Fetch = async (url, init) => {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    const { cause } = error as { cause?: { message?: string } };
+    if (cause?.message !== 'bad port') throw error;
+    return await fetchBy(url.startsWith('https:') ? 'node:https' : 'node:http', {})(url, init);
+  }
+};
 
 const STATUSES_WITHOUT_BODY = [204, 205, 304];
 

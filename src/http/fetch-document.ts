@@ -4,6 +4,7 @@
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import { AddressRefused, type GuardedAnswer, guardedGet, isNamedHost } from '../lib/guarded-get.ts';
+import type { Outbound } from '../lib/proxy.ts';
 
 export interface FetchedDocument {
   readonly contentType: string;
@@ -14,6 +15,7 @@ export interface FetchedDocument {
 export async function fetchDocument(
   url: URL,
   allowedHosts: readonly string[],
+  outbound: Outbound,
 ): Promise<FetchedDocument> {
   const isNamed = isNamedHost(url, allowedHosts);
   if (!isNamed && !allowedHosts.includes('*')) {
@@ -25,7 +27,7 @@ export async function fetchDocument(
       throw new Error('its URL has a user or a password');
     }
     const signal = AbortSignal.timeout(LIMITS.documentFetchTimeoutMs);
-    const response = await guardedGet(url, { headers: new Headers(), signal, isNamed });
+    const response = await guardedGet(url, { headers: new Headers(), signal, isNamed, outbound });
     const text = await collect(response);
     if (response.status < 200 || response.status > 299) {
       throw new Error(`it answered ${response.status}`);

@@ -2,16 +2,19 @@
 // was named by the operator. Who is named, redirects and what an answer means are the caller's business.
 
 import { lookup } from 'node:dns';
-import { get as httpGet, type IncomingMessage } from 'node:http';
+import { lookup as lookupAll } from 'node:dns/promises';
+import { readFile } from 'node:fs/promises';
+import { type ClientRequest, get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { pipeline, type Readable } from 'node:stream';
-import { createBrotliDecompress, createUnzip } from 'node:zlib';
+import { rootCertificates } from 'node:tls';
+import { connectionProblem, FinalFailure } from './connection-failure.ts';
+import { proxiedGet } from './proxied-request.ts';
+import { type Outbound, proxyFor } from './proxy.ts';
 import { isPublicAddress, isSameAddress } from './public-address.ts';
+import { unpacked } from './unpacked.ts';
 import { VERSION } from './version.ts';
-
-const CODINGS_MAX = 5;
 
 /** Some servers answer nobody who does not say who asks. */
 const COMMON_HEADERS = {
@@ -25,9 +28,16 @@ export class AddressRefused extends Error {
   override readonly name = 'AddressRefused';
 }
 
-/** The network or the server failed; another try may succeed. */
+/** The network or the server failed. */
 export class ConnectionFailed extends Error {
   override readonly name = 'ConnectionFailed';
+  /** Another try would fail, too. */
+  readonly isFinal: boolean;
+
+  constructor(message: string, isFinal: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.isFinal = isFinal;
+  }
 }
 
 export interface GuardedRequest {
@@ -37,6 +47,7 @@ export interface GuardedRequest {
   readonly signal: AbortSignal;
   /** The operator has named this host: it may be at any address. */
   readonly isNamed: boolean;
+  readonly outbound: Outbound;
 }
 
 export interface GuardedAnswer {
@@ -57,27 +68,46 @@ export function isNamedHost(url: URL, hosts: readonly string[]): boolean {
 
 /**
  * The answer of a server, whatever its status; redirects are not followed. The address is checked that is connected to,
- * so a name that has another address a moment later is of no use. Rejects with AddressRefused, ConnectionFailed, or the
+ * so a name that has another address a moment later is of no use; what a proxy connects to is up to the proxy. Rejects with AddressRefused, ConnectionFailed, or the
  * reason of the signal.
  */
-export function guardedGet(url: URL, request: GuardedRequest): Promise<GuardedAnswer> {
-  const { headers, signal, isNamed } = request;
+export async function guardedGet(url: URL, request: GuardedRequest): Promise<GuardedAnswer> {
+  const { signal } = request;
+  try {
+    return await answerTo(await sent(url, request), signal);
+  } catch (error) {
+    throw reasonOf(error, signal);
+  }
+}
+
+async function sent(url: URL, request: GuardedRequest): Promise<ClientRequest> {
+  const { signal, isNamed, outbound } = request;
+  signal.throwIfAborted();
+  // Without a look-up there is nobody to ask about an address that stands in the URL itself.
+  const host = bareHost(url);
+  if (!isNamed && isIP(host) !== 0 && !isOutside(host)) throw refused(host);
+  const ca = await authoritiesOf(outbound);
+  const headers = { ...COMMON_HEADERS, ...Object.fromEntries(request.headers) };
+  const proxy = proxyFor(url, outbound);
+  if (proxy !== null) {
+    if (!isNamed) await requireOutside(host);
+    return await proxiedGet({ url, proxy, headers, signal, ca });
+  }
   const get = url.protocol === 'https:' ? httpsGet : httpGet;
+  return get(url, {
+    // A connection that is used again would be one of another look-up.
+    agent: false,
+    headers,
+    signal,
+    ...(ca === undefined ? {} : { ca }),
+    ...(isNamed ? {} : { lookup: lookupOutside }),
+  });
+}
+
+function answerTo(outgoing: ClientRequest, signal: AbortSignal): Promise<GuardedAnswer> {
   return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    // Without a look-up there is nobody to ask about an address that stands in the URL itself.
-    const host = bareHost(url);
-    if (!isNamed && isIP(host) !== 0 && !isOutside(host)) throw refused(host);
-    const outgoing = get(url, {
-      // A connection that is used again would be one of another look-up.
-      agent: false,
-      headers: { ...COMMON_HEADERS, ...Object.fromEntries(headers) },
-      signal,
-      ...(isNamed ? {} : { lookup: lookupOutside }),
-    });
-    const fail = (error: unknown) => reject(reasonOf(error, signal));
-    outgoing.on('error', fail);
-    outgoing.on('close', () => fail(new Error('the server ended the connection')));
+    outgoing.on('error', reject);
+    outgoing.on('close', () => reject(new Error('the server ended the connection')));
     outgoing.on('response', (response) => {
       resolve({
         status: response.statusCode ?? 0,
@@ -88,6 +118,23 @@ export function guardedGet(url: URL, request: GuardedRequest): Promise<GuardedAn
       });
     });
   });
+}
+
+/** Those that Node knows and those of the operator; undefined for the former alone. Read anew: they are renewed. */
+async function authoritiesOf({ caFile }: Outbound): Promise<string[] | undefined> {
+  if (caFile === null) return undefined;
+  const unusable = (why: string) => new FinalFailure(`${caFile} of VOLANT_CA_FILE ${why}`);
+  const text = await readFile(caFile, 'latin1').catch(() => {
+    throw unusable('cannot be read');
+  });
+  if (!text.includes('-----BEGIN CERTIFICATE-----')) throw unusable('has no certificate');
+  return [...rootCertificates, text];
+}
+
+/** A proxy looks names up by itself. What this host knows to be inside is not asked for; the rest is up to the proxy. */
+async function requireOutside(host: string): Promise<void> {
+  const found = await lookupAll(host, { all: true }).catch(() => []);
+  if (found.some(({ address }) => !isOutside(address))) throw refused(host);
 }
 
 /** The URL's host; an IPv6 address without its brackets. */
@@ -138,43 +185,17 @@ async function* bodyOf(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    yield* unpacked(response);
+    yield* unpacked(response, response.headers['content-encoding'] ?? '');
   } catch (error) {
-    throw reasonOf(error, signal);
+    throw reasonOf(error, signal, true);
   } finally {
     response.destroy();
   }
 }
 
-/** Nobody was asked to pack anything; servers do so all the same. */
-function unpacked(response: IncomingMessage): Readable {
-  const codings = (response.headers['content-encoding'] ?? '')
-    .split(',')
-    .map((coding) => coding.trim().toLowerCase())
-    .filter((coding) => coding !== '' && coding !== 'identity')
-    .reverse();
-  if (codings.length > CODINGS_MAX) throw new Error('the answer is packed too often');
-  return codings.reduce<Readable>((packed, coding) => {
-    // Who reads the last stream hears of the failure of each.
-    return pipeline(packed, decoderFor(coding), () => undefined);
-  }, response);
-}
-
-function decoderFor(coding: string) {
-  if (coding === 'br') return createBrotliDecompress();
-  if (['gzip', 'x-gzip', 'deflate'].includes(coding)) return createUnzip();
-  throw new Error(`the answer is packed in a way that is not known: ${coding}`);
-}
-
-function reasonOf(error: unknown, signal: AbortSignal): unknown {
+function reasonOf(error: unknown, signal: AbortSignal, isBegun = false): unknown {
   if (signal.aborted) return signal.reason;
   if (error instanceof AddressRefused) return error;
-  const message = error instanceof Error && error.message !== '' ? error.message : messageIn(error);
-  return new ConnectionFailed(message, { cause: error });
-}
-
-/** The failure to connect to several addresses has no text of its own, but one for each. */
-function messageIn(error: unknown): string {
-  const first = error instanceof AggregateError ? error.errors[0] : error;
-  return first instanceof Error ? first.message : String(first);
+  const { message, isFinal, isOfPacking } = connectionProblem(error);
+  return new ConnectionFailed(message, isFinal && (isOfPacking || !isBegun), { cause: error });
 }

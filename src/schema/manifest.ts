@@ -2,7 +2,6 @@
 // manifest are beyond its shape stands in manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
-import type { ImageFormat } from '../lib/image-formats.ts';
 import { GraceSeconds, MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
 
 export const NETWORK_MODES = ['bridged', 'vsock', 'dhcp'] as const;
@@ -160,7 +159,16 @@ export type Manifest = Omit<
   readonly rootfs: {
     readonly url: string;
     readonly checksum?: string;
-    readonly format: ImageFormat;
+    readonly format:
+      | 'raw'
+      | 'qcow2'
+      | 'ext2'
+      | 'ext3'
+      | 'ext4'
+      | 'xfs'
+      | 'btrfs'
+      | 'squashfs'
+      | 'erofs';
   };
   readonly initramfs: { readonly url: string; readonly checksum?: string };
   readonly cloud_init?: Static<typeof CloudInitSchema>;

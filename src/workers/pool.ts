@@ -110,7 +110,7 @@ class Host implements HostPort {
     const { hostTag, homeId, runtimeDirectory, mediaDirectories } = config;
     const { kernelVmlinux, kernelBzImage, bootInitramfs } = config;
     const { hypervisor, accelerator, sysfsRoot } = config;
-    const { antiSpoofing, guestIsolation, isolation, mediaHosts, nameServers } = config;
+    const { antiSpoofing, guestIsolation, isolation, mediaHosts, outbound, nameServers } = config;
     const { cacheDirectory, cacheBytesMax, diskDirectory, failPoint } = config;
     this.#settings = {
       failPoint,
@@ -125,6 +125,7 @@ class Host implements HostPort {
       accelerator,
       sysfsRoot,
       mediaHosts,
+      outbound,
       cacheDirectory,
       cacheBytesMax,
       diskDirectory,

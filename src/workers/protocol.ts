@@ -26,6 +26,7 @@ import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/po
 import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import type { FailPoint } from '../lib/fail-points.ts';
 import type { Outcome } from '../lib/outcome.ts';
+import type { Outbound } from '../lib/proxy.ts';
 
 /** What a job must know of the daemon's settings. */
 export interface HostSettings {
@@ -44,6 +45,7 @@ export interface HostSettings {
   /** Where sysfs is; tests have one of their own. */
   readonly sysfsRoot: string;
   readonly mediaHosts: readonly string[];
+  readonly outbound: Outbound;
   readonly cacheDirectory: string;
   readonly cacheBytesMax: number;
   readonly diskDirectory: string;

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -30,6 +31,24 @@ test('a create sends its request as JSON, and its options where the contract has
   assert.equal(request?.headers['idempotency-key'], 'key-1');
   assert.equal(request?.headers['content-type'], 'application/json');
   assert.match(request?.headers['user-agent'] ?? '', /^volant-client\/\d/);
+});
+
+test('a daemon may listen at a port that fetch refuses', async (t) => {
+  const server = createHttpServer((_, response) => sendJson(response, 200, vmBody('one')));
+  // fetch counts it among those of X11 and of mail; one of them is free.
+  const ports = [10080, 6000, 6665, 6697, 4190];
+  for (const port of ports) {
+    server.removeAllListeners('error');
+    const listens = await new Promise((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (listens) break;
+  }
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const { vms } = createClient({ baseUrl: `http://127.0.0.1:${port}` });
+  assert.equal((await vms.get('one')).name, 'one');
 });
 
 test('plans ask for a dry run; a config is changed only in the version that was named', async (t) => {

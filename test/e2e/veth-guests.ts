@@ -7,6 +7,7 @@ import type { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
 import type { HostChanges } from '../../src/engine/records.ts';
+import { DIRECT } from '../../src/lib/proxy.ts';
 import { endLeaseServer } from '../../src/workers/jobs/dhcp-server.ts';
 import { ensureNetwork, planNetwork, removeNetwork } from '../../src/workers/jobs/network.ts';
 import type { HostSettings } from '../../src/workers/protocol.ts';
@@ -26,6 +27,7 @@ export const SETTINGS: HostSettings = {
   accelerator: 'auto',
   sysfsRoot: '/sys',
   mediaHosts: [],
+  outbound: DIRECT,
   cacheDirectory: '/nonexistent',
   cacheBytesMax: 0,
   diskDirectory: '/nonexistent',

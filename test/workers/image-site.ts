@@ -95,6 +95,7 @@ export function jobIn(
   t: TestContext,
   limits: Partial<Record<keyof typeof LIMITS, number>> = {},
   VOLANT_MEDIA_HOSTS = MEDIA_HOSTS,
+  more: Record<string, string> = {},
 ) {
   const home = mkdtempSync(join(tmpdir(), 'volant-job-'));
   const before = { ...LIMITS };
@@ -105,9 +106,9 @@ export function jobIn(
   });
   const partials = join(home, 'cache/partial');
   mkdirSync(partials, { recursive: true });
-  const config = loadConfig({ VOLANT_HOME: home, VOLANT_MEDIA_HOSTS });
-  const { cacheDirectory, diskDirectory, mediaHosts } = config;
-  const settings = { cacheDirectory, diskDirectory, mediaHosts, cacheBytesMax: 0 };
+  const config = loadConfig({ VOLANT_HOME: home, VOLANT_MEDIA_HOSTS, ...more });
+  const { cacheDirectory, diskDirectory, mediaHosts, outbound } = config;
+  const settings = { cacheDirectory, diskDirectory, mediaHosts, outbound, cacheBytesMax: 0 };
   const job = async (url: string, digest: string | null = null): Promise<MediaFacts> => {
     const { port1, port2 } = new MessageChannel();
     try {
@@ -124,5 +125,6 @@ export function jobIn(
       port2.close();
     }
   };
-  return { job, home, partials: () => readdirSync(partials) };
+  const cached = () => readdirSync(join(home, 'cache/sha256'));
+  return { job, home, cached, partials: () => readdirSync(partials) };
 }

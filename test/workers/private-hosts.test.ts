@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { guardedGet } from '../../src/lib/guarded-get.ts';
+import { DIRECT } from '../../src/lib/proxy.ts';
 import { isPublicAddress, isSameAddress } from '../../src/lib/public-address.ts';
 import { jobIn, MEDIA_HOSTS, sendFile, serve } from './image-site.ts';
 
@@ -89,7 +90,12 @@ test('an answer that ends before it began, and one that switches protocols, is a
     );
   });
   for (const { url } of [early, switching]) {
-    const request = { headers: new Headers(), signal: AbortSignal.timeout(20_000), isNamed: true };
+    const request = {
+      headers: new Headers(),
+      signal: AbortSignal.timeout(20_000),
+      isNamed: true,
+      outbound: DIRECT,
+    };
     await assert.rejects(guardedGet(new URL(url), request), { name: 'ConnectionFailed' });
   }
 });

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { suite, type TestContext, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, deflateSync, gzipSync, constants as zlib } from 'node:zlib';
 import { LIMITS } from '../../src/config.ts';
 import { digestOf, jobIn, serve } from './image-site.ts';
 
@@ -15,6 +15,10 @@ const OLD = randomBytes(2 * 1024 * 1024);
 const NEW = randomBytes(2 * 1024 * 1024);
 const CUT_AT = 1024 * 1024;
 const LONG_AGO = 'Mon, 01 Jan 2024 00:00:00 GMT';
+
+/** Quickly. */
+const brotli = (bytes: Uint8Array) =>
+  brotliCompressSync(bytes, { params: { [zlib.BROTLI_PARAM_QUALITY]: 1 } });
 
 /** The first bytes of a file, then the end of the line. */
 function cutOff(response: ServerResponse, headers: OutgoingHttpHeaders, bytes: Buffer = OLD) {
@@ -198,6 +202,47 @@ suite('files whose end is missing', () => {
     for (const { url, count } of cut) {
       await assert.rejects(job(url), { code: 'MEDIA_DOWNLOAD_FAILED' });
       assert.equal(count(), LIMITS.mediaAttemptsMax);
+    }
+  });
+
+  test('what follows a packed file is not passed over', async (t) => {
+    const [gzip, br] = [gzipSync(OLD), brotli(OLD)];
+    const tail = Buffer.alloc(200_000, 1);
+    const cases: [string, Uint8Array[]][] = [
+      ['gzip', [gzip, tail]],
+      ['gzip', [Buffer.concat([gzip, Buffer.from('x')])]],
+      ['br', [br, tail]],
+      ['br', [Buffer.from([0x06]), OLD]],
+      ['gzip, br', [brotli(Buffer.concat([gzip, tail]))]],
+    ];
+    for (const [coding, pieces] of cases) {
+      const { job, cached } = jobIn(t);
+      const site = await serve(t, async (_, response) => {
+        response.writeHead(200, { 'content-encoding': coding });
+        for (const piece of pieces) {
+          await new Promise((resolve) => response.write(piece, () => setTimeout(resolve, 20)));
+        }
+        response.end();
+      });
+      await assert.rejects(job(site.url), { message: /packed/ });
+      assert.equal(site.requests.length, 1);
+      assert.deepEqual(cached(), []);
+    }
+  });
+
+  test('a file that is packed in several parts, or several times, comes as a whole', async (t) => {
+    const cases: [string, Uint8Array][] = [
+      ['gzip', Buffer.concat([gzipSync(OLD.subarray(0, 1000)), gzipSync(OLD.subarray(1000))])],
+      ['deflate', deflateSync(OLD)],
+      ['br', brotli(OLD)],
+      ['gzip, identity, br', brotli(gzipSync(OLD))],
+    ];
+    for (const [coding, packed] of cases) {
+      const { job } = jobIn(t);
+      const site = await serve(t, (_, response) => {
+        response.writeHead(200, { 'content-encoding': coding }).end(packed);
+      });
+      assert.deepEqual(readFileSync((await job(site.url)).realPath), OLD, coding);
     }
   });
 

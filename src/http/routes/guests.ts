@@ -64,7 +64,7 @@ async function documentAt(
     return fileReply(await engine.system.readDocument(reference), reference);
   const url = URL.canParse(reference) ? new URL(reference) : null;
   if (url?.protocol === 'http:' || url?.protocol === 'https:') {
-    const { text, contentType } = await fetchDocument(url, config.openapiHosts);
+    const { text, contentType } = await fetchDocument(url, config.openapiHosts, config.outbound);
     return documentReply(text, contentType);
   }
   const file = url?.protocol === 'file:' ? imageLocation(reference) : null;

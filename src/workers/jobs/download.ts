@@ -154,7 +154,8 @@ async function attempt(download: Download, known: Note | null): Promise<string |
   const idle = new IdleTimer();
   try {
     const isChecked = wanted !== null;
-    const question = { url, hosts: settings.mediaHosts, known, begun, isChecked };
+    const { mediaHosts: hosts, outbound } = settings;
+    const question = { url, hosts, outbound, known, begun, isChecked };
     const delivery = await askServer(question, AbortSignal.any([signal, idle.signal]));
     if (delivery === 'unchanged') return null;
     if (delivery.offset === 0) await partial.begin(delivery.version);
@@ -162,7 +163,7 @@ async function attempt(download: Download, known: Note | null): Promise<string |
     await receive(download, delivery, () => idle.refresh());
     return await partial.finish();
   } catch (error) {
-    throw asInterrupted(error);
+    throw asInterrupted(url, error);
   } finally {
     idle.stop();
   }

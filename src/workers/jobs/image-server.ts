@@ -9,6 +9,7 @@ import {
   isNamedHost,
 } from '../../lib/guarded-get.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
+import type { Outbound } from '../../lib/proxy.ts';
 import { JobFault } from './fault.ts';
 import { NO_VERSION, type Validators, type Version } from './partial.ts';
 
@@ -26,6 +27,7 @@ export interface Question {
   readonly url: string;
   /** Hosts that may be asked wherever they are; those at public addresses may be asked, too, if there is none, or "*". */
   readonly hosts: readonly string[];
+  readonly outbound: Outbound;
   /** A version that is here as a whole: the server shall say whether it is the same still. */
   readonly known: Validators | null;
   /** A version of which the first bytes are here. */
@@ -155,14 +157,14 @@ async function ask(url: URL, question: Question, signal: AbortSignal): Promise<G
   if (url.username !== '' || url.password !== '') {
     throw downloadFailed(question.url, 'it leads to a URL with a user or a password');
   }
-  const { hosts } = question;
+  const { hosts, outbound } = question;
   const isNamed = isNamedHost(url, hosts);
   if (!isNamed && hosts.length > 0 && !hosts.includes('*')) {
     const why = `${url.hostname} is not among the hosts of VOLANT_MEDIA_HOSTS`;
     throw new JobFault('MEDIA_NOT_ALLOWED', why);
   }
   try {
-    return await guardedGet(url, { headers: headersFor(question), signal, isNamed });
+    return await guardedGet(url, { headers: headersFor(question), signal, isNamed, outbound });
   } catch (error) {
     if (!(error instanceof AddressRefused)) throw error;
     const why = `${error.message}: downloads come from there only if VOLANT_MEDIA_HOSTS names the host`;
@@ -211,9 +213,12 @@ export function downloadFailed(url: string, why: string, cause?: unknown): JobFa
   return new JobFault('MEDIA_DOWNLOAD_FAILED', message, cause);
 }
 
-/** A failure of the network may pass; every other error stays what it is. */
-export function asInterrupted(error: unknown): unknown {
-  return error instanceof ConnectionFailed ? new Interrupted(error.message) : error;
+/** Most failures of the network may pass; every other error stays what it is. */
+export function asInterrupted(url: string, error: unknown): unknown {
+  if (!(error instanceof ConnectionFailed)) return error;
+  return error.isFinal
+    ? downloadFailed(url, error.message, error)
+    : new Interrupted(error.message, { cause: error });
 }
 
 /** Ends a connection on which nothing comes for LIMITS.mediaIdleTimeoutMs. */

@@ -174,7 +174,7 @@ const settings: FuzzTarget = {
     const config = allowing(
       (error) =>
         error instanceof ConfigError &&
-        error.problems.every((problem) => /^VOLANT_[A-Z_]+: /.test(problem)),
+        error.problems.every((problem) => /^(VOLANT_[A-Z_]+|HTTPS?_PROXY): /.test(problem)),
       () => loadConfig(Object.fromEntries(pairs)),
     );
     if (config === undefined) return;
