@@ -18,7 +18,7 @@ import type {
   LaunchRequest,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
-import type { ProcessIdentity, VmDescription } from '../../src/engine/records.ts';
+import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { Logger } from '../../src/lib/log.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
@@ -80,8 +80,6 @@ export class FakeHost implements HostPort {
   logTail: readonly string[] = [];
   /** What the guest printed before anybody looked. */
   consoleLog = '';
-  /** Ids of VMs that were described, in order. */
-  readonly described: number[] = [];
   readonly documents = new Map<string, string>();
   #nextPid = 1000;
 
@@ -250,10 +248,7 @@ export class FakeHost implements HostPort {
 
   async trimLogs(): Promise<void> {}
 
-  async describeVms(descriptions: readonly VmDescription[]): Promise<void> {
-    this.#fail('describeVms');
-    for (const { record } of descriptions) this.described.push(record.id);
-  }
+  async describeVms(): Promise<void> {}
 
   async inventory(): Promise<HostInventory> {
     await this.beforeInventory();
