@@ -1,6 +1,7 @@
 // cli: texts of the command line into values. Only their form is checked: what may be asked for is
 // the daemon's to say.
 
+import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { UsageError } from './exit.ts';
@@ -42,18 +43,28 @@ export function parsePairs(pairs: readonly string[] = []): Readonly<Record<strin
   );
 }
 
-/** A file, or standard input for `-`. */
-export async function readText(file: string, stdin: Readable): Promise<string> {
+/** The bytes of a file, or of standard input for `-`. */
+export async function readBytes(file: string, stdin: Readable): Promise<Buffer<ArrayBuffer>> {
   if (file !== '-') {
     try {
-      return await readFile(file, 'utf8');
+      return Buffer.from(await readFile(file));
     } catch (error) {
       throw new UsageError(`${file} cannot be read: ${(error as Error).message}`);
     }
   }
   const chunks: Buffer[] = [];
   for await (const chunk of stdin) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.concat(chunks);
+}
+
+/** As readBytes; what is no UTF-8 is refused, for it would arrive as something else. A mark of the byte order goes. */
+export async function readText(file: string, stdin: Readable): Promise<string> {
+  return toText(await readBytes(file, stdin), file === '-' ? 'Standard input' : file);
+}
+
+export function toText(bytes: Uint8Array, whence: string): string {
+  if (!isUtf8(bytes)) throw new UsageError(`${whence} is not text in UTF-8`);
+  return new TextDecoder().decode(bytes);
 }
 
 export function parseJson(text: string, whence: string): unknown {

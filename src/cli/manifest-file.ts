@@ -1,11 +1,12 @@
 // cli: a manifest as a file or a URL has it -> as the daemon takes it. The daemon knows nothing of the
 // directory that a file lies in: paths are made absolute, and cloud-init documents are put in.
 
+import { isUtf8 } from 'node:buffer';
 import { dirname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fetchAtAnyPort } from '../client/transport.ts';
 import type { ManifestInput } from '../client/types.ts';
-import { asObject, parseJson, readText } from './arguments.ts';
+import { asObject, parseJson, readBytes, readText, toText } from './arguments.ts';
 import { UsageError } from './exit.ts';
 
 const DOWNLOAD_TIMEOUT_MS = 30_000;
@@ -44,11 +45,21 @@ export async function completeManifest(
     for (const name of ['user_data', 'meta_data', 'network_config'] as const) {
       const path = cloud_init[name]?.path;
       if (path === undefined || path === '') continue;
-      inlined[name] = { inline: true, content: await readText(resolve(directory, path), stdin) };
+      inlined[name] = inlineDocument(await readBytes(resolve(directory, path), stdin));
     }
     completed.cloud_init = inlined;
   }
   return completed;
+}
+
+/** What is no text, such as packed user-data, stays the bytes that it is. */
+function inlineDocument(
+  bytes: Buffer,
+): NonNullable<NonNullable<ManifestInput['cloud_init']>['user_data']> {
+  const isText = isUtf8(bytes) && !bytes.includes(0);
+  return isText
+    ? { inline: true, content: bytes.toString() }
+    : { inline: true, content: bytes.toString('base64'), encoding: 'base64' };
 }
 
 async function download(url: string): Promise<string> {
@@ -60,5 +71,5 @@ async function download(url: string): Promise<string> {
     throw new Error(`${url} cannot be reached`, { cause: error });
   }
   if (!response.ok) throw new UsageError(`${url} answers ${response.status}`);
-  return response.text();
+  return toText(new Uint8Array(await response.arrayBuffer()), url);
 }

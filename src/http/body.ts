@@ -1,5 +1,6 @@
 // http: reading a request's body: bounded in size and time, copied from what the server lends us.
 
+import { isUtf8 } from 'node:buffer';
 import { VolantError } from '../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -54,6 +55,12 @@ export function parseJson(body: Buffer): unknown {
   if (body.length === 0) {
     throw new VolantError('JSON_INVALID', 'A body is required', {
       details: { body: 'is required' },
+    });
+  }
+  if (!isUtf8(body)) {
+    // Decoded all the same, each wrong byte would be kept as another character.
+    throw new VolantError('JSON_INVALID', 'The request body is not UTF-8', {
+      details: { body: 'is not UTF-8' },
     });
   }
   try {

@@ -95,7 +95,10 @@ function checkTarget(
   problems: Record<string, string>,
 ): string {
   if (!DISK_TARGET.test(given)) {
-    problems[path] = 'must be a serial number of up to 20 characters or an absolute path';
+    const mark = 'letters, digits, ".", "_" and "-"';
+    problems[path] = given.startsWith('/')
+      ? `must have no other characters than ${mark} and "/", and at most 256 of them`
+      : `must be a serial number, at most 20 ${mark}, or an absolute path to mount it at`;
     return given;
   }
   if (!given.startsWith('/')) return given;

@@ -28,6 +28,9 @@ export interface ResourceBounds {
   readonly memoryMbMax: number;
 }
 
+/** In lines or not. */
+const BASE64 = /^(?:[A-Za-z0-9+/]\s*)*(?:=\s*){0,2}$/;
+
 type NetworkInput = NonNullable<ManifestInput['network']>;
 
 /** The manifest in its normal form, or every problem that it has, keyed by path. */
@@ -238,6 +241,11 @@ function checkCloudInitDoc(
   const found = doc.path?.trim() ? imageLocation(doc.path.trim()) : null;
   if (typeof found === 'string') problems[`${path}.path`] = found;
   else if (found?.isRemote) problems[`${path}.path`] = 'must be a file of the host';
+  const encoding = trimmed(doc.encoding);
+  if (encoding !== '' && encoding !== 'base64') problems[`${path}.encoding`] = 'must be base64';
+  else if (encoding !== '' && !BASE64.test(doc.content ?? '')) {
+    problems[`${path}.content`] = 'must be base64, as encoding says';
+  }
   if (doc.content && doc.path) problems[path] = 'has both content and path';
   else if (doc.content && doc.inline !== true)
     problems[`${path}.inline`] = 'must be true with content';

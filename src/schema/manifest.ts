@@ -27,6 +27,9 @@ export const NetworkConfigSchema = Type.Object({
 export const CloudInitDocSchema = Type.Object({
   inline: Type.Optional(Type.Boolean()),
   content: Type.Optional(Type.String()),
+  encoding: Type.Optional(
+    Type.String({ description: 'base64 where the content is that of bytes; else it is the text' }),
+  ),
   path: Type.Optional(Type.String()),
 });
 

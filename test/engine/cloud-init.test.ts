@@ -103,6 +103,40 @@ suite('the files of a seed', () => {
     }
   });
 
+  test('are refused where a blank after a colon is missing: YAML reads no key there', () => {
+    const wrong = [
+      'instance-id:i-1\n',
+      'instance-id:i-1\nlocal-hostname: h\n',
+      'local-hostname:h\ninstance-id: i-1\n',
+      '{instance-id:i-1}',
+    ];
+    for (const text of wrong) {
+      assert.throws(
+        () => metaData(text),
+        { code: 'MEDIA_INVALID', message: /a blank after the colon/ },
+        text,
+      );
+    }
+    for (const text of [
+      '{"instance-id":"i-1", a: b}',
+      '{instance-id: i-1}',
+      'x: {"instance-id":1}',
+    ]) {
+      assert.ok(String(metaData(text)).includes('instance-id'), text);
+    }
+  });
+
+  test('of a config are bytes where they are said to be', async () => {
+    const packed = Buffer.from([0x1f, 0x8b, 8, 0, 0xff, 0x80]);
+    const user_data = { inline: true, content: packed.toString('base64'), encoding: 'base64' };
+    const meta_data = { ...user_data, content: Buffer.from('instance-id: i\n').toString('base64') };
+    const own = sources({ user_data, meta_data }, {});
+    const documents = await readSeed(own ?? nothing, async () => packed);
+    const files = seedFiles(documents, vm);
+    assert.deepEqual(Buffer.from(files.get('user-data') ?? ''), packed);
+    assert.match(String(files.get('meta-data')), /^instance-id: i\n/);
+  });
+
   test('of the host that are no text keep their bytes', async () => {
     const packed = Buffer.from([0x1f, 0x8b, 8, 0, 0xff, 0x80]);
     const source = { kind: 'file', url: '/packed' } as const;

@@ -126,6 +126,17 @@ test('a body that does not arrive in time is answered with 408 and the connectio
   assert.deepEqual(server.fake.calls, []);
 });
 
+test('a body that is no UTF-8 is refused, and never kept as something else', async (t) => {
+  const server = await startServer(t);
+  for (const bytes of ['\xe9', '\xc3', '\xed\xa0\x80', '\xf8\x88\x80\x80\x80', '\xc0\x80']) {
+    const body = Buffer.from(`{"name":"one","kernel_cmdline":"caf${bytes}"}`, 'latin1');
+    const answer = await ask(server, CREATE, { body });
+    assert.equal(outcome(answer), '400 JSON_INVALID');
+    assert.equal(errorIn(answer).details?.['body'], 'is not UTF-8');
+  }
+  assert.deepEqual(server.fake.calls, []);
+});
+
 test('a body that is no JSON is refused with what is wrong', async (t) => {
   const server = await startServer(t);
   const bodies = [

@@ -142,6 +142,16 @@ suite('manifest rules', () => {
       'disks',
     ],
     [
+      'an encoding that is none',
+      { cloud_init: { user_data: { inline: true, content: 'a', encoding: 'gzip' } } },
+      'cloud_init.user_data.encoding',
+    ],
+    [
+      'bytes that are not encoded as they are said to be',
+      { cloud_init: { user_data: { inline: true, content: '#!', encoding: 'base64' } } },
+      'cloud_init.user_data.content',
+    ],
+    [
       'a document with NUL in its path',
       { cloud_init: { user_data: { path: '/a\0b' } } },
       'cloud_init.user_data.path',
@@ -152,6 +162,17 @@ suite('manifest rules', () => {
     test(`refuse ${what}`, () =>
       assert.ok(problemsOf(change).includes(path), `${problemsOf(change)}`));
   }
+
+  test('say of a target what is wrong with it', () => {
+    const rule = (target: string) => {
+      const result = normaliseManifest({ ...GOOD, disks: [{ ...DISK, target }] }, BOUNDS);
+      return 'problems' in result ? result.problems['disks[0].target'] : undefined;
+    };
+    assert.match(rule('/my data') ?? '', /no other characters than letters/);
+    assert.match(rule('my data') ?? '', /at most 20 letters, digits/);
+    assert.match(rule('x'.repeat(21)) ?? '', /at most 20/);
+    assert.equal(rule('/my-data'), undefined);
+  });
 
   test('a mount point is kept without needless parts', () => {
     const { disks } = accepted({ ...GOOD, disks: [{ ...DISK, target: '/a//b/./c/' }] });

@@ -1,10 +1,11 @@
 // cli, commands: `vms operations` and `vms call`: what a workload can do by its own OpenAPI document,
 // and doing it.
 
+import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
 import { ApiError, toApiError } from '../../client/errors.ts';
 import type { Call } from '../../client/http.ts';
-import { collect, parseDurationMs, parsePairs, readText } from '../arguments.ts';
+import { collect, parseDurationMs, parsePairs, readBytes } from '../arguments.ts';
 import {
   fillPath,
   findOperation,
@@ -66,11 +67,11 @@ export function addVmOperations(vms: Command, shells: ShellMaker): void {
     );
 }
 
-async function bodyOf(shell: Shell, { body, bodyFile }: CallFlags): Promise<string | undefined> {
-  return bodyFile === undefined ? body : readText(bodyFile, shell.streams.stdin);
+async function bodyOf(shell: Shell, { body, bodyFile }: CallFlags) {
+  return bodyFile === undefined ? body : readBytes(bodyFile, shell.streams.stdin);
 }
 
-/** The body as it is. A status of an error is the end of the command, with the body said. */
+/** The body as it is, bytes as bytes. A status of an error is the end of the command, with the body said. */
 async function printAnswer(shell: Shell, answer: Response): Promise<void> {
   if (answer.status >= 400) {
     const error = await toApiError(answer);
@@ -80,6 +81,7 @@ async function printAnswer(shell: Shell, answer: Response): Promise<void> {
   }
   const location = answer.headers.get('location') ?? answer.headers.get('x-volant-location');
   if (location !== null) shell.note(`It answered ${answer.status} and points to ${location}`);
-  const text = await answer.text();
-  if (text !== '') shell.print(text.trimEnd());
+  const bytes = Buffer.from(await answer.arrayBuffer());
+  if (!isUtf8(bytes)) shell.streams.stdout.write(bytes);
+  else if (bytes.length > 0) shell.print(bytes.toString().trimEnd());
 }

@@ -9,11 +9,14 @@ import type { GuestNetwork, StaticNetwork } from '../vms/kernel-arguments.ts';
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 
+/** At the beginning of a line, where a block mapping has its keys. */
+const UNSPACED_KEY = /^(instance-id|local-hostname):(?=\S)/m;
+
 type SeedDocumentName = (typeof DOCUMENTS)[number];
 
-/** Where the text of a document is: in the config itself, or in a file of the host. */
+/** Where a document is: in the config itself, or in a file of the host. */
 export type SeedSource =
-  | { readonly kind: 'inline'; readonly text: string }
+  | { readonly kind: 'inline'; readonly text: string | Uint8Array }
   | { readonly kind: 'file'; readonly url: string };
 
 /** null: nobody gave this document. */
@@ -47,7 +50,10 @@ function saysSomething(document: CloudInitDocInput | undefined): boolean {
 
 /** The content is taken as it is: blanks and line ends belong to the user. */
 function sourceOf(document: CloudInitDocInput | undefined): SeedSource | null {
-  const { content = '', path = '' } = document ?? {};
+  const { content = '', encoding = '', path = '' } = document ?? {};
+  if (encoding.trim() === 'base64') {
+    return { kind: 'inline', text: textOrBytes(Buffer.from(content, 'base64')) };
+  }
   if (content.trim() !== '') return { kind: 'inline', text: content };
   return path.trim() === '' ? null : { kind: 'file', url: path.trim() };
 }
@@ -115,7 +121,7 @@ function completeMetaData(
   const keys = topLevelKeys(text);
   if (keys === null) {
     // What only a parser of YAML can make out is the user's, as long as it tells one VM from another.
-    if (/^[^#\n]*\binstance-id["']?\s*:/m.test(given)) return given;
+    if (hasInstanceId(given) && !UNSPACED_KEY.test(text)) return given;
     throw badMetaData();
   }
   const missing = [
@@ -134,8 +140,14 @@ function completeJson(given: string, json: object, own: Readonly<Record<string, 
   return given.replace('{', () => `{${members.join(', ')}${separator}`);
 }
 
+/** After a colon YAML wants a blank, unless the key is quoted: `instance-id:i-1` is one word, and no key. */
+function hasInstanceId(text: string): boolean {
+  return /^[^#\n]*\binstance-id(["']\s*:|\s*:(?=\s|$))/m.test(text);
+}
+
 function badMetaData(): VolantError {
-  const why = 'has no instance-id, and is neither JSON nor one "key: value" on each line';
+  const form = 'JSON nor one "key: value" on each line, with a blank after the colon';
+  const why = `has no instance-id that cloud-init would read, and is neither ${form}`;
   const details = { 'cloud_init.meta_data': why };
   return new VolantError('MEDIA_INVALID', `The meta-data for cloud-init ${why}`, { details });
 }
