@@ -102,7 +102,8 @@ function shown(record: ArtifactRecord): Artifact {
     checksum: record.checksum,
     format: record.format,
     local_path: record.localPath,
-    size_bytes: record.sizeBytes,
+    // Of an earlier version of this program, which took any number.
+    size_bytes: Math.min(record.sizeBytes, Number.MAX_SAFE_INTEGER),
     created_at: toTimestamp(record.createdAtMs),
     updated_at: toTimestamp(record.updatedAtMs),
   };

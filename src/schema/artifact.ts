@@ -12,7 +12,8 @@ const notes = {
   checksum: Note('Of its bytes'),
   format: Note('Such as raw or qcow2'),
   local_path: Note('Where it is on the host'),
-  size_bytes: Type.Integer({ minimum: 0 }),
+  // Programs read it as a 64-bit integer, or as a double: beyond 2^53 - 1 it would not be the same for all.
+  size_bytes: Type.Integer({ format: 'int64', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
 };
 
 export const ArtifactInputSchema = Type.Object(

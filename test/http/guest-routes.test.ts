@@ -4,6 +4,9 @@ import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
+import { Artifacts } from '../../src/engine/artifacts.ts';
+import type { State } from '../../src/engine/state.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { type Served, type ServeOptions, serve } from './served.ts';
 
@@ -236,6 +239,23 @@ test('artifacts are kept, replaced, listed in order, found and removed', async (
   assert.equal((await ask('DELETE')).status, 204);
   assert.equal((await ask('DELETE')).status, 204);
   assert.equal(served.world.store.artifacts.size, 0);
+});
+
+test('the size of an artifact is a number that every client reads, also one that was taken before', async (t) => {
+  const served = await serve(t);
+  const path = '/api/v1/plugins/hello/artifacts';
+  const put = (artifact_name: string, size_bytes: unknown) =>
+    answerOf(served, 'POST', path, { version: '1', artifact_name, size_bytes });
+  for (const size of [1e300, 2 ** 53, -1, 1.5, '7', null]) {
+    const { status, body } = await put('a', size);
+    assert.equal(status, 400, String(size));
+    assert.ok('size_bytes' in body.details);
+  }
+  assert.equal((await put('largest', 2 ** 53 - 1)).status, 201);
+  const [kept] = served.world.store.artifacts.values();
+  assert.ok(kept !== undefined);
+  const old = new Artifacts({} as State, systemClock, [{ ...kept, sizeBytes: 1e300 }]);
+  assert.equal(JSON.stringify(old.list('hello')[0]?.size_bytes), '9007199254740991');
 });
 
 test('the summary counts; the manifest of a disabled plugin is not for guests', async (t) => {
