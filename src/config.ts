@@ -29,9 +29,9 @@ import type { FailPoint } from './lib/fail-points.ts';
 import type { Ipv4Network } from './lib/ipv4.ts';
 import type { Outbound } from './lib/proxy.ts';
 import {
+  type AdvertisedAddress,
   type Environment,
   expandHome,
-  type HostAndPort,
   type ListenAddress,
   settingsReader,
 } from './lib/settings.ts';
@@ -273,7 +273,7 @@ export interface Config extends HypervisorSettings {
   readonly mediaDirectories: readonly string[];
   readonly listen: ListenAddress;
   /** The endpoint that guests are told, host:port. */
-  readonly advertise: HostAndPort;
+  readonly advertise: AdvertisedAddress;
   readonly bridge: string;
   readonly subnet: Ipv4Network;
   readonly hostIp: string;

@@ -10,7 +10,7 @@ import { checkConfig } from '../schema/config-rules.ts';
 import type { VmStatus } from '../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 import type { AddressPool } from './addresses.ts';
-import type { ConfigApi, DryRun } from './engine-api.ts';
+import type { ConfigApi, DryRun, ExpectedVersion } from './engine-api.ts';
 import { otherEvent } from './events.ts';
 import { exposedPortsOf } from './exposures/exposed-ports.ts';
 import type { Exposures } from './exposures/exposures.ts';
@@ -76,7 +76,7 @@ export class Configs implements ConfigApi {
   async patch(
     vmName: string,
     patch: ConfigPatch,
-    expectedVersion?: number,
+    expectedVersion?: ExpectedVersion,
     cause?: Cause,
   ): Promise<ConfigEnvelope> {
     const { state, operations } = this.#parts;
@@ -90,7 +90,7 @@ export class Configs implements ConfigApi {
     return operations.run(id, change, LIMITS.configPatchesPerVmMax);
   }
 
-  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun {
+  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: ExpectedVersion): DryRun {
     const record = this.#parts.state.require(vmName);
     const config = this.#changed(record, patch, expectedVersion);
     this.#refuseTaken(record, config);
@@ -99,18 +99,22 @@ export class Configs implements ConfigApi {
       dry_run: true,
       actions: [{ action: 'config.write', subject: `${vmName} version ${version}` }],
       version,
-      pending_restart:
-        !IDLE.includes(record.status) &&
-        !(isCurrent(record) && launchesAlike(this.#stored(record).config, config)),
+      pending_restart: !IDLE.includes(record.status) && !this.#runsWith(record, config),
       config,
     };
   }
 
   /** The new config. VERSION_MISMATCH, BODY_INVALID, FEATURE_UNAVAILABLE, VM_STATE_CONFLICT. */
-  #changed(record: VmRecord, patch: ConfigPatch, expectedVersion: number | undefined): VmConfig {
+  #changed(
+    record: VmRecord,
+    patch: ConfigPatch,
+    expectedVersion: ExpectedVersion | undefined,
+  ): VmConfig {
+    const { configVersion } = record;
     const expected = expectedVersion ?? patch.expected_version;
-    if (expected !== undefined && expected !== record.configVersion) {
-      const why = `The config of ${record.name} has version ${record.configVersion}, not ${expected}`;
+    if (expected !== undefined && ![expected].flat().includes(configVersion)) {
+      const others = [expected].flat().join(' or ') || 'what If-Match names';
+      const why = `The config of ${record.name} has version ${configVersion}, not ${others}`;
       const details = { version: String(record.configVersion) };
       throw new VolantError('VERSION_MISMATCH', why, { details });
     }
@@ -167,9 +171,7 @@ export class Configs implements ConfigApi {
       leases: leases.after,
       networkMode: networkModeOf(config),
       configVersion: version,
-      ...(isCurrent(record) && launchesAlike(before, config)
-        ? { launchedConfigVersion: version }
-        : {}),
+      ...(this.#runsWith(record, config) ? { launchedConfigVersion: version } : {}),
       updatedAtMs: nowMs,
     });
     const writes: Write[] = [
@@ -204,6 +206,12 @@ export class Configs implements ConfigApi {
     }
     if (leases.released !== null) addresses.release(leases.released, nowMs);
     return envelopeOf(changed, stored);
+  }
+
+  /** A launch with this config would be as the last one was; also where a change is taken back before it had its restart. */
+  #runsWith({ id, launchedConfigVersion }: VmRecord, config: VmConfig): boolean {
+    const launched = this.#parts.state.store.config(id, launchedConfigVersion);
+    return launched !== undefined && launchesAlike(launched.config, config);
   }
 
   /** Ports are the one thing that a running guest gets at once. PORT_TAKEN. */

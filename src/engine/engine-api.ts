@@ -94,6 +94,9 @@ export interface VmApi {
   destroy(name: string, graceMs?: number, cause?: Cause): Promise<void>;
 }
 
+/** Of which version a change may be made: one of several, where they are a list. */
+export type ExpectedVersion = number | readonly number[];
+
 export interface ConfigApi {
   /** The newest version. VM_NOT_FOUND. */
   get(vmName: string): ConfigEnvelope;
@@ -103,10 +106,10 @@ export interface ConfigApi {
   patch(
     vmName: string,
     patch: ConfigPatch,
-    expectedVersion?: number,
+    expectedVersion?: ExpectedVersion,
     cause?: Cause,
   ): Promise<ConfigEnvelope>;
-  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: number): DryRun;
+  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: ExpectedVersion): DryRun;
 }
 
 export interface DeploymentApi {

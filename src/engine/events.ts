@@ -2,35 +2,13 @@
 // the store. Who reads and how it is sent is the http room's business.
 
 import { toTimestamp } from '../lib/clock.ts';
+import type { OTHER_EVENT_TYPES, VM_EVENT_TYPES } from '../schema/event.ts';
 import { requestIn } from './cause.ts';
 import type { EventApi } from './engine-api.ts';
 import type { Cause, EventBody, StoredEvent, VmRecord } from './records.ts';
 import type { StorePort } from './store-ports.ts';
 
-/** Changes that are not a VM's; streams of VM events leave them out. */
-export type OtherEventType =
-  | 'CONFIG_CHANGED'
-  | 'HOST_DRIFT'
-  | 'HOST_PORT_LOST'
-  | 'HOST_PORT_REGAINED'
-  | 'MEDIA_DOWNLOADING'
-  | 'MEDIA_READY'
-  | 'MEDIA_FAILED'
-  | 'MEDIA_DISK_FULL'
-  | 'MEDIA_DISK_FREED'
-  | 'PLUGIN_INSTALLED'
-  | 'PLUGIN_ENABLED'
-  | 'PLUGIN_DISABLED'
-  | 'PLUGIN_REMOVED'
-  | 'DEVICE_BOUND'
-  | 'DEVICE_UNBOUND'
-  | 'DEPLOYMENT_CREATED'
-  | 'DEPLOYMENT_SCALED'
-  | 'DEPLOYMENT_UPDATED'
-  | 'DEPLOYMENT_AVAILABLE'
-  | 'DEPLOYMENT_DEGRADED'
-  | 'DEPLOYMENT_DELETING'
-  | 'DEPLOYMENT_DELETED';
+export type OtherEventType = (typeof OTHER_EVENT_TYPES)[number];
 
 /** The event of a change that is not a VM's. `status` is a word for the new state; no cause: nobody asked for it. */
 export function otherEvent(
@@ -49,18 +27,7 @@ export function otherEvent(
   };
 }
 
-export type VmEventType =
-  | 'VM_CREATED'
-  | 'VM_STARTING'
-  | 'VM_RUNNING'
-  | 'VM_RELAUNCHED'
-  | 'VM_STOPPING'
-  | 'VM_STOPPED'
-  | 'VM_CRASHED'
-  | 'VM_DEGRADED'
-  | 'VM_REPAIRED'
-  | 'VM_DELETING'
-  | 'VM_DELETED';
+export type VmEventType = (typeof VM_EVENT_TYPES)[number];
 
 /** The event that tells of a VM's new state; no cause: nobody asked for it. */
 export function vmEvent(

@@ -9,7 +9,7 @@ import type { OperationId } from '../schema/operations.ts';
 import type { Caller } from './callers.ts';
 import type { Exchange, RequestHead } from './exchange.ts';
 import type { GuardFacts } from './guards.ts';
-import type { Reply } from './reply.ts';
+import type { RefusalShape, Reply } from './reply.ts';
 import type { EventStreams } from './sse.ts';
 
 /** What handlers have in common. */
@@ -50,8 +50,16 @@ export type RawHandler = (
   exchange: Exchange,
 ) => Promise<Reply | null>;
 
+/** A handler whose clients look for more in a refusal than every error has; whoever refuses: the router too. */
+export interface ShapedHandler {
+  readonly handle: Handler;
+  /** Members that are added to the body of an error. */
+  readonly refusal: RefusalShape;
+}
+
 export type AnyHandler =
   | Handler
+  | ShapedHandler
   | { readonly stream: StreamHandler }
   | { readonly raw: RawHandler };
 

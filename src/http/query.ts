@@ -2,6 +2,9 @@
 
 import { VolantError } from '../lib/errors.ts';
 
+/** Beyond it whole numbers are no longer told from each other. */
+const COUNT_MAX = Number.MAX_SAFE_INTEGER;
+
 export class Query {
   readonly #parameters: URLSearchParams;
   readonly #problems: Record<string, string> = {};
@@ -28,12 +31,12 @@ export class Query {
   count(name: string, max?: number): number | undefined {
     const value = this.#parameters.get(name);
     if (value === null) return undefined;
-    const count = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-    if (count <= (max ?? Number.MAX_SAFE_INTEGER)) return count;
-    this.#problems[name] =
-      max === undefined
-        ? 'must be a whole number, 0 or more'
-        : `must be a whole number, 0 to ${max}`;
+    const count = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+    if (count <= (max ?? COUNT_MAX)) return count;
+    const isTooLarge = max === undefined && !Number.isNaN(count);
+    this.#problems[name] = isTooLarge
+      ? `must be at most ${COUNT_MAX}`
+      : `must be a whole number, 0 ${max === undefined ? 'or more' : `to ${max}`}`;
     return undefined;
   }
 
@@ -51,6 +54,13 @@ export class Query {
   choices<const T extends string>(name: string, choices: readonly T[]): readonly T[] {
     return this.list(name).flatMap(
       (value) => this.#oneOf(name, value.toLowerCase(), choices) ?? [],
+    );
+  }
+
+  /** The same as choices, of names that are written in capitals. */
+  capitals<const T extends string>(name: string, choices: readonly T[]): readonly T[] {
+    return this.list(name).flatMap(
+      (value) => this.#oneOf(name, value.toUpperCase(), choices) ?? [],
     );
   }
 

@@ -27,14 +27,33 @@ export function empty(status: number): Reply {
   return { status };
 }
 
+/** Members of the body of an error that are an operation's own. */
+export type RefusalShape = (error: VolantError) => Readonly<Record<string, unknown>>;
+
 /** `{error, code, details?}`; a bug shows as INTERNAL without a word about itself. */
-export function errorReply(thrown: unknown): Reply & { readonly error: VolantError } {
+export function errorReply(
+  thrown: unknown,
+  shape?: RefusalShape,
+): Reply & { readonly error: VolantError } {
   const error = toVolantError(thrown);
   const { message, code, details, status, retryAfterSeconds } = error;
   const headers: Record<string, string> = { ...error.headers };
   if (retryAfterSeconds !== undefined) headers['Retry-After'] = String(retryAfterSeconds);
-  const body = { error: message, code, ...(details === undefined ? {} : { details }) };
+  const body = {
+    error: message,
+    code,
+    ...(details === undefined ? {} : { details }),
+    ...shape?.(error),
+  };
   return { status, body: JSON.stringify(body), headers, error };
+}
+
+/**
+ * How loudly the log tells of an error that is answered: what is the daemon's or its host's own trouble is an error. What a
+ * guest, another server or too many clients are the cause of could fill the log.
+ */
+export function loudnessOf({ status }: VolantError): 'error' | 'debug' {
+  return status === 500 || status === 507 ? 'error' : 'debug';
 }
 
 export interface WriteOptions {

@@ -11,10 +11,23 @@ import { type Access, answerHeaders } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded, Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
-import type { AnyHandler, HandlerContext, Handlers, RawHandler } from './handlers.ts';
+import type {
+  AnyHandler,
+  HandlerContext,
+  Handlers,
+  RawHandler,
+  ShapedHandler,
+} from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
-import { errorReply, isLong, type Reply, writeReply } from './reply.ts';
+import {
+  errorReply,
+  isLong,
+  loudnessOf,
+  type RefusalShape,
+  type Reply,
+  writeReply,
+} from './reply.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
@@ -27,6 +40,8 @@ export interface RouterParts {
 }
 
 const NO_NAMES: RequestHead['headers'] = {};
+
+const NO_ROUTE = { id: 'none', refusal: undefined };
 
 /** A request that has come through the guard. */
 interface Asked {
@@ -48,7 +63,8 @@ interface Route {
   readonly id: OperationId;
   readonly operation: Operation;
   readonly parameterCount: number;
-  readonly handler: AnyHandler;
+  readonly handler: Exclude<AnyHandler, ShapedHandler>;
+  readonly refusal: RefusalShape | undefined;
   readonly check: ReturnType<typeof compileValidator> | null;
   readonly matcher: RegExp;
 }
@@ -75,12 +91,14 @@ export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
 
 function makeRoute(id: OperationId, handlers: Handlers): Route {
   const operation: Operation = OPERATIONS[id];
+  const handler: AnyHandler = handlers[id];
   const pattern = operation.path.replaceAll(/\{\w+\}/g, '([^/]+)');
   return {
     id,
     operation,
     parameterCount: [...operation.path.matchAll(/\{\w+\}/g)].length,
-    handler: handlers[id],
+    handler: 'handle' in handler ? handler.handle : handler,
+    refusal: 'handle' in handler ? handler.refusal : undefined,
     check: operation.request === undefined ? null : compileValidator(operation.request.schema),
     matcher: new RegExp(`^${pattern}$`),
   };
@@ -125,7 +143,7 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
       answer = head.idempotencyKey === '' ? act() : once(context, route, head, '', undefined, act);
     }
   } catch (error) {
-    const { reply, closes } = failure(parts.log, { operation: route.id, requestId }, error);
+    const { reply, closes } = failure(parts.log, route, requestId, error);
     writeReply(response, reply, { ...options, closeConnection: closes });
     return;
   }
@@ -177,7 +195,7 @@ async function answerLate(
     const reply = keyed ? once(context, route, head, raw.toString(), value, act) : act();
     exchange.reply(await reply);
   } catch (error) {
-    fail(parts, route.id, exchange, error);
+    fail(parts, route, exchange, error);
   }
 }
 
@@ -197,7 +215,7 @@ async function answerRaw(
     const reply = await handler(context, head, raw, exchange);
     if (reply !== null) exchange.reply(reply);
   } catch (error) {
-    fail(parts, route.id, exchange, error);
+    fail(parts, route, exchange, error);
   }
 }
 
@@ -229,7 +247,7 @@ async function settle(
   try {
     exchange.reply(await reply);
   } catch (error) {
-    fail(parts, route.id, exchange, error);
+    fail(parts, route, exchange, error);
   }
 }
 
@@ -237,26 +255,25 @@ function stream(parts: RouterParts, route: Route, exchange: Exchange, begin: () 
   try {
     begin();
   } catch (error) {
-    fail(parts, route.id, exchange, error);
+    fail(parts, route, exchange, error);
   }
 }
 
-function fail(parts: RouterParts, operation: string, exchange: Exchange, thrown: unknown): void {
-  const { requestId } = exchange;
-  const { reply, closes } = failure(parts.log, { operation, requestId }, thrown);
+function fail(parts: RouterParts, route: Route, exchange: Exchange, thrown: unknown): void {
+  const { reply, closes } = failure(parts.log, route, exchange.requestId, thrown);
   exchange.reply(reply, closes);
 }
 
 /** The answer to what was thrown, told to the log as loudly as it deserves. */
 function failure(
   log: Logger,
-  { operation, requestId }: { readonly operation: string; readonly requestId: string },
+  { id: operation, refusal }: Pick<Route, 'refusal'> & { readonly id: string },
+  requestId: string,
   thrown: unknown,
 ): { reply: Reply; closes: boolean } {
-  const { error, ...reply } = errorReply(thrown);
-  const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
+  const { error, ...reply } = errorReply(thrown, refusal);
   const facts = { operation, request_id: requestId, code: error.code, err: error };
-  log[level](facts, 'request failed');
+  log[loudnessOf(error)](facts, 'request failed');
   // What is left of an oversized or stuck body would be taken for the next request.
   const closes = error.status === 413 || error.status === 408 || error.code === 'SHUTTING_DOWN';
   return { reply, closes };
@@ -286,7 +303,7 @@ function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): v
     if (matching.length === 0) throw new VolantError('ROUTE_NOT_FOUND');
     throw new VolantError('METHOD_NOT_ALLOWED', undefined, { headers: { Allow: allowed } });
   } catch (error) {
-    const { reply } = failure(parts.log, { operation: 'none', requestId }, error);
+    const { reply } = failure(parts.log, NO_ROUTE, requestId, error);
     writeReply(response, reply, options);
   }
 }

@@ -7,6 +7,7 @@ import type { EventApi } from '../engine/engine-api.ts';
 import type { EventBody, StoredEvent } from '../engine/records.ts';
 import { type Clock, toTimestamp } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
+import { RESYNC } from '../schema/event.ts';
 import { type Caller, seesEvent } from './callers.ts';
 import type { Exchange } from './exchange.ts';
 import { utf8 } from './uws.ts';
@@ -204,7 +205,7 @@ export class EventStreams {
         ? `There is no event ${before} yet; going on after ${newest}`
         : `Events ${before + 1} to ${oldest - 1} are gone; going on with ${oldest}`;
     const timestamp = toTimestamp(this.#clock.nowMs());
-    const body = { type: 'RESYNC', name: '', status: '', timestamp, message };
+    const body = { type: RESYNC, name: '', status: '', timestamp, message };
     const text = reader.form.resync(reader.cursor, body);
     if (text !== '') this.#write(reader, text);
   }

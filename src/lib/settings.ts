@@ -11,6 +11,12 @@ export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
+/** Where guests are told to find the API. */
+export interface AdvertisedAddress extends HostAndPort {
+  /** false: the daemon listens on a loopback address or a unix socket only, where no guest can reach it. */
+  readonly isServed: boolean;
+}
+
 export interface HostAndPort {
   readonly host: string;
   readonly port: number;
@@ -69,13 +75,16 @@ export function settingsReader(environment: Environment, problems: string[]) {
       problems.push(`${name}: use host:port or unix:/path, not ${value}`);
       return { kind: 'tcp', host: '127.0.0.1', port: 7777 };
     },
-    advertise: (name: string, listen: ListenAddress, hostIp: string): HostAndPort => {
+    advertise: (name: string, listen: ListenAddress, hostIp: string): AdvertisedAddress => {
       const parsed = splitHostPort(text(name, ''));
-      if (parsed !== null) return parsed;
+      if (parsed !== null) return { ...parsed, isServed: true };
       if (environment[name]) problems.push(`${name}: use host:port`);
-      if (listen.kind === 'unix') return { host: hostIp, port: 7777 };
-      const local = /^(localhost|127\.|0\.0\.0\.0|::)/.test(listen.host);
-      return { host: local ? hostIp : listen.host, port: listen.port };
+      if (listen.kind === 'unix') return { host: hostIp, port: 7777, isServed: false };
+      const { host, port } = listen;
+      if (/^(0\.0\.0\.0|::)$/.test(host)) return { host: hostIp, port, isServed: true };
+      // Guests are told of an address all the same: theirs is another loopback.
+      if (/^(localhost$|127\.|::)/.test(host)) return { host: hostIp, port, isServed: false };
+      return { host, port, isServed: true };
     },
   };
 }

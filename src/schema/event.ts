@@ -2,11 +2,54 @@
 
 import { type Static, Type } from 'typebox';
 
+/** What happens to a VM. */
+export const VM_EVENT_TYPES = [
+  'VM_CREATED',
+  'VM_STARTING',
+  'VM_RUNNING',
+  'VM_RELAUNCHED',
+  'VM_STOPPING',
+  'VM_STOPPED',
+  'VM_CRASHED',
+  'VM_DEGRADED',
+  'VM_REPAIRED',
+  'VM_DELETING',
+  'VM_DELETED',
+] as const;
+
+/** Changes that are not a VM's; streams of VM events leave them out. */
+export const OTHER_EVENT_TYPES = [
+  'CONFIG_CHANGED',
+  'HOST_DRIFT',
+  'HOST_PORT_LOST',
+  'HOST_PORT_REGAINED',
+  'MEDIA_DOWNLOADING',
+  'MEDIA_READY',
+  'MEDIA_FAILED',
+  'MEDIA_DISK_FULL',
+  'MEDIA_DISK_FREED',
+  'PLUGIN_INSTALLED',
+  'PLUGIN_ENABLED',
+  'PLUGIN_DISABLED',
+  'PLUGIN_REMOVED',
+  'DEVICE_BOUND',
+  'DEVICE_UNBOUND',
+  'DEPLOYMENT_CREATED',
+  'DEPLOYMENT_SCALED',
+  'DEPLOYMENT_UPDATED',
+  'DEPLOYMENT_AVAILABLE',
+  'DEPLOYMENT_DEGRADED',
+  'DEPLOYMENT_DELETING',
+  'DEPLOYMENT_DELETED',
+] as const;
+
+/** Said by a stream itself, whatever types are asked for. */
+export const RESYNC = 'RESYNC';
+
 export const EventSchema = Type.Object(
   {
     type: Type.String({
-      description:
-        'VM_CREATED, VM_STARTING, VM_RUNNING, VM_RELAUNCHED, VM_STOPPING, VM_STOPPED, VM_CRASHED, VM_DEGRADED, VM_REPAIRED, VM_DELETING, VM_DELETED; RESYNC when events are gone that the reader has not seen',
+      description: `${VM_EVENT_TYPES.join(', ')}; on the stream of all events also ${OTHER_EVENT_TYPES.join(', ')}; ${RESYNC} when events are gone that the reader has not seen`,
     }),
     name: Type.String(),
     status: Type.String(),

@@ -66,7 +66,9 @@ export const SystemInfoSchema = Type.Object(
     status: Type.String(),
     version: Type.String(),
     api_listen_addr: Type.String(),
-    api_advertise_addr: Type.String(),
+    api_advertise_addr: Type.String({
+      description: 'Where it can be found: VOLANT_API_ADVERTISE, or where it listens',
+    }),
     host_ip: Type.String(),
     bridge: Type.String(),
     subnet: Type.String(),

@@ -38,6 +38,34 @@ test('each kind of refusal has its exit status, its message and its remedy', asy
   assert.deepEqual([code, error], ['KERNEL_MISSING', 'it went wrong']);
 });
 
+test('an answer that is the fault of the daemon is told with its id, other answers are not', async (t) => {
+  let status = 500;
+  const daemon = await startFakeDaemon(t, (_, response) => {
+    response.setHeader('X-Request-Id', 'look-for-me');
+    sendJson(response, status, { error: 'it went wrong', code: 'INTERNAL' });
+  });
+  const told = (json: readonly string[]) => volar(t, daemon.url, [...json, 'vms', 'stop', 'one']);
+  assert.match((await told([])).stderr, /daemon's log: look-for-me\n$/);
+  assert.equal(JSON.parse((await told(['--json'])).stderr).request_id, 'look-for-me');
+  status = 409;
+  assert.doesNotMatch((await told([])).stderr, /look-for-me/);
+});
+
+test('`vms why` says which request an operation is for', async (t) => {
+  const rest = { started_at: 'now', ended_at: 'now', outcome: 'done', error: null, steps: [] };
+  const daemon = await startFakeDaemon(t, (_, response) =>
+    sendJson(response, 200, [
+      { number: 3, kind: 'reconcile', cause: 'exit', ...rest },
+      { number: 2, kind: 'create', cause: 'deployment', request_id: 'two', ...rest },
+      { number: 1, kind: 'start', cause: 'request', request_id: 'one', ...rest },
+    ]),
+  );
+  const { stdout } = await volar(t, daemon.url, ['vms', 'why', 'web']);
+  assert.match(stdout, /#3 reconcile \(exit\): done/);
+  assert.match(stdout, /#2 create \(deployment, request two\): done/);
+  assert.match(stdout, /#1 start \(request one\): done/);
+});
+
 test('no daemon: 5, and how to start one; --api counts more than the environment', async (t) => {
   const refused = await volar(t, 'http://127.0.0.1:2', ['vms', 'list']);
   assert.equal(refused.status, 5);

@@ -31,6 +31,21 @@ suite('a change', () => {
     assert.equal(types.filter((type) => type === 'CONFIG_CHANGED').length, 1);
   });
 
+  test('needs no restart where a launch would be as the last one was, also when it was taken back', async () => {
+    const { engine } = await withVm();
+    const pending = async (patch: object) => {
+      const planned = engine.configs.planPatch('a', patch)['pending_restart'];
+      const { pending_restart } = await engine.configs.patch('a', patch);
+      assert.equal(planned, pending_restart);
+      return pending_restart;
+    };
+    assert.equal(await pending({ metadata: { team: 'blue' } }), false);
+    assert.equal(await pending({ resources: { memory_mb: 256 } }), true);
+    assert.equal(await pending({ metadata: { team: 'red' } }), true);
+    assert.equal(await pending({ resources: { memory_mb: 128 } }), false);
+    assert.equal(engine.configs.get('a').pending_restart, false);
+  });
+
   test('of 50 changes of one version one is made, the others are refused', async () => {
     const { engine } = await withVm();
     const results = await Promise.allSettled(

@@ -20,18 +20,12 @@ import type {
 } from '../../src/engine/ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
-import type { Logger } from '../../src/lib/log.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
+import { silentLog } from './silent-log.ts';
 
-export const silentLog: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warn: () => undefined,
-  error: () => undefined,
-  child: () => silentLog,
-};
+export { silentLog };
 
 const NO_DEVICE: DeviceFacts = {
   address: '',

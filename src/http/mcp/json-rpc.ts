@@ -1,7 +1,7 @@
 // http, mcp: JSON-RPC 2.0 messages as the Model Context Protocol uses them: reading, answering, errors.
 
 import { toVolantError } from '../../lib/errors.ts';
-import { JSON_TYPE, type Reply } from '../reply.ts';
+import { JSON_TYPE, loudnessOf, type Reply } from '../reply.ts';
 import type { ToolContext } from './tool.ts';
 
 /** Codes of JSON-RPC, and those that the protocol adds. */
@@ -101,8 +101,10 @@ export function rpcAnswer(status: number, message: object): Reply {
 export function toRpcError({ log, cause }: ToolContext, method: string, thrown: unknown): RpcError {
   if (thrown instanceof RpcError) return thrown;
   const error = toVolantError(thrown);
-  const level = error.code === 'INTERNAL' ? 'error' : 'debug';
   const { requestId } = cause;
-  log[level]({ method, request_id: requestId, code: error.code, err: error }, 'MCP request failed');
+  log[loudnessOf(error)](
+    { method, request_id: requestId, code: error.code, err: error },
+    'MCP request failed',
+  );
   return new RpcError(RPC.internalError, error.message, { data: { code: error.code } });
 }

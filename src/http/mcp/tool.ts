@@ -9,6 +9,7 @@ import type { Scope } from '../../lib/scopes.ts';
 import { compileValidator, type Problems } from '../../schema/validate.ts';
 import { requireScope } from '../callers.ts';
 import type { HandlerContext } from '../handlers.ts';
+import { loudnessOf } from '../reply.ts';
 
 /** What a client may think of a tool before it calls it; the protocol's ToolAnnotations. */
 export interface ToolHints {
@@ -74,9 +75,9 @@ export function defineTool<Input extends TObject>(definition: ToolDefinition<Inp
 /** What a tool threw, as a client may see it. Faults of the daemon are told to the log, too. */
 export function toolError(context: ToolContext, tool: string, thrown: unknown): VolantError {
   const error = toVolantError(thrown);
-  const level = error.status >= 500 && error.status !== 503 ? 'error' : 'debug';
   const { requestId } = context.cause;
-  context.log[level]({ tool, request_id: requestId, code: error.code, err: error }, 'tool failed');
+  const facts = { tool, request_id: requestId, code: error.code, err: error };
+  context.log[loudnessOf(error)](facts, 'tool failed');
   return error;
 }
 

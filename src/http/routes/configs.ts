@@ -15,7 +15,7 @@ export const configRoutes = {
     const isDryRun = query.flag('dry_run');
     query.throwProblems();
     const patch = body as ConfigPatch;
-    const expected = versionIn(head.headers['if-match'] ?? '');
+    const expected = versionsIn(head.headers['if-match'] ?? '');
     if (isDryRun) return json(200, engine.configs.planPatch(nameIn(head), patch, expected));
     return envelope(await engine.configs.patch(nameIn(head), patch, expected, requested(head)));
   },
@@ -36,12 +36,25 @@ function envelope(config: ConfigEnvelope): Reply {
   return { ...json(200, config), headers: { ETag: `"${config.version}"` } };
 }
 
-/** undefined without a condition, and for "*", which every config meets. */
-function versionIn(ifMatch: string): number | undefined {
+/** An entity tag, weak or strong (RFC 9110, 8.8.3), or a bare number, which some clients send. */
+const TAG = /^(?:(?<weak>W\/)?"(?<opaque>[\x21\x23-\x7e]*)"|(?<bare>\d+))$/;
+
+/**
+ * The versions that a change may be made of: undefined without a condition, and for "*", which every config meets. Weak
+ * tags and those of something else match none (RFC 9110, 13.1.1).
+ */
+function versionsIn(ifMatch: string): readonly number[] | undefined {
   const text = ifMatch.trim();
   if (text === '' || text === '*') return undefined;
-  const version = /^(?:W\/)?"?(\d{1,15})"?$/.exec(text)?.[1];
-  if (version !== undefined) return Number(version);
-  const details = { 'If-Match': 'must be the version of the config, such as "3"' };
-  throw new VolantError('PARAMETER_INVALID', undefined, { details });
+  const tags = text.split(/[ \t]*,[ \t]*/).filter((tag) => tag !== '');
+  return tags.flatMap((tag) => {
+    const groups = TAG.exec(tag)?.groups;
+    if (groups === undefined) {
+      const details = { 'If-Match': 'must be versions of the config as entity tags, such as "3"' };
+      throw new VolantError('PARAMETER_INVALID', undefined, { details });
+    }
+    const { weak, opaque, bare } = groups;
+    const version = bare ?? opaque ?? '';
+    return weak === undefined && /^\d{1,15}$/.test(version) ? [Number(version)] : [];
+  });
 }

@@ -1,7 +1,11 @@
 // http, routes: event streams.
 
+import { OTHER_EVENT_TYPES, RESYNC, VM_EVENT_TYPES } from '../../schema/event.ts';
 import type { StreamHandler } from '../handlers.ts';
 import { Query } from '../query.ts';
+
+const OF_VMS = [...VM_EVENT_TYPES, RESYNC] as const;
+const OF_ALL = [...VM_EVENT_TYPES, ...OTHER_EVENT_TYPES, RESYNC] as const;
 
 const stream =
   (vmsOnly: boolean): StreamHandler =>
@@ -14,7 +18,7 @@ const stream =
     const filter = {
       vmsOnly,
       names: query.list('name'),
-      types: query.list('type'),
+      types: query.capitals('type', vmsOnly ? OF_VMS : OF_ALL),
       deployments: query.list('deployment'),
     };
     query.throwProblems();

@@ -1,6 +1,7 @@
 // http, routes: the daemon itself: health, status, facts, its own description.
 
 import type { Config } from '../../config.ts';
+import type { HostAndPort } from '../../lib/settings.ts';
 import { sendDownload } from '../download.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
@@ -25,12 +26,11 @@ export const systemRoutes = {
   getSystemStatus: async ({ engine }) =>
     json(200, { status: 'ok', ...(await engine.system.status()) }),
   getSystemInfo: async ({ engine, config, guards, supervisor }) => {
-    const { host, port } = config.advertise;
     const { keys, tls } = guards();
     return json(200, {
       status: 'ok',
       api_listen_addr: listenText(config),
-      api_advertise_addr: `${host}:${port}`,
+      api_advertise_addr: advertisedText(config),
       ...(await engine.system.info()),
       supervisor: supervisor(),
       ...(keys === null ? {} : { keys }),
@@ -62,5 +62,14 @@ export const systemRoutes = {
 } satisfies Partial<Handlers>;
 
 function listenText({ listen }: Config): string {
-  return listen.kind === 'unix' ? `unix:${listen.path}` : `${listen.host}:${listen.port}`;
+  return listen.kind === 'unix' ? `unix:${listen.path}` : addressText(listen);
+}
+
+/** Where the daemon can be found; on a host whose guests cannot reach it that is where it listens. */
+function advertisedText(config: Config): string {
+  return config.advertise.isServed ? addressText(config.advertise) : listenText(config);
+}
+
+function addressText({ host, port }: HostAndPort): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -1,8 +1,9 @@
 // http, routes: PCI devices.
 
+import type { VolantError } from '../../lib/errors.ts';
 import type { DevicesCheck } from '../../schema/vfio.ts';
 import type { Handlers } from '../handlers.ts';
-import { errorReply, json, type Reply } from '../reply.ts';
+import { errorReply, json } from '../reply.ts';
 import { requested } from '../request-id.ts';
 
 export const vfioRoutes = {
@@ -12,24 +13,27 @@ export const vfioRoutes = {
     json(200, await engine.devices.validate(body as DevicesCheck)),
   checkVFIOIOMMUGroups: async ({ engine }, _head, body) =>
     json(200, await engine.devices.groups(addressesIn(body))),
-  bindVFIODevices: async ({ engine }, head, body) => {
-    try {
+  bindVFIODevices: {
+    handle: async ({ engine }, head, body) => {
       const bound = await engine.devices.bind(addressesIn(body), requested(head));
       const message = `${bound.length} devices are bound to vfio-pci`;
       return json(200, { success: true, message, bound_devices: bound });
-    } catch (error) {
-      return refused(error, { bound_devices: [] });
-    }
+    },
+    refusal: (error) => refusal(error, { bound_devices: [] }),
   },
-  unbindVFIODevices: async ({ engine }, head, body) => {
-    try {
+  unbindVFIODevices: {
+    handle: async ({ engine }, head, body) => {
       const { done, failure } = await engine.devices.unbind(addressesIn(body), requested(head));
-      if (failure !== null) return refused(failure, { unbound_devices: done });
+      if (failure !== null) {
+        const { error: _, ...reply } = errorReply(failure, (error) =>
+          refusal(error, { unbound_devices: done }),
+        );
+        return reply;
+      }
       const message = `${done.length} devices are given back`;
       return json(200, { success: true, message, unbound_devices: done });
-    } catch (error) {
-      return refused(error, { unbound_devices: [] });
-    }
+    },
+    refusal: (error) => refusal(error, { unbound_devices: [] }),
   },
   getVFIOGroupPaths: async ({ engine }, _head, body) =>
     json(200, { group_paths: await engine.devices.groupPaths(addressesIn(body)) }),
@@ -40,9 +44,6 @@ function addressesIn(body: unknown): readonly string[] {
 }
 
 /** Clients of these two look for `success` and `message` also in a refusal. */
-function refused(thrown: unknown, done: Readonly<Record<string, readonly string[]>>): Reply {
-  const { error, ...reply } = errorReply(thrown);
-  if (error.code === 'INTERNAL') throw thrown;
-  const shape = { ...JSON.parse(reply.body ?? '{}'), success: false, message: error.message };
-  return { ...reply, body: JSON.stringify({ ...shape, ...done }) };
+function refusal({ message }: VolantError, done: Readonly<Record<string, readonly string[]>>) {
+  return { success: false, message, ...done };
 }
