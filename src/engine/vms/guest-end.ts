@@ -6,6 +6,7 @@ import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
+import { requestIn } from '../cause.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import { Places } from '../places.ts';
 import type { ProcessExit } from '../ports.ts';
@@ -47,6 +48,7 @@ export class GuestEnds {
    */
   async end(record: VmRecord, vm: RunningVm, turn: Turn): Promise<ProcessExit | null> {
     const { name } = record;
+    const subject = { vm: name, ...requestIn(record.wanted.cause) };
     const { exited } = vm.process;
     const guest = this.#factsOf(record, vm);
     const graceMs = graceMsOf(record.wanted, guest);
@@ -58,12 +60,12 @@ export class GuestEnds {
     }
     if (turn.signal.aborted) return null;
     if (graceMs > 0) {
-      this.#parts.log.warn({ vm: name }, 'guest did not power off in time, sending SIGTERM');
+      this.#parts.log.warn(subject, 'guest did not power off in time, sending SIGTERM');
     }
     await vm.process.signal('SIGTERM');
     const terminated = await within(exited, LIMITS.stopTerminateMs);
     if (terminated !== undefined) return terminated;
-    this.#parts.log.warn({ vm: name }, 'hypervisor ignored SIGTERM, sending SIGKILL');
+    this.#parts.log.warn(subject, 'hypervisor ignored SIGTERM, sending SIGKILL');
     return killGuest(vm, name);
   }
 
