@@ -8,10 +8,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "manifest_limits.h"
+
 #define AGENT_VERSION "0.1.0"
 #define AGENT_PORT_NAME "volant.agent"
 #define HTTP_PORT 8080
-#define PATH_BYTES_MAX 4096
 
 // ---- loop.c: one epoll, timers, nothing else
 
@@ -94,6 +95,28 @@ struct json *json_parse(const char *text);
 void json_free(struct json *value);
 const struct json *json_member(const struct json *object, const char *name);
 const char *json_text(const struct json *object, const char *name, const char *fallback);
+
+// ---- manifest.c
+
+// PATH, HOME and TERM have values of their own where the manifest has none.
+#define STANDARD_VARIABLES 3
+
+// What a manifest says of its workload; texts belong to the manifest, but for those of variables.
+struct program {
+  char *arguments[ARGUMENTS_MAX + 1];
+  char *variables[VARIABLES_MAX + STANDARD_VARIABLES + 1];
+  const char *directory;
+  const char *endpoint;  // of the health check, empty when there is none
+  bool endpoint_is_wrong;
+  char host[16];
+  char prefix[BASE_URL_PATH_BYTES_MAX + 1];
+  uint16_t port;  // 0 when it is not known
+};
+
+// NULL when it can be started, else what is wrong.
+const char *program_take(struct program *program, const struct json *manifest);
+// Only where it is asked, for what an own init runs. false when that cannot be used.
+bool program_take_address(struct program *program, const struct json *manifest);
 
 // ---- output.c: what the workload prints
 

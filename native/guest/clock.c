@@ -35,7 +35,7 @@ static bool has_device(const char *root) {
   // A kernel that does not tell is judged by its timers alone.
   if (directory == NULL) return true;
   while (!found && (entry = readdir(directory)) != NULL) {
-    char path[PATH_BYTES_MAX], device[64];
+    char path[PATH_BYTES_MAX + 1], device[64];
     if (strncmp(entry->d_name, CLOCKEVENT, strlen(CLOCKEVENT)) != 0) continue;
     snprintf(path, sizeof path, "%s/%.64s/current_device", root, entry->d_name);
     found = read_file(path, device, sizeof device) > 0 && device[0] != '\n';

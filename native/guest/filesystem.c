@@ -102,7 +102,7 @@ static bool is_directory(const char *path) {
 }
 
 bool make_directories(const char *path) {
-  char part[PATH_BYTES_MAX];
+  char part[PATH_BYTES_MAX + 1];
   // Asked first: on a read-only file system mkdir refuses even what is there already.
   if (is_directory(path)) return true;
   if (snprintf(part, sizeof part, "%s", path) >= (int)sizeof part) {

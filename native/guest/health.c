@@ -16,7 +16,7 @@ static struct {
   struct source source;
   int fd;
   bool sent;
-  char request[768];
+  char request[BASE_URL_PATH_BYTES_MAX + HEALTH_ENDPOINT_BYTES_MAX + 128];
   size_t length;
   health_callback done;
 } probe = {.fd = -1};
@@ -60,7 +60,7 @@ void health_probe(const char *host, uint16_t port, const char *prefix, const cha
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return done(false);
   int length = snprintf(probe.request, sizeof probe.request,
-                        "GET %s%.300s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n", prefix,
+                        "GET %s%s HTTP/1.1\r\nHost: %s:%u\r\nConnection: close\r\n\r\n", prefix,
                         endpoint, host, port);
   probe.fd = fd;
   probe.sent = false;

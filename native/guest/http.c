@@ -16,7 +16,6 @@
 
 #define POWER_OFF_MS_MAX 3600000
 #define CONNECTIONS_MAX 64
-#define BODY_BYTES_MAX (4 * 1024 * 1024)
 #define HEAD_TIMEOUT_MS 10000
 #define WRITE_TIMEOUT_MS 30000
 #define LINGER_MS 2000
@@ -194,7 +193,7 @@ static void take_manifest(struct connection *connection, const struct request *r
   bool has_length = head_value(connection->in, "Content-Length", value, sizeof value);
   size_t expected = has_length ? strtoul(value, NULL, 10) : 0;
   size_t rest = connection->in_length - head_length;
-  if (expected == 0 || expected > BODY_BYTES_MAX || rest > expected) {
+  if (expected == 0 || expected > MANIFEST_BYTES_MAX || rest > expected) {
     return answer_error(connection, 400, "Bad Request", "Content-Length is missing or out of bounds");
   }
   connection->body = malloc(expected + 1);

@@ -27,8 +27,8 @@ struct answer_head {
 };
 
 struct request {
-  char method[16];
-  char target[4096];   // path and query as they were sent
+  char method[REQUEST_METHOD_BYTES_MAX + 1];
+  char target[REQUEST_TARGET_BYTES_MAX + 1];  // path and query as they were sent
   size_t path_length;  // of target; a query begins behind it
   size_t head_length;  // of connection->in; what follows is the beginning of the body
 };

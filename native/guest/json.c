@@ -4,9 +4,6 @@
 
 #include "agent.h"
 
-#define DEPTH_MAX 32
-#define VALUES_MAX 20000
-
 struct parser {
   const char *at;
   int values;
@@ -192,7 +189,7 @@ static bool parse_into(struct parser *parser, struct json *value, int depth) {
 }
 
 static struct json *parse_value(struct parser *parser, int depth) {
-  if (depth > DEPTH_MAX || ++parser->values > VALUES_MAX) return NULL;
+  if (depth > JSON_DEPTH_MAX || ++parser->values > JSON_VALUES_MAX) return NULL;
   struct json *value = calloc(1, sizeof *value);
   if (value == NULL) return NULL;
   skip_space(parser);

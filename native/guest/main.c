@@ -12,8 +12,6 @@
 
 #include "agent.h"
 
-#define MANIFEST_BYTES_MAX (4 * 1024 * 1024)
-
 static struct source signals;
 
 static void reap(void) {

@@ -1,5 +1,4 @@
 // guest: the program that the guest exists for: started, listened to, restarted, health-checked.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13,8 +12,6 @@
 
 #include "agent.h"
 
-#define ARGUMENTS_MAX 256
-#define VARIABLES_MAX 512
 #define BACKOFF_MIN_MS 500
 #define BACKOFF_MAX_MS 30000
 // After so long without an end the next back-off begins at its minimum again.
@@ -31,18 +28,14 @@ static const char *const state_names[] = {"none",    "waiting", "starting", "run
 static struct {
   enum state state;
   struct json *manifest;
-  char *arguments[ARGUMENTS_MAX + 1];
-  char *variables[VARIABLES_MAX + 1];
-  char host[64];
-  char prefix[256];
-  uint16_t port;
+  struct program program;
   pid_t pid;
   int64_t started_ms;
   unsigned restarts;
   int backoff_ms;
   char last_exit[128];
   timer_callback stop_done;
-} workload = {.backoff_ms = BACKOFF_MIN_MS};
+} workload = {.program.endpoint = "", .backoff_ms = BACKOFF_MIN_MS};
 
 // -1 until the first check has ended.
 static int healthy = -1;
@@ -73,65 +66,6 @@ void workload_wait_for_manifest(void) {
   if (workload.state == NONE) workload.state = WAITING;
 }
 
-static bool take_arguments(const struct json *entrypoint) {
-  size_t count = 0;
-  if (entrypoint == NULL || entrypoint->type != JSON_ARRAY) return false;
-  for (const struct json *item = entrypoint->child; item != NULL; item = item->next) {
-    if (item->type != JSON_STRING || count == ARGUMENTS_MAX) return false;
-    workload.arguments[count++] = item->string;
-  }
-  return count > 0;
-}
-
-static bool add_variable(size_t *count, const char *name, const char *value) {
-  size_t size = strlen(name) + strlen(value) + 2;
-  char *text = *count < VARIABLES_MAX ? malloc(size) : NULL;
-  if (text == NULL) return false;
-  snprintf(text, size, "%s=%s", name, value);
-  workload.variables[(*count)++] = text;
-  return true;
-}
-
-// false when there are too many.
-static bool take_variables(const struct json *env) {
-  size_t count = 0;
-  const char *standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  if (json_text(env, "PATH", NULL) == NULL) add_variable(&count, "PATH", standard);
-  if (json_text(env, "HOME", NULL) == NULL) add_variable(&count, "HOME", "/root");
-  if (json_text(env, "TERM", NULL) == NULL) add_variable(&count, "TERM", "linux");
-  if (env == NULL || env->type != JSON_OBJECT) return true;
-  for (const struct json *item = env->child; item != NULL; item = item->next) {
-    if (item->type == JSON_STRING && !add_variable(&count, item->name, item->string)) return false;
-  }
-  return true;
-}
-
-// http://host[:port][/prefix]; the host is an address of this guest or localhost.
-static bool take_base_url(const char *url) {
-  if (url == NULL || strncmp(url, "http://", 7) != 0) return false;
-  char rest[320];
-  snprintf(rest, sizeof rest, "%s", url + 7);
-  char *slash = strchr(rest, '/');
-  if (slash != NULL) {
-    snprintf(workload.prefix, sizeof workload.prefix, "%.255s", slash);
-    size_t length = strlen(workload.prefix);
-    if (length > 0 && workload.prefix[length - 1] == '/') workload.prefix[length - 1] = '\0';
-    *slash = '\0';
-  }
-  char *colon = strchr(rest, ':');
-  long port = 80;
-  if (colon != NULL) {
-    *colon = '\0';
-    port = strtol(colon + 1, NULL, 10);
-  }
-  struct in_addr parsed;
-  if (strcmp(rest, "localhost") == 0) snprintf(rest, sizeof rest, "127.0.0.1");
-  if (port < 1 || port > 65535 || inet_pton(AF_INET, rest, &parsed) != 1) return false;
-  snprintf(workload.host, sizeof workload.host, "%.63s", rest);
-  workload.port = (uint16_t)port;
-  return true;
-}
-
 static void disks_are_mounted(const char *why) {
   // The guest may have been told to power off in the meantime.
   if (workload.state == STOPPED) return;
@@ -139,21 +73,6 @@ static void disks_are_mounted(const char *why) {
   if (workload.state == STARTING) return start(NULL);
   workload.started_ms = now_ms();
   loop_timer(0, check_health, NULL);
-}
-
-// What an own init runs needs no manifest; when there is one it says where requests go.
-static void take_external(const struct json *section) {
-  const char *url = json_text(section, "base_url", NULL);
-  if (url != NULL && !take_base_url(url)) say("base_url %.100s cannot be used", url);
-}
-
-// NULL when the workload can be started, else what is wrong.
-static const char *take_workload(const struct json *section) {
-  if (!take_arguments(json_member(section, "entrypoint"))) return "the manifest has no usable entrypoint";
-  if (!take_base_url(json_text(section, "base_url", NULL))) {
-    return "base_url must be http:// and an IPv4 address or localhost";
-  }
-  return take_variables(json_member(section, "env")) ? NULL : "the manifest has too many variables";
 }
 
 bool workload_set_manifest(const char *json_text_of_manifest) {
@@ -170,11 +89,18 @@ bool workload_set_manifest(const char *json_text_of_manifest) {
   }
   workload.manifest = manifest;
   const char *wrong = NULL;
-  if (external) take_external(section);
-  else wrong = take_workload(section);
+  if (!external) {
+    wrong = program_take(&workload.program, manifest);
+  } else if (!program_take_address(&workload.program, manifest)) {
+    // What an own init runs needs no manifest; when there is one it says where requests go.
+    say("base_url %.100s cannot be used", json_text(section, "base_url", "(none)"));
+  }
   if (wrong != NULL) {
     workload_fail(wrong);
     return true;
+  }
+  if (workload.program.endpoint_is_wrong) {
+    say("health_check.endpoint must be a path that begins with /: the workload is never healthy");
   }
   if (!external) workload.state = STARTING;
   disks_mount(json_member(manifest, "mounts"), disks_are_mounted);
@@ -182,16 +108,16 @@ bool workload_set_manifest(const char *json_text_of_manifest) {
 }
 
 bool workload_address(const char **host, uint16_t *port, const char **prefix) {
-  *host = workload.host;
-  *port = workload.port;
-  *prefix = workload.prefix;
-  return workload.port != 0;
+  *host = workload.program.host;
+  *port = workload.program.port;
+  *prefix = workload.program.prefix;
+  return workload.program.port != 0;
 }
 
 // ---- life
 
 static void run_child(const int *out, const int *err) {
-  const char *directory = json_text(json_member(workload.manifest, "workload"), "workdir", "/");
+  const struct program *program = &workload.program;
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -201,13 +127,13 @@ static void run_child(const int *out, const int *err) {
   dup2(input, 0);
   dup2(out[1], 1);
   dup2(err[1], 2);
-  if (chdir(directory) < 0) {
-    dprintf(2, "volant-agent: cannot enter %s: %s\n", directory, strerror(errno));
+  if (chdir(program->directory) < 0) {
+    dprintf(2, "volant-agent: cannot enter %s: %s\n", program->directory, strerror(errno));
     _exit(126);
   }
-  environ = workload.variables;
-  execvp(workload.arguments[0], workload.arguments);
-  dprintf(2, "volant-agent: cannot execute %s: %s\n", workload.arguments[0], strerror(errno));
+  environ = (char **)program->variables;
+  execvp(program->arguments[0], program->arguments);
+  dprintf(2, "volant-agent: cannot execute %s: %s\n", program->arguments[0], strerror(errno));
   _exit(127);
 }
 
@@ -291,10 +217,6 @@ void workload_stop_within(int timeout_ms) {
 
 // ---- health
 
-static const char *endpoint(void) {
-  return json_text(json_member(workload.manifest, "health_check"), "endpoint", "");
-}
-
 static int start_budget_ms(void) {
   const struct json *member =
       json_member(json_member(workload.manifest, "health_check"), "timeout_ms");
@@ -324,13 +246,15 @@ static void check_ended(bool success) {
 static void check_health(void *context) {
   (void)context;
   if (!is_there()) return;
-  if (endpoint()[0] == '\0') {
+  const struct program *program = &workload.program;
+  if (program->endpoint_is_wrong) healthy = 0;
+  if (program->endpoint[0] == '\0') {
     if (workload.state != EXTERNAL) workload.state = RUNNING;
     return;
   }
   // Without an address there is nothing to ask; only what an own init runs may have none.
-  if (workload.port == 0) return;
-  health_probe(workload.host, workload.port, workload.prefix, endpoint(), check_ended);
+  if (program->port == 0) return;
+  health_probe(program->host, program->port, program->prefix, program->endpoint, check_ended);
 }
 
 size_t workload_describe(char *buffer, size_t size) {

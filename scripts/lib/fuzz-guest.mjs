@@ -16,7 +16,12 @@ const LANGUAGE = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', 
 export const GUEST_TARGETS = [
   { name: 'guest-frames', program: 'frames', sources: ['util'], bytesMax: 4096 },
   { name: 'guest-request-heads', program: 'heads', sources: ['heads', 'util'], bytesMax: 20000 },
-  { name: 'guest-manifest', program: 'manifest', sources: ['json', 'util'], bytesMax: 8192 },
+  {
+    name: 'guest-manifest',
+    program: 'manifest',
+    sources: ['manifest', 'json', 'util'],
+    bytesMax: 8192,
+  },
   { name: 'guest-json', program: 'json', sources: ['json', 'util'], bytesMax: 8192 },
   { name: 'guest-inflate', program: 'inflate', sources: ['util'], bytesMax: 8192 },
   { name: 'guest-cmdline', program: 'cmdline', sources: ['cmdline', 'util'], bytesMax: 4096 },

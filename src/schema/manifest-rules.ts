@@ -10,7 +10,8 @@ import {
   isPciAddress,
   PCI_ADDRESS_RULE,
 } from '../lib/pci-address.ts';
-import { checkDiskFormat, checkDisks, checkImage } from './image-rules.ts';
+import { type GuestMount, guestProblems } from './guest-rules.ts';
+import { checkDiskFormat, checkDisks, checkImage, serialOf } from './image-rules.ts';
 import type {
   CloudInitDocInput,
   CloudInitInput,
@@ -62,7 +63,6 @@ export function normaliseManifest(
   const actions = checkActions(input, problems);
   const workload = checkWorkload(input, problems);
   const resources = checkResources(input, bounds, problems);
-  if (Object.keys(problems).length > 0) return { problems };
   const manifest: Manifest = {
     ...optionalText('$schema', input.$schema),
     schema_version: trimmed(input.schema_version) || '1.0',
@@ -91,7 +91,18 @@ export function normaliseManifest(
       ? {}
       : { stop_grace_seconds: input.stop_grace_seconds }),
   };
-  return { manifest };
+  // What a member is asked for by a rule of its own is said first.
+  const all = { ...guestProblems(manifest, mountsOf(disks)), ...problems };
+  return Object.keys(all).length > 0 ? { problems: all } : { manifest };
+}
+
+/** As many and as long as those that the agent gets. */
+function mountsOf(disks: ManifestInput['disks']): GuestMount[] {
+  return (disks ?? []).map(({ name = '', target = '', readonly = false }) => ({
+    serial: serialOf(name, target),
+    target,
+    readonly,
+  }));
 }
 
 /** Devices of the host, and patterns for those that may be given. */
@@ -116,26 +127,14 @@ export function checkDevices(
 function checkWorkload(input: ManifestInput, problems: Record<string, string>): Workload {
   const given = input.workload ?? {};
   if (trimmed(given.type).toLowerCase() !== 'http') problems['workload.type'] = 'must be http';
-  const baseUrl = trimmed(given.base_url);
-  if (!URL.canParse(baseUrl) || !/^https?:$/.test(new URL(baseUrl).protocol)) {
-    problems['workload.base_url'] = 'must be an http URL, such as http://127.0.0.1:8000';
-  }
   const entrypoint = given.entrypoint ?? [];
   if (trimmed(entrypoint[0]) === '') {
     problems['workload.entrypoint'] = 'must name a program and its arguments';
   }
-  if (entrypoint.some((argument) => argument.includes('\0'))) {
-    problems['workload.entrypoint'] = 'must not contain NUL';
-  }
-  for (const [name, value] of Object.entries(given.env ?? {})) {
-    if (!/^[^=\s][^=]*$/.test(name) || `${name}${value}`.includes('\0')) {
-      problems[`workload.env.${name}`] = 'must be a variable name without "=" and without NUL';
-    }
-  }
   const workdir = trimmed(given.workdir);
   return {
     type: 'http',
-    base_url: baseUrl,
+    base_url: trimmed(given.base_url),
     entrypoint,
     ...(given.env === undefined ? {} : { env: given.env }),
     ...(workdir === '' ? {} : { workdir }),
@@ -183,8 +182,6 @@ function checkActions(
       const method = trimmed(action.method);
       const path = trimmed(action.path);
       if (name === '') problems['actions'] = 'an action needs a name';
-      if (method === '') problems[`actions.${name}.method`] = 'is required';
-      if (!path.startsWith('/')) problems[`actions.${name}.path`] = 'must begin with "/"';
       return [name, { ...action, method, path }];
     }),
   );

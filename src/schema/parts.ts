@@ -3,6 +3,8 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { LIMITS } from '../config.ts';
 
+export const NAME_CHARACTERS_MAX = 63;
+
 /** A DNS label in lower case: VM and plugin names land in host names, file names and URLs. */
 export const NAME_PATTERN = '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$';
 

@@ -133,6 +133,47 @@ suite('the network mode', () => {
   });
 });
 
+suite('what a guest would not take', () => {
+  test('is refused when a config is resolved: what is accepted can be launched', async () => {
+    const { engine } = await withVm();
+    const accepts = async (length: number) => {
+      try {
+        await engine.configs.patch('a', { kernel_cmdline: 'x'.repeat(length) });
+        return true;
+      } catch (error) {
+        assert.equal((error as VolantError).code, 'CMDLINE_TOO_LONG');
+        return false;
+      }
+    };
+    let [fits, tooLong] = [0, 2048];
+    while (tooLong - fits > 1) {
+      const middle = Math.floor((fits + tooLong) / 2);
+      if (await accepts(middle)) fits = middle;
+      else tooLong = middle;
+    }
+    assert.ok(fits > 1000, `${fits} bytes`);
+    await accepts(fits);
+    await engine.vms.restart('a');
+    const { name } = JSON.parse(engine.vms.get('a') ?? '');
+    assert.equal(name, 'a');
+    // The longest name that there may be needs the most room.
+    const config = { kernel_cmdline: 'x'.repeat(fits) };
+    await engine.vms.create({ name: 'n'.repeat(63), plugin: 'hello', config });
+  });
+
+  test('is refused with its field though a former version has installed it', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    const manifest = engine.plugins.get('hello') as { health_check: object };
+    manifest.health_check = { endpoint: 'no slash', timeout_ms: 0 };
+    await assert.rejects(engine.vms.create({ name: 'b', plugin: 'hello' }), (error) => {
+      const { code, details } = error as VolantError;
+      assert.equal(code, 'BODY_INVALID');
+      return Object.keys(details ?? {}).join() === 'manifest.health_check.endpoint';
+    });
+  });
+});
+
 suite('what a change asks for', () => {
   const at = (ip_address: string, mode = 'bridged') => ({ network: { mode, ip_address } });
 

@@ -1,15 +1,16 @@
 // test: the agent's decoders as a program of the host: reads inputs, writes what each of them became.
-// Usage: decode gunzip|base64url|json|cmdline. An input and an output are a length (little-endian, 32
+// Usage: decode gunzip|base64url|json|cmdline|manifest|head. An input and an output are a length (little-endian, 32
 // bits) and so many bytes; what cannot be decoded has the length 0xffffffff and no bytes.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent.h"
+#include "http.h"
 
 #define REFUSED 0xffffffffU
 #define GUNZIP_BYTES_MAX (1024 * 1024)
-#define TEXT_BYTES_MAX (4 * 1024 * 1024)
+// A text may grow to six times its length by its escapes.
+#define TEXT_BYTES_MAX (32 * 1024 * 1024)
 
 // util.c says things on the console; here nobody listens.
 bool console_write(const char *text, size_t length) {
@@ -87,6 +88,51 @@ static void decode_cmdline(const char *text) {
   put_output(value, value == NULL ? REFUSED : (uint32_t)strlen(value));
 }
 
+static size_t put_text(char *out, size_t length, const char *separator, const char *text) {
+  length += (size_t)sprintf(out + length, "%s\"", separator);
+  length = json_escape(out, TEXT_BYTES_MAX, length, text, strlen(text));
+  return length + (size_t)sprintf(out + length, "\"");
+}
+
+static size_t put_texts(char *out, size_t length, const char *name, char *const *texts) {
+  length += (size_t)sprintf(out + length, "\"%s\":[", name);
+  for (size_t i = 0; texts[i] != NULL; i++) length = put_text(out, length, i == 0 ? "" : ",", texts[i]);
+  return length + (size_t)sprintf(out + length, "],");
+}
+
+// What would be started, as JSON. The first letter of what is refused is no brace.
+static void take_manifest(const char *text) {
+  static char out[TEXT_BYTES_MAX];
+  struct program program = {0};
+  struct json *manifest = json_parse(text);
+  const char *wrong = manifest == NULL ? "not JSON" : program_take(&program, manifest);
+  size_t length = 0;
+  if (wrong == NULL && program.endpoint_is_wrong) wrong = "endpoint";
+  if (wrong != NULL) {
+    put_output(wrong, (uint32_t)strlen(wrong));
+  } else {
+    out[length++] = '{';
+    length = put_texts(out, length, "arguments", program.arguments);
+    length = put_texts(out, length, "variables", program.variables);
+    length = put_text(out, length, "\"directory\":", program.directory);
+    length = put_text(out, length, ",\"endpoint\":", program.endpoint);
+    length = put_text(out, length, ",\"host\":", program.host);
+    length = put_text(out, length, ",\"prefix\":", program.prefix);
+    length += (size_t)sprintf(out + length, ",\"port\":%u}", program.port);
+    put_output(out, (uint32_t)length);
+  }
+  for (char **variable = program.variables; *variable != NULL; variable++) free(*variable);
+  json_free(manifest);
+}
+
+// Method and target of a request.
+static void decode_head(const char *head) {
+  static char out[REQUEST_METHOD_BYTES_MAX + REQUEST_TARGET_BYTES_MAX + 2];
+  struct request request;
+  if (!head_read_request(head, &request)) return put_output(NULL, REFUSED);
+  put_output(out, (uint32_t)sprintf(out, "%s %s", request.method, request.target));
+}
+
 int main(int count, char **arguments) {
   const char *what = count == 2 ? arguments[1] : "";
   uint32_t length;
@@ -99,6 +145,8 @@ int main(int count, char **arguments) {
     else if (strcmp(what, "json") == 0) decode_json(input);
     else if (strcmp(what, "base64url") == 0) decode_base64url(input);
     else if (strcmp(what, "cmdline") == 0) decode_cmdline(input);
+    else if (strcmp(what, "manifest") == 0) take_manifest(input);
+    else if (strcmp(what, "head") == 0) decode_head(input);
     else return 2;
     free(input);
   }

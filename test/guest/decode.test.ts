@@ -2,13 +2,11 @@
 // is refused, and no input makes them touch memory that is not theirs.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { after, before, suite, test } from 'node:test';
 import { constants, deflateRawSync, gzipSync } from 'node:zlib';
-import { buildDecoder, temporaryDirectory } from './programs.ts';
+import { buildDecoder, decodeWith, temporaryDirectory } from './programs.ts';
 
-const REFUSED = 0xffffffff;
 const GUNZIP_BYTES_MAX = 1024 * 1024;
 
 let decoder = '';
@@ -21,30 +19,8 @@ function noise(seed: string, bytes: number): Buffer {
   return Buffer.concat(blocks).subarray(0, bytes);
 }
 
-/** What each input becomes; null when it is refused. */
-function decode(what: string, inputs: readonly (Buffer | string)[]): (Buffer | null)[] {
-  const input = inputs.flatMap((given) => {
-    const bytes = Buffer.from(given);
-    const length = Buffer.alloc(4);
-    length.writeUInt32LE(bytes.length);
-    return [length, bytes];
-  });
-  // A check of memory that fails ends the program with a status, which throws here.
-  const output = execFileSync(decoder, [what], {
-    input: Buffer.concat(input),
-    maxBuffer: 256 * 1024 * 1024,
-    stdio: 'pipe',
-  });
-  const results: (Buffer | null)[] = [];
-  for (let at = 0; at < output.length; ) {
-    const length = output.readUInt32LE(at);
-    at += 4;
-    results.push(length === REFUSED ? null : output.subarray(at, at + length));
-    at += length === REFUSED ? 0 : length;
-  }
-  assert.equal(results.length, inputs.length);
-  return results;
-}
+const decode = (what: string, inputs: readonly (Buffer | string)[]) =>
+  decodeWith(decoder, what, inputs);
 
 const texts = (results: readonly (Buffer | null)[]) => results.map((result) => result?.toString());
 

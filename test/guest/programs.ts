@@ -1,6 +1,7 @@
 // test helpers: parts of the agent, built for the host with checks of memory and of undefined behaviour,
 // and run there.
 
+import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -12,6 +13,9 @@ import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
 const AGENT = join(PROJECT_ROOT, 'native/guest');
 const TESTS = join(PROJECT_ROOT, 'test/guest');
+
+/** Length of what a decoder refuses. */
+const REFUSED = 0xffffffff;
 
 /** What only PID 1 of a guest can do; and channel.c, which the test program takes in as a text. */
 const NOT_ON_A_HOST = ['boot.c', 'channel.c', 'dhcp.c', 'main.c', 'network.c', 'power.c'];
@@ -33,7 +37,37 @@ export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
 }
 
 export function buildDecoder(directory: string): string {
-  return build(directory, 'decode', ['codec.c', 'json.c', 'cmdline.c', 'util.c']);
+  const sources = ['codec.c', 'json.c', 'cmdline.c', 'manifest.c', 'heads.c', 'util.c'];
+  return build(directory, 'decode', sources);
+}
+
+/** What each input becomes by a decoder that was built; null when it is refused. */
+export function decodeWith(
+  decoder: string,
+  what: string,
+  inputs: readonly (Buffer | string)[],
+): (Buffer | null)[] {
+  const input = inputs.flatMap((given) => {
+    const bytes = Buffer.from(given);
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(bytes.length);
+    return [length, bytes];
+  });
+  // A check of memory that fails ends the program with a status, which throws here.
+  const output = execFileSync(decoder, [what], {
+    input: Buffer.concat(input),
+    maxBuffer: 256 * 1024 * 1024,
+    stdio: 'pipe',
+  });
+  const results: (Buffer | null)[] = [];
+  for (let at = 0; at < output.length; ) {
+    const length = output.readUInt32LE(at);
+    at += 4;
+    results.push(length === REFUSED ? null : output.subarray(at, at + length));
+    at += length === REFUSED ? 0 : length;
+  }
+  assert.equal(results.length, inputs.length);
+  return results;
 }
 
 export function buildDhcpClient(directory: string): string {

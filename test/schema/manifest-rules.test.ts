@@ -25,6 +25,15 @@ function accepted(input: ManifestInput): Manifest {
   return result.manifest;
 }
 
+const workload = (more: object): ManifestInput => ({ workload: { ...GOOD.workload, ...more } });
+const endpoint = (path: string): ManifestInput => ({ health_check: { endpoint: path } });
+const action = (more: object): ManifestInput => ({
+  actions: { go: { method: 'POST', path: '/go', ...more } },
+});
+const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)]);
+const variables = (count: number) =>
+  Object.fromEntries(Array.from({ length: count }, (_, index) => [`A${index}`, 'x']));
+
 function problemsOf(change: ManifestInput): string[] {
   const result = normaliseManifest({ ...GOOD, ...change }, BOUNDS);
   return 'problems' in result ? Object.keys(result.problems) : [];
@@ -157,6 +166,44 @@ suite('manifest rules', () => {
       'cloud_init.user_data.path',
     ],
     ['an action without path', { actions: { go: { method: 'POST' } } }, 'actions.go.path'],
+    ['an action whose method is none', action({ method: 'CONNECT' }), 'actions.go.method'],
+    [
+      'an action with a method that no client sends',
+      action({ method: 'G(T' }),
+      'actions.go.method',
+    ],
+    ['a path with a space', action({ path: '/a b' }), 'actions.go.path'],
+    ['a path with a fragment', action({ path: '/a#b' }), 'actions.go.path'],
+    ['a path that is no path', action({ path: 'a' }), 'actions.go.path'],
+    ['an endpoint without slash', endpoint('health'), 'health_check.endpoint'],
+    ['an endpoint with a space', endpoint('/a b'), 'health_check.endpoint'],
+    ['an endpoint with a line break', endpoint('/a\r\nHost: b'), 'health_check.endpoint'],
+    ['an endpoint that is too long', endpoint(`/${'x'.repeat(300)}`), 'health_check.endpoint'],
+    ['260 arguments', workload({ entrypoint: Array(260).fill('x') }), 'workload.entrypoint'],
+    ['600 variables', workload({ env: variables(600) }), 'workload.env'],
+    ['NUL in an argument', workload({ entrypoint: ['/x', 'a\0'] }), 'workload.entrypoint[1]'],
+    ['NUL in a variable', workload({ env: { A: '\0' } }), 'workload.env.A'],
+    ['NUL in a variable’s name', workload({ env: { 'A\0': 'x' } }), 'workload.env["A\\u0000"]'],
+    ['NUL in a directory', workload({ workdir: '/a\0' }), 'workload.workdir'],
+    ['NUL in a description', action({ description: 'a\0' }), 'actions.go.description'],
+    ['NUL in the version', { version: '1\0' }, 'version'],
+    ['half a surrogate', workload({ env: { A: '\ud800' } }), 'workload.env.A'],
+    ['a variable with "="', workload({ env: { 'A=B': 'x' } }), 'workload.env["A=B"]'],
+    ['https', workload({ base_url: 'https://127.0.0.1' }), 'workload.base_url'],
+    ['a host name', workload({ base_url: 'http://web' }), 'workload.base_url'],
+    ['half an address', workload({ base_url: 'http://127.1' }), 'workload.base_url'],
+    ['port 0', workload({ base_url: 'http://127.0.0.1:0' }), 'workload.base_url'],
+    ['a query', workload({ base_url: 'http://127.0.0.1?a' }), 'workload.base_url'],
+    [
+      'values that are nested too deep',
+      { actions: { go: { method: 'GET', path: '/', more: nested(40) } as object } },
+      `actions.go.more${'[0]'.repeat(30)}`,
+    ],
+    [
+      'values that are nested much too deep',
+      { network: { mode: 'dhcp', more: nested(4_000) } as object },
+      `network.more${'[0]'.repeat(31)}`,
+    ],
   ];
   for (const [what, change, path] of refused) {
     test(`refuse ${what}`, () =>

@@ -89,7 +89,7 @@ export class Admission {
     return { config, replica };
   }
 
-  /** The complete config of a request. BODY_INVALID, FEATURE_UNAVAILABLE. */
+  /** The complete config of a request. BODY_INVALID, FEATURE_UNAVAILABLE, CMDLINE_TOO_LONG. */
   configOf(request: Omit<CreateVmRequest, 'name'>, manifest: Manifest): VmConfig {
     const { advertise } = this.#parts.config;
     return resolveConfig(request, manifest, {
@@ -98,6 +98,7 @@ export class Admission {
       cpuCoresMax: LIMITS.cpuCoresMax,
       memoryMbMin: LIMITS.memoryMbMin,
       memoryMbMax: LIMITS.memoryMbMax,
+      kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
     });
   }
 

@@ -3,6 +3,7 @@
 import { gzipSync } from 'node:zlib';
 import { VolantError } from '../../lib/errors.ts';
 import { formatIpv4, maskOf } from '../../lib/ipv4.ts';
+import { type GuestMount, guestManifest } from '../../schema/guest-rules.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { HypervisorFacts } from '../ports.ts';
 
@@ -37,19 +38,21 @@ const BASE_ARGUMENTS = [
   'rcupdate.rcu_expedited=1',
 ] as const;
 
+type ClockFacts = Pick<HypervisorFacts, 'accelerator' | 'tscKhz'>;
+
 /**
  * Under TCG a guest that shares its cores with other work cannot calibrate its clock against an
  * emulated timer and would wait for ever; it is told the frequency instead. TCG hands the host's
  * counter through, so the host's frequency is the right one.
  */
-function clockArguments(facts: HypervisorFacts): readonly string[] {
+function clockArguments(facts: ClockFacts): readonly string[] {
   if (facts.accelerator !== 'tcg') return [];
   return [`tsc_early_khz=${facts.tscKhz}`, 'tsc=reliable', 'no_timer_check'];
 }
 
 /** The arguments that the API shows as kernel_cmdline: ours, the network, then those of the VM, the user's own last. */
 export function visibleArguments(
-  facts: HypervisorFacts,
+  facts: ClockFacts,
   hostName: string,
   network: GuestNetwork | null,
   ofThisVm: readonly string[],
@@ -80,29 +83,9 @@ export interface AgentArguments {
   readonly apiPort: string;
 }
 
-/** A disk that the agent mounts. */
-export interface GuestMount {
-  readonly serial: string;
-  readonly target: string;
-  readonly readonly: boolean;
-}
-
 /** JSON of what the agent needs of a manifest; what only the host uses is left out. */
 export function manifestForGuest(manifest: Manifest, mounts: readonly GuestMount[]): string {
-  const {
-    cloud_init: _cloudInit,
-    disks: _disks,
-    devices: _devices,
-    labels: _labels,
-    openapi: _openapi,
-    image: _image,
-    image_digest: _imageDigest,
-    rootfs: _rootfs,
-    initramfs: _initramfs,
-    stop_grace_seconds: _stopGrace,
-    ...guest
-  } = manifest;
-  return JSON.stringify(mounts.length === 0 ? guest : { ...guest, mounts });
+  return JSON.stringify(guestManifest(manifest, mounts));
 }
 
 /**

@@ -4,7 +4,9 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import { normalPciAddresses } from '../../lib/pci-address.ts';
+import { type GuestMount, guestProblems } from '../../schema/guest-rules.ts';
 import { type Manifest, NETWORK_MODES } from '../../schema/manifest.ts';
+import { NAME_CHARACTERS_MAX } from '../../schema/parts.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
 import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
 import { type ExposedPort, exposedPortsOf } from '../exposures/exposed-ports.ts';
@@ -14,7 +16,6 @@ import type { HypervisorFacts, LaunchSpec } from '../ports.ts';
 import type { NetworkMode, ReplicaOf, VmLeases } from '../records.ts';
 import {
   completeCmdline,
-  type GuestMount,
   type GuestNetwork,
   manifestForGuest,
   visibleArguments,
@@ -30,12 +31,13 @@ export interface ResolutionDefaults {
   readonly cpuCoresMax: number;
   readonly memoryMbMin: number;
   readonly memoryMbMax: number;
+  readonly kernelCmdlineBytesMax: number;
 }
 
 /**
  * The complete config of a new VM. `manifest` is the plugin's, or the config's own where it has one.
- * BODY_INVALID names every field that is out of bounds, FEATURE_UNAVAILABLE every field that asks for
- * what this version does not have.
+ * BODY_INVALID names every field that is out of bounds or that the guest would not take, FEATURE_UNAVAILABLE every
+ * field that asks for what this version does not have. CMDLINE_TOO_LONG where some launch of it would be refused.
  */
 export function resolveConfig(
   request: Omit<CreateVmRequest, 'name'>,
@@ -70,6 +72,7 @@ export function resolveConfig(
   };
   checkBounds(resolved, manifest, defaults);
   checkFeatures(resolved);
+  checkGuest(resolved, defaults.kernelCmdlineBytesMax);
   return resolved;
 }
 
@@ -103,6 +106,21 @@ function checkFeatures(config: VmConfig): void {
   if (Object.keys(details).length > 0) {
     throw new VolantError('FEATURE_UNAVAILABLE', undefined, { details });
   }
+}
+
+/**
+ * What the guest's agent and its kernel take of it. A manifest was checked when it came, maybe by an earlier version of
+ * this program; with disks of its own and the arguments of the config it is more.
+ */
+function checkGuest(config: VmConfig, kernelCmdlineBytesMax: number): void {
+  const problems = Object.entries(guestProblems(config.manifest, mountsOf(config)));
+  if (problems.length > 0) {
+    const details = Object.fromEntries(problems.map(([path, why]) => [`manifest.${path}`, why]));
+    throw new VolantError('BODY_INVALID', undefined, { details });
+  }
+  // The name, the address and the accelerator of a launch are those that take the most room.
+  const visible = visibleOf(config, LONGEST_LAUNCH);
+  complete(LONGEST_LAUNCH.name, visible, config, kernelCmdlineBytesMax);
 }
 
 export function networkModeOf(config: VmConfig): NetworkMode {
@@ -157,13 +175,9 @@ export interface ResolvedLaunch {
 /** Everything that a driver must know for one launch. CMDLINE_TOO_LONG, nothing else. */
 export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
   const { config, leases } = input;
-  const network = guestNetworkOf(input);
   const pciDevices = pciDevicesOf(config);
   const media = mediaPlanOf(config);
-  const visible = visibleArguments(input.facts, input.name, network, [
-    ...networkConfigArguments(media, network, leases.macAddress),
-    ...[config.kernel_cmdline?.trim() ?? ''].filter(Boolean),
-  ]);
+  const visible = visibleOf(config, input);
   const { cmdline, manifestOverChannel } = complete(
     input.name,
     visible,
@@ -195,12 +209,43 @@ export function resolveLaunch(input: LaunchInput): ResolvedLaunch {
   };
 }
 
-function guestNetworkOf(input: LaunchInput): GuestNetwork | null {
+/** What the command line of a launch is made of, beside its config. */
+type CmdlineInput = Pick<LaunchInput, 'name' | 'hostIp' | 'prefixLength' | 'nameServers'> & {
+  readonly facts: Pick<HypervisorFacts, 'accelerator' | 'tscKhz'>;
+  readonly leases: Pick<VmLeases, 'ipAddress' | 'macAddress'>;
+};
+
+/** Resolvers ask no more of them (resolv.conf(5), MAXNS). */
+const NAME_SERVERS_MAX = 3;
+
+const LONGEST_ADDRESS = '255.255.255.255';
+
+/** No launch has a longer command line. */
+const LONGEST_LAUNCH: CmdlineInput = {
+  name: 'x'.repeat(NAME_CHARACTERS_MAX),
+  hostIp: LONGEST_ADDRESS,
+  prefixLength: 32,
+  nameServers: Array.from({ length: NAME_SERVERS_MAX }, () => LONGEST_ADDRESS),
+  facts: { accelerator: 'tcg', tscKhz: 99_999_999 },
+  leases: { ipAddress: LONGEST_ADDRESS, macAddress: 'ff:ff:ff:ff:ff:ff' },
+};
+
+/** The arguments that the API shows. */
+function visibleOf(config: VmConfig, input: CmdlineInput): string {
+  const network = guestNetworkOf(config, input);
+  return visibleArguments(input.facts, input.name, network, [
+    ...networkConfigArguments(mediaPlanOf(config), network, input.leases.macAddress),
+    ...[config.kernel_cmdline?.trim() ?? ''].filter(Boolean),
+  ]);
+}
+
+function guestNetworkOf(config: VmConfig, input: CmdlineInput): GuestNetwork | null {
   const { ipAddress } = input.leases;
-  const mode = networkModeOf(input.config);
+  const mode = networkModeOf(config);
   if (mode === 'dhcp') return mode;
   if (mode === 'vsock' || ipAddress === null) return null;
-  const { hostIp, prefixLength, nameServers } = input;
+  const { hostIp, prefixLength } = input;
+  const nameServers = input.nameServers.slice(0, NAME_SERVERS_MAX);
   return { ipAddress, hostIp, prefixLength, nameServers };
 }
 

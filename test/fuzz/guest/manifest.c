@@ -1,4 +1,6 @@
 // fuzz: the manifest of a workload, as a whole. Nothing is started: its disks never appear.
+#include <arpa/inet.h>
+
 #include "workload.c"
 
 #include "fuzz.h"
@@ -20,7 +22,7 @@ void outputs_read_rest(void) {
 
 void health_probe(const char *host, uint16_t port, const char *prefix, const char *path, health_callback done) {
   (void)done;
-  REQUIRE(strlen(host) < sizeof workload.host && strlen(prefix) < sizeof workload.prefix);
+  REQUIRE(strlen(host) < sizeof workload.program.host && strlen(prefix) < sizeof workload.program.prefix);
   REQUIRE(port != 0 && path[0] != '\0');
 }
 
@@ -40,9 +42,10 @@ int64_t now_ms(void) {
 }
 
 static void forget_workload(enum state begin) {
-  for (char **variable = workload.variables; *variable != NULL; variable++) free(*variable);
+  for (char **variable = workload.program.variables; *variable != NULL; variable++) free(*variable);
   json_free(workload.manifest);
   memset(&workload, 0, sizeof workload);
+  workload.program.endpoint = "";
   workload.backoff_ms = BACKOFF_MIN_MS;
   workload.state = begin;
 }
@@ -53,7 +56,7 @@ static void check_workload(void) {
   uint16_t port;
   struct in_addr parsed;
   REQUIRE(workload.state == FAILED || workload.state == STARTING || workload.state == EXTERNAL);
-  if (workload.state == STARTING) REQUIRE(workload.arguments[0] != NULL && workload.variables[0] != NULL);
+  if (workload.state == STARTING) REQUIRE(workload.program.arguments[0] != NULL && workload.program.variables[0] != NULL);
   if (workload.state == FAILED) REQUIRE(workload.last_exit[0] != '\0');
   if (workload_address(&host, &port, &prefix)) REQUIRE(inet_pton(AF_INET, host, &parsed) == 1);
   REQUIRE(workload_describe(text, sizeof text) < sizeof text);

@@ -1,0 +1,30 @@
+// guest: what the agent takes of a manifest, and the daemon therefore accepts. Generated from native/guest/manifest-limits.json: npm run guest-limits.
+#ifndef VOLANT_MANIFEST_LIMITS_H
+#define VOLANT_MANIFEST_LIMITS_H
+
+// The manifest as JSON.
+#define MANIFEST_BYTES_MAX 4194304
+// Values inside of values, the manifest itself not counted.
+#define JSON_DEPTH_MAX 32
+// Values of a manifest, at all depths.
+#define JSON_VALUES_MAX 20000
+// Members of the entrypoint.
+#define ARGUMENTS_MAX 256
+// Members of the environment.
+#define VARIABLES_MAX 512
+// One argument, or a variable with its name and "=": Linux takes 32 pages, the NUL included.
+#define ARGUMENT_BYTES_MAX 131071
+// All arguments and variables, each with its NUL and 8 bytes: half of what Linux takes.
+#define EXECUTE_BYTES_MAX 1048576
+// A path of the guest: Linux takes 4096 bytes, the NUL included.
+#define PATH_BYTES_MAX 4095
+// The path of the base URL.
+#define BASE_URL_PATH_BYTES_MAX 255
+// The path of the health check.
+#define HEALTH_ENDPOINT_BYTES_MAX 300
+// The method of a request, all of it upper-case letters.
+#define REQUEST_METHOD_BYTES_MAX 15
+// Path and query of a request to the agent.
+#define REQUEST_TARGET_BYTES_MAX 4095
+
+#endif

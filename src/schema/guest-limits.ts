@@ -1,0 +1,30 @@
+// schema: what the guest's agent takes of a manifest. Generated from native/guest/manifest-limits.json: npm run guest-limits.
+
+export const GUEST_LIMITS = {
+  /** The manifest as JSON. */
+  manifestBytesMax: 4_194_304,
+  /** Values inside of values, the manifest itself not counted. */
+  jsonDepthMax: 32,
+  /** Values of a manifest, at all depths. */
+  jsonValuesMax: 20_000,
+  /** Members of the entrypoint. */
+  argumentsMax: 256,
+  /** Members of the environment. */
+  variablesMax: 512,
+  /** One argument, or a variable with its name and "=": Linux takes 32 pages, the NUL included. */
+  argumentBytesMax: 131_071,
+  /** All arguments and variables, each with its NUL and 8 bytes: half of what Linux takes. */
+  executeBytesMax: 1_048_576,
+  /** A path of the guest: Linux takes 4096 bytes, the NUL included. */
+  pathBytesMax: 4_095,
+  /** The path of the base URL. */
+  baseUrlPathBytesMax: 255,
+  /** The path of the health check. */
+  healthEndpointBytesMax: 300,
+  /** The method of a request, all of it upper-case letters. */
+  requestMethodBytesMax: 15,
+  /** Path and query of a request to the agent. */
+  requestTargetBytesMax: 4_095,
+  /** Methods whose answer comes back through the agent as that of any other request. */
+  actionMethods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'],
+} as const;
