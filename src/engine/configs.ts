@@ -85,6 +85,7 @@ export class Configs implements ConfigApi {
       // The record as it is when the change's turn has come: one change is one version.
       const record = state.require(vmName);
       const config = this.#changed(record, patch, expectedVersion);
+      await this.#parts.admission.requireMemory(config, 'resources.memory_mb');
       return this.#commit(record, config, cause);
     };
     return operations.run(id, change, LIMITS.configPatchesPerVmMax);

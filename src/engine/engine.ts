@@ -25,6 +25,7 @@ import { Health } from './health.ts';
 import { HostFacts } from './host-facts.ts';
 import { Idempotency } from './idempotency.ts';
 import { cgroupNameOf } from './identity.ts';
+import { BootMemory } from './media/boot-memory.ts';
 import { DiskGuard } from './media/disk-guard.ts';
 import { Media } from './media/media.ts';
 import { createNetworkKeeper } from './network/create-network-keeper.ts';
@@ -78,8 +79,8 @@ export function createEngine(parts: EngineParts): EngineControl {
   const state = stateOf(parts, snapshot, pass);
   const live = new LiveVms();
   const shared = sharedParts(parts, snapshot, state, live);
-  const { hostFacts, boots, readiness, devices, exposures, network } = shared;
-  const plugins = new Plugins(state, clock, snapshot.plugins);
+  const { hostFacts, boots, readiness, devices, exposures, network, bootMemory } = shared;
+  const plugins = new Plugins(state, clock, bootMemory, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
   const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
@@ -158,7 +159,9 @@ async function installBuiltins(
   { builtinsInstalled }: Snapshot,
 ): Promise<void> {
   if (builtinsInstalled) return;
-  for (const manifest of builtinPlugins(join(home, 'images'))) await plugins.install(manifest);
+  for (const manifest of builtinPlugins(join(home, 'images'))) {
+    await plugins.installBuiltin(manifest);
+  }
   await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
 }
 
@@ -179,6 +182,7 @@ interface SharedParts {
   readonly devices: Devices;
   readonly exposures: Exposures;
   readonly media: Media;
+  readonly bootMemory: BootMemory;
   readonly network: NetworkKeeper;
 }
 
@@ -219,6 +223,7 @@ function sharedParts(
     network: createNetworkKeeper(known),
     devices: new Devices({ config, host, state, clock, log }, devices),
     media: new Media({ config, host, state, clock, log }),
+    bootMemory: new BootMemory({ host, hostFacts, bootInitramfs: config.bootInitramfs }),
   };
 }
 
@@ -233,9 +238,10 @@ function vmParts(
     readonly pass: PassFailPoint;
   },
 ) {
-  const { hostFacts, boots, devices, exposures, media, addresses, plugins, pass } = shared;
+  const { hostFacts, boots, devices, exposures, media, bootMemory } = shared;
+  const { addresses, plugins, pass } = shared;
   const journal = new Journal({ state, clock, log });
-  const launching = { config, host, hostFacts, state, log };
+  const launching = { config, host, hostFacts, bootMemory, state, log };
   const planner = new LaunchPlanner({ ...launching, media });
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const leases = { config, state, planner, addresses, exposures, clock, lastVmId };

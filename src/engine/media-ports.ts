@@ -11,6 +11,18 @@ export interface MediaFacts {
   readonly sizeBytes: number;
 }
 
+export interface InitramfsSizes {
+  readonly packedBytes: number;
+  /** At least so many. */
+  readonly unpackedBytes: number;
+}
+
+/** What a guest must hold in its memory when it boots; null for what is not known, or not there. */
+export interface BootSizes {
+  readonly kernelBytes: number | null;
+  readonly initramfs: InitramfsSizes | null;
+}
+
 /** How far a download is. */
 export interface MediaProgress {
   readonly receivedBytes: number;
@@ -109,6 +121,11 @@ export interface MediaHost {
   removeDisks(vmId: number): Promise<void>;
   /** The guest kernel: the uncompressed one when it exists, else the bzImage. KERNEL_MISSING. */
   findKernel(): Promise<MediaFacts>;
+  /** Of files that may be used: what they take of a guest's memory. */
+  measureBoot(files: {
+    readonly kernelPath: string;
+    readonly initramfsPath: string | null;
+  }): Promise<BootSizes>;
   /**
    * The bytes of a file that a manifest names, under the rules of inspectMedia. MEDIA_NOT_ALLOWED,
    * MEDIA_INVALID when it is too large, DOCUMENT_NOT_FOUND.

@@ -14,17 +14,26 @@ import { normaliseManifest } from '../schema/manifest-rules.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import type { PluginApi } from './engine-api.ts';
 import { type OtherEventType, otherEvent } from './events.ts';
+import type { BootMemory } from './media/boot-memory.ts';
+import { mediaPlanOf } from './media/media-plan.ts';
 import type { Cause, PluginRecord } from './records.ts';
 import type { State } from './state.ts';
 
 export class Plugins implements PluginApi {
   readonly #state: State;
   readonly #clock: Clock;
+  readonly #bootMemory: Pick<BootMemory, 'requireFor'>;
   readonly #byName = new Map<string, PluginRecord>();
 
-  constructor(state: State, clock: Clock, records: readonly PluginRecord[]) {
+  constructor(
+    state: State,
+    clock: Clock,
+    bootMemory: Pick<BootMemory, 'requireFor'>,
+    records: readonly PluginRecord[],
+  ) {
     this.#state = state;
     this.#clock = clock;
+    this.#bootMemory = bootMemory;
     for (const record of records) this.#byName.set(record.manifest.name, record);
   }
 
@@ -50,6 +59,18 @@ export class Plugins implements PluginApi {
   /** Installs or replaces. VMs keep the manifest that they were created with. BODY_INVALID. */
   async install(input: ManifestInput, cause?: Cause): Promise<void> {
     const manifest = checkedManifest(input, '');
+    const { memory_mb } = manifest.resources;
+    const plan = mediaPlanOf({ manifest, resources: manifest.resources });
+    await this.#bootMemory.requireFor(memory_mb, plan, 'resources.memory_mb');
+    await this.#install(manifest, cause);
+  }
+
+  /** One of our own: at the first start there may be no hypervisor and no kernel yet. */
+  async installBuiltin(input: ManifestInput): Promise<void> {
+    await this.#install(checkedManifest(input, ''));
+  }
+
+  async #install(manifest: Manifest, cause?: Cause): Promise<void> {
     const record = { manifest, enabled: manifest.enabled, installedAtMs: this.#clock.nowMs() };
     await this.#put(record, 'PLUGIN_INSTALLED', cause, `Version ${manifest.version}`);
   }

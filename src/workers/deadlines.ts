@@ -46,6 +46,7 @@ export const DEADLINES_MS: Readonly<Record<JobName, number>> = {
   writeSeed: CHANGE_MS,
   removeDisks: BULK_MS,
   findKernel: LOOK_MS,
+  measureBoot: LOOK_MS,
   readLogTail: LOOK_MS,
   readConsole: LOOK_MS,
   readDocument: LOOK_MS,

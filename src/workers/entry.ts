@@ -2,6 +2,7 @@
 // job that throws becomes an Outcome here, nothing is thrown across the thread.
 
 import { type Outcome, success } from '../lib/outcome.ts';
+import { measureBoot } from './jobs/boot-sizes.ts';
 import * as shards from './jobs/bridge-shards.ts';
 import * as cache from './jobs/cache.ts';
 import * as cgroup from './jobs/cgroup.ts';
@@ -63,6 +64,7 @@ const jobs: {
   writeSeed: seed.writeSeed,
   removeDisks: disks.removeDisks,
   findKernel: media.findKernel,
+  measureBoot,
   readLogTail: run.readLogTail,
   readConsole: run.readConsole,
   readDocument: media.readDocument,

@@ -15,6 +15,7 @@ const LOOKS: ReadonlySet<JobName> = new Set<JobName>([
   'inspectMedia',
   'lookAtNetwork',
   'lookAtNetwork',
+  'measureBoot',
   'measureUsage',
   'openHypervisor',
   'planNetwork',

@@ -274,6 +274,10 @@ class Host implements HostPort {
     return this.#kernel;
   }
 
+  measureBoot(files: { readonly kernelPath: string; readonly initramfsPath: string | null }) {
+    return this.#run('measureBoot', files);
+  }
+
   readLogTail(path: string) {
     return this.#run('readLogTail', { path });
   }

@@ -6,6 +6,7 @@ import type { AcceleratorChoice, HypervisorChoice, Isolation } from '../config.t
 import type { DeviceFacts, FormerDriver } from '../engine/device-ports.ts';
 import type {
   BootFile,
+  BootSizes,
   DiskImage,
   KnownImage,
   KnownImages,
@@ -180,6 +181,7 @@ export interface Jobs {
   writeSeed: [{ settings: HostSettings; vmId: number; files: SeedFiles }, string];
   removeDisks: [{ settings: HostSettings; vmId: number }, null];
   findKernel: [{ settings: HostSettings }, MediaFacts];
+  measureBoot: [{ kernelPath: string; initramfsPath: string | null }, BootSizes];
   readLogTail: [{ path: string }, readonly string[]];
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
   readDocument: [{ settings: HostSettings; path: string }, Uint8Array];

@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import type { DeviceFacts, FormerDriver } from '../../src/engine/device-ports.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
 import type {
+  BootSizes,
   DiskImage,
   HeldMedia,
   KnownImage,
@@ -74,6 +75,8 @@ export class FakeHost implements HostPort {
   logTail: readonly string[] = [];
   /** What the guest printed before anybody looked. */
   consoleLog = '';
+  /** What is known of the files of a launch: nothing. */
+  bootSizes: BootSizes = { kernelBytes: null, initramfs: null };
   readonly documents = new Map<string, string>();
   #nextPid = 1000;
 
@@ -224,6 +227,11 @@ export class FakeHost implements HostPort {
   async findKernel() {
     this.#fail('findKernel');
     return { realPath: '/kernel/vmlinux', sizeBytes: 1 };
+  }
+
+  async measureBoot() {
+    this.#fail('measureBoot');
+    return this.bootSizes;
   }
 
   async readLogTail(): Promise<readonly string[]> {

@@ -23,7 +23,7 @@ import type { Admission } from '../vms/admission.ts';
 import type { Vms } from '../vms/vms.ts';
 import { newsOf, type Told } from './news.ts';
 import { isTaken, Reconciler } from './reconciler.ts';
-import { replicaConfig, requirePorts } from './replica-config.ts';
+import { replicaConfig, requireMemory, requirePorts } from './replica-config.ts';
 import { boundsOf, changesTo, planOf, viewOf, whyLeft } from './view.ts';
 
 export interface DeploymentsParts {
@@ -97,6 +97,8 @@ export class Deployments implements DeploymentApi {
     options?: WaitOptions,
     cause: Cause = BY_DAEMON,
   ): Promise<Deployment> {
+    await requireMemory(this.#parts, this.#draft(request));
+    // Once more: somebody may have taken the name or the ports meanwhile.
     const record = { ...this.#draft(request), cause };
     const entry = this.#add(record);
     try {
@@ -117,6 +119,7 @@ export class Deployments implements DeploymentApi {
   ): Promise<Deployment> {
     const entry = this.#require(name);
     const changed = await inTurn(entry, async () => {
+      if (request.config) await requireMemory(this.#parts, this.#patched(entry.record, request));
       const record = { ...this.#patched(entry.record, request), cause };
       const rolls = record.revision !== entry.record.revision;
       this.#reservePorts(record);

@@ -38,6 +38,14 @@ export function requirePorts(
   withFields(() => admission.requireReplicaPorts(name, replicas, config));
 }
 
+/** A replica that cannot boot would be made anew for ever. BODY_INVALID. */
+export function requireMemory(
+  { admission }: Pick<Rules, 'admission'>,
+  { config }: Pick<DeploymentRecord, 'config'>,
+): Promise<void> {
+  return admission.requireMemory(config, 'config.resources.memory_mb');
+}
+
 function withFields<T>(resolve: () => T): T {
   try {
     return resolve();

@@ -29,7 +29,9 @@ export type SeedDocuments = Readonly<Record<SeedDocumentName, string | Uint8Arra
  * The config's documents over those of the manifest, one by one. `inline: true` with nothing in it takes
  * away what the manifest has. null when neither has cloud_init: such a VM gets no seed.
  */
-export function seedSourcesOf(config: VmConfig): SeedSources | null {
+export function seedSourcesOf(
+  config: Pick<VmConfig, 'manifest' | 'cloud_init'>,
+): SeedSources | null {
   const own = config.cloud_init ?? null;
   const base = config.manifest.cloud_init ?? null;
   if (own === null && base === null) return null;

@@ -41,8 +41,14 @@ export interface MediaPlan {
   readonly seed: SeedSources | null;
 }
 
+/** The parts of a config that name files, and the memory that they must fit into. */
+export type MediaConfig = Pick<
+  VmConfig,
+  'manifest' | 'resources' | 'rootfs' | 'initramfs' | 'kernel_override' | 'cloud_init'
+>;
+
 /** MEDIA_INVALID, see locationOf. */
-export function mediaPlanOf(config: VmConfig): MediaPlan {
+export function mediaPlanOf(config: MediaConfig): MediaPlan {
   const { manifest } = config;
   const rootfs = config.rootfs?.url ? config.rootfs : manifest.rootfs;
   const initramfs = config.initramfs?.url ? config.initramfs : manifest.initramfs;

@@ -33,6 +33,8 @@ export interface BootMedia {
 export interface LocatedMedia {
   /** null where the daemon's own kernel is meant. */
   readonly kernelPath: string | null;
+  /** null while it is to be downloaded. */
+  readonly initramfsPath: string | null;
   /** The images that are here, by what they are for. */
   readonly images: ReadonlyMap<MediaUse, MediaFacts>;
   /** null for a VM without cloud-init. */
@@ -85,8 +87,14 @@ export class Media {
         readSeed(plan.seed, (url, field) => inField(field, this.#readDocument(field, url))),
       ...local,
     ] as const);
-    checkInitramfs(plan, images.get(this.#initramfsOf(plan).field));
-    return { kernelPath: kernel ? kernel.realPath : null, images, seed: seed ?? null };
+    const initramfs = images.get(this.#initramfsOf(plan).field);
+    checkInitramfs(plan, initramfs);
+    return {
+      kernelPath: kernel ? kernel.realPath : null,
+      initramfsPath: initramfs?.realPath ?? null,
+      images,
+      seed: seed ?? null,
+    };
   }
 
   /** A file that the VM was made of before, and has not changed since, was checked then. */

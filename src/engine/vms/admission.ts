@@ -102,6 +102,11 @@ export class Admission {
     });
   }
 
+  /** BODY_INVALID, about this field, where no guest of this config could boot in its memory. */
+  requireMemory(config: VmConfig, field: string): Promise<void> {
+    return this.#parts.planner.requireMemory(config, field);
+  }
+
   /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where they overlap or are too many. */
   requireReplicaPorts(deployment: string, replicas: number, config: VmConfig): void {
     const details = replicaPortProblems(config, replicas);

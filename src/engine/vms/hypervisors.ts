@@ -7,6 +7,7 @@ import type { Logger } from '../../lib/log.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { cgroupNameOf, guestOf } from '../identity.ts';
+import type { BootMemory } from '../media/boot-memory.ts';
 import type { DiskGuard } from '../media/disk-guard.ts';
 import type { BootMedia } from '../media/media.ts';
 import {
@@ -33,6 +34,7 @@ export interface HypervisorsParts {
   readonly host: HostPort;
   readonly hypervisor: HypervisorPort;
   readonly hostFacts: HostFacts;
+  readonly bootMemory: BootMemory;
   readonly diskGuard: DiskGuard;
   readonly state: State;
   readonly log: Logger;
@@ -56,10 +58,17 @@ export class Hypervisors {
     return `${this.#parts.config.runtimeDirectory}/${vmId}`;
   }
 
-  /** Makes run directory, tap, cgroup and process. Nothing is connected yet. */
+  /** Makes run directory, tap, cgroup and process. Nothing is connected yet. BODY_INVALID as LaunchPlanner.prepare. */
   async launch(record: VmRecord, draft: LaunchDraft, media: BootMedia): Promise<RunningVm> {
-    const { config, host, hypervisor, hostFacts } = this.#parts;
+    const { config, host, hypervisor, hostFacts, bootMemory } = this.#parts;
     const { resolved, preparation } = draft;
+    const { kernelPath, located } = preparation;
+    const { initramfsPath } = media;
+    // What was downloaded is known only now.
+    if (located.initramfsPath === null) {
+      const files = { kernelPath, initramfsPath };
+      await bootMemory.require(resolved.spec.memoryMb, files, 'memory_mb');
+    }
     const spec = { ...resolved.spec, ...media };
     const { executable, argv } = hypervisor.command(spec, preparation.facts);
     const workingDirectory = this.runDirectory(record.id);

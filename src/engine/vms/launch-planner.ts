@@ -5,6 +5,7 @@ import { type Config, LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
 import type { HostFacts } from '../host-facts.ts';
+import type { BootMemory } from '../media/boot-memory.ts';
 import type { LocatedMedia, Media } from '../media/media.ts';
 import { mediaPlanOf } from '../media/media-plan.ts';
 import type { HostPort, HypervisorFacts } from '../ports.ts';
@@ -39,6 +40,7 @@ export interface LaunchPlannerParts {
   readonly host: Pick<HostPort, 'findKernel'>;
   readonly hostFacts: HostFacts;
   readonly media: Media;
+  readonly bootMemory: BootMemory;
   readonly state: State;
 }
 
@@ -51,10 +53,10 @@ export class LaunchPlanner {
 
   /**
    * Finds hypervisor, kernel and images; for a VM that was launched before, those that it was made of. Each
-   * thing that is missing has its own error.
+   * thing that is missing has its own error; BODY_INVALID where the guest could not boot in its memory.
    */
   async prepare(config: VmConfig, vmId: number | null): Promise<LaunchPreparation> {
-    const { host, hostFacts, media } = this.#parts;
+    const { host, hostFacts, media, bootMemory } = this.#parts;
     const plan = mediaPlanOf(config);
     const [facts, kernel, located, nameServers] = await Promise.all([
       hostFacts.hypervisor(),
@@ -64,7 +66,19 @@ export class LaunchPlanner {
     ]);
     const kernelPath = located.kernelPath ?? kernel?.realPath;
     if (kernelPath === undefined) throw new VolantError('INTERNAL', 'There is no kernel to launch');
+    const { initramfsPath } = located;
+    await bootMemory.require(
+      config.resources.memory_mb,
+      { kernelPath, initramfsPath },
+      'memory_mb',
+    );
     return { facts, kernelPath, located, nameServers };
+  }
+
+  /** BODY_INVALID where no guest of this config could boot in its memory, as far as that is known before a launch. */
+  async requireMemory(config: VmConfig, field: string): Promise<void> {
+    const { memory_mb } = config.resources;
+    await this.#parts.bootMemory.requireFor(memory_mb, mediaPlanOf(config), field);
   }
 
   /** The launch of a VM with these leases. CMDLINE_TOO_LONG. */
