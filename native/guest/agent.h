@@ -207,6 +207,15 @@ void dhcp_start(const char *device, const char *hostname);
 // Gives the lease back. Without one nothing happens.
 void dhcp_release(void);
 
+// ---- environment.c
+
+// What only PID 1 makes for all programs of the guest; what is there already stays.
+void environment_make(void);
+// The agent is the last that the kernel takes when memory is short. What it starts would inherit that.
+void environment_protect_agent(void);
+// In the process that becomes the workload.
+void environment_of_workload(void);
+
 // ---- filesystem.c
 
 struct mount_options {

@@ -119,7 +119,9 @@ int main(int count, char **arguments) {
   if (init != NULL) hand_over(init, arguments[0]);
   // From here on it may be a process beside the init. What belongs to a process comes after that.
   watch_signals();
+  environment_protect_agent();
   if (!init_is_beside()) {
+    environment_make();
     network_write_files();
     disks_own_dev();
   }

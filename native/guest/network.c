@@ -91,7 +91,10 @@ void network_write_files(void) {
   char text[512], hostname[65] = "";
   gethostname(hostname, sizeof hostname - 1);
   const char *address = current.address[0] != '\0' ? current.address : "127.0.1.1";
-  snprintf(text, sizeof text, "127.0.0.1 localhost\n%s%s%s\n", address,
+  // Without IPv6 in the kernel nobody could reach ::1.
+  bool has_ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
+  snprintf(text, sizeof text, "127.0.0.1 localhost\n%s%s%s%s\n",
+           has_ipv6 ? "::1 localhost ip6-localhost ip6-loopback\n" : "", address,
            hostname[0] != '\0' ? " " : " localhost ", hostname);
   replace_file("/etc/hosts", text);
   size_t length = 0;

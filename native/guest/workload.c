@@ -131,6 +131,7 @@ static void run_child(const int *out, const int *err) {
     dprintf(2, "volant-agent: cannot enter %s: %s\n", program->directory, strerror(errno));
     _exit(126);
   }
+  environment_of_workload();
   environ = (char **)program->variables;
   execvp(program->arguments[0], program->arguments);
   dprintf(2, "volant-agent: cannot execute %s: %s\n", program->arguments[0], strerror(errno));

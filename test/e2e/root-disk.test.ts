@@ -3,61 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
-
-const SCRIPTS: Readonly<Record<string, string>> = {
-  root: "grep ' / ' /proc/mounts | tail -1",
-  init: 'tr "\\0" " " </proc/1/cmdline',
-  mounts: 'cat /proc/mounts',
-  count: 'echo one >>/root/count; sync; wc -l </root/count',
-  data: 'cat /data/file; echo more >>/data/file; sync',
-};
-
-/** An ext4 file system with a busybox system that serves the scripts above. */
-function makeRootDisk(home: string): string {
-  const tree = join(home, 'tree');
-  for (const name of ['bin', 'dev', 'etc/init.d', 'proc', 'sys', 'run', 'root', 'tmp', 'sbin']) {
-    mkdirSync(join(tree, name), { recursive: true });
-  }
-  const scripts = join(tree, 'srv/cgi-bin');
-  mkdirSync(scripts, { recursive: true });
-  for (const [name, command] of Object.entries(SCRIPTS)) {
-    const text = `#!/bin/sh\nprintf 'Content-Type: text/plain\\r\\n\\r\\n'\n${command}\n`;
-    writeFileSync(join(scripts, name), text);
-    chmodSync(join(scripts, name), 0o755);
-  }
-  copyFileSync(busybox(), join(tree, 'bin/busybox'));
-  chmodSync(join(tree, 'bin/busybox'), 0o755);
-  const applets = execFileSync(busybox(), ['--list'], { encoding: 'utf8' }).split('\n');
-  for (const applet of applets.filter((name) => name !== '' && name !== 'busybox')) {
-    symlinkSync('/bin/busybox', join(tree, 'bin', applet));
-  }
-  symlinkSync('/bin/busybox', join(tree, 'sbin/init'));
-  writeFileSync(
-    join(tree, 'etc/inittab'),
-    '::respawn:/bin/httpd -f -p 127.0.0.1:8000 -h /srv\n::ctrlaltdel:/bin/reboot\n',
-  );
-  const image = join(home, 'images/root.raw');
-  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', tree, image, '64M']);
-  const data = join(home, 'data-tree');
-  mkdirSync(data);
-  writeFileSync(join(data, 'file'), 'of the image\n');
-  execFileSync('mke2fs', ['-q', '-t', 'ext4', '-d', data, join(home, 'images/data.raw'), '16M']);
-  rmSync(tree, { recursive: true });
-  return image;
-}
+import { makeRootDisk } from './root-disk-image.ts';
 
 /** A disk with one partition, as qcow2: a distribution's cloud image in small. */
 function inPartition(home: string, image: string): string {
@@ -75,15 +26,6 @@ function inPartition(home: string, image: string): string {
   execFileSync('qemu-img', ['convert', '-O', 'qcow2', raw, qcow2]);
   rmSync(raw);
   return qcow2;
-}
-
-function busybox(): string {
-  const found = execFileSync(
-    process.execPath,
-    ['-e', "import('./scripts/lib/debian.mjs').then((m) => console.log(m.findBusybox()))"],
-    { cwd: PROJECT_ROOT, encoding: 'utf8' },
-  );
-  return found.trim();
 }
 
 async function installSystem(
