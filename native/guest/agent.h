@@ -118,6 +118,15 @@ const char *program_take(struct program *program, const struct json *manifest);
 // Only where it is asked, for what an own init runs. false when that cannot be used.
 bool program_take_address(struct program *program, const struct json *manifest);
 
+// ---- launch.c
+
+#define LAUNCH_FAILURE_BYTES 160
+
+// In a new process: becomes the program. Where it cannot, a sentence goes to `report` before the process ends.
+void launch_child(const struct program *program, int out, int err, int report) __attribute__((noreturn));
+// Processes that a workload has left running outside of its group, for example as a daemon.
+unsigned launch_left_behind(pid_t group);
+
 // ---- output.c: what the workload prints
 
 // Takes over the reading ends of its pipes.
@@ -158,6 +167,8 @@ void workload_child_ended(pid_t pid, int status);
 void workload_stop(int timeout_ms, timer_callback done);
 // A stop that is under way has so long from now on.
 void workload_stop_within(int timeout_ms);
+// A buffer for what describes it.
+#define WORKLOAD_BYTES_MAX 1024
 // JSON object that describes it. Returns the length.
 size_t workload_describe(char *buffer, size_t size);
 // Host and port of base_url; false when there is none.

@@ -3,10 +3,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +18,7 @@
 #define CHECK_START_MS 1000
 #define CHECK_SLOW_MS 5000
 #define START_BUDGET_MS 120000
+#define REASON_BYTES 224
 
 enum state { NONE, WAITING, STARTING, RUNNING, BACKOFF, FAILED, STOPPED, EXTERNAL };
 static const char *const state_names[] = {"none",    "waiting", "starting", "running",
@@ -33,9 +32,14 @@ static struct {
   int64_t started_ms;
   unsigned restarts;
   int backoff_ms;
-  char last_exit[128];
+  // Until it is known whether the program could be executed.
+  struct source execution;
+  char launch_failure[LAUNCH_FAILURE_BYTES];
+  char last_exit[LAUNCH_FAILURE_BYTES];
+  // What a person must know of its ends, until it has run for STABLE_MS.
+  char reason[REASON_BYTES];
   timer_callback stop_done;
-} workload = {.program.endpoint = "", .backoff_ms = BACKOFF_MIN_MS};
+} workload = {.program.endpoint = "", .backoff_ms = BACKOFF_MIN_MS, .execution.fd = -1};
 
 // -1 until the first check has ended.
 static int healthy = -1;
@@ -116,59 +120,76 @@ bool workload_address(const char **host, uint16_t *port, const char **prefix) {
 
 // ---- life
 
-static void run_child(const int *out, const int *err) {
-  const struct program *program = &workload.program;
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, NULL);
-  signal(SIGPIPE, SIG_DFL);
-  setsid();
-  int input = open("/dev/null", O_RDONLY);
-  dup2(input, 0);
-  dup2(out[1], 1);
-  dup2(err[1], 2);
-  if (chdir(program->directory) < 0) {
-    dprintf(2, "volant-agent: cannot enter %s: %s\n", program->directory, strerror(errno));
-    _exit(126);
+static void execution_is_known(void) {
+  loop_remove(&workload.execution);
+  close(workload.execution.fd);
+  workload.execution.fd = -1;
+}
+
+// The other end is closed when the program is executed, or says why it cannot be.
+static void on_execution(void *context, uint32_t events) {
+  (void)context;
+  (void)events;
+  char *failure = workload.launch_failure;
+  ssize_t length = read(workload.execution.fd, failure, LAUNCH_FAILURE_BYTES - 1);
+  if (length < 0 && errno == EAGAIN) return;
+  failure[length > 0 ? length : 0] = '\0';
+  execution_is_known();
+  if (failure[0] == '\0') check_health(NULL);
+}
+
+static bool open_pipes(int pipes[3][2]) {
+  for (int i = 0; i < 3; i++) {
+    if (pipe2(pipes[i], O_CLOEXEC) == 0) continue;
+    while (i-- > 0) {
+      close(pipes[i][0]);
+      close(pipes[i][1]);
+    }
+    return false;
   }
-  environment_of_workload();
-  environ = (char **)program->variables;
-  execvp(program->arguments[0], program->arguments);
-  dprintf(2, "volant-agent: cannot execute %s: %s\n", program->arguments[0], strerror(errno));
-  _exit(127);
+  return true;
 }
 
 static void start(void *context) {
   (void)context;
-  int out[2], err[2];
-  if (pipe2(out, O_CLOEXEC) < 0) return workload_fail("no pipe for its output");
-  if (pipe2(err, O_CLOEXEC) < 0) {
-    close(out[0]);
-    close(out[1]);
-    return workload_fail("no pipe for its output");
-  }
+  // What it prints, and whether it was executed.
+  int pipes[3][2];
+  if (!open_pipes(pipes)) return workload_fail("no pipe for its output");
   pid_t pid = fork();
-  if (pid == 0) run_child(out, err);
-  close(out[1]);
-  close(err[1]);
+  if (pid == 0) launch_child(&workload.program, pipes[0][1], pipes[1][1], pipes[2][1]);
+  for (int i = 0; i < 3; i++) close(pipes[i][1]);
   if (pid < 0) {
-    close(out[0]);
-    close(err[0]);
+    for (int i = 0; i < 3; i++) close(pipes[i][0]);
     return workload_fail("it cannot be forked");
   }
-  outputs_open(out[0], err[0]);
+  outputs_open(pipes[0][0], pipes[1][0]);
   workload.pid = pid;
   workload.state = STARTING;
   workload.started_ms = now_ms();
+  workload.launch_failure[0] = '\0';
   healthy = -1;
-  loop_timer(0, check_health, NULL);
+  set_nonblocking(pipes[2][0]);
+  loop_add(&workload.execution, pipes[2][0], EPOLLIN, on_execution, NULL);
 }
 
 static void describe_exit(int status) {
-  if (WIFSIGNALED(status)) {
+  if (workload.launch_failure[0] != '\0') {
+    snprintf(workload.last_exit, sizeof workload.last_exit, "%s", workload.launch_failure);
+  } else if (WIFSIGNALED(status)) {
     snprintf(workload.last_exit, sizeof workload.last_exit, "killed by signal %d", WTERMSIG(status));
   } else {
     snprintf(workload.last_exit, sizeof workload.last_exit, "exit status %d", WEXITSTATUS(status));
+  }
+}
+
+static void explain_end(pid_t pid, int status) {
+  unsigned left = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? launch_left_behind(pid) : 0;
+  if (left > 0) {
+    snprintf(workload.reason, sizeof workload.reason,
+             "the entrypoint ended with status 0 and left %u processes in the background: it must stay in "
+             "the foreground, or it is started again and again", left);
+  } else {
+    snprintf(workload.reason, sizeof workload.reason, "the entrypoint ended: %s", workload.last_exit);
   }
 }
 
@@ -184,12 +205,16 @@ void workload_child_ended(pid_t pid, int status) {
   // What it left behind in its own session goes with it.
   kill(-pid, SIGKILL);
   outputs_read_rest();
+  // It may have been too quick for the loop.
+  if (workload.execution.fd >= 0) on_execution(NULL, 0);
+  if (workload.execution.fd >= 0) execution_is_known();
   workload.pid = 0;
   healthy = 0;
   describe_exit(status);
   if (workload.stop_done != NULL || workload.state == STOPPED) return finish_stop();
   if (now_ms() - workload.started_ms > STABLE_MS) workload.backoff_ms = BACKOFF_MIN_MS;
   say("workload ended (%s), starting it again in %d ms", workload.last_exit, workload.backoff_ms);
+  explain_end(pid, status);
   workload.state = BACKOFF;
   workload.restarts++;
   loop_timer(workload.backoff_ms, start, NULL);
@@ -258,12 +283,24 @@ static void check_health(void *context) {
   health_probe(program->host, program->port, program->prefix, program->endpoint, check_ended);
 }
 
+// Empty when there is nothing that a person must know.
+static const char *reason(void) {
+  if (workload.state == FAILED) return workload.last_exit;
+  if (workload.program.endpoint_is_wrong) {
+    return "health_check.endpoint must be a path that begins with /: it is never asked";
+  }
+  bool is_stable = workload.pid > 0 && now_ms() - workload.started_ms > STABLE_MS;
+  return is_stable ? "" : workload.reason;
+}
+
 size_t workload_describe(char *buffer, size_t size) {
-  char last[256];
+  char last[2 * LAUNCH_FAILURE_BYTES], why[2 * REASON_BYTES];
   json_escape(last, sizeof last, 0, workload.last_exit, strlen(workload.last_exit));
-  int length = snprintf(
-      buffer, size, "{\"state\":\"%s\",\"pid\":%d,\"restarts\":%u,\"healthy\":%s,\"last_exit\":\"%s\"}",
-      state_names[workload.state], workload.pid, workload.restarts,
-      healthy < 0 ? "null" : healthy ? "true" : "false", last);
+  json_escape(why, sizeof why, 0, reason(), strlen(reason()));
+  int length = snprintf(buffer, size,
+                        "{\"state\":\"%s\",\"pid\":%d,\"restarts\":%u,\"healthy\":%s,\"last_exit\":\"%s\","
+                        "\"reason\":\"%s\"}",
+                        state_names[workload.state], workload.pid, workload.restarts,
+                        healthy < 0 ? "null" : healthy ? "true" : "false", last, why);
   return length < (int)size ? (size_t)length : size - 1;
 }

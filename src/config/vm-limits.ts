@@ -42,6 +42,9 @@ export const VM_LIMITS = {
   graceSecondsMax: 3_600,
   /** The guest's agent ends its workload so long before the guest must have powered off. */
   graceReserveMs: 1_000,
+  /** After each boot the agent is asked for its workload for so long, so often at first; on while something is wrong. */
+  workloadLookMs: 60_000,
+  workloadPauseMinMs: 500,
   /** Guests that power off at once, for each core of the host; the rest wait in line before their grace begins. */
   endsPerCore: 2,
   /** A guest that has not powered off after so long lets the next one in line begin. */

@@ -352,6 +352,8 @@ export interface SystemInfo {
   readonly subnet: string;
   readonly hypervisor: HypervisorFacts | { readonly error: string };
   readonly kernel: { readonly path: string } | { readonly error: string };
+  /** Those that guests are told, and why there are none. */
+  readonly name_servers: { readonly servers: readonly string[]; readonly problem?: string };
   readonly boots: BootCounts;
   /** Null users where hypervisors are not isolated. */
   readonly isolation: {

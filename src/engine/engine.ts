@@ -47,6 +47,7 @@ import { Notes } from './vms/notes.ts';
 import { Recovery } from './vms/recovery.ts';
 import { createVms } from './vms/room.ts';
 import { VmService } from './vms/vm-service.ts';
+import { WorkloadNews } from './workload-news.ts';
 
 export interface EngineParts {
   readonly config: Config;
@@ -132,6 +133,7 @@ export function createEngine(parts: EngineParts): EngineControl {
       audit.close();
       deployments.stop();
       readiness.close();
+      shared.workloads.close();
       consoles.close();
       devices.close();
       exposures.close();
@@ -179,6 +181,7 @@ interface SharedParts {
   readonly hostFacts: HostFacts;
   readonly boots: Boots;
   readonly readiness: Readiness;
+  readonly workloads: WorkloadNews;
   readonly devices: Devices;
   readonly exposures: Exposures;
   readonly media: Media;
@@ -192,7 +195,7 @@ function sharedParts(
   state: State,
   live: LiveVms,
 ): SharedParts {
-  const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges });
+  const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges, log });
   const boots = new Boots({
     bootsMax: config.bootsMax,
     cores: availableParallelism(),
@@ -200,8 +203,14 @@ function sharedParts(
     log,
   });
   const readiness = readinessOf({ state, live, boots, log });
+  const workloads = new WorkloadNews({
+    agentOf: (vmId) => live.runningVm(vmId)?.agent,
+    explain: (vmId, reason) => state.vms.explain(vmId, reason),
+    log,
+  });
   boots.subscribe((vmId, { identity }) => {
     readiness.booted(vmId);
+    workloads.begin(vmId);
     host.endBoot(identity, cgroupNameOf(vmId)).catch((error: unknown) => {
       log.warn({ id: vmId, err: error }, 'a guest that has booted keeps a greater share');
     });
@@ -219,6 +228,7 @@ function sharedParts(
     hostFacts,
     boots,
     readiness,
+    workloads,
     exposures,
     network: createNetworkKeeper(known),
     devices: new Devices({ config, host, state, clock, log }, devices),

@@ -5,6 +5,7 @@
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
+import type { Logger } from '../lib/log.ts';
 import { wantedGuests } from './network/wanted-network.ts';
 import type { GuestIdentity, HostLedger, NetworkSpec } from './network-ports.ts';
 import type { HostPort, HypervisorFacts } from './ports.ts';
@@ -14,11 +15,16 @@ import type { State } from './state.ts';
 /** The host's name servers are read again after so long. */
 const NAME_SERVERS_TTL_MS = 30_000;
 
+/** What an operator is told where guests cannot resolve names. */
+export const NO_NAME_SERVERS =
+  'guests have no name server: the host has none but on its loopback, which no guest reaches; set VOLANT_DNS';
+
 export class HostFacts {
   readonly #config: Config;
   readonly #host: HostPort;
   readonly #state: State;
   readonly #clock: Clock;
+  readonly #log: Logger;
   #hypervisor: Promise<HypervisorFacts> | undefined;
   #kvmVerdicts: Readonly<Record<string, boolean>>;
   #hostChanges: HostChanges;
@@ -32,6 +38,7 @@ export class HostFacts {
     clock: Clock;
     kvmVerdicts: Readonly<Record<string, boolean>>;
     hostChanges: HostChanges;
+    log: Logger;
   }) {
     this.#config = parts.config;
     this.#host = parts.host;
@@ -39,6 +46,7 @@ export class HostFacts {
     this.#clock = parts.clock;
     this.#kvmVerdicts = parts.kvmVerdicts;
     this.#hostChanges = parts.hostChanges;
+    this.#log = parts.log;
   }
 
   /** Probed once. HYPERVISOR_MISSING and HOST_PERMISSION are asked again at the next call. */
@@ -57,7 +65,10 @@ export class HostFacts {
       this.#nameServers === undefined ||
       nowMs - this.#nameServers.readAtMs > NAME_SERVERS_TTL_MS
     ) {
-      this.#nameServers = { list: await this.#host.nameServers(), readAtMs: nowMs };
+      const hadSome = this.#nameServers?.list.length !== 0;
+      const list = await this.#host.nameServers();
+      if (list.length === 0 && hadSome) this.#log.warn({}, NO_NAME_SERVERS);
+      this.#nameServers = { list, readAtMs: nowMs };
     }
     return this.#nameServers.list;
   }

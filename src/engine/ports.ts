@@ -226,6 +226,11 @@ export interface WorkloadHealth {
   readonly state: string;
   /** null where the manifest has no health check. */
   readonly healthy: boolean | null;
+  readonly restarts: number;
+  /** Of its last end; empty before the first one. */
+  readonly lastExit: string;
+  /** What a person must know; empty when there is nothing, and from older agents. */
+  readonly reason: string;
 }
 
 /** The channel to the agent in a guest; connects by itself and again after it was lost. */

@@ -58,6 +58,11 @@ export class ReadModel {
     else this.#ordered.push(entry);
   }
 
+  /** What explain was told last; null for nothing. */
+  reasonOf(vmId: number): string | null {
+    return this.#reasons.get(vmId) ?? null;
+  }
+
   /** Tells in the VM's body why it is not further; null: nothing holds it up. */
   explain(vmId: number, reason: string | null): void {
     if (reason === null) this.#reasons.delete(vmId);

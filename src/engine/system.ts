@@ -15,7 +15,7 @@ import type {
   SystemSummary,
 } from './engine-api.ts';
 import type { Health } from './health.ts';
-import type { HostFacts } from './host-facts.ts';
+import { type HostFacts, NO_NAME_SERVERS } from './host-facts.ts';
 import type { Plugins } from './plugins.ts';
 import type { HostPort } from './ports.ts';
 import type { State } from './state.ts';
@@ -87,9 +87,13 @@ export class System implements SystemApi {
   }
 
   async info(): Promise<SystemInfo> {
-    const [hypervisor, kernel] = await Promise.all([
+    const [hypervisor, kernel, nameServers] = await Promise.all([
       this.#hostFacts.hypervisor().catch(problemOf),
       this.#host.findKernel().then(({ realPath }) => ({ path: realPath }), problemOf),
+      this.#hostFacts.nameServers().then(describeNameServers, (error: unknown) => ({
+        servers: [],
+        problem: problemOf(error).error,
+      })),
     ]);
     return {
       version: VERSION,
@@ -98,11 +102,16 @@ export class System implements SystemApi {
       subnet: this.#hostFacts.networkSpec.subnet,
       hypervisor,
       kernel,
+      name_servers: nameServers,
       boots: this.#boots.counts,
       isolation: isolationOf(this.#config),
       recovery: this.recovery,
     };
   }
+}
+
+function describeNameServers(servers: readonly string[]): SystemInfo['name_servers'] {
+  return servers.length === 0 ? { servers, problem: NO_NAME_SERVERS } : { servers };
 }
 
 /** Whose the hypervisors are that are launched from now on: one that was adopted is who it was. */

@@ -18,6 +18,9 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 /** The names of states that there are have up to 8. */
 const STATE_CHARACTERS_MAX = 32;
 
+/** A reason of the agent's has up to 224 bytes. */
+const SENTENCE_CHARACTERS_MAX = 256;
+
 interface AgentRequest {
   readonly method: string;
   readonly path: string;
@@ -119,11 +122,20 @@ function connectTo(
  */
 export function workloadIn(body: string): WorkloadHealth {
   const { workload } = membersIn(body);
-  const { state, healthy } = isObject(workload) ? workload : {};
+  const { state, healthy, restarts, last_exit, reason } = isObject(workload) ? workload : {};
   return {
     state: typeof state === 'string' ? state.slice(0, STATE_CHARACTERS_MAX) : 'unknown',
     healthy: typeof healthy === 'boolean' ? healthy : null,
+    restarts: Number.isSafeInteger(restarts) ? Math.max(0, Number(restarts)) : 0,
+    lastExit: sentenceIn(last_exit),
+    reason: sentenceIn(reason),
   };
+}
+
+/** Of a guest: bounded, and of one line. */
+function sentenceIn(value: unknown): string {
+  if (typeof value !== 'string') return '';
+  return value.slice(0, SENTENCE_CHARACTERS_MAX).replace(/[\p{Cc}\p{Cs}]/gu, ' ');
 }
 
 function membersIn(body: string): Members {

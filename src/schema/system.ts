@@ -77,6 +77,13 @@ export const SystemInfoSchema = Type.Object(
       { description: 'driver, path, version, accelerator, reason; or error' },
     ),
     kernel: Type.Object({}, { description: 'path, or error' }),
+    name_servers: Type.Object(
+      {
+        servers: Type.Array(Type.String()),
+        problem: Type.Optional(Type.String({ description: 'Why guests cannot resolve names' })),
+      },
+      { description: 'Those that guests are told' },
+    ),
     boots: Type.Object(
       {
         booting: Type.Integer({ description: 'Launched, and not heard of yet' }),

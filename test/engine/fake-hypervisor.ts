@@ -38,6 +38,8 @@ export class FakeHypervisor implements HypervisorPort {
   };
   /** What every agent says of its workload. */
   healthy = true;
+  /** What else the agent says of its workload. */
+  workload = { restarts: 0, lastExit: '', reason: '' };
   /** Agents say something when they are asked. */
   answering = true;
   /** Agents are connected. */
@@ -95,7 +97,7 @@ export class FakeHypervisor implements HypervisorPort {
       },
       health: async () => {
         if (!this.answering) throw new Error('no answer');
-        return { state: 'running', healthy: this.healthy };
+        return { state: 'running', healthy: this.healthy, ...this.workload };
       },
       powerOff: async (timeoutMs) => {
         // What has passed since the request is not what is asked about.

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -115,6 +116,8 @@ static bool listen_for_host(const char *path) {
 int main(int count, char **arguments) {
   if (count != 2) return 2;
   loop_init();
+  // Orphans are its own, as those of a guest are PID 1's.
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
   watch_signals();
   if (!listen_for_host(arguments[1]) || !listen_for_web()) return 1;
   loop_run();

@@ -69,6 +69,7 @@ suite('HTTP server of the agent', () => {
       restarts: 0,
       healthy: null,
       last_exit: '',
+      reason: '',
     });
     const head = await get(port, '/healthz', { method: 'HEAD' });
     assert.equal(head.status, 200);

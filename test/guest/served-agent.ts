@@ -27,6 +27,7 @@ export interface WorkloadStatus {
   readonly restarts: number;
   readonly healthy: boolean | null;
   readonly last_exit: string;
+  readonly reason: string;
 }
 
 export interface ServedAgent extends HostAgent {

@@ -144,11 +144,53 @@ suite('workload of the agent', () => {
     assert.ok((await agent.workload()).restarts >= 2);
     const missing = await running(t, 'exit 0', { entrypoint: ['/nonexistent/program'] });
     const { last_exit } = await missing.until(({ state }) => state === 'backoff');
-    assert.equal(last_exit, 'exit status 127');
+    assert.equal(last_exit, 'cannot execute /nonexistent/program: No such file or directory');
     const [{ line } = { line: '' }] = await (await readLog(t, missing)).until(
       (found) => found.length > 0,
     );
     assert.match(line, /cannot execute \/nonexistent\/program: No such file/);
+  });
+
+  test('what cannot be executed never runs, and the reason is told', async (t) => {
+    const directory = temporaryDirectory(t);
+    const script = `${directory}/script`;
+    await writeFile(script, '#!/nonexistent/interpreter\n', { mode: 0o755 });
+    const cases: [object, string][] = [
+      [{ entrypoint: ['nonexistent'] }, 'cannot execute nonexistent: No such file or directory'],
+      [{ entrypoint: [directory] }, `cannot execute ${directory}: Permission denied`],
+      [{ entrypoint: [script] }, `cannot execute ${script}: its interpreter or loader is missing`],
+      [{ workdir: '/nonexistent' }, 'cannot enter /nonexistent: No such file or directory'],
+    ];
+    for (const [more, why] of cases) {
+      const agent = await running(t, 'exec sleep 100', more);
+      const seen = await agent.until(({ state, restarts }) => {
+        assert.notEqual(state, 'running', why);
+        return restarts >= 2;
+      });
+      assert.equal(seen.last_exit, why);
+      assert.equal(seen.reason, `the entrypoint ended: ${why}`);
+    }
+  });
+
+  test('a program that puts itself into the background is told as such', async (t) => {
+    const daemon = 'setsid sleep 30 >/dev/null 2>&1 & sleep 0.2; echo left; exit 0';
+    const agent = await running(t, daemon);
+    const { reason, last_exit } = await agent.until(({ restarts }) => restarts >= 1);
+    assert.equal(last_exit, 'exit status 0');
+    assert.match(reason, /left \d processes in the background: it must stay in the foreground/);
+    const ended = await running(t, 'exit 0');
+    const { reason: plain } = await ended.until(({ restarts }) => restarts >= 1);
+    assert.equal(plain, 'the entrypoint ended: exit status 0');
+  });
+
+  test('an endpoint that cannot be asked for is told; the program runs', async (t) => {
+    const agent = await serveAgent(t, program);
+    const manifest = JSON.parse(manifestFor(null));
+    manifest.health_check = { endpoint: 'no slash' };
+    await agent.ask('PUT', '/agent/manifest', JSON.stringify(manifest));
+    const { healthy, reason } = await agent.until(({ state }) => state === 'running');
+    assert.equal(healthy, false);
+    assert.match(reason, /health_check.endpoint must be a path/);
   });
 
   test('what a program leaves behind in its group ends with it, and no orphan stays', async (t) => {

@@ -142,7 +142,11 @@ export class VmService implements VmApi {
     ).finally(() => reached?.release());
     if (result !== undefined) return;
     this.#detach(name, goal, cause);
-    const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on`;
+    const { state } = this.#parts;
+    const id = state.vms.recordByName(name)?.id;
+    const reason = id === undefined ? null : state.vms.reasonOf(id);
+    const known = reason === null ? '' : `: ${reason}`;
+    const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on${known}`;
     throw new VolantError('WAIT_TIMEOUT', why);
   }
 

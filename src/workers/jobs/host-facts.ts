@@ -22,9 +22,15 @@ export function measureUsage({ before }: JobArgument<'measureUsage'>): JobResult
   };
 }
 
+/** The second is that of systemd-resolved, whose own stub on the loopback is all that the first names then. */
+const RESOLVER_FILES = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
+
 /** IPv4 name servers that a guest can reach: a resolver on the host's loopback is none. */
-export function readNameServers(): readonly string[] {
-  for (const path of ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']) {
+export function readNameServers(
+  _argument: object = {},
+  paths: readonly string[] = RESOLVER_FILES,
+): readonly string[] {
+  for (const path of paths) {
     const servers = nameServersIn(path);
     if (servers.length > 0) return servers;
   }

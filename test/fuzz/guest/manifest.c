@@ -32,6 +32,18 @@ void loop_timer(int delay_ms, timer_callback callback, void *context) {
   REQUIRE(delay_ms >= 0);
 }
 
+void loop_add(struct source *source, int fd, uint32_t events, fd_callback callback, void *context) {
+  (void)source;
+  (void)fd;
+  (void)events;
+  (void)callback;
+  (void)context;
+}
+
+void loop_remove(struct source *source) {
+  (void)source;
+}
+
 void loop_cancel(timer_callback callback, void *context) {
   (void)callback;
   (void)context;
@@ -47,12 +59,13 @@ static void forget_workload(enum state begin) {
   memset(&workload, 0, sizeof workload);
   workload.program.endpoint = "";
   workload.backoff_ms = BACKOFF_MIN_MS;
+  workload.execution.fd = -1;
   workload.state = begin;
 }
 
 static void check_workload(void) {
   const char *host, *prefix;
-  char text[512];
+  char text[WORKLOAD_BYTES_MAX];
   uint16_t port;
   struct in_addr parsed;
   REQUIRE(workload.state == FAILED || workload.state == STARTING || workload.state == EXTERNAL);

@@ -152,6 +152,8 @@ const agentHealth: FuzzTarget = {
     const health = allowing(isTold, () => workloadIn(input.toString()));
     if (health === undefined) return;
     hold(typeof health.state === 'string' && health.state.length <= 32, 'a state is a short text');
+    hold(health.reason.length <= 256 && health.lastExit.length <= 256, 'sentences are bounded');
+    hold(health.restarts >= 0, 'nothing is started less than never');
     hold(health.healthy === null || typeof health.healthy === 'boolean', 'healthy or not, or null');
   },
 };
