@@ -2,7 +2,6 @@
 // what is left in the world, and fail where a test wants them to.
 
 import { loadConfig } from '../../src/config.ts';
-import type { DeviceFacts, FormerDriver } from '../../src/engine/device-ports.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
 import type {
   BootSizes,
@@ -21,6 +20,7 @@ import type {
 } from '../../src/engine/ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
+import { FakeDevices, failIn } from './fake-devices.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
@@ -28,21 +28,8 @@ import { silentLog } from './silent-log.ts';
 
 export { silentLog };
 
-const NO_DEVICE: DeviceFacts = {
-  address: '',
-  present: false,
-  vendor: '1234',
-  device: '11e8',
-  driver: '',
-  iommuGroup: '7',
-  numaNode: '-1',
-  groupMembers: [],
-  isBridge: false,
-  usedBy: null,
-};
-
 /** A host that remembers every object that was made on it. Survives an engine, like a kernel. */
-export class FakeHost implements HostPort {
+export class FakeHost extends FakeDevices implements HostPort {
   readonly taps = new Set<string>();
   readonly runDirectories = new Set<number>();
   readonly diskDirectories = new Set<number>();
@@ -57,11 +44,8 @@ export class FakeHost implements HostPort {
   heldMedia = 0;
   readonly cgroups = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
-  readonly devices = new Map<string, DeviceFacts>();
   readonly launches: LaunchRequest[] = [];
   readonly orderlyExitIds: number[] = [];
-  /** Name of a method -> the error that it shall reject with. */
-  readonly failures = new Map<string, VolantError>();
   bootId = 'boot-1';
   network = false;
   forwards: readonly Forward[] = [];
@@ -291,46 +275,6 @@ export class FakeHost implements HostPort {
     return { cpuPercent: 1, memPercent: 2 };
   }
 
-  async inspectDevices(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
-    return addresses.map((address) => {
-      const device = this.devices.get(address);
-      if (device === undefined) return { ...NO_DEVICE, address };
-      const members = [...this.devices.values()].filter(
-        ({ iommuGroup }) => iommuGroup === device.iommuGroup,
-      );
-      return { ...device, groupMembers: device.iommuGroup === '' ? [] : members };
-    });
-  }
-
-  async driverOverrideOf(): Promise<string> {
-    return '';
-  }
-
-  async bindDevice(address: string): Promise<void> {
-    this.#fail(`bind ${address}`);
-    this.#setDriver(address, 'vfio-pci');
-  }
-
-  async releaseDevice(address: string, { driver }: FormerDriver): Promise<void> {
-    this.#fail(`release ${address}`);
-    this.#setDriver(address, driver ?? '');
-  }
-
-  async probeGroups(groups: readonly string[]): Promise<void> {
-    for (const group of groups) this.#fail(`probe group ${group}`);
-  }
-
-  /** Adds a device, alone in its IOMMU group unless the facts name one. */
-  addDevice(facts: Partial<DeviceFacts> & { readonly address: string }): void {
-    const iommuGroup = String(100 + this.devices.size);
-    this.devices.set(facts.address, { ...NO_DEVICE, present: true, iommuGroup, ...facts });
-  }
-
-  #setDriver(address: string, driver: string): void {
-    const device = this.devices.get(address);
-    if (device !== undefined) this.devices.set(address, { ...device, driver });
-  }
-
   async nameServers(): Promise<readonly string[]> {
     return ['10.0.0.53'];
   }
@@ -338,8 +282,7 @@ export class FakeHost implements HostPort {
   async close(): Promise<void> {}
 
   #fail(method: string): void {
-    const error = this.failures.get(method);
-    if (error !== undefined) throw error;
+    failIn(this.failures, method);
   }
 }
 
