@@ -107,6 +107,8 @@ export const LIMITS = {
   /** A replica that crashes again is replaced after a pause that doubles from the first to the second. */
   replicaBackoffMinMs: 500,
   replicaBackoffMaxMs: 60_000,
+  /** A replica whose hypervisor or agent does not answer for so long is replaced. */
+  replicaSilentMs: 60_000,
   /** Crashes count for so long. */
   crashWindowMs: 600_000,
   /** A roll-out whose new replicas are not ready after this is said to be stalled. */

@@ -16,6 +16,8 @@ export const VM_LIMITS = {
   recoveryWaitMs: 5_000,
   /** The host is compared with the records so often. */
   auditIntervalMs: 60_000,
+  /** A repair waits so long for a VM to be in line. */
+  auditSettleMs: 30_000,
   /** What was done for a VM is remembered so often, with so many steps each, and written down so soon after. */
   operationsKeptPerVmMax: 50,
   operationStepsMax: 50,
@@ -28,6 +30,14 @@ export const VM_LIMITS = {
   controlRetryMinMs: 100,
   controlRetryMaxMs: 30_000,
   controlConnectMs: 10_000,
+  /** Each hypervisor that runs, and the agent in its guest, is asked so often whether it answers. */
+  pulseIntervalMs: 10_000,
+  /** Some are asked at each tick, at most so many: of very many VMs each one is asked less often. */
+  pulseTickMs: 100,
+  pulsesPerTickMax: 20,
+  /** One that has not answered after so long is not ready; a guest under emulation on a busy host is slow. */
+  pulseTimeoutMs: 10_000,
+  agentPulseTimeoutMs: 30_000,
   /** From launch until the hypervisor's control socket must have answered. */
   launchTimeoutMs: 30_000,
   /** One command on a control socket. */

@@ -14,6 +14,8 @@ import { Artifacts } from './artifacts.ts';
 import { Audit } from './audit/audit.ts';
 import { Boots } from './boots/boots.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
+import { ConditionKeeper } from './conditions/condition-keeper.ts';
+import { Pulse } from './conditions/pulse.ts';
 import { Configs } from './configs.ts';
 import { Consoles } from './consoles.ts';
 import { Deployments } from './deployments/deployments.ts';
@@ -80,7 +82,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   const state = stateOf(parts, snapshot, pass);
   const live = new LiveVms();
   const shared = sharedParts(parts, snapshot, state, live);
-  const { hostFacts, boots, readiness, devices, exposures, network, bootMemory } = shared;
+  const { hostFacts, boots, pulse, readiness, devices, exposures, network, bootMemory } = shared;
   const plugins = new Plugins(state, clock, bootMemory, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
@@ -127,10 +129,12 @@ export function createEngine(parts: EngineParts): EngineControl {
       deployments.start();
       audit.start();
       network.start();
+      pulse.start();
     },
     shutdown: async () => {
       clearInterval(trimmer);
       audit.close();
+      pulse.close();
       deployments.stop();
       readiness.close();
       shared.workloads.close();
@@ -180,6 +184,8 @@ function stateOf(
 interface SharedParts {
   readonly hostFacts: HostFacts;
   readonly boots: Boots;
+  readonly conditions: ConditionKeeper;
+  readonly pulse: Pulse;
   readonly readiness: Readiness;
   readonly workloads: WorkloadNews;
   readonly devices: Devices;
@@ -202,14 +208,15 @@ function sharedParts(
     explain: (vmId, reason) => state.vms.explain(vmId, reason),
     log,
   });
-  const readiness = readinessOf({ state, live, boots, log });
+  const conditions = new ConditionKeeper({ state, clock, log });
+  const readiness = readinessOf({ state, live, boots, conditions, log });
   const workloads = new WorkloadNews({
     agentOf: (vmId) => live.runningVm(vmId)?.agent,
     explain: (vmId, reason) => state.vms.explain(vmId, reason),
     log,
   });
   boots.subscribe((vmId, { identity }) => {
-    readiness.booted(vmId);
+    readiness.recheck(vmId);
     workloads.begin(vmId);
     host.endBoot(identity, cgroupNameOf(vmId)).catch((error: unknown) => {
       log.warn({ id: vmId, err: error }, 'a guest that has booted keeps a greater share');
@@ -223,10 +230,12 @@ function sharedParts(
     tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),
     log,
   });
-  const known = { config, host, hostFacts, state, live, exposures, clock, log };
+  const known = { config, host, hostFacts, state, live, exposures, conditions, clock, log };
   return {
     hostFacts,
     boots,
+    conditions,
+    pulse: new Pulse({ live, conditions, log }),
     readiness,
     workloads,
     exposures,
@@ -248,7 +257,7 @@ function vmParts(
     readonly pass: PassFailPoint;
   },
 ) {
-  const { hostFacts, boots, devices, exposures, media, bootMemory } = shared;
+  const { hostFacts, boots, conditions, devices, exposures, media, bootMemory } = shared;
   const { addresses, plugins, pass } = shared;
   const journal = new Journal({ state, clock, log });
   const launching = { config, host, hostFacts, bootMemory, state, log };
@@ -256,7 +265,8 @@ function vmParts(
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
   const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
   const admission = new Admission({ ...leases, manifestFor });
-  const diskGuard = new DiskGuard({ state, clock, log });
+  const see = (vmId: number, isDiskFull: boolean) => conditions.see(vmId, { isDiskFull });
+  const diskGuard = new DiskGuard({ state, see, clock, log });
   const hypervisors = new Hypervisors({ ...launching, hypervisor, diskGuard });
   const room = createVms({
     state,
@@ -267,6 +277,7 @@ function vmParts(
     hypervisors,
     launcher: new Launcher({ devices, media, exposures, boots, hypervisors }),
     exposures,
+    conditions,
     notes: new Notes({ state, addresses, clock, journal }),
     journal,
     host,
@@ -277,8 +288,16 @@ function vmParts(
   return { planner, admission, hypervisors, journal, room };
 }
 
-function readinessOf(parts: { state: State; live: LiveVms; boots: Boots; log: Logger }): Readiness {
-  const { state, live, boots, log } = parts;
+const SEEN = ['VM_DEGRADED', 'VM_REPAIRED'];
+
+function readinessOf(parts: {
+  readonly state: State;
+  readonly live: LiveVms;
+  readonly boots: Boots;
+  readonly conditions: ConditionKeeper;
+  readonly log: Logger;
+}): Readiness {
+  const { state, live, boots, conditions, log } = parts;
   const readiness = new Readiness({
     agentOf: (vmId) => live.runningVm(vmId)?.agent,
     hasBooted: (vmId) => {
@@ -286,12 +305,16 @@ function readinessOf(parts: { state: State; live: LiveVms; boots: Boots; log: Lo
       return vm !== undefined && boots.isOver(vm);
     },
     hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
+    isResponsive: (vmId) => conditions.isResponsive(vmId),
+    silentForMs: (vmId) => conditions.silentForMs(vmId),
     log,
   });
+  conditions.subscribe((vmId) => readiness.recheck(vmId));
   state.events.subscribe((stored) => {
     for (const { body } of stored) {
       const record = body.type.startsWith('VM_') ? state.vms.recordByName(body.name) : undefined;
-      if (record !== undefined) readiness.changed(record.id);
+      // What was seen of a VM that runs is told to those who listen to its conditions.
+      if (record !== undefined && !SEEN.includes(body.type)) readiness.changed(record.id);
     }
   });
   return readiness;

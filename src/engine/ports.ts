@@ -218,6 +218,8 @@ export interface ControlConnection {
   powerButton(): Promise<void>;
   /** 'running', 'paused' or what else the hypervisor says. */
   status(): Promise<string>;
+  /** The same without a bound: whoever asks knows when it is late. Rejects when the connection ends before. */
+  pulse(): Promise<string>;
   close(): void;
 }
 
@@ -239,6 +241,11 @@ export interface AgentConnection {
   readonly connected: boolean;
   /** Resolves when the agent answered for the first time, rejects with the signal's reason. */
   ready(signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves when the agent has answered, however late. Rejects when it is not connected, and when the connection is lost
+   * before. It costs next to nothing and opens no stream.
+   */
+  pulse(): Promise<void>;
   /** Gives the agent the manifest that did not fit on the command line. */
   sendManifest(manifestJson: string, signal: AbortSignal): Promise<void>;
   /** What the agent says of its workload. Rejects when it does not answer in time. */

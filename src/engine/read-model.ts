@@ -3,6 +3,7 @@
 // be thrown away and rebuilt at any time.
 
 import { toTimestamp } from '../lib/clock.ts';
+import type { Condition } from '../schema/condition.ts';
 import type { Vm } from '../schema/vm.ts';
 import type { VmListQuery } from './engine-api.ts';
 import { RUN_FILES } from './ports.ts';
@@ -25,6 +26,8 @@ export class ReadModel {
   readonly #byId = new Map<number, Entry>();
   /** Why a VM is not further, for its body; known to this daemon only. */
   readonly #reasons = new Map<number, string>();
+  /** What was seen of VMs that run, for their bodies; what must be durable of it is in the records. */
+  readonly #conditions = new Map<number, readonly Condition[]>();
   readonly #replicas = new Map<string, Set<number>>();
   /** Ascending by id, which is the order of creation. */
   #ordered: Entry[] = [];
@@ -44,7 +47,7 @@ export class ReadModel {
     this.#lastList = null;
     const entry: Entry = {
       record,
-      body: bodyOf(record, this.#runtimeDirectory, this.#reasons.get(record.id)),
+      body: this.#bodyOf(record),
     };
     this.#byName.set(record.name, entry);
     const known = this.#byId.has(record.id);
@@ -71,9 +74,19 @@ export class ReadModel {
     if (record !== undefined) this.put(record);
   }
 
+  /** Tells in the VM's body what was seen of it; null: it does not run any more. */
+  observe(vmId: number, conditions: readonly Condition[] | null): void {
+    if (conditions === null) this.#conditions.delete(vmId);
+    else this.#conditions.set(vmId, conditions);
+    const record = this.record(vmId);
+    if (record !== undefined) this.put(record);
+  }
+
   remove(vmId: number): void {
     const entry = this.#byId.get(vmId);
     if (entry === undefined) return;
+    this.#conditions.delete(vmId);
+    this.#reasons.delete(vmId);
     this.#lastList = null;
     this.#byId.delete(vmId);
     this.#byName.delete(entry.record.name);
@@ -118,6 +131,12 @@ export class ReadModel {
     const list = { body, total: matching.length };
     this.#lastList = { key, list };
     return list;
+  }
+
+  #bodyOf(record: VmRecord): string {
+    const { id, process, conditions = [] } = record;
+    const seen = process === null ? undefined : this.#conditions.get(id);
+    return bodyOf(record, this.#runtimeDirectory, this.#reasons.get(id), seen ?? conditions);
   }
 
   #matching(query: VmListQuery): readonly Entry[] {
@@ -179,13 +198,20 @@ function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)
   return filters;
 }
 
-function bodyOf(record: VmRecord, runtimeDirectory: string, reason: string | undefined): string {
+function bodyOf(
+  record: VmRecord,
+  runtimeDirectory: string,
+  waitsFor: string | undefined,
+  conditions: readonly Condition[],
+): string {
+  const reason = waitsFor ?? crashIn(record);
   const alive = record.process !== null;
   const body: Vm = {
     id: record.id,
     name: record.name,
     status: record.status,
     ...(reason === undefined ? {} : { status_reason: reason }),
+    conditions: [...conditions],
     runtime: record.runtime,
     plugin: record.plugin,
     ...(record.process === null ? {} : { pid: record.process.pid }),
@@ -200,4 +226,10 @@ function bodyOf(record: VmRecord, runtimeDirectory: string, reason: string | und
     updated_at: toTimestamp(record.updatedAtMs),
   };
   return JSON.stringify(body);
+}
+
+/** How it crashed, as its last condition says. */
+function crashIn({ status, conditions = [] }: VmRecord): string | undefined {
+  if (status !== 'crashed') return undefined;
+  return conditions.find((condition) => condition.type === 'Running')?.message;
 }

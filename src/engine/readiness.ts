@@ -11,6 +11,10 @@ export interface ReadinessParts {
   /** The guest has come up, or is not waited for any longer. */
   readonly hasBooted: (vmId: number) => boolean;
   readonly hasHealthCheck: (vmId: number) => boolean;
+  /** false for one that was asked and does not answer. */
+  readonly isResponsive: (vmId: number) => boolean;
+  /** For how long it has not answered. */
+  readonly silentForMs: (vmId: number) => number;
   readonly log: Logger;
 }
 
@@ -82,8 +86,13 @@ export class Readiness {
     void this.#ask(vmId, watch);
   }
 
-  /** The VM has booted: what was known still counts, and it is asked at once. */
-  booted(vmId: number): void {
+  /** true for a VM that runs and has not answered for so long that another one should take its place. */
+  isLost(vmId: number): boolean {
+    return this.#parts.silentForMs(vmId) >= LIMITS.replicaSilentMs;
+  }
+
+  /** Something was seen of the VM: what was known still counts, and it is asked at once. */
+  recheck(vmId: number): void {
     const watch = this.#watches.get(vmId);
     if (watch === undefined) return;
     clearTimeout(watch.timer);
@@ -121,6 +130,7 @@ export class Readiness {
   async #find(vmId: number): Promise<boolean | null> {
     const agent = this.#parts.agentOf(vmId);
     if (agent === undefined) return null;
+    if (!this.#parts.isResponsive(vmId)) return false;
     if (agent === null) return true;
     if (!this.#parts.hasHealthCheck(vmId)) return this.#parts.hasBooted(vmId) ? true : null;
     if (!agent.connected) return null;

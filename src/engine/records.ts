@@ -1,6 +1,7 @@
 // engine: what is remembered about each thing. These are the shapes in the store; the shapes of the
 // API are in schema/. Only types and nothing that can run: store, workers and hypervisor import them.
 
+import type { Condition } from '../schema/condition.ts';
 import type { Manifest, NETWORK_MODES } from '../schema/manifest.ts';
 import type { VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
@@ -82,6 +83,8 @@ export interface VmRecord {
   readonly driver: DriverName;
   /** The hypervisor that was seen to run, until its end was written down. */
   readonly process: ProcessIdentity | null;
+  /** Since when it runs or how it crashed, and what is not as it should be; absent before the first launch. */
+  readonly conditions?: readonly Condition[];
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
   /** Absent for a VM that belongs to no deployment. */

@@ -24,6 +24,9 @@ export class AgentChannel implements StreamOwner {
   readonly #log: Logger;
   readonly #streams = new Map<number, AgentStream>();
   readonly #waiting = new Set<() => void>();
+  /** Told of the next answer to a hello: true, or false when the connection is lost before. */
+  readonly #pulses = new Set<(answered: boolean) => void>();
+  #nonce: Buffer = Buffer.alloc(0);
   #socket: Socket | null = null;
   #timer: NodeJS.Timeout | undefined;
   #reconnectMs = RECONNECT_MIN_MS;
@@ -59,6 +62,17 @@ export class AgentChannel implements StreamOwner {
     }
   }
 
+  /** Resolves at the agent's next answer, however late. Rejects when it is not connected, or is so no more before. */
+  async pulse(): Promise<void> {
+    const answered = new Promise<boolean>((resolve) => {
+      if (!this.#inStep) resolve(false);
+      else this.#pulses.add(resolve);
+    });
+    // The agent answers a hello that it knows, and keeps its streams.
+    if (this.#inStep) this.send(encodeHello(this.#nonce));
+    if (!(await answered)) throw new VolantError('AGENT_UNREACHABLE');
+  }
+
   /**
    * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer, OVERLOADED when
    * it has as many as it serves.
@@ -83,6 +97,7 @@ export class AgentChannel implements StreamOwner {
     clearTimeout(this.#timer);
     this.#socket?.destroy();
     this.#wakeAll();
+    this.#endPulses(false);
   }
 
   send(frame: Buffer): void {
@@ -96,6 +111,7 @@ export class AgentChannel implements StreamOwner {
   #connect(): void {
     const nonce = randomBytes(NONCE_BYTES);
     const parser = new FrameParser(nonce);
+    this.#nonce = nonce;
     const socket = connectToSocket(this.#path);
     this.#socket = socket;
     socket.on('connect', () => {
@@ -130,14 +146,21 @@ export class AgentChannel implements StreamOwner {
       this.#wakeAll();
     }
     for (const { type, stream, payload } of frames) {
-      if (type !== FRAME.helloAck) this.#streams.get(stream)?.receive(type, payload);
+      if (type === FRAME.helloAck) this.#endPulses(true);
+      else this.#streams.get(stream)?.receive(type, payload);
     }
+  }
+
+  #endPulses(answered: boolean): void {
+    for (const told of this.#pulses) told(answered);
+    this.#pulses.clear();
   }
 
   #lost(): void {
     this.#inStep = false;
     this.#socket = null;
     clearTimeout(this.#timer);
+    this.#endPulses(false);
     for (const stream of [...this.#streams.values()]) {
       stream.destroy(new Error('the channel to the agent was lost'));
     }

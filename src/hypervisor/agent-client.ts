@@ -43,6 +43,7 @@ export function createAgentConnection(socketPath: string, log: Logger): AgentCon
       return channel.connected;
     },
     ready: (signal) => channel.ready(signal),
+    pulse: () => channel.pulse(),
     sendManifest: async (manifestJson, signal) => {
       const request = { method: 'PUT', path: '/agent/manifest', body: manifestJson };
       const { status, body } = await askUntilAnswered(channel, request, signal);

@@ -13,6 +13,8 @@ import { connectToSocket } from './unix-socket.ts';
 /** The socket appears some milliseconds after the launch. */
 const RETRY_MS = 5;
 
+const STATUS = 'query-status';
+
 /** QEMU's ShutdownCause (qapi/run-state.json) -> what it means for the guest. */
 const GUEST_ENDS: ReadonlyMap<string, GuestEnd> = new Map([
   ['guest-shutdown', 'power-off'],
@@ -105,8 +107,13 @@ class QmpConnection implements ControlConnection {
   }
 
   async status(): Promise<string> {
-    const answer = (await this.#execute('query-status')) as { status?: unknown } | null | undefined;
-    return typeof answer?.status === 'string' ? answer.status : 'unknown';
+    return statusIn(await this.#execute(STATUS));
+  }
+
+  async pulse(): Promise<string> {
+    const message = await this.#send(STATUS).answered;
+    if (message === null) throw unanswered(STATUS);
+    return statusIn(message.result);
   }
 
   onDiskFull(listener: () => void): void {
@@ -155,7 +162,10 @@ class QmpConnection implements ControlConnection {
   #handle(message: QmpMessage): void {
     const { isGreeting, id, event, reason, isDiskFull } = message;
     if (isGreeting) this.#greet(true);
-    if (id !== undefined) this.#pending.get(id)?.(message);
+    if (id !== undefined) {
+      this.#pending.get(id)?.(message);
+      this.#pending.delete(id);
+    }
     if (event === 'SHUTDOWN' && this.guestEnd !== 'panic') {
       this.guestEnd = GUEST_ENDS.get(reason ?? '') ?? 'host-request';
     }
@@ -163,6 +173,11 @@ class QmpConnection implements ControlConnection {
     // Told before the shutdown that may follow it, which gives another reason.
     if (event === 'GUEST_PANICKED') this.guestEnd = 'panic';
   }
+}
+
+function statusIn(result: unknown): string {
+  const answer = result as { status?: unknown } | null | undefined;
+  return typeof answer?.status === 'string' ? answer.status : 'unknown';
 }
 
 function unanswered(what: string): VolantError {

@@ -1,19 +1,9 @@
 // schema: deployments: a number of replicas of one config, and the requests that make and change them.
 
 import { type Static, Type } from 'typebox';
+import { ConditionSchema } from './condition.ts';
 import { Name, Nullable } from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
-
-/** What is known of a deployment beside its numbers, in the form that Kubernetes made common. */
-export const ConditionSchema = Type.Object({
-  type: Type.String({ description: 'Progressing, Available or Degraded' }),
-  status: Type.Boolean(),
-  reason: Type.String({ description: 'One word for programs' }),
-  message: Type.String({ description: 'A sentence for a person' }),
-  since: Type.String({ format: 'date-time', description: 'Last change of status or reason' }),
-});
-
-export type Condition = Static<typeof ConditionSchema>;
 
 export const DeploymentSchema = Type.Object(
   {

@@ -1,7 +1,8 @@
 // schema: the OpenAPI 3.0.3 document, generated from the table of operations. Pure.
 
+import { ConditionSchema } from './condition.ts';
 import { ConfigEnvelopeSchema, ConfigPatchSchema } from './config-patch.ts';
-import { ConditionSchema, CreateDeploymentSchema, DeploymentSchema } from './deployment.ts';
+import { CreateDeploymentSchema, DeploymentSchema } from './deployment.ts';
 import { DryRunSchema } from './dry-run.ts';
 import { ErrorSchema } from './error.ts';
 import { EventSchema } from './event.ts';

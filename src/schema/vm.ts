@@ -2,6 +2,7 @@
 // does with them is the engine's business.
 
 import { type Static, Type } from 'typebox';
+import { ConditionSchema } from './condition.ts';
 import { Name, Nullable } from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
 
@@ -52,8 +53,14 @@ export const VmSchema = Type.Object(
     name: Type.String(),
     status: Type.String({ description: VM_STATUSES.join(', ') }),
     status_reason: Type.Optional(
-      Type.String({ description: 'Why it is not further, while it waits for something' }),
+      Type.String({
+        description: 'Why it is not further, while it waits for something, or how it crashed',
+      }),
     ),
+    conditions: Type.Array(ConditionSchema, {
+      description:
+        'What is known of a VM that runs or has crashed: true is as it should be. One that is not listed is not known, or does not apply',
+    }),
     runtime: Type.String(),
     plugin: Type.String(),
     pid: Type.Optional(

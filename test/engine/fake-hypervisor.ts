@@ -49,6 +49,11 @@ export class FakeHypervisor implements HypervisorPort {
   /** For each request to power off: how long the agent gives its workload. */
   readonly powerOffs: number[] = [];
 
+  /** How often it was asked whether it answers. */
+  asked = 0;
+  #frozen: Promise<void> = Promise.resolve();
+  #thaw: () => void = () => undefined;
+
   constructor(host: Host) {
     this.#host = host;
   }
@@ -81,6 +86,10 @@ export class FakeHypervisor implements HypervisorPort {
         this.resumed += 1;
       },
       status: async () => this.controlStatus,
+      pulse: () => {
+        this.asked += 1;
+        return this.#unlessFrozen(this.controlStatus);
+      },
       close,
     };
   }
@@ -92,6 +101,7 @@ export class FakeHypervisor implements HypervisorPort {
         return owner.connected;
       },
       ready: async () => undefined,
+      pulse: () => this.#unlessFrozen(undefined),
       sendManifest: async (manifest) => {
         this.manifests.push(manifest);
       },
@@ -112,6 +122,24 @@ export class FakeHypervisor implements HypervisorPort {
 
   console(): Promise<Duplex> {
     return this.openConsole();
+  }
+
+  /** Nothing answers any more. */
+  freeze(): void {
+    this.#frozen = new Promise((resolve) => {
+      this.#thaw = resolve;
+    });
+  }
+
+  /** What was asked meanwhile is answered now. */
+  thaw(): void {
+    this.#thaw();
+    this.#frozen = Promise.resolve();
+  }
+
+  async #unlessFrozen<T>(answer: T): Promise<T> {
+    await this.#frozen;
+    return answer;
   }
 
   #processIn(runDirectory: string): FakeProcess | undefined {

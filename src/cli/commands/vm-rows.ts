@@ -23,6 +23,8 @@ export function printVm(shell: Shell, vm: Vm): void {
   const facts: Facts = [
     ['name', vm.name],
     ['status', vm.status],
+    ['why', whyOf(vm)],
+    ...wrongConditionsOf(vm),
     ['plugin', vm.plugin],
     ['runtime', vm.runtime],
     ['address', vm.ip_address],
@@ -37,4 +39,20 @@ export function printVm(shell: Shell, vm: Vm): void {
     ['updated', vm.updated_at],
   ];
   shell.printFacts(vm, facts);
+}
+
+/** Why it is not further; how it crashed is said by its condition. */
+function whyOf({ status, status_reason }: Vm): string | undefined {
+  return status === 'crashed' ? undefined : status_reason;
+}
+
+/** Those that are not as they should be. A daemon of an earlier version tells none. */
+function wrongConditionsOf(vm: Vm): Facts {
+  const conditions: Vm['conditions'] | undefined = vm.conditions;
+  return (conditions ?? [])
+    .filter(({ status }) => !status)
+    .map(({ type, reason, message, since }) => [
+      'condition',
+      `${type} is false since ${since} (${reason}): ${message}`,
+    ]);
 }

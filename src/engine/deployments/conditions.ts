@@ -2,7 +2,7 @@
 // what is wrong. Pure.
 
 import { toTimestamp } from '../../lib/clock.ts';
-import type { Condition } from '../../schema/deployment.ts';
+import type { Condition } from '../../schema/condition.ts';
 
 export interface Situation {
   readonly deleting: boolean;

@@ -6,7 +6,7 @@ export interface Member {
   readonly name: string;
   readonly index: number;
   readonly revision: number;
-  /** ended: crashed or stopped. busy: something is being done at its index already. */
+  /** ended: crashed, stopped, or it does not answer any more. busy: something is being done at its index already. */
   readonly phase: 'alive' | 'ended' | 'busy';
   readonly ready: boolean;
 }

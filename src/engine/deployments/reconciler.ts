@@ -7,7 +7,7 @@ import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { Condition } from '../../schema/deployment.ts';
+import type { Condition } from '../../schema/condition.ts';
 import { requestIn } from '../cause.ts';
 import type { Readiness } from '../readiness.ts';
 import type { Cause, DeploymentRecord, VmRecord } from '../records.ts';
@@ -30,6 +30,9 @@ export interface ReconcilerParts {
   /** Called after each look. */
   readonly onChange: () => void;
 }
+
+/** In place of the time of a crash. */
+const LOST = -1;
 
 /** A create failure concerns the deployment, not one index: the next index would fail the same way. */
 const ANY_INDEX = 0;
@@ -251,7 +254,8 @@ export class Reconciler {
   #memberOf(record: VmRecord): Member {
     const index = record.replica?.index ?? 0;
     const busy = this.#busy.has(index) || this.#deleteFailures.has(record.name);
-    const ended = record.status === 'crashed' || record.status === 'stopped';
+    const ended =
+      record.status === 'crashed' || record.status === 'stopped' || this.#isLost(record);
     return {
       vmId: record.id,
       name: record.name,
@@ -264,6 +268,10 @@ export class Reconciler {
 
   #isReady(record: VmRecord): boolean {
     return record.status === 'running' && this.#parts.readiness.isReady(record.id);
+  }
+
+  #isLost(record: VmRecord): boolean {
+    return record.status === 'running' && this.#parts.readiness.isLost(record.id);
   }
 
   /** Only replicas that have run are looked after by their health. */
@@ -279,9 +287,13 @@ export class Reconciler {
     }
   }
 
+  /** One that does not answer any more counts as one crash, however often it is written down. */
   #countCrash(record: VmRecord, nowMs: number): void {
-    if (record.status !== 'crashed' || this.#counted.get(record.id) === record.updatedAtMs) return;
-    this.#counted.set(record.id, record.updatedAtMs);
+    const isLost = this.#isLost(record);
+    const atMs = isLost ? LOST : record.updatedAtMs;
+    if (record.status !== 'crashed' && !isLost) return;
+    if (this.#counted.get(record.id) === atMs) return;
+    this.#counted.set(record.id, atMs);
     this.#backoff.failed(record.replica?.index ?? 0, nowMs);
   }
 

@@ -6,10 +6,15 @@ import type { ControlConnection } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
 import { type MediaEventParts, tellMedia } from './media-events.ts';
 
-export class DiskGuard {
-  readonly #parts: MediaEventParts;
+export interface DiskGuardParts extends MediaEventParts {
+  /** Whether the guest is paused for want of room. */
+  readonly see: (vmId: number, isDiskFull: boolean) => void;
+}
 
-  constructor(parts: MediaEventParts) {
+export class DiskGuard {
+  readonly #parts: DiskGuardParts;
+
+  constructor(parts: DiskGuardParts) {
     this.#parts = parts;
   }
 
@@ -24,6 +29,7 @@ export class DiskGuard {
       if (!isFull) {
         clearInterval(timer);
         timer = undefined;
+        this.#parts.see(record.id, false);
         this.#tell(
           record,
           'MEDIA_DISK_FREED',
@@ -42,6 +48,7 @@ export class DiskGuard {
       isFull = true;
       if (timer !== undefined) return;
       timer = setInterval(goOn, LIMITS.diskFullRetryMs).unref();
+      this.#parts.see(record.id, true);
       this.#tell(record, 'MEDIA_DISK_FULL', 'The disk of the host is full: the guest is paused');
     };
     control.onDiskFull(onFull);
@@ -52,6 +59,7 @@ export class DiskGuard {
   async #lookAt(record: VmRecord, control: ControlConnection, onFull: () => void): Promise<void> {
     try {
       if ((await control.status()) === 'io-error') onFull();
+      else this.#parts.see(record.id, false);
     } catch (error) {
       this.#parts.log.warn(
         { vm: record.name, err: error },

@@ -3,6 +3,7 @@
 import type { Config } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
+import type { ConditionKeeper } from '../conditions/condition-keeper.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { HostFacts } from '../host-facts.ts';
 import type { NetworkHost } from '../network-ports.ts';
@@ -19,6 +20,7 @@ export interface NetworkWorld {
   /** Which VM's hypervisor was seen to run, and not to end. */
   readonly live: { runningVm(vmId: number): unknown };
   readonly exposures: Exposures;
+  readonly conditions: Pick<ConditionKeeper, 'seeNetwork'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -38,6 +40,12 @@ export function createNetworkKeeper(world: NetworkWorld): NetworkKeeper {
     });
   const { ledger } = hostFacts;
   const retryPorts = () => exposures.retry();
-  const news = new DriftNews({ state, networkName: hostFacts.networkSpec.bridge, clock, log });
+  const news = new DriftNews({
+    state,
+    networkName: hostFacts.networkSpec.bridge,
+    see: (differing) => world.conditions.seeNetwork(differing),
+    clock,
+    log,
+  });
   return new NetworkKeeper({ host, wanted, isAlive, retryPorts, ledger, news, log });
 }

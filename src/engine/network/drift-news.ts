@@ -54,6 +54,8 @@ export interface DriftNewsParts {
   readonly state: State;
   /** Of the network as a whole: the name of its bridge. */
   readonly networkName: string;
+  /** What differs for which VM; of all others the network is in line. */
+  readonly see: (differing: ReadonlyMap<number, readonly string[]>) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -70,10 +72,17 @@ export class DriftNews {
   /** `mended` are as they should be again; `left` is all that is not. */
   tell(mended: readonly NetworkDifference[], left: readonly NetworkDifference[]): void {
     const told = this.#told;
-    const fresh = left.filter((difference) => !told.has(keyOf(difference)));
+    this.#parts.see(sentencesOf(left));
+    // What is left for one VM is told with its conditions, and so is that it is over.
+    const fresh = left.filter(
+      (difference) => difference.vmId === null && !told.has(keyOf(difference)),
+    );
+    const wasLeft = ({ vmId }: NetworkDifference, key: string) => vmId !== null && told.has(key);
     this.#told = new Set(left.map(keyOf));
     const events = [
-      ...mended.flatMap((difference) => this.#eventOf(difference, true)),
+      ...mended
+        .filter((difference) => !wasLeft(difference, keyOf(difference)))
+        .flatMap((difference) => this.#eventOf(difference, true)),
       ...fresh.flatMap((difference) => this.#eventOf(difference, false)),
     ];
     if (events.length === 0) return;
@@ -94,9 +103,20 @@ export class DriftNews {
     }
     const record = state.find(difference.vmId);
     if (record === undefined) return [];
-    const type = isMended ? 'VM_REPAIRED' : 'VM_DEGRADED';
-    return [vmEvent(type, { ...record, updatedAtMs: clock.nowMs() }, message)];
+    return [vmEvent('VM_REPAIRED', { ...record, updatedAtMs: clock.nowMs() }, message)];
   }
+}
+
+/** For each VM that something is left of, what it is. */
+function sentencesOf(left: readonly NetworkDifference[]): ReadonlyMap<number, readonly string[]> {
+  const sentences = new Map<number, string[]>();
+  for (const difference of left) {
+    if (difference.vmId === null) continue;
+    const those = sentences.get(difference.vmId) ?? [];
+    those.push(sentenceOf(difference, false));
+    sentences.set(difference.vmId, those);
+  }
+  return sentences;
 }
 
 /** For a person. */

@@ -17,6 +17,8 @@ export class ControlLink {
   readonly #parts: ControlLinkParts;
   readonly #abort = new AbortController();
   #current: ControlConnection | null = null;
+  /** Monotonic. */
+  #lostAtMs = performance.now();
   #guestEnd: GuestEnd | undefined;
   readonly #waiting = new Set<(control: ControlConnection) => void>();
 
@@ -27,6 +29,11 @@ export class ControlLink {
   /** null while the hypervisor does not answer. */
   get current(): ControlConnection | null {
     return this.#current;
+  }
+
+  /** For how long there has been no connection. */
+  get lostForMs(): number {
+    return this.#current === null ? performance.now() - this.#lostAtMs : 0;
   }
 
   /** What the hypervisor said about the guest's end, on whichever connection. */
@@ -52,6 +59,7 @@ export class ControlLink {
     void control.ended.then(() => {
       this.#guestEnd = control.guestEnd ?? this.#guestEnd;
       this.#current = null;
+      this.#lostAtMs = performance.now();
       void this.#keepConnecting(LIMITS.controlRetryMinMs);
     });
   }

@@ -1,8 +1,6 @@
 // engine, vms: the look of a daemon at its host, at its start and when what it knows may be wrong. It finds the hypervisors that live and what is left of those that
 // do not; what is to be done about a VM is next-step's business. What no record owns is swept away here.
 
-import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
@@ -49,7 +47,6 @@ export class HostLook {
   readonly #parts: HostLookParts;
   readonly #counts = { adopted: 0, crashed: 0, stopped: 0, undone: 0, swept: 0 };
   #seeing: Promise<Seen> | undefined;
-  #isClosed = false;
 
   constructor(parts: HostLookParts) {
     this.#parts = parts;
@@ -96,31 +93,24 @@ export class HostLook {
     this.#seeing = undefined;
   }
 
-  /** Looks no more. */
-  close(): void {
-    this.#isClosed = true;
-  }
-
-  /** One look serves all VMs. A host that cannot be looked at now can be a little later. */
+  /**
+   * One look serves all VMs that ask while it lasts, and those that ask after it went well. Rejects when the host cannot
+   * be looked at within the bound of that job: each VM's step is tried again later, and who waits for it is told.
+   */
   #see(): Promise<Seen> {
-    this.#seeing ??= this.#seeUntilSeen();
-    return this.#seeing;
+    if (this.#seeing !== undefined) return this.#seeing;
+    const seeing = this.#lookAround();
+    this.#seeing = seeing;
+    seeing.catch((error: unknown) => {
+      if (this.#seeing === seeing) this.#seeing = undefined;
+      this.#parts.log.error({ err: error }, 'the host could not be looked at');
+    });
+    return seeing;
   }
 
-  async #seeUntilSeen(): Promise<Seen> {
-    const { host, log } = this.#parts;
-    let pauseMs: number = LIMITS.stepRetryMinMs;
-    for (;;) {
-      try {
-        const inventory = await host.inventory();
-        return { inventory, leftovers: leftoversIn(inventory) };
-      } catch (error) {
-        if (this.#isClosed) throw error;
-        log.error({ err: error }, 'the host could not be looked at');
-        await pause(pauseMs, undefined, { ref: false });
-        pauseMs = Math.min(2 * pauseMs, LIMITS.stepRetryMaxMs);
-      }
-    }
+  async #lookAround(): Promise<Seen> {
+    const inventory = await this.#parts.host.inventory();
+    return { inventory, leftovers: leftoversIn(inventory) };
   }
 
   #adopt(record: VmRecord, identity: ProcessIdentity): Promise<RunningVm | null> {

@@ -4,6 +4,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { AddressPool } from '../addresses.ts';
 import { BY_DAEMON } from '../cause.ts';
+import { crashedCondition, runningCondition } from '../conditions/vm-conditions.ts';
 import { type VmEventType, vmEvent } from '../events.ts';
 import type { Cause, ConfigRecord, OperationKind, ProcessIdentity, VmRecord } from '../records.ts';
 import { putVm, type State, type VmChange } from '../state.ts';
@@ -111,7 +112,10 @@ export class Notes {
     return this.#update(vmId, (before) => {
       // The number that is wanted does not rise while a VM is launched.
       const observed = { launch: before.wanted.launch, end: null, isReleased: false };
-      const next = changed(before, { process, neverRan: false, observed }, this.#nowMs());
+      const nowMs = this.#nowMs();
+      const conditions = [runningCondition(nowMs)];
+      const changes = { process, neverRan: false, observed, conditions };
+      const next = changed(before, changes, nowMs);
       return { record: next, events: [eventOfWish('VM_RUNNING', next, message)] };
     });
   }
@@ -131,9 +135,12 @@ export class Notes {
             isReleased: false,
           }
         : { end: meaning.status, isReleased };
-      const next = changed(before, { process: null, observed }, this.#nowMs());
+      const nowMs = this.#nowMs();
+      const isCrash = meaning.status === 'crashed';
+      const conditions = isCrash ? [crashedCondition('Crashed', message, nowMs)] : [];
+      const next = changed(before, { process: null, observed, conditions }, nowMs);
       if (again) return { record: next, events: [eventOfWish('VM_RELAUNCHED', next, message)] };
-      const type = meaning.status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      const type = isCrash ? 'VM_CRASHED' : 'VM_STOPPED';
       return { record: next, events: [vmEvent(type, next, message)] };
     });
   }
@@ -143,7 +150,10 @@ export class Notes {
     return this.#update(vmId, (before) => {
       const isOwed = before.wanted.state === 'running' && before.process !== null;
       const observed = isOwed ? {} : { isReleased: true };
-      const next = changed(before, { process: null, observed }, this.#nowMs());
+      // How it has crashed is still to be read when the host has let go of it.
+      const keepsEnd = before.process === null && before.observed.end === 'crashed';
+      const conditions = keepsEnd ? (before.conditions ?? []) : [];
+      const next = changed(before, { process: null, observed, conditions }, this.#nowMs());
       if (!isOwed) {
         const isNews = next.status !== before.status;
         return { record: next, events: isNews ? [eventOfWish('VM_STOPPED', next)] : [] };
@@ -162,8 +172,11 @@ export class Notes {
       const { launch } = before.wanted;
       const end = before.observed.attempt > 1 ? 'crashed' : 'stopped';
       const observed = { launch, attempt: 1, end, isReleased: true } as const;
-      const next = changed(before, { process: null, observed }, this.#nowMs());
-      const type = end === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      const nowMs = this.#nowMs();
+      const isCrash = end === 'crashed';
+      const conditions = isCrash ? [crashedCondition('LaunchFailed', message, nowMs)] : [];
+      const next = changed(before, { process: null, observed, conditions }, nowMs);
+      const type = isCrash ? 'VM_CRASHED' : 'VM_STOPPED';
       return { record: next, events: [eventOfWish(type, next, message)] };
     });
   }

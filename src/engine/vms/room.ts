@@ -4,10 +4,12 @@
 import { availableParallelism } from 'node:os';
 import { LIMITS } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { VolantError } from '../../lib/errors.ts';
 import type { PassFailPoint } from '../../lib/fail-points.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
 import { BY_DAEMON, BY_EXIT } from '../cause.ts';
+import type { ConditionKeeper } from '../conditions/condition-keeper.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { HostPort } from '../ports.ts';
 import type { Cause, VmRecord } from '../records.ts';
@@ -37,6 +39,7 @@ export interface RoomParts {
   readonly hypervisors: Hypervisors;
   readonly launcher: Launcher;
   readonly exposures: Exposures;
+  readonly conditions: Pick<ConditionKeeper, 'see' | 'forget'>;
   readonly notes: Notes;
   readonly journal: Journal;
   readonly host: HostPort;
@@ -66,7 +69,7 @@ function causeOf(step: StepName, { wanted }: VmRecord): Cause {
 
 export function createVms(parts: RoomParts): VmsRoom {
   const { state, live, boots, planner, admission, hypervisors, launcher, notes, journal } = parts;
-  const { exposures, host, pass, clock, log } = parts;
+  const { exposures, conditions, host, pass, clock, log } = parts;
   const operations = new Operations({
     runningMax: LIMITS.operationsRunningMax,
     waitingMax: LIMITS.operationsWaitingMax,
@@ -107,8 +110,10 @@ export function createVms(parts: RoomParts): VmsRoom {
         pass(`step:${step}:before`);
         await (step === 'look' ? hostLook.take(record, turn) : steps.take(step, record, turn));
         pass(`step:${step}:after`);
+        if (step === 'look') conditions.see(record.id, { unjudged: null });
       } catch (error) {
         tell(error);
+        if (step === 'look') conditions.see(record.id, { unjudged: whyUnjudged(error) });
         throw error;
       }
       // A launch that failed is a step that was taken: it is not tried again.
@@ -120,7 +125,10 @@ export function createVms(parts: RoomParts): VmsRoom {
     },
     log,
   });
-  live.subscribe((vmId) => executor.wake(vmId));
+  live.subscribe((vmId) => {
+    conditions.forget(vmId);
+    executor.wake(vmId);
+  });
   return {
     vms: new Vms({ state, admission, planner, notes, live, executor, operations }),
     live,
@@ -130,10 +138,14 @@ export function createVms(parts: RoomParts): VmsRoom {
     doubt,
     sweeper,
     close: async () => {
-      hostLook.close();
       await operations.close();
       executor.close();
       await Promise.all([journal.close(), hypervisors.close()]);
     },
   };
+}
+
+function whyUnjudged(error: unknown): string {
+  const why = error instanceof VolantError ? error.message : 'an internal error';
+  return `It cannot be said yet whether the hypervisor runs: ${why}`;
 }
