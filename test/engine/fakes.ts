@@ -134,7 +134,8 @@ export class FakeHost extends FakeDevices implements HostPort {
     this.booted.add(pid);
   }
 
-  async adopt(_vmId: number, identity: ProcessIdentity): Promise<WatchedProcess | null> {
+  async adopt(vmId: number, identity: ProcessIdentity): Promise<WatchedProcess | null> {
+    this.#fail(`adopt ${vmId}`);
     return this.processes.get(identity.pid) ?? null;
   }
 

@@ -115,6 +115,19 @@ export class Audit {
       }));
   }
 
+  /** One that does not come to rest in time, or at all, is told with what is left. */
+  async #settle(vmId: number): Promise<void> {
+    const { executor } = this.#parts.room;
+    const signal = AbortSignal.timeout(LIMITS.auditSettleMs);
+    const reached = executor.until(vmId, (_, isSettled) => isSettled, signal);
+    executor.wake(vmId);
+    try {
+      await reached;
+    } catch (error) {
+      this.#parts.log.warn({ id: vmId, err: error }, 'a VM could not be put in line yet');
+    }
+  }
+
   async #repair({ inventory }: AuditView, found: readonly Difference[]): Promise<void> {
     const { state, addresses, room, log } = this.#parts;
     for (const { kind, subject, vm } of found) log.warn({ kind, subject, vm }, 'HOST_DRIFT');
@@ -130,9 +143,7 @@ export class Audit {
           return;
         }
         room.doubt(vmId);
-        const reached = room.executor.until(vmId, (_, isSettled) => isSettled);
-        room.executor.wake(vmId);
-        await reached;
+        await this.#settle(vmId);
       }),
     );
   }

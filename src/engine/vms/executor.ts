@@ -73,12 +73,16 @@ export class Executor {
 
   /**
    * Resolves when the goal is reached. Rejects with what the goal throws, or with the error of a step that went wrong
-   * again and again: it is tried on, but not waited for.
+   * again and again: it is tried on, but not waited for. The same when the signal aborts.
    */
-  until(vmId: number, goal: Goal): Promise<void> {
+  until(vmId: number, goal: Goal, signal?: AbortSignal): Promise<void> {
     const { waiters } = this.#lineOf(vmId);
     return new Promise((resolve, reject) => {
-      waiters.add({ goal, resolve, reject, failures: 0 });
+      const waiter = { goal, resolve, reject, failures: 0 };
+      waiters.add(waiter);
+      signal?.addEventListener('abort', () => {
+        if (waiters.delete(waiter)) reject(signal.reason);
+      });
     });
   }
 

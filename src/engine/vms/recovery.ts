@@ -44,7 +44,7 @@ export class Recovery {
     const looked = records.map(({ id }) => this.#looked(id));
     for (const { id } of records) room.executor.wake(id);
     await Promise.all(looked);
-    await room.hostLook.sweep(lastVmId);
+    await this.#sweep(lastVmId);
     await ports;
     const report: RecoveryReport = {
       ...room.hostLook.counts,
@@ -56,6 +56,15 @@ export class Recovery {
     if (vms.length > 0) await this.#restoreNetwork(vms);
     await this.#resumePorts(vms.length > 0);
     return report;
+  }
+
+  /** What is not removed now is found by the next audit. */
+  async #sweep(lastVmId: number): Promise<void> {
+    try {
+      await this.#parts.room.hostLook.sweep(lastVmId);
+    } catch (error) {
+      this.#parts.log.error({ err: error }, 'what no VM owns could not be removed yet');
+    }
   }
 
   /** Rules about guests that ended meanwhile are still in the kernel, those of living ones may be lost. */

@@ -1,5 +1,7 @@
 // engine, vms: removes what the host has of VMs that no record knows. Which those are is the caller's business.
 
+import { LIMITS } from '../../config.ts';
+import { within } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { HostPort } from '../ports.ts';
 import type { ProcessIdentity } from '../records.ts';
@@ -17,10 +19,16 @@ export class Sweeper {
     this.#parts = parts;
   }
 
-  /** Resolves with the number of things that were removed. One that cannot be removed is logged and left. */
-  async remove(orphans: readonly (readonly [vmId: number, left: Leftovers])[]): Promise<number> {
+  /**
+   * Resolves within a bound with the number of things that were removed. What cannot be removed is logged and left, as is
+   * all of a process that the kernel does not let go of: the next audit tries again.
+   */
+  async remove(found: readonly (readonly [vmId: number, left: Leftovers])[]): Promise<number> {
     // Processes first: they hold taps and cgroups.
-    await Promise.all(orphans.map(([vmId, { processes }]) => this.#end(vmId, processes)));
+    const ended = await Promise.all(
+      found.map(([vmId, { processes }]) => this.#endAll(vmId, processes)),
+    );
+    const orphans = found.filter((_, index) => ended[index]);
     const removals = orphans.flatMap(([vmId, left]) => this.#removalsOf(vmId, left));
     const results = await Promise.allSettled(removals);
     for (const result of results) {
@@ -33,13 +41,26 @@ export class Sweeper {
     return orphans.reduce((sum, [, left]) => sum + kernelCountOf(left) + files(left), 0);
   }
 
-  async #end(vmId: number, processes: readonly ProcessIdentity[]): Promise<void> {
+  /** false when one of them lives on. */
+  async #endAll(vmId: number, processes: readonly ProcessIdentity[]): Promise<boolean> {
+    const ended = await Promise.all(processes.map((identity) => this.#end(vmId, identity)));
+    return ended.every((isGone) => isGone);
+  }
+
+  async #end(vmId: number, identity: ProcessIdentity): Promise<boolean> {
     const { host, log } = this.#parts;
-    for (const identity of processes) {
-      log.warn({ vmId, ...identity }, 'ending a hypervisor that no VM owns');
+    log.warn({ vmId, ...identity }, 'ending a hypervisor that no VM owns');
+    try {
       const process = await host.adopt(vmId, identity);
-      await process?.signal('SIGKILL');
-      await process?.exited;
+      if (process === null) return true;
+      await process.signal('SIGKILL');
+      // A process in an uninterruptible sleep ends when the kernel wakes it, which may be never.
+      const exit = await within(process.exited, LIMITS.stopKillMs);
+      if (exit === undefined) log.error({ vmId, ...identity }, 'a hypervisor outlived SIGKILL');
+      return exit !== undefined;
+    } catch (error) {
+      log.error({ vmId, ...identity, err: error }, 'a hypervisor could not be ended');
+      return false;
     }
   }
 
