@@ -254,8 +254,6 @@ export const LIMITS = {
   unixPathBytesMax: 107,
   /** A main-thread stall longer than this is logged. */
   loopStallMs: 100,
-  /** A canary guest must have booted under KVM in this time. */
-  kvmCanaryTimeoutMs: 10_000,
 } as const;
 
 export type { AcceleratorChoice, HypervisorChoice, Isolation } from './config/readers.ts';

@@ -9,4 +9,12 @@ export const BOOT_LIMITS = {
   bootAttemptsMax: 4,
   /** Plugins of which it is known whether their guests have an agent. */
   bootPluginsMax: 4096,
+  /** A canary guest must have booted under KVM in this time. */
+  kvmCanaryTimeoutMs: 10_000,
+  /** One that did not is tried again after a pause that grows so many times from the first to the second. */
+  kvmRetryMinMs: 60_000,
+  kvmRetryMaxMs: 21_600_000,
+  kvmRetryFactor: 4,
+  /** One that failed otherwise is tried again after so long. */
+  kvmFailedKeepMs: 86_400_000,
 } as const;

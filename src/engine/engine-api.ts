@@ -14,7 +14,7 @@ import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../sche
 import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AgentConnection, HypervisorFacts } from './ports.ts';
-import type { Cause, OperationKind, OperationStep, StoredEvent } from './records.ts';
+import type { Cause, KvmTrial, OperationKind, OperationStep, StoredEvent } from './records.ts';
 import type { StateBackup } from './store-ports.ts';
 
 export type { Cause } from './records.ts';
@@ -345,12 +345,21 @@ export interface BootCounts {
   readonly relaunched: number;
 }
 
+/** Facts of the hypervisor as they are shown. */
+export type ShownHypervisor = Omit<HypervisorFacts, 'kvmTrial'> & {
+  readonly kvmTrial:
+    | (Omit<KvmTrial, 'triedAtMs'> & {
+        readonly triedAt: string;
+      })
+    | null;
+};
+
 export interface SystemInfo {
   readonly version: string;
   readonly host_ip: string;
   readonly bridge: string;
   readonly subnet: string;
-  readonly hypervisor: HypervisorFacts | { readonly error: string };
+  readonly hypervisor: ShownHypervisor | { readonly error: string };
   readonly kernel: { readonly path: string } | { readonly error: string };
   /** Those that guests are told, and why there are none. */
   readonly name_servers: { readonly servers: readonly string[]; readonly problem?: string };

@@ -25,6 +25,7 @@ import { EventLog, type OtherEventType, otherEvent } from './events.ts';
 import { Exposures } from './exposures/exposures.ts';
 import { Health } from './health.ts';
 import { HostFacts } from './host-facts.ts';
+import { HypervisorProbe } from './hypervisor-probe.ts';
 import { Idempotency } from './idempotency.ts';
 import { cgroupNameOf } from './identity.ts';
 import { BootMemory } from './media/boot-memory.ts';
@@ -133,15 +134,9 @@ export function createEngine(parts: EngineParts): EngineControl {
     },
     shutdown: async () => {
       clearInterval(trimmer);
-      audit.close();
-      pulse.close();
       deployments.stop();
-      readiness.close();
-      shared.workloads.close();
-      consoles.close();
-      devices.close();
-      exposures.close();
-      boots.close();
+      const owners = [audit, pulse, hostFacts, readiness, shared.workloads, consoles, devices];
+      for (const owner of [...owners, exposures, boots]) owner.close();
       await Promise.all([network.close(), room.close()]);
       live.disconnect();
     },
@@ -197,11 +192,12 @@ interface SharedParts {
 
 function sharedParts(
   { config, host, clock, log }: EngineParts,
-  { kvmVerdicts, hostChanges, devices }: Snapshot,
+  { kvmTrials, hostChanges, devices }: Snapshot,
   state: State,
   live: LiveVms,
 ): SharedParts {
-  const hostFacts = new HostFacts({ config, host, state, clock, kvmVerdicts, hostChanges, log });
+  const probe = new HypervisorProbe({ host, state, clock, log }, kvmTrials);
+  const hostFacts = new HostFacts({ config, host, state, clock, probe, hostChanges, log });
   const boots = new Boots({
     bootsMax: config.bootsMax,
     cores: availableParallelism(),

@@ -5,6 +5,7 @@
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
+import type { HypervisorProbe } from './hypervisor-probe.ts';
 import type { Logger } from '../lib/log.ts';
 import { wantedGuests } from './network/wanted-network.ts';
 import type { GuestIdentity, HostLedger, NetworkSpec } from './network-ports.ts';
@@ -25,8 +26,7 @@ export class HostFacts {
   readonly #state: State;
   readonly #clock: Clock;
   readonly #log: Logger;
-  #hypervisor: Promise<HypervisorFacts> | undefined;
-  #kvmVerdicts: Readonly<Record<string, boolean>>;
+  readonly #probe: HypervisorProbe;
   #hostChanges: HostChanges;
   #networkIsMade = false;
   #nameServers: { readonly list: readonly string[]; readonly readAtMs: number } | undefined;
@@ -36,7 +36,7 @@ export class HostFacts {
     host: HostPort;
     state: State;
     clock: Clock;
-    kvmVerdicts: Readonly<Record<string, boolean>>;
+    probe: HypervisorProbe;
     hostChanges: HostChanges;
     log: Logger;
   }) {
@@ -44,18 +44,19 @@ export class HostFacts {
     this.#host = parts.host;
     this.#state = parts.state;
     this.#clock = parts.clock;
-    this.#kvmVerdicts = parts.kvmVerdicts;
+    this.#probe = parts.probe;
     this.#hostChanges = parts.hostChanges;
     this.#log = parts.log;
   }
 
-  /** Probed once. HYPERVISOR_MISSING and HOST_PERMISSION are asked again at the next call. */
+  /** As it was found out last. HYPERVISOR_MISSING and HOST_PERMISSION are asked again at the next call. */
   hypervisor(): Promise<HypervisorFacts> {
-    this.#hypervisor ??= this.#probe().catch((error: unknown) => {
-      this.#hypervisor = undefined;
-      throw error;
-    });
-    return this.#hypervisor;
+    return this.#probe.facts();
+  }
+
+  /** Looks for nothing any more. */
+  close(): void {
+    this.#probe.close();
   }
 
   async nameServers(): Promise<readonly string[]> {
@@ -135,17 +136,5 @@ export class HostFacts {
     this.#networkIsMade = false;
     this.#hostChanges = {};
     await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
-  }
-
-  async #probe(): Promise<HypervisorFacts> {
-    const { facts, kvmVerdicts } = await this.#host.probeHypervisor(this.#kvmVerdicts);
-    if (JSON.stringify(kvmVerdicts) !== JSON.stringify(this.#kvmVerdicts)) {
-      this.#kvmVerdicts = kvmVerdicts;
-      await this.#state.commit(
-        [{ table: 'meta', key: 'kvmVerdicts', value: { ...kvmVerdicts } }],
-        [],
-      );
-    }
-    return facts;
   }
 }

@@ -6,7 +6,13 @@ import type { DiskFormat } from '../lib/image-formats.ts';
 import type { DeviceHost } from './device-ports.ts';
 import type { MediaHost } from './media-ports.ts';
 import type { GuestIdentity, GuestPort, NetworkHost, NetworkSpec } from './network-ports.ts';
-import type { Accelerator, DriverName, ProcessIdentity, VmDescription } from './records.ts';
+import type {
+  Accelerator,
+  DriverName,
+  KvmTrial,
+  ProcessIdentity,
+  VmDescription,
+} from './records.ts';
 
 // ----------------------------------------------------------------------------------------- host
 
@@ -73,12 +79,23 @@ export interface HypervisorFacts {
   readonly accelerator: Accelerator;
   /** Why this accelerator, a sentence for a person. */
   readonly reason: string;
+  /** The trial by which that was decided; null where there was none. */
+  readonly kvmTrial: KvmTrial | null;
   /** The host's TSC frequency; TCG hands the host's counter to its guests. */
   readonly tscKhz: number;
   /** Guests can have a socket of the family vsock that the host reaches by their CID. */
   readonly vhostVsock: boolean;
   /** Directories from which it reads firmware and option ROMs, in the order in which it looks. */
   readonly dataDirectories: readonly string[];
+}
+
+/** Trials of KVM, each by what it was a trial of. */
+export interface KnownTrials {
+  readonly trials: Readonly<Record<string, KvmTrial>>;
+  /** One that did not work may be repeated; else only what was never tried is tried. */
+  readonly mayTryAgain: boolean;
+  /** By the wall clock, to be shown. */
+  readonly nowMs: number;
 }
 
 /** A cgroup (version 2) for one hypervisor, and what its processes may use together. */
@@ -138,9 +155,9 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
   trimLogs(vmIds: readonly number[]): Promise<void>;
   inventory(): Promise<HostInventory>;
   /** Finds and checks the hypervisor, boots a KVM canary where that is needed. HYPERVISOR_MISSING. */
-  probeHypervisor(kvmVerdicts: Readonly<Record<string, boolean>>): Promise<{
+  probeHypervisor(known: KnownTrials): Promise<{
     readonly facts: HypervisorFacts;
-    readonly kvmVerdicts: Readonly<Record<string, boolean>>;
+    readonly kvmTrials: Readonly<Record<string, KvmTrial>>;
   }>;
   /** Percentages of the whole host, 0 to 100, always finite. */
   usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;

@@ -15,6 +15,16 @@ export interface ProcessIdentity {
   readonly bootId: string;
 }
 
+/** What a trial of KVM came to. */
+export interface KvmTrial {
+  readonly result: 'works' | 'failed' | 'timed-out';
+  /** A sentence for a person. */
+  readonly reason: string;
+  readonly triedAtMs: number;
+  /** Trials in a row with this result. */
+  readonly tries: number;
+}
+
 export type DriverName = 'qemu' | 'simulator';
 export type Accelerator = 'kvm' | 'tcg' | 'none';
 export type NetworkMode = (typeof NETWORK_MODES)[number];

@@ -9,6 +9,7 @@ import type {
   DeviceRecord,
   EventBody,
   HostChanges,
+  KvmTrial,
   OperationRecord,
   PluginRecord,
   StoredEvent,
@@ -53,8 +54,8 @@ export type Write =
   | { readonly table: 'meta'; readonly key: 'probe'; readonly value: number }
   | {
       readonly table: 'meta';
-      readonly key: 'kvmVerdicts';
-      readonly value: Record<string, boolean>;
+      readonly key: 'kvmTrials';
+      readonly value: Record<string, KvmTrial>;
     };
 
 /** All that is in the store when the daemon starts, events and old configs excepted. */
@@ -71,7 +72,7 @@ export interface Snapshot {
   /** true once the built-in plugins were installed: one that was removed does not come back. */
   readonly builtinsInstalled: boolean;
   readonly hostChanges: HostChanges;
-  readonly kvmVerdicts: Readonly<Record<string, boolean>>;
+  readonly kvmTrials: Readonly<Record<string, KvmTrial>>;
 }
 
 /** A copy of all records, as one file that can be restored. Whoever has it closes it. */

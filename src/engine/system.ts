@@ -2,6 +2,7 @@
 
 import { firstUidOf } from '../config/readers.ts';
 import { type Config, LIMITS } from '../config.ts';
+import { toTimestamp } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Audit } from './audit/audit.ts';
 import type { Boots } from './boots/boots.ts';
@@ -9,6 +10,7 @@ import type {
   AuditReport,
   HealthReport,
   RecoveryReport,
+  ShownHypervisor,
   SystemApi,
   SystemInfo,
   SystemStatus,
@@ -17,7 +19,7 @@ import type {
 import type { Health } from './health.ts';
 import { type HostFacts, NO_NAME_SERVERS } from './host-facts.ts';
 import type { Plugins } from './plugins.ts';
-import type { HostPort } from './ports.ts';
+import type { HostPort, HypervisorFacts } from './ports.ts';
 import type { State } from './state.ts';
 
 export class System implements SystemApi {
@@ -100,7 +102,7 @@ export class System implements SystemApi {
       host_ip: this.#config.hostIp,
       bridge: this.#config.bridge,
       subnet: this.#hostFacts.networkSpec.subnet,
-      hypervisor,
+      hypervisor: 'error' in hypervisor ? hypervisor : shown(hypervisor),
       kernel,
       name_servers: nameServers,
       boots: this.#boots.counts,
@@ -112,6 +114,12 @@ export class System implements SystemApi {
 
 function describeNameServers(servers: readonly string[]): SystemInfo['name_servers'] {
   return servers.length === 0 ? { servers, problem: NO_NAME_SERVERS } : { servers };
+}
+
+function shown({ kvmTrial, ...facts }: HypervisorFacts): ShownHypervisor {
+  if (kvmTrial === null) return { ...facts, kvmTrial };
+  const { result, reason, tries, triedAtMs } = kvmTrial;
+  return { ...facts, kvmTrial: { result, reason, tries, triedAt: toTimestamp(triedAtMs) } };
 }
 
 /** Whose the hypervisors are that are launched from now on: one that was adopted is who it was. */

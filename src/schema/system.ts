@@ -74,7 +74,10 @@ export const SystemInfoSchema = Type.Object(
     subnet: Type.String(),
     hypervisor: Type.Object(
       {},
-      { description: 'driver, path, version, accelerator, reason; or error' },
+      {
+        description:
+          'driver, executable, version, accelerator, reason, kvmTrial (result, reason, tries, triedAt; null where there was none); or error',
+      },
     ),
     kernel: Type.Object({}, { description: 'path, or error' }),
     name_servers: Type.Object(

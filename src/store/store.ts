@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../config.ts';
-import type { EventBody, HostChanges, StoredEvent, VmRecord } from '../engine/records.ts';
+import type { EventBody, HostChanges, KvmTrial, StoredEvent, VmRecord } from '../engine/records.ts';
 import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
@@ -98,7 +98,7 @@ export class Store implements StorePort {
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},
-      kvmVerdicts: (meta.get('kvmVerdicts') as Record<string, boolean> | undefined) ?? {},
+      kvmTrials: (meta.get('kvmTrials') as Record<string, KvmTrial> | undefined) ?? {},
     };
   }
 

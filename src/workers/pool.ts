@@ -22,7 +22,7 @@ import type {
   NetworkSpec,
   PortProtocol,
 } from '../engine/network-ports.ts';
-import type { HostPort, LaunchRequest } from '../engine/ports.ts';
+import type { HostPort, KnownTrials, LaunchRequest } from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import { failPoints } from '../lib/fail-points.ts';
@@ -302,8 +302,8 @@ class Host implements HostPort {
     return this.#run('takeInventory', { settings: this.#settings });
   }
 
-  probeHypervisor(kvmVerdicts: Readonly<Record<string, boolean>>) {
-    return this.#run('probeHypervisor', { settings: this.#settings, kvmVerdicts });
+  probeHypervisor(known: KnownTrials) {
+    return this.#run('probeHypervisor', { settings: this.#settings, known });
   }
 
   async usage() {

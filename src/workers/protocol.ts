@@ -23,8 +23,13 @@ import type {
   PortProtocol,
   SeenNetwork,
 } from '../engine/network-ports.ts';
-import type { HostInventory, HypervisorFacts, LaunchRequest } from '../engine/ports.ts';
-import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
+import type {
+  HostInventory,
+  HypervisorFacts,
+  KnownTrials,
+  LaunchRequest,
+} from '../engine/ports.ts';
+import type { HostChanges, KvmTrial, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import type { FailPoint } from '../lib/fail-points.ts';
 import type { Outcome } from '../lib/outcome.ts';
 import type { Outbound } from '../lib/proxy.ts';
@@ -189,8 +194,8 @@ export interface Jobs {
   describeVms: [{ settings: HostSettings; descriptions: readonly VmDescription[] }, null];
   takeInventory: [{ settings: HostSettings }, HostInventory];
   probeHypervisor: [
-    { settings: HostSettings; kvmVerdicts: Readonly<Record<string, boolean>> },
-    { facts: HypervisorFacts; kvmVerdicts: Readonly<Record<string, boolean>> },
+    { settings: HostSettings; known: KnownTrials },
+    { facts: HypervisorFacts; kvmTrials: Readonly<Record<string, KvmTrial>> },
   ];
   measureUsage: [
     { before: CpuSample | null },

@@ -9,6 +9,7 @@ import type {
   DeviceRecord,
   EventBody,
   HostChanges,
+  KvmTrial,
   OperationRecord,
   PluginRecord,
   StoredEvent,
@@ -31,7 +32,7 @@ export class FakeStore implements StorePort {
   lastVmId = 0;
   builtinsInstalled = false;
   hostChanges: HostChanges = {};
-  kvmVerdicts: Record<string, boolean> = {};
+  kvmTrials: Record<string, KvmTrial> = {};
   /** Throws to make a commit fail. */
   beforeCommit: (events: readonly EventBody[]) => void = () => undefined;
   healthy = true;
@@ -49,7 +50,7 @@ export class FakeStore implements StorePort {
       lastSequence: this.events.length,
       builtinsInstalled: this.builtinsInstalled,
       hostChanges: this.hostChanges,
-      kvmVerdicts: this.kvmVerdicts,
+      kvmTrials: this.kvmTrials,
     };
   }
 
@@ -127,7 +128,7 @@ export class FakeStore implements StorePort {
         if (write.key === 'lastVmId') this.lastVmId = write.value;
         else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
         else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
-        else if (write.key === 'kvmVerdicts') this.kvmVerdicts = write.value;
+        else if (write.key === 'kvmTrials') this.kvmTrials = write.value;
     }
   }
 }

@@ -15,6 +15,7 @@ import type { Forward, HostLedger } from '../../src/engine/network-ports.ts';
 import type {
   HostInventory,
   HostPort,
+  KnownTrials,
   LaunchRequest,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
@@ -22,6 +23,7 @@ import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { FakeDevices, failIn } from './fake-devices.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
+import { FakeProbe } from './fake-probe.ts';
 import { FakeProcess } from './fake-process.ts';
 import { FakeStore } from './fake-store.ts';
 import { silentLog } from './silent-log.ts';
@@ -257,19 +259,11 @@ export class FakeHost extends FakeDevices implements HostPort {
     };
   }
 
-  async probeHypervisor() {
+  readonly probe = new FakeProbe();
+
+  async probeHypervisor(known: KnownTrials) {
     this.#fail('probeHypervisor');
-    const facts = {
-      driver: 'qemu',
-      executable: '/usr/bin/qemu-system-x86_64',
-      version: '7.2',
-      accelerator: 'tcg',
-      reason: 'test',
-      tscKhz: 2_000_000,
-      vhostVsock: false,
-      dataDirectories: [],
-    } as const;
-    return { facts, kvmVerdicts: {} };
+    return this.probe.answer(known);
   }
 
   async usage() {

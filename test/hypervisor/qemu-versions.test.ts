@@ -27,7 +27,8 @@ function directoryOf(t: TestContext): string {
 
 function probed(hypervisor: HostSettings['hypervisor']): HypervisorFacts {
   const settings = { hypervisor, accelerator: 'tcg' } as HostSettings;
-  return probeHypervisor({ settings, kvmVerdicts: {} }).facts;
+  const known = { trials: {}, mayTryAgain: false, nowMs: 0 };
+  return probeHypervisor({ settings, known }).facts;
 }
 
 /** Every device that needs nothing of the host but files. */

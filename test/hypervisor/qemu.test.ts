@@ -12,6 +12,7 @@ const FACTS: HypervisorFacts = {
   version: '7.2',
   accelerator: 'tcg',
   reason: '',
+  kvmTrial: null,
   tscKhz: 1,
   vhostVsock: false,
   dataDirectories: [],

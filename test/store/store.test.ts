@@ -125,13 +125,14 @@ suite('store', () => {
   test('what a failed transaction was the first to contain can be stored later', async (t) => {
     const directory = temporary(t);
     const store = openStore(directory, silentLog);
-    const value = { 'never-seen-before': true, 'nor-this': false };
-    const verdicts = { table: 'meta', key: 'kvmVerdicts', value } as const;
+    const trial = { result: 'works', reason: 'it booted', triedAtMs: 1, tries: 1 } as const;
+    const value = { 'never-seen-before': trial, 'nor-this': trial };
+    const verdicts = { table: 'meta', key: 'kvmTrials', value } as const;
     const bad = { table: 'plugins', key: 'x'.repeat(5000), value: null } as const;
     await assert.rejects(store.commit([verdicts, bad], []), { code: 'STORE_UNAVAILABLE' });
     await store.commit([verdicts], []);
     await store.close();
-    assert.deepEqual(opened(t, directory).load().kvmVerdicts, value);
+    assert.deepEqual(opened(t, directory).load().kvmTrials, value);
   });
 
   test('is closed to other users, and a state of a newer daemon is refused', async (t) => {

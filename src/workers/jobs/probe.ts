@@ -1,46 +1,50 @@
 // workers, job: which hypervisor there is, and whether KVM truly works. Some hosts answer every KVM
 // request and still hang any ordinary kernel, so a canary guest is booted once for each kernel.
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { release } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { LIMITS } from '../../config.ts';
-import type { HypervisorFacts } from '../../engine/ports.ts';
+import type { HypervisorFacts, KnownTrials } from '../../engine/ports.ts';
+import type { KvmTrial } from '../../engine/records.ts';
 import { type QemuVersion, qemuVersion } from '../../hypervisor/qemu-versions.ts';
 import { native } from '../native.ts';
 import type { HostSettings, JobArgument, JobResult } from '../protocol.ts';
 import { JobFault } from './fault.ts';
+import { trialOf, tryKvm } from './kvm-trial.ts';
 import { findKernel } from './media.ts';
 
 const QEMU = 'qemu-system-x86_64';
 const VERSION_TIMEOUT_MS = 10_000;
 const TSC_SAMPLE_MS = 100;
-const CANARY_MEMORY_MB = 128;
-
-type Verdicts = Readonly<Record<string, boolean>>;
 
 export function probeHypervisor({
   settings,
-  kvmVerdicts,
+  known,
 }: JobArgument<'probeHypervisor'>): JobResult<'probeHypervisor'> {
-  if (settings.hypervisor === 'simulator') return { facts: probeSimulator(), kvmVerdicts };
+  const kvmTrials = known.trials;
+  if (settings.hypervisor === 'simulator') return { facts: probeSimulator(), kvmTrials };
   const executable = findQemu(settings);
   const version = versionOf(executable);
   const dataDirectories = dataDirectoriesOf(executable);
   requireFirmware(qemuVersion(version), executable, dataDirectories);
-  const { works, reason, verdicts } = chooseAccelerator(settings, executable, version, kvmVerdicts);
+  const chosen = chooseAccelerator(settings, executable, version, known);
+  const trial = chosen.trial ?? null;
   const facts: HypervisorFacts = {
     driver: 'qemu',
     executable,
     version,
-    accelerator: works ? 'kvm' : 'tcg',
-    reason,
+    accelerator: chosen.works ? 'kvm' : 'tcg',
+    reason: chosen.reason,
+    kvmTrial: trial,
     tscKhz: native.tscKhz(TSC_SAMPLE_MS),
     vhostVsock: existsSync('/dev/vhost-vsock'),
     dataDirectories,
   };
-  return { facts, kvmVerdicts: verdicts };
+  // What other kernels and hypervisors came to is of no use any more.
+  return { facts, kvmTrials: trial === null ? kvmTrials : { [chosen.key]: trial } };
 }
 
 function probeSimulator(): HypervisorFacts {
@@ -61,6 +65,7 @@ function probeSimulator(): HypervisorFacts {
     version: versionOf(executable),
     accelerator: 'none',
     reason: 'The simulator boots no guests',
+    kvmTrial: null,
     tscKhz: 0,
     vhostVsock: false,
     dataDirectories: [],
@@ -122,17 +127,25 @@ function requireFirmware(
   );
 }
 
+interface Choice {
+  readonly works: boolean;
+  readonly reason: string;
+  /** What was tried; empty where nothing was. */
+  readonly key: string;
+  readonly trial?: KvmTrial;
+}
+
 function chooseAccelerator(
   settings: HostSettings,
   executable: string,
   version: string,
-  verdicts: Verdicts,
-): { works: boolean; reason: string; verdicts: Verdicts } {
-  const no = (reason: string) => ({ works: false, reason, verdicts });
+  known: KnownTrials,
+): Choice {
+  const no = (reason: string) => ({ works: false, reason, key: '' });
   if (settings.accelerator === 'tcg') return no('VOLANT_ACCELERATOR says tcg');
   const openable = canOpenKvm();
   if (settings.accelerator === 'kvm') {
-    if (openable) return { works: true, reason: 'VOLANT_ACCELERATOR says kvm', verdicts };
+    if (openable) return { works: true, reason: 'VOLANT_ACCELERATOR says kvm', key: '' };
     const remedy = 'load kvm-intel or kvm-amd, or set VOLANT_ACCELERATOR=auto';
     throw new JobFault('HOST_PERMISSION', `/dev/kvm cannot be opened: ${remedy}`);
   }
@@ -142,27 +155,13 @@ function chooseAccelerator(
   if (!openable) return no('/dev/kvm cannot be opened');
   const kernel = findKernel({ settings }).realPath;
   const { size, mtimeMs } = statSync(kernel);
-  const key = [executable, version, kernel, size, Math.round(mtimeMs)].join(' ');
-  const works = verdicts[key] ?? bootsCanary(executable, version, kernel);
-  const reason = works ? 'A canary guest booted under KVM' : 'A canary guest hung under KVM';
-  return { works, reason, verdicts: { ...verdicts, [key]: works } };
-}
-
-/** A kernel without a root file system panics soon and, with panic=-1 and -no-reboot, QEMU ends. */
-function bootsCanary(executable: string, version: string, kernel: string): boolean {
+  const key = [release(), executable, version, kernel, size, Math.round(mtimeMs)].join(' ');
   const { firmware } = qemuVersion(version);
-  const firmwareArguments = ['-M', 'microvm,acpi=on,x-option-roms=off', '-bios', firmware.microvm];
-  const machine = [...firmwareArguments, '-accel', 'kvm', '-cpu', 'host'];
-  const plain = ['-nodefaults', '-no-user-config', '-nographic', '-no-reboot', '-serial', 'stdio'];
-  const guest = ['-m', String(CANARY_MEMORY_MB), '-kernel', kernel];
-  const append = ['-append', 'console=ttyS0 reboot=t panic=-1'];
-  const { stdout } = spawnSync(executable, [...machine, ...plain, ...guest, ...append], {
-    encoding: 'latin1',
-    timeout: LIMITS.kvmCanaryTimeoutMs,
-    killSignal: 'SIGKILL',
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  return stdout.includes('Kernel panic');
+  const timeoutMs = LIMITS.kvmCanaryTimeoutMs;
+  const trial = trialOf(key, known, () =>
+    tryKvm({ executable, firmware: firmware.microvm, kernel, timeoutMs }),
+  );
+  return { works: trial.result === 'works', reason: trial.reason, key, trial };
 }
 
 function canOpenKvm(): boolean {
