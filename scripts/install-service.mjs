@@ -89,12 +89,12 @@ async function startService(tell) {
 }
 
 async function untilItServes(home) {
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     const daemon = (await answers()) ? findDaemon(home) : null;
     if (daemon?.supervisor.unit === SERVICE_UNIT) return daemon.pid;
     const problem = await problemOfUnit(SERVICE_UNIT);
-    if (problem !== null || Date.now() > deadlineMs) {
+    if (problem !== null || performance.now() > deadlineMs) {
       throw new Failure(
         `The service does not answer${problem === null ? '' : ` (${problem})`}: \`journalctl --unit ${SERVICE_UNIT}\` says why.`,
       );

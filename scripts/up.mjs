@@ -95,9 +95,9 @@ function requireSameSettings(home, settings, { pid }) {
 }
 
 async function untilItAnswers(pid) {
-  const deadlineMs = Date.now() + API_TIMEOUT_MS;
+  const deadlineMs = performance.now() + API_TIMEOUT_MS;
   while (!(await answers())) {
-    if (Date.now() > deadlineMs) {
+    if (performance.now() > deadlineMs) {
       throw new Failure(
         `The daemon runs (pid ${pid}) but does not answer at the address that VOLANT_API_LISTEN gives. Its log is ${daemonFiles(homeDirectory()).log}.`,
       );
@@ -108,9 +108,10 @@ async function untilItAnswers(pid) {
 
 /** The API answers while the daemon still looks at what an earlier one left; that comes to an end first. */
 async function untilRecovered() {
-  const deadlineMs = Date.now() + API_TIMEOUT_MS;
+  const deadlineMs = performance.now() + API_TIMEOUT_MS;
   while ((await expectApi('GET', '/api/v1/system/info')).recovery === null) {
-    if (Date.now() > deadlineMs) throw new Failure('The daemon does not finish its recovery.');
+    if (performance.now() > deadlineMs)
+      throw new Failure('The daemon does not finish its recovery.');
     await sleep(LOOK_EVERY_MS);
   }
 }
@@ -137,14 +138,14 @@ async function ensureVm(tell) {
 /** Waits until the workload in the guest answers, through its agent. Ends early when the guest will not come up. */
 async function firstAnswer() {
   const path = `/api/v1/vms/${VM_NAME}`;
-  const deadlineMs = Date.now() + GUEST_TIMEOUT_MS;
+  const deadlineMs = performance.now() + GUEST_TIMEOUT_MS;
   let last = 'nothing';
   for (;;) {
     const vm = await expectApi('GET', path);
     const said = readConsole(consolePath(vm));
     const trouble =
       troubleOf(vm, said) ??
-      (Date.now() > deadlineMs ? silenceOf(said, last, GUEST_TIMEOUT_MS / 1000) : null);
+      (performance.now() > deadlineMs ? silenceOf(said, last, GUEST_TIMEOUT_MS / 1000) : null);
     if (trouble !== null) {
       const next = `Then remove the VM, \`curl -X DELETE ${curlTarget()}${path}\`, and run \`${userCommand('up')}\` again.`;
       throw new Failure(describeTrouble(trouble, vm, said, next));

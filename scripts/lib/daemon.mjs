@@ -90,9 +90,9 @@ export async function answers() {
 
 /** Waits until this daemon has ended. Throws a Failure when it takes too long. */
 export async function untilEnded(home, pid) {
-  const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+  const deadlineMs = performance.now() + STOP_TIMEOUT_MS;
   while (findDaemon(home)?.pid === pid) {
-    if (Date.now() > deadlineMs) {
+    if (performance.now() > deadlineMs) {
       throw new Failure(
         `The daemon (pid ${pid}) did not end within ${STOP_TIMEOUT_MS / 1000} s: look at ${daemonFiles(home).log}.`,
       );

@@ -143,9 +143,9 @@ async function shareRoot(socket) {
   const child = spawn(findVirtiofsd(), ['-f', ...args, '-o', 'sandbox=chroot'], {
     stdio: 'ignore',
   });
-  const deadline = Date.now() + SOCKET_WAIT_MS;
+  const deadline = performance.now() + SOCKET_WAIT_MS;
   while (!existsSync(socket)) {
-    if (child.exitCode !== null || Date.now() > deadline) {
+    if (child.exitCode !== null || performance.now() > deadline) {
       child.kill('SIGKILL');
       throw new Failure('virtiofsd did not start: the lab has no root directory.');
     }

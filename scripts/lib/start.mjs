@@ -59,9 +59,9 @@ export async function startDaemon(home) {
   mkdirSync(join(home, 'logs'), { recursive: true, mode: 0o700 });
   writeFileSync(startLog, '', { mode: 0o600 });
   const start = systemdRuns() ? await startUnit(home) : startSupervisor(home);
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
   try {
-    while (Date.now() < deadlineMs) {
+    while (performance.now() < deadlineMs) {
       const problem = await start.problem();
       if (problem !== null) throw didNotStart(home, problem);
       const daemon = (await answers()) ? findDaemon(home) : null;
@@ -189,9 +189,9 @@ function terminate(pid) {
 async function endSupervisor(home, pid) {
   const { supervisorLock, startLog } = daemonFiles(home);
   terminate(pid);
-  const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+  const deadlineMs = performance.now() + STOP_TIMEOUT_MS;
   while (holderOf(supervisorLock) === pid) {
-    if (Date.now() > deadlineMs) {
+    if (performance.now() > deadlineMs) {
       throw new Failure(
         `The supervisor (pid ${pid}) did not end within ${STOP_TIMEOUT_MS / 1000} s: look at ${startLog}.`,
       );
@@ -216,11 +216,11 @@ export async function replaceDaemon(home, daemon) {
 async function restartUnit(home, { pid, supervisor: { unit } }) {
   await systemctl('restart', unit);
   await untilEnded(home, pid);
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
   for (;;) {
     const daemon = (await answers()) ? findDaemon(home) : null;
     if (daemon !== null) return daemon.pid;
-    if (Date.now() > deadlineMs) {
+    if (performance.now() > deadlineMs) {
       throw new Failure(`${unit} does not answer: \`journalctl --unit ${unit}\` says more.`);
     }
     await sleep(LOOK_EVERY_MS);

@@ -1,6 +1,7 @@
 // engine: who holds which address of the guests' network. Arithmetic and bookkeeping in memory; that
 // a lease is on disk before it is used is the caller's duty.
 
+import type { Clock } from '../lib/clock.ts';
 import { VolantError } from '../lib/errors.ts';
 import { formatIpv4, type Ipv4Network, parseIpv4, sizeOf } from '../lib/ipv4.ts';
 import type { AddressLease } from './records.ts';
@@ -19,7 +20,8 @@ export class AddressPool {
   readonly #hostAddress: number;
   readonly #quarantineMs: number;
   readonly #holders = new Map<number, number>();
-  /** Released addresses in the order of their release: Map keeps insertion order. */
+  readonly #clock: Clock;
+  /** Released addresses in the order of their release, and when by a monotonic clock: Map keeps insertion order. */
   readonly #resting = new Map<number, number>();
   /** Addresses of the block less network and broadcast. */
   readonly #usable: number;
@@ -31,7 +33,9 @@ export class AddressPool {
     hostIp: string,
     quarantineMs: number,
     leases: readonly (readonly [string, AddressLease])[],
+    clock: Clock,
   ) {
+    this.#clock = clock;
     this.#network = network;
     this.#hostAddress = parseIpv4(hostIp) ?? network.base + 1;
     this.#quarantineMs = quarantineMs;
@@ -44,24 +48,28 @@ export class AddressPool {
       else released.push([address, lease.releasedAtMs ?? 0]);
     }
     released.sort((a, b) => a[1] - b[1]);
-    for (const [address, releasedAtMs] of released) this.#resting.set(address, releasedAtMs);
+    // Whatever the wall clock was set to meanwhile, none has rested for less than no time, or rests for longer than all of it.
+    const [nowMs, monotonicMs] = [clock.nowMs(), clock.monotonicMs()];
+    for (const [address, releasedAtMs] of released) {
+      this.#resting.set(address, monotonicMs - Math.max(0, nowMs - releasedAtMs));
+    }
   }
 
   /** Leases the first free address. ADDRESS_POOL_EXHAUSTED when every one is held. */
-  lease(vmId: number, nowMs: number): string {
-    const address = this.#next(nowMs);
+  lease(vmId: number): string {
+    const address = this.#next();
     this.#resting.delete(address);
     this.#holders.set(address, vmId);
     return formatIpv4(address);
   }
 
   /** The address that a lease would give now. ADDRESS_POOL_EXHAUSTED. */
-  next(nowMs: number): string {
-    return formatIpv4(this.#next(nowMs));
+  next(): string {
+    return formatIpv4(this.#next());
   }
 
-  #next(nowMs: number): number {
-    const address = this.#firstFree(nowMs) ?? this.#longestResting();
+  #next(): number {
+    const address = this.#firstFree(this.#clock.monotonicMs()) ?? this.#longestResting();
     if (address === undefined) {
       throw new VolantError(
         'ADDRESS_POOL_EXHAUSTED',
@@ -96,11 +104,11 @@ export class AddressPool {
   }
 
   /** Gives an address back. It rests before it is given out again. */
-  release(address: string, nowMs: number): void {
+  release(address: string): void {
     const value = parseIpv4(address);
     if (value === null || !this.#holders.delete(value)) return;
     this.#resting.delete(value);
-    this.#resting.set(value, nowMs);
+    this.#resting.set(value, this.#clock.monotonicMs());
     this.#firstStep = Math.min(this.#firstStep, this.#stepOf(value));
   }
 

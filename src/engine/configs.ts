@@ -205,7 +205,7 @@ export class Configs implements ConfigApi {
       if (leases.leased !== null) addresses.cancel(leases.leased, record.id);
       throw error;
     }
-    if (leases.released !== null) addresses.release(leases.released, nowMs);
+    if (leases.released !== null) addresses.release(leases.released);
     return envelopeOf(changed, stored);
   }
 
@@ -227,7 +227,7 @@ export class Configs implements ConfigApi {
     if (!movesInNetwork(record, config)) {
       return { after: before, writes: [], leased: null, released: null };
     }
-    const after = this.#parts.admission.leasesFor(record.id, config, nowMs, before.ipAddress);
+    const after = this.#parts.admission.leasesFor(record.id, config, before.ipAddress);
     if (after.ipAddress === before.ipAddress) {
       return { after, writes: [], leased: null, released: null };
     }

@@ -87,7 +87,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   const plugins = new Plugins(state, clock, bootMemory, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
-  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses);
+  const addresses = new AddressPool(subnet, hostIp, resting, snapshot.addresses, clock);
   const { planner, admission, hypervisors, journal, room } = vmParts(parts, snapshot, state, live, {
     ...shared,
     addresses,

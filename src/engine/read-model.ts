@@ -12,6 +12,8 @@ import type { VmRecord } from './records.ts';
 interface Entry {
   readonly record: VmRecord;
   readonly body: string;
+  /** Of the last change of the record. */
+  readonly revision: number;
 }
 
 /** A JSON array as text, and how many VMs matched before paging. */
@@ -22,6 +24,7 @@ interface VmList {
 
 export class ReadModel {
   readonly #runtimeDirectory: string;
+  #revision = 0;
   readonly #byName = new Map<string, Entry>();
   readonly #byId = new Map<number, Entry>();
   /** Why a VM is not further, for its body; known to this daemon only. */
@@ -39,18 +42,32 @@ export class ReadModel {
     for (const record of [...records].sort((a, b) => a.id - b.id)) this.put(record);
   }
 
+  /** Counts the changes of records. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** The count at the last change of a VM's record; 0 of one that is not there. */
+  revisionOf(vmId: number): number {
+    return this.#byId.get(vmId)?.revision ?? 0;
+  }
+
   get size(): number {
     return this.#ordered.length;
   }
 
   put(record: VmRecord): void {
     this.#lastList = null;
+    const before = this.#byId.get(record.id);
+    const isNews = before?.record !== record;
+    if (isNews) this.#revision += 1;
     const entry: Entry = {
+      revision: isNews ? this.#revision : before.revision,
       record,
       body: this.#bodyOf(record),
     };
     this.#byName.set(record.name, entry);
-    const known = this.#byId.has(record.id);
+    const known = before !== undefined;
     if (!known && record.replica !== undefined) {
       const { deployment } = record.replica;
       const ids = this.#replicas.get(deployment) ?? new Set();

@@ -285,11 +285,13 @@ export interface World {
   readonly store: FakeStore;
   readonly host: FakeHost;
   readonly hypervisor: FakeHypervisor;
+  /** By how much the wall clock of the host was set. */
+  clockSetByMs: number;
 }
 
 export function newWorld(): World {
   const host = new FakeHost();
-  return { store: new FakeStore(), host, hypervisor: new FakeHypervisor(host) };
+  return { store: new FakeStore(), host, hypervisor: new FakeHypervisor(host), clockSetByMs: 0 };
 }
 
 /** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
@@ -305,7 +307,12 @@ export async function preparedOn(world: World, settings = {}): Promise<EngineCon
   const control = createEngine({
     ...world,
     config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
-    clock: { nowMs: () => nowMs++, monotonicMs: () => performance.now() },
+    clock: {
+      nowMs: () => nowMs++ + world.clockSetByMs,
+      monotonicMs: () => performance.now(),
+      // Processes are launched at this moment.
+      uptimeMs: () => 0,
+    },
     log: silentLog,
     stalledMs: () => 0,
   });

@@ -8,6 +8,7 @@ import type { AddressPool } from '../addresses.ts';
 import type { AuditDifference, AuditReport } from '../engine-api.ts';
 import type { NetworkKeeper } from '../network/network-keeper.ts';
 import type { HostPort } from '../ports.ts';
+import type { VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from '../vms/admission.ts';
 import { leftoversIn } from '../vms/leftovers.ts';
@@ -94,11 +95,13 @@ export class Audit {
   }
 
   async #look(): Promise<AuditView> {
-    const { state, host, addresses, admission, clock } = this.#parts;
-    const begin = { startedAtMs: clock.nowMs(), lastVmId: admission.lastVmId };
+    const { state, host, addresses, admission } = this.#parts;
+    const { lastVmId } = admission;
+    const revision = state.vms.revision;
     const inventory = await host.inventory();
     const holderOf = (address: string) => addresses.holderOf(address);
-    return { ...begin, inventory, records: state.vms.records(), holderOf };
+    const hasChanged = ({ id }: VmRecord) => state.vms.revisionOf(id) > revision;
+    return { lastVmId, hasChanged, inventory, records: state.vms.records(), holderOf };
   }
 
   /** A tap that is missing is told with the rest of its VM. */

@@ -40,8 +40,8 @@ export interface AuditView {
   readonly inventory: HostInventory;
   /** The highest id that was given when the look began: what is above it is on its way. */
   readonly lastVmId: number;
-  /** When the look began: a VM that has changed since is on its way, too. */
-  readonly startedAtMs: number;
+  /** A VM that has changed since the look began is on its way, too. */
+  readonly hasChanged: (record: VmRecord) => boolean;
   /** Whose an address is; null: nobody's. */
   readonly holderOf: (address: string) => number | null;
 }
@@ -81,8 +81,8 @@ const NOTHING: Leftovers = {
   hasDisks: false,
 };
 
-function isSettled(record: VmRecord, { startedAtMs }: AuditView): boolean {
-  return SETTLED.includes(record.status) && record.updatedAtMs < startedAtMs;
+function isSettled(record: VmRecord, { hasChanged }: AuditView): boolean {
+  return SETTLED.includes(record.status) && !hasChanged(record);
 }
 
 /** What a stop takes away. Files outlive it. */

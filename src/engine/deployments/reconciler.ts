@@ -31,9 +31,6 @@ export interface ReconcilerParts {
   readonly onChange: () => void;
 }
 
-/** In place of the time of a crash. */
-const LOST = -1;
-
 /** A create failure concerns the deployment, not one index: the next index would fail the same way. */
 const ANY_INDEX = 0;
 
@@ -47,8 +44,8 @@ export class Reconciler {
   /** Indices with a create, a replacement or a delete under way, and which. */
   readonly #busy = new Map<number, Action['kind']>();
   readonly #watches = new Map<number, () => void>();
-  /** Crashes that were counted already: VM id -> when the record said so. */
-  readonly #counted = new Map<number, number>();
+  /** Crashes that were counted already: VM id -> of which launch. */
+  readonly #counted = new Map<number, string>();
   /** Indices whose create was given up: that it fails is as it should be. */
   readonly #givenUp = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
@@ -290,10 +287,10 @@ export class Reconciler {
   /** One that does not answer any more counts as one crash, however often it is written down. */
   #countCrash(record: VmRecord, nowMs: number): void {
     const isLost = this.#isLost(record);
-    const atMs = isLost ? LOST : record.updatedAtMs;
+    const launch = `${record.observed.launch} ${isLost ? 'lost' : record.status}`;
     if (record.status !== 'crashed' && !isLost) return;
-    if (this.#counted.get(record.id) === atMs) return;
-    this.#counted.set(record.id, atMs);
+    if (this.#counted.get(record.id) === launch) return;
+    this.#counted.set(record.id, launch);
     this.#backoff.failed(record.replica?.index ?? 0, nowMs);
   }
 

@@ -123,12 +123,12 @@ export class Admission {
    * is taken when its VM can be seen, and not before. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG.
    */
   async reserve(vm: NewVm): Promise<Draft> {
-    const { addresses, clock } = this.#parts;
+    const { addresses } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
     // From here to the end nothing waits: two creates of one name cannot both pass.
     this.#requireRoom(vm.name);
     const id = this.#nextId();
-    const leases = this.leasesFor(id, vm.config, clock.nowMs());
+    const leases = this.leasesFor(id, vm.config);
     try {
       const draft = this.#draft(vm, id, leases);
       this.#reserved.set(vm.name, reservationOf(id));
@@ -142,13 +142,13 @@ export class Admission {
 
   /** What `reserve` would give now, or its error. Nothing is taken: the next VM gets the same. */
   async foresee(vm: NewVm): Promise<Draft> {
-    const { addresses, clock } = this.#parts;
+    const { addresses } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
     this.#requireRoom(vm.name);
     const id = this.#nextId();
     this.refuseAddress(id, vm.config);
     const leases = this.#leasesWith(id, vm.config, () => {
-      return requestedAddressOf(vm.config) ?? addresses.next(clock.nowMs());
+      return requestedAddressOf(vm.config) ?? addresses.next();
     });
     return this.#draft(vm, id, leases);
   }
@@ -206,8 +206,8 @@ export class Admission {
    * Leases of a VM with this id and config; an address that it has already it keeps, unless it asks for another.
    * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID.
    */
-  leasesFor(id: number, config: VmConfig, nowMs: number, address: string | null = null): VmLeases {
-    return this.#leasesWith(id, config, () => this.#addressFor(id, config, nowMs, address));
+  leasesFor(id: number, config: VmConfig, address: string | null = null): VmLeases {
+    return this.#leasesWith(id, config, () => this.#addressFor(id, config, address));
   }
 
   #leasesWith(id: number, config: VmConfig, address: () => string): VmLeases {
@@ -243,10 +243,10 @@ export class Admission {
     return mode === 'bridged' || (mode === 'dhcp' && this.#parts.config.dhcpServer === 'dnsmasq');
   }
 
-  #addressFor(id: number, config: VmConfig, nowMs: number, present: string | null): string {
+  #addressFor(id: number, config: VmConfig, present: string | null): string {
     const { addresses } = this.#parts;
     const wanted = requestedAddressOf(config);
-    if (wanted === null) return present ?? addresses.lease(id, nowMs);
+    if (wanted === null) return present ?? addresses.lease(id);
     this.refuseAddress(id, config);
     addresses.claim(wanted, id);
     return wanted;

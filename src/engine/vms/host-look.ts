@@ -15,6 +15,9 @@ import type { Turn } from './operations.ts';
 import { owesLaunch } from './status.ts';
 import type { Sweeper } from './sweeper.ts';
 
+/** What Linux counts in for programs: 1/100 s on every architecture that we run on (proc(5)). */
+const TICK_MS = 10;
+
 /** The host, as it was when it was looked at last. */
 interface Seen {
   readonly inventory: HostInventory;
@@ -67,7 +70,9 @@ export class HostLook {
       this.#counts.adopted += 1;
       live.watch(record.id, vm);
       // One that was not written down yet has its boot phase from then on.
-      if (record.process !== null) boots.adopt(record, vm, clock.nowMs() - record.updatedAtMs);
+      if (record.process !== null) {
+        boots.adopt(record, vm, ageOf(record.process, clock.uptimeMs()));
+      }
       return;
     }
     const isReleased =
@@ -124,6 +129,11 @@ export class HostLook {
       if (record.process !== null) this.#counts[missed.status] += 1;
     } else if (record.status !== 'stopped') this.#counts.undone += 1;
   }
+}
+
+/** Of a process of this boot of the host. */
+function ageOf({ startTimeTicks }: ProcessIdentity, uptimeMs: number): number {
+  return Math.max(0, uptimeMs - startTimeTicks * TICK_MS);
 }
 
 /** Why a hypervisor that should run is not there. */

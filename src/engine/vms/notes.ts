@@ -191,7 +191,7 @@ export class Notes {
       return { record, events: [{ ...event, status: 'deleted' }] };
     });
     const { ipAddress } = gone.leases;
-    if (ipAddress !== null) addresses.release(ipAddress, gone.updatedAtMs);
+    if (ipAddress !== null) addresses.release(ipAddress);
   }
 
   async #wantEnd(

@@ -28,7 +28,8 @@ export function trimCache({ settings, pinned, freeBytes }: JobArgument<'trimCach
   const partials = filesIn(join(cacheDirectory, 'partial'), 'mtimeMs').filter(
     ({ name }) => !name.endsWith('.json'),
   );
-  const ageMs = ({ usedAtMs }: CacheFile) => Date.now() - usedAtMs;
+  // A time to come is of a clock that was set back since: such a file is not kept until that time is there.
+  const ageMs = ({ usedAtMs }: CacheFile) => Math.abs(Date.now() - usedAtMs);
   const givenUp = partials.filter((file) => ageMs(file) > LIMITS.mediaPartialKeepMs);
   const all = [...images, ...partials];
   const excessBytes = Math.max(sizeOf(all) - cacheBytesMax, freeBytes) - sizeOf(givenUp);

@@ -120,10 +120,10 @@ function start(settings: HostSettings, options: readonly string[], directory: st
   rmSync(join(state, 'pid'), { force: true });
   const sandbox = sandboxFor(settings, directory);
   const { pid, startTimeTicks, pidfd } = launchDnsmasq(options, state, logPath, sandbox);
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
+  const deadlineMs = performance.now() + START_TIMEOUT_MS;
   // It writes its pid when it can answer.
   while (runningIn(directory) !== pid) {
-    if (startTimeOf(pid) === null || Date.now() > deadlineMs) {
+    if (startTimeOf(pid) === null || performance.now() > deadlineMs) {
       native.closeFd(pidfd);
       const why = lastLineOf(logPath);
       throw new JobFault('HOST_OPERATION_FAILED', `dnsmasq does not start: ${why}`, null);
@@ -193,9 +193,9 @@ function hasOptions(pid: number, options: readonly string[]): boolean {
 function end(pid: number): void {
   const startedAt = startTimeOf(pid);
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    const deadlineMs = Date.now() + STOP_TIMEOUT_MS;
+    const deadlineMs = performance.now() + STOP_TIMEOUT_MS;
     process.kill(pid, signal);
-    while (Date.now() < deadlineMs) {
+    while (performance.now() < deadlineMs) {
       if (startTimeOf(pid) !== startedAt) return;
       pause();
     }

@@ -12,7 +12,6 @@ import type { VmRecord } from '../../../src/engine/records.ts';
 import { changed } from '../../../src/engine/vms/status.ts';
 import { vmRecord } from '../../http/fake-engine.ts';
 
-const LOOKED_AT_MS = 1_900_000_000_000;
 const NOTHING: HostInventory = {
   bootId: 'boot',
   tapNames: [],
@@ -60,7 +59,7 @@ function view(
     records,
     inventory,
     lastVmId: 100,
-    startedAtMs: LOOKED_AT_MS,
+    hasChanged: () => false,
     holderOf: (address: string) => owners.get(address) ?? null,
     ...more,
   };
@@ -111,8 +110,10 @@ suite('differences', () => {
 
   test('nothing is said of what is on its way, or has come since the look began', () => {
     const ends = changed(running(1, 'ends'), { wanted: { state: 'stopped' } }, 1);
-    const fresh = { ...running(2, 'fresh'), updatedAtMs: LOOKED_AT_MS };
-    const seen = view([ends, fresh], hostOf([running(3, 'newer')]), { lastVmId: 2 });
+    const fresh = running(2, 'fresh');
+    const hasChanged = (record: VmRecord) => record === fresh;
+    const host = hostOf([running(3, 'newer')]);
+    const seen = view([ends, fresh], host, { lastVmId: 2, hasChanged });
     assert.deepEqual([told(seen), unsettledIn(seen)], [[], ['ends', 'fresh']]);
   });
 });

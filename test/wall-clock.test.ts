@@ -1,0 +1,56 @@
+// The wall clock may be set at any time, by an hour and more. What must go on as before uses a monotonic one: who may ask
+// for the time of day is listed here, with the reason.
+
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { PROJECT_ROOT } from './helpers/capabilities.ts';
+
+/** Asks for the time of day. */
+const WALL_CLOCK =
+  /\bDate\.now\(|\bnew Date\(\)|\bCLOCK_REALTIME\b|\bsystem_clock\b|\btime\(NULL\)/;
+
+const MAY_ASK: Readonly<Record<string, string>> = {
+  'native/guest/util.c': 'times in log lines',
+  'scripts/lib/debian-root.mjs': 'a date in the name of a snapshot',
+  'scripts/supervise.mjs': 'times in log lines',
+  'src/cli/commands/keys.ts': 'keys expire at a date',
+  'src/client/events.ts': 'a time that is shown',
+  'src/home/adoption.ts': 'times in records',
+  'src/home/home.ts': 'a date in the name of a directory',
+  'src/home/restore.ts': 'a date in the name of a directory',
+  'src/http/key-ring.ts': 'keys expire at a date',
+  'src/lib/clock.ts': 'the clock of the engine',
+  'src/lib/key-file.ts': 'a time that is shown',
+  'src/store/store.ts': 'a date in the name of a copy; a value that differs from the one before',
+  'src/workers/jobs/cache.ts': 'times of files',
+  'src/workers/jobs/download.ts': 'times of files',
+  'src/workers/jobs/partial.ts': 'times of files',
+};
+
+/** Counts or compares with the engine's wall clock. */
+const ARITHMETIC =
+  /nowMs\(\)\s*(?:[-+<>]|>=|<=)|[-+<>]\s*(?:this\.)?#?(?:parts\.)?#?clock\.nowMs\(\)/;
+
+const MAY_COUNT: Readonly<Record<string, string>> = {
+  'src/engine/idempotency.ts':
+    'answers are kept for a day, over restarts of the daemon and the host',
+};
+
+const files = ['src', 'scripts', 'native'].flatMap((room) =>
+  readdirSync(join(PROJECT_ROOT, room), { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(ts|mjs|c|cc|h)$/.test(name))
+    .map((name) => join(room, name)),
+);
+
+const matching = (pattern: RegExp) =>
+  files.filter((path) => pattern.test(readFileSync(join(PROJECT_ROOT, path), 'utf8'))).sort();
+
+test('the time of day is asked for only where it is shown, or written down to be shown', () => {
+  assert.deepEqual(matching(WALL_CLOCK), Object.keys(MAY_ASK).sort());
+});
+
+test('nothing is counted or compared by it', () => {
+  assert.deepEqual(matching(ARITHMETIC), Object.keys(MAY_COUNT).sort());
+});
