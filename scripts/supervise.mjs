@@ -2,7 +2,15 @@
 // this program where there is no systemd; SIGTERM ends the daemon and then this program.
 
 import { spawn } from 'node:child_process';
-import { closeSync, fstatSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, runMain } from './lib/command.mjs';
 import { daemonFiles, ENTRY, holderOf } from './lib/daemon.mjs';
@@ -41,6 +49,15 @@ function tell(text) {
 function boundOutput() {
   const { size } = fstatSync(1);
   if (fstatSync(1).isFile() && size > OUTPUT_BYTES_MAX) ftruncateSync(1, 0);
+}
+
+/** The kernel takes others first when memory is wanting. Where that is not allowed it may take this process, too. */
+function shieldFromOom() {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '-900');
+  } catch (error) {
+    tell(`not shielded when memory is wanting: ${error.code}`);
+  }
 }
 
 /** The end of the supervision: set by the first signal, wakes whoever waits. */
@@ -106,6 +123,7 @@ await runMain(async () => {
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
   // The terminal that it was started from may close.
   process.on('SIGHUP', () => undefined);
+  shieldFromOom();
   try {
     process.exitCode = await supervise();
   } finally {

@@ -25,6 +25,7 @@ import { buildOpenApi } from './schema/openapi.ts';
 import type { Locks } from './workers/directories.ts';
 import { removeHomeNote } from './workers/home-note.ts';
 import { requireIsolation } from './workers/isolation.ts';
+import { shieldFromOom } from './workers/jobs/oom.ts';
 import { native } from './workers/native.ts';
 import { createHost } from './workers/pool.ts';
 
@@ -55,6 +56,8 @@ async function serve(daemon: Daemon, given: Supervision): Promise<void> {
   const { config, log, control } = daemon;
   const supervisor = watchSupervision(given);
   for (const warning of warningsOf(config)) log.warn({}, warning);
+  if (!shieldFromOom())
+    log.info({}, 'where memory is wanting the kernel may take this process first');
   if (given.last_exit !== null) {
     const { restarts, last_exit: lastExit } = given;
     log.warn(

@@ -60,6 +60,7 @@ RestartMaxDelaySec=${PAUSE_MAX_MS / 1000}s
 KillMode=process
 TimeoutStopSec=${STOP_TIMEOUT_SECONDS}s
 OOMPolicy=continue
+OOMScoreAdjust=-900
 LimitNOFILE=1048576
 LimitMEMLOCK=infinity
 TasksMax=infinity

@@ -9,6 +9,9 @@ export const BOOT_LIMITS = {
   bootAttemptsMax: 4,
   /** Plugins of which it is known whether their guests have an agent. */
   bootPluginsMax: 4096,
+  /** A guest that reboots is launched again, so often within so long. */
+  rebootsMax: 5,
+  rebootWindowMs: 600_000,
   /** A canary guest must have booted under KVM in this time. */
   kvmCanaryTimeoutMs: 10_000,
   /** One that did not is tried again after a pause that grows so many times from the first to the second. */

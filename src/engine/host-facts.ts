@@ -5,8 +5,8 @@
 import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { formatIpv4, parseIpv4 } from '../lib/ipv4.ts';
-import type { HypervisorProbe } from './hypervisor-probe.ts';
 import type { Logger } from '../lib/log.ts';
+import type { HypervisorProbe } from './hypervisor-probe.ts';
 import { wantedGuests } from './network/wanted-network.ts';
 import type { GuestIdentity, HostLedger, NetworkSpec } from './network-ports.ts';
 import type { HostPort, HypervisorFacts } from './ports.ts';

@@ -107,6 +107,16 @@ export interface CgroupSpec {
   readonly cpusMax: number;
 }
 
+/** What is known of processes that the kernel has killed for want of memory. */
+export interface OomEvidence {
+  /** How many of one cgroup; null where the host does not count them for each. */
+  readonly ofCgroup: number | null;
+  /** It had as much memory as it may have; else it was the host that had none left. */
+  readonly hitLimit: boolean;
+  /** Some process of the host was killed so since this was asked last, or since the daemon was started. */
+  readonly isNewOnHost: boolean;
+}
+
 /** Objects in the kernel and on disk that carry this daemon's tag. */
 export interface HostInventory {
   readonly bootId: string;
@@ -151,6 +161,8 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
   readLogTail(path: string): Promise<readonly string[]>;
   /** What a VM printed last on its console, at most LIMITS.consoleReplayBytesMax. Nothing is empty. */
   readConsole(vmId: number): Promise<Uint8Array>;
+  /** What the kernel tells of processes that it has killed for want of memory. */
+  findOomKill(cgroupName: string): Promise<OomEvidence>;
   /** Cuts logs of these VMs back to LIMITS.logBytesMax. */
   trimLogs(vmIds: readonly number[]): Promise<void>;
   inventory(): Promise<HostInventory>;

@@ -50,6 +50,7 @@ export const DEADLINES_MS: Readonly<Record<JobName, number>> = {
   readLogTail: LOOK_MS,
   readConsole: LOOK_MS,
   readDocument: LOOK_MS,
+  findOomKill: LOOK_MS,
   trimLogs: CHANGE_MS,
   describeVms: CHANGE_MS,
   takeInventory: CHANGE_MS,

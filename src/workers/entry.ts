@@ -22,6 +22,7 @@ import { launch } from './jobs/launch.ts';
 import * as media from './jobs/media.ts';
 import * as network from './jobs/network.ts';
 import { lookAtNetwork } from './jobs/network-look.ts';
+import * as oom from './jobs/oom.ts';
 import * as pci from './jobs/pci.ts';
 import * as pciDriver from './jobs/pci-driver.ts';
 import * as portOwner from './jobs/port-owner.ts';
@@ -68,6 +69,7 @@ const jobs: {
   readLogTail: run.readLogTail,
   readConsole: run.readConsole,
   readDocument: media.readDocument,
+  findOomKill: oom.findOomKill,
   trimLogs: run.trimLogs,
   describeVms: run.describeVms,
   takeInventory: inventory.takeInventory,

@@ -12,6 +12,7 @@ const LOOKS: ReadonlySet<JobName> = new Set<JobName>([
   'findPortOwner',
   'findShards',
   'inspectDevices',
+  'findOomKill',
   'inspectMedia',
   'lookAtNetwork',
   'lookAtNetwork',

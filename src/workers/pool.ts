@@ -22,7 +22,13 @@ import type {
   NetworkSpec,
   PortProtocol,
 } from '../engine/network-ports.ts';
-import type { HostPort, KnownTrials, LaunchRequest } from '../engine/ports.ts';
+import type {
+  HostInventory,
+  HostPort,
+  KnownTrials,
+  LaunchRequest,
+  OomEvidence,
+} from '../engine/ports.ts';
 import type { HostChanges, ProcessIdentity, VmDescription } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import { failPoints } from '../lib/fail-points.ts';
@@ -33,6 +39,7 @@ import { ExitWatcher } from './exit-watcher.ts';
 import { withFailPoints } from './failing-run.ts';
 import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
+import { oomKillsOfHost } from './jobs/oom.ts';
 import { letGoOf } from './late-results.ts';
 import { MediaFiles, type MediaThreads } from './media-files.ts';
 import type { CpuSample, HostSettings, JobArgument, Run } from './protocol.ts';
@@ -104,6 +111,8 @@ class Host implements HostPort {
   #kernel: Promise<MediaFacts> | null = null;
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
+  /** Processes of the host that the kernel has killed for want of memory, as far as they matter no more. */
+  #oomKillsSeen = oomKillsOfHost();
 
   constructor(config: Config, log: Logger, threads: Threads) {
     const { run } = threads;
@@ -286,6 +295,17 @@ class Host implements HostPort {
     return this.#run('readConsole', { settings: this.#settings, vmId });
   }
 
+  async findOomKill(cgroupName: string): Promise<OomEvidence> {
+    const { ofHost, ...ofCgroup } = await this.#run('findOomKill', {
+      settings: this.#settings,
+      cgroupName,
+    });
+    const isNewOnHost = ofHost > this.#oomKillsSeen;
+    // One for whoever asks: several may have been killed at once.
+    if (isNewOnHost) this.#oomKillsSeen += 1;
+    return { ...ofCgroup, isNewOnHost };
+  }
+
   readDocument(path: string) {
     return this.#run('readDocument', { settings: this.#settings, path });
   }
@@ -298,8 +318,15 @@ class Host implements HostPort {
     await this.#run('describeVms', { settings: this.#settings, descriptions });
   }
 
-  inventory() {
-    return this.#run('takeInventory', { settings: this.#settings });
+  async inventory(): Promise<HostInventory> {
+    const settings = this.#settings;
+    const [inventory, { ofHost }] = await Promise.all([
+      this.#run('takeInventory', { settings }),
+      this.#run('findOomKill', { settings, cgroupName: '' }),
+    ]);
+    // Whoever was killed long ago has nothing to do with who is killed next.
+    this.#oomKillsSeen = Math.max(this.#oomKillsSeen, ofHost);
+    return inventory;
   }
 
   probeHypervisor(known: KnownTrials) {

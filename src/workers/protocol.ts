@@ -190,6 +190,10 @@ export interface Jobs {
   readLogTail: [{ path: string }, readonly string[]];
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
   readDocument: [{ settings: HostSettings; path: string }, Uint8Array];
+  findOomKill: [
+    { settings: HostSettings; cgroupName: string },
+    { readonly ofCgroup: number | null; readonly hitLimit: boolean; readonly ofHost: number },
+  ];
   trimLogs: [{ settings: HostSettings; vmIds: readonly number[] }, null];
   describeVms: [{ settings: HostSettings; descriptions: readonly VmDescription[] }, null];
   takeInventory: [{ settings: HostSettings }, HostInventory];

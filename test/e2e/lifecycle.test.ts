@@ -4,9 +4,13 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, isAlive, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
+
+/** (capabilities(7)) Without it nobody makes himself less likely to be taken when memory is wanting. */
+const CAP_SYS_RESOURCE = 24n;
 
 /** The events from the first one to the last one that is there. */
 async function eventsOf(daemon: Daemon): Promise<{ id: number; type: string; name: string }[]> {
@@ -68,11 +72,16 @@ test('a guest that powers off is stopped, one that panics or is killed has crash
   const daemon = await startDaemon(t);
   await installProbe(daemon);
   const cases = [
-    { name: 'off', path: 'poweroff', status: 'stopped' },
-    { name: 'panic', path: 'panic', status: 'crashed' },
-    { name: 'killed', path: null, status: 'crashed' },
+    { name: 'off', path: 'poweroff', status: 'stopped', told: /^undefined$/ },
+    {
+      name: 'panic',
+      path: 'panic',
+      status: 'crashed',
+      told: /^The guest kernel panicked: Kernel panic - not syncing: sysrq/,
+    },
+    { name: 'killed', path: null, status: 'crashed', told: /killed by SIGKILL/ },
   ];
-  for (const { name, path, status } of cases) {
+  for (const { name, path, status, told } of cases) {
     const vm = await daemon.createVm(name, { plugin: 'probe' });
     await askGuest(vm.ip_address, '/v1/cgi-bin/hostname');
     if (path === null) process.kill(vm.pid ?? 0, 'SIGKILL');
@@ -80,8 +89,31 @@ test('a guest that powers off is stopped, one that panics or is killed has crash
     const ended = await daemon.waitFor(name, 'stopped', 'crashed');
     assert.equal(ended.status, status, name);
     assert.equal(ended.pid, undefined);
+    assert.match(String(ended.status_reason), told);
   }
   assert.deepEqual(daemon.taps(), []);
+});
+
+test('a guest that reboots comes up again, and the kernel takes its hypervisor before the daemon', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
+  const daemon = await startDaemon(t);
+  await installProbe(daemon);
+  const before = await daemon.createVm('web', { plugin: 'probe' });
+  await askGuest(before.ip_address, '/v1/cgi-bin/hostname');
+  const scoreOf = (pid = 0) => Number(readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8'));
+  const capabilities = /CapEff:\s*(\S+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  const mayShield = (BigInt(`0x${capabilities}`) >> CAP_SYS_RESOURCE) % 2n === 1n;
+  assert.deepEqual([scoreOf(before.pid), scoreOf(daemon.pid())], [800, mayShield ? -900 : 0]);
+  await askGuest(before.ip_address, '/v1/cgi-bin/reboot');
+  const deadlineMs = performance.now() + 30_000;
+  for (;;) {
+    const { pid, status } = await daemon.getVm('web');
+    assert.notEqual(status, 'crashed');
+    if (status === 'running' && pid !== before.pid) break;
+    assert.ok(performance.now() < deadlineMs, `it is ${status}`);
+    await pause(50);
+  }
+  await askGuest(before.ip_address, '/v1/cgi-bin/hostname');
 });
 
 test('of two creates of one name at the same instant one wins, and delete during create leaves nothing', async (t) => {

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   console: 'echo to-the-console >/dev/console; echo done',
   poweroff: '(sleep 0.2; kill -USR2 1) >/dev/null 2>&1 & echo bye',
   panic: '(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
+  reboot: '(sleep 0.2; reboot -f) >/dev/null 2>&1 & echo bye',
   nvme: 'cat /sys/class/nvme/nvme0/serial; dd if=/dev/nvme0n1 bs=1M skip=15 2>/dev/null | head -c 6',
   pci: 'cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device); done',
   ping: 'ping -c 2 -W 1 "$QUERY_STRING"',

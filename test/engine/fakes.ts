@@ -17,11 +17,14 @@ import type {
   HostPort,
   KnownTrials,
   LaunchRequest,
+  OomEvidence,
   WatchedProcess,
 } from '../../src/engine/ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
+import { fakeClock } from './fake-clock.ts';
 import { FakeDevices, failIn } from './fake-devices.ts';
+
 import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProbe } from './fake-probe.ts';
 import { FakeProcess } from './fake-process.ts';
@@ -226,7 +229,16 @@ export class FakeHost extends FakeDevices implements HostPort {
   }
 
   async readConsole(): Promise<Uint8Array> {
+    this.#fail('readConsole');
     return Buffer.from(this.consoleLog);
+  }
+
+  /** What the kernel tells of processes that it has killed for want of memory. */
+  oom: OomEvidence = { ofCgroup: 0, hitLimit: false, isNewOnHost: false };
+
+  async findOomKill(): Promise<OomEvidence> {
+    this.#fail('findOomKill');
+    return this.oom;
   }
 
   async readDocument(path: string): Promise<Uint8Array> {
@@ -303,16 +315,10 @@ export async function engineOn(world: World, settings = {}): Promise<EngineContr
 
 /** The same before its recovery. */
 export async function preparedOn(world: World, settings = {}): Promise<EngineControl> {
-  let nowMs = 1_700_000_000_000;
   const control = createEngine({
     ...world,
     config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
-    clock: {
-      nowMs: () => nowMs++ + world.clockSetByMs,
-      monotonicMs: () => performance.now(),
-      // Processes are launched at this moment.
-      uptimeMs: () => 0,
-    },
+    clock: fakeClock(world),
     log: silentLog,
     stalledMs: () => 0,
   });

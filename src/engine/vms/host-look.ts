@@ -145,7 +145,8 @@ function meaningOfAbsence(
     return { status: 'stopped', message: 'The host was restarted' };
   }
   if (orderlyExitIds.includes(record.id)) {
-    return { status: 'stopped', message: 'The guest powered off while the daemon was down' };
+    const message = 'The guest powered off while the daemon was down';
+    return { status: 'stopped', message, isOpen: true };
   }
   return { status: 'crashed', message: 'The hypervisor ended while the daemon was down' };
 }

@@ -26,6 +26,8 @@ export interface Live {
   vm: RunningVm | null;
   /** How that hypervisor, or the one before this daemon, ended. */
   end: ProcessEnd | null;
+  /** What that end means where the kernel killed it for want of memory; null: it did not, or it was not asked yet. */
+  oom: ExitMeaning | null;
   isReleased: boolean;
   releaseFailed: boolean;
   /** There may be logs, sockets and disks of it. */
@@ -47,6 +49,7 @@ export class LiveVms {
       isKnown: false,
       vm: null,
       end: null,
+      oom: null,
       isReleased: false,
       releaseFailed: false,
       hasFiles: true,
@@ -65,7 +68,7 @@ export class LiveVms {
   /** A process of the VM lives from here on, until its exit is seen. */
   watch(vmId: number, vm: RunningVm): void {
     const live = this.of(vmId);
-    Object.assign(live, { isKnown: true, vm, end: null, isReleased: false });
+    Object.assign(live, { isKnown: true, vm, end: null, oom: null, isReleased: false });
     void vm.process.exited.then((exit) => {
       if (live.vm !== vm) return;
       live.end ??= { exit };

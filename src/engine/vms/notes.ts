@@ -9,7 +9,7 @@ import { type VmEventType, vmEvent } from '../events.ts';
 import type { Cause, ConfigRecord, OperationKind, ProcessIdentity, VmRecord } from '../records.ts';
 import { putVm, type State, type VmChange } from '../state.ts';
 import type { Write } from '../store-ports.ts';
-import type { ExitMeaning } from './exit-meaning.ts';
+import type { EndStory } from './end-reader.ts';
 import type { Journal } from './journal.ts';
 import { changed } from './status.ts';
 
@@ -120,24 +120,21 @@ export class Notes {
     });
   }
 
-  /** An end that nobody asked for. `again`: its launch is still owed, because the guest came up with a broken clock. */
-  ended(
-    vmId: number,
-    meaning: ExitMeaning,
-    { message, isReleased, again }: { message: string; isReleased: boolean; again: boolean },
-  ): Promise<VmRecord> {
+  /** An end that nobody asked for. `again`: its launch is still owed, as one more try where the clock was broken. */
+  ended(vmId: number, { meaning, message, again }: EndStory, isReleased: boolean) {
     return this.#update(vmId, (before) => {
       const observed = again
         ? {
             launch: before.wanted.launch - 1,
-            attempt: before.observed.attempt + 1,
+            attempt: again === 'clock' ? before.observed.attempt + 1 : 1,
             end: null,
             isReleased: false,
           }
         : { end: meaning.status, isReleased };
       const nowMs = this.#nowMs();
       const isCrash = meaning.status === 'crashed';
-      const conditions = isCrash ? [crashedCondition('Crashed', message, nowMs)] : [];
+      const crashed = crashedCondition(meaning.reason ?? 'Crashed', message, nowMs);
+      const conditions = isCrash && again === null ? [crashed] : [];
       const next = changed(before, { process: null, observed, conditions }, nowMs);
       if (again) return { record: next, events: [eventOfWish('VM_RELAUNCHED', next, message)] };
       const type = isCrash ? 'VM_CRASHED' : 'VM_STOPPED';

@@ -15,6 +15,7 @@ import type { HostPort } from '../ports.ts';
 import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
+import { EndReader } from './end-reader.ts';
 import { Executor } from './executor.ts';
 import { GuestEnds } from './guest-end.ts';
 import { HostLook } from './host-look.ts';
@@ -87,7 +88,7 @@ export function createVms(parts: RoomParts): VmsRoom {
     planner,
     launcher,
     guestEnds,
-    hypervisors,
+    ends: new EndReader({ host, hypervisors, boots, clock, log }),
     notes,
     boots,
     doubt,

@@ -7,8 +7,8 @@ import type { Logger } from '../../lib/log.ts';
 import type { Boots } from '../boots/boots.ts';
 import { requestIn } from '../cause.ts';
 import type { VmRecord } from '../records.ts';
+import type { EndReader } from './end-reader.ts';
 import { type GuestEnds, killGuest } from './guest-end.ts';
-import type { Hypervisors } from './hypervisors.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
 import type { Live, LiveVms } from './live.ts';
@@ -24,7 +24,7 @@ export interface StepsParts {
   readonly planner: LaunchPlanner;
   readonly launcher: Launcher;
   readonly guestEnds: GuestEnds;
-  readonly hypervisors: Hypervisors;
+  readonly ends: EndReader;
   readonly notes: Notes;
   readonly boots: Boots;
   /** What is known of the VM may be wrong. */
@@ -106,16 +106,13 @@ export class Steps {
   }
 
   async #noteEnd(record: VmRecord, live: Live): Promise<void> {
-    const { hypervisors, notes, boots, log } = this.#parts;
-    const { end, vm, isReleased } = live;
+    const { ends, notes, boots, log } = this.#parts;
+    const { end, isReleased } = live;
     if (end === null) throw new VolantError('INTERNAL', 'No process has ended');
-    const meaning = 'missed' in end ? end.missed : hypervisors.meaningOf(vm, end.exit);
-    const again = meaning.brokenClock === true && vm !== null && boots.mayLaunchAgain(vm);
-    const lastWords = meaning.status === 'crashed' ? await hypervisors.lastWords(record.id) : [];
-    const message = again ? meaning.message : [meaning.message, ...lastWords.slice(-1)].join(': ');
-    await notes.ended(record.id, meaning, { message, isReleased, again });
-    if (again) boots.countRelaunch();
-    log.info({ vm: record.name, ...end }, meaning.message);
+    const story = await ends.read(record, live);
+    await notes.ended(record.id, story, isReleased);
+    if (story.again === 'clock') boots.countRelaunch();
+    log.info({ ...subjectOf(record), ...end }, story.message);
   }
 
   async #release(record: VmRecord, live: Live): Promise<void> {
@@ -124,6 +121,8 @@ export class Steps {
     if (vm !== null && record.status === 'running') {
       await within(vm.control.drained(), CONTROL_END_MS);
     }
+    // Afterwards its cgroup, which knows, is gone.
+    if (record.status === 'running') live.oom ??= await this.#parts.ends.oomOf(record, live.end);
     live.releaseFailed = true;
     await this.#parts.launcher.release(record, vm);
     live.releaseFailed = false;
@@ -147,6 +146,7 @@ export class Steps {
     const why = error instanceof Error ? error.message : 'It was stopped before it ran';
     await notes.removed(record.id, isWanted ? why : 'Deleted');
     live.forget(record.id);
+    this.#parts.ends.forget(record.id);
     log.info(subjectOf(record), 'VM deleted');
   }
 }

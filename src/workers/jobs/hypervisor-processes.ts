@@ -9,6 +9,7 @@ import { native } from '../native.ts';
 import type { JobArgument } from '../protocol.ts';
 import { errnoOf } from './fault.ts';
 import { namesIn } from './if-present.ts';
+import { offerToOom } from './oom.ts';
 import { bootId, isSessionLeader, startTimeOf } from './process-facts.ts';
 import { isForeign } from './run-directory.ts';
 
@@ -59,7 +60,11 @@ export function openHypervisor({ settings, vmId, identity }: JobArgument<'openHy
     identity.startTimeTicks === startTimeOf(identity.pid) &&
     isHypervisorOf(identity.pid, settings.runtimeDirectory, vmId) &&
     !isForeign(join(settings.runtimeDirectory, String(vmId)), settings.homeId);
-  if (isSame) return { pidfd };
+  if (isSame) {
+    // Whoever launched it may have been another version.
+    offerToOom(identity.pid);
+    return { pidfd };
+  }
   native.closeFd(pidfd);
   return { pidfd: null };
 }

@@ -8,6 +8,7 @@ import { makeCgroup } from './cgroup.ts';
 import { setCpuShare } from './cpu-weight.ts';
 import { JobFault } from './fault.ts';
 import { attachTap } from './network.ts';
+import { offerToOom } from './oom.ts';
 import { bootId } from './process-facts.ts';
 import { claimRunDirectory, makeRunDirectory } from './run-directory.ts';
 import { makeSandbox } from './sandbox.ts';
@@ -25,6 +26,7 @@ export function launch({ settings, request, shard }: JobArgument<'launch'>): Lau
   const { pid, startTimeTicks, pidfd, cgroupErrno } = launchProcess(settings, request, cgroup);
   try {
     pass('launch:process');
+    offerToOom(pid);
     if (request.boots) setCpuShare(settings.hostTag, request.cgroup.name, pid, 'boots');
   } catch (error) {
     // Nobody would ever hear of it.
