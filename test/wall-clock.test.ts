@@ -26,6 +26,7 @@ const MAY_ASK: Readonly<Record<string, string>> = {
   'src/store/store.ts': 'a date in the name of a copy; a value that differs from the one before',
   'src/workers/jobs/cache.ts': 'times of files',
   'src/workers/jobs/download.ts': 'times of files',
+  'src/workers/jobs/image-server.ts': 'dates of files on a server that does not tell its own',
   'src/workers/jobs/partial.ts': 'times of files',
 };
 

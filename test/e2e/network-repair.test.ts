@@ -141,8 +141,13 @@ test('a running guest gets back what is removed of its network', async (t) => {
 
   ip('link', 'delete', tap);
   await untilTold(daemon, last, /^VM_DEGRADED web .* deleted on the host: restart the VM/);
+  const wrongIn = async () => (await daemon.getVm('web')).conditions.filter((one) => !one.status);
+  const [wrong] = await wrongIn();
+  assert.equal(wrong?.type, 'NetworkInLine');
+  assert.match(wrong?.message ?? '', /restart the VM/);
   await daemon.call('POST', '/api/v1/vms/web/restart');
   await assertReached(daemon, 'the VM was restarted');
+  assert.deepEqual(await wrongIn(), []);
   assert.equal(await daemon.terminate(), 0);
 });
 
