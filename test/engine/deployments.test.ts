@@ -73,6 +73,27 @@ suite('a deployment', () => {
     await control.shutdown();
   });
 
+  test('that is deleted while it is scaled is gone, with what was on its way', async () => {
+    const { world, control } = await withDeployment(2);
+    const { deployments } = control.engine;
+    let goOn: () => void = () => undefined;
+    const launched = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    world.hypervisor.beforeConnect = () => launched;
+    const scaling = deployments.patch('web', { replicas: 12 });
+    const scaled = assert.rejects(scaling, { code: 'DEPLOYMENT_DELETING' });
+    await until('new replicas are on their way', () => world.host.processes.size > 3);
+    const removing = deployments.remove('web');
+    await pause(20);
+    goOn();
+    await removing;
+    await scaled;
+    assert.equal(world.store.deployments.size, 0);
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+    await control.shutdown();
+  });
+
   test('does not wait for images of replicas that are not wanted any more', async () => {
     const world = newWorld();
     const control = await engineOn(world);
@@ -92,10 +113,12 @@ suite('a deployment', () => {
     await Promise.all([created, fewer]);
     world.host.downloads = new Promise(() => undefined);
     world.host.known.clear();
-    const more = deployments.patch('web', { replicas: 4 });
+    const more = assert.rejects(deployments.patch('web', { replicas: 4 }), {
+      code: 'DEPLOYMENT_DELETING',
+    });
     await until('two more wait', () => world.host.fetched.length >= 7);
     await deployments.remove('web');
-    await more.catch(() => undefined);
+    await more;
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
     await control.shutdown();
   });

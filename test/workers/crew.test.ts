@@ -135,6 +135,22 @@ test('so many jobs of a name may hang; then they are refused, and other jobs are
   assert.equal(await run('readLogTail', { result: 2 }), 2);
 });
 
+test('a thread that dies fails its job with a reason, and another has its place', async (t) => {
+  const deadlinesMs = { launch: 20_000, ping: 20_000 } as Record<JobName, number>;
+  const { crew, late, run } = createWorld(t, { deadlinesMs, slowMs: null });
+  for (let round = 0; round < 3; round += 1) {
+    const jobs = [1, 2, 3].map(() =>
+      assert.rejects(run('launch', { dies: true }), {
+        code: 'INTERNAL',
+        message: 'A worker thread failed',
+      }),
+    );
+    await Promise.all(jobs);
+    assert.equal(await run('ping', { result: round }), round);
+  }
+  assert.deepEqual([crew.facts, late], [{ working: 2, hanging: 0, away: 0 }, []]);
+});
+
 test('an end waits for jobs that run, and not for those that hang', async (t) => {
   const { crew, run, pipe } = createWorld(t);
   const { path } = pipe();

@@ -332,7 +332,10 @@ export class Deployments implements DeploymentApi {
     }
   }
 
-  /** The true counts, when everything is as asked for or nothing more happens soon, or the time is over. */
+  /**
+   * The true counts, when everything is as asked for or nothing more happens soon, or the time is over.
+   * DEPLOYMENT_DELETING where somebody deletes it meanwhile, WAIT_TIMEOUT.
+   */
   async #answer(entry: Entry, options?: WaitOptions, asked?: number): Promise<Deployment> {
     if (options?.wait === 'accepted') return viewOf(entry);
     const goal = options?.wait ?? 'ready';
@@ -348,9 +351,14 @@ export class Deployments implements DeploymentApi {
         members.length === record.desiredReplicas && count === record.desiredReplicas && updated
       );
     };
-    const isOver = () => isReached() || (options === undefined && isStuck(entry));
+    const isDeleted = () => entry.record.status === 'deleting';
+    const isOver = () => isDeleted() || isReached() || (options === undefined && isStuck(entry));
     const timeoutMs = options?.timeoutMs ?? LIMITS.deploymentAnswerMs;
     const reached = await this.#until(entry, isOver, timeoutMs);
+    if (isDeleted()) {
+      const why = `Deployment ${entry.record.name} was deleted meanwhile`;
+      throw new VolantError('DEPLOYMENT_DELETING', why);
+    }
     if (!reached && options !== undefined) {
       const { name } = entry.record;
       const why = `Deployment ${name} is not ${goal} after ${timeoutMs} ms; it goes on`;
