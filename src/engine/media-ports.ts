@@ -57,6 +57,14 @@ export interface KnownImages {
   readonly disks: ReadonlyMap<string, RecalledImage>;
 }
 
+/** An overlay that was made for a disk of a VM. */
+export interface MadeOverlay {
+  /** Of the image that it lies on. */
+  readonly reference: ImageReference;
+  /** What the guest sees of it at least; 0 when that is not known. */
+  readonly sizeBytes: number;
+}
+
 /** An image that a VM's disk is made from. */
 export interface DiskImage extends KnownImage {
   /** Unique among the VM's disks, fit for a file name. */
@@ -69,8 +77,8 @@ export interface DiskImage extends KnownImage {
   /** A system starts from it. */
   readonly isRoot: boolean;
   readonly readonly: boolean;
-  /** The VM ran with it: where its overlay is not there, it is lost. */
-  readonly isKept: boolean;
+  /** The overlay that this disk got last: where it is not there, it is lost. null: none is known of. */
+  readonly made: MadeOverlay | null;
 }
 
 /** A disk as a hypervisor is given it. */
@@ -79,6 +87,8 @@ export interface ProvidedDisk {
   readonly format: DiskFormat;
   /** The image that an overlay lies on; null for a disk that is an image itself. */
   readonly basePath: string | null;
+  /** What the guest sees. */
+  readonly sizeBytes: number;
 }
 
 /** Contents by file name; a document that is no text is bytes. */

@@ -99,6 +99,19 @@ export interface VmRecord {
   readonly updatedAtMs: number;
   /** Absent for a VM that belongs to no deployment. */
   readonly replica?: ReplicaOf;
+  /** Those that were made for its disks; absent before the first, and in records of earlier versions. */
+  readonly overlays?: readonly OverlayRecord[];
+}
+
+/** A disk's overlay that was made, and not removed since: where it is missing, what the guest wrote is lost. */
+export interface OverlayRecord {
+  /** Of the disk. */
+  readonly name: string;
+  /** Of the image that it lies on, as its owner named it. */
+  readonly location: string;
+  readonly checksum: string | null;
+  /** What the guest saw when it was made. */
+  readonly sizeBytes: number;
 }
 
 /** What a VM is to its deployment. */

@@ -28,15 +28,18 @@ export const IMAGE_BYTES_MAX = (CLUSTER_BYTES / 8) * BYTES_PER_TABLE;
 /** What a first block of an image says about itself. */
 export interface Qcow2Facts {
   readonly virtualSizeBytes: number;
-  /** Why it cannot be a disk, to be said after its name; null when it can. */
+  /** What of it is not there or does not fit, to be said after its name; null where nothing is seen. */
+  readonly damage: string | null;
+  /** Why it cannot be an image that disks are made from, damage included; null when it can. */
   readonly problem: string | null;
 }
 
 /** null when it is not a qcow2 image. `head` is its first 512 bytes at least, `fileBytes` the size of its file. */
 export function readQcow2(head: Buffer, fileBytes: number): Qcow2Facts | null {
   if (head.length < HEADER_BYTES || head.readUInt32BE(0) !== MAGIC) return null;
-  const problem = problemOf(head) ?? damageOf(head, fileBytes);
-  return { virtualSizeBytes: Number(head.readBigUInt64BE(24)), problem };
+  const damage = damageOf(head, fileBytes);
+  const problem = problemOf(head) ?? damage;
+  return { virtualSizeBytes: Number(head.readBigUInt64BE(24)), damage, problem };
 }
 
 /** What QEMU would refuse only when the VM starts, or would read as an empty disk. */

@@ -196,10 +196,11 @@ export class FakeHost extends FakeDevices implements HostPort {
       initramfs: initramfs && recalled(initramfs),
       disks: new Map(images.map((one) => [one.name, recalled(one)])),
     });
+    const sizeBytes = 512;
     return images.map(({ name, path, format, readonly }) =>
       readonly
-        ? { path, format, basePath: null }
-        : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const, basePath: path },
+        ? { path, format, basePath: null, sizeBytes }
+        : { path: `/disks/${vmId}/${name}`, format: 'qcow2' as const, basePath: path, sizeBytes },
     );
   }
 

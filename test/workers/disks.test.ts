@@ -3,7 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -40,7 +48,7 @@ const disk = (path: string, more: object = {}) =>
     fileSystem: null,
     isRoot: false,
     readonly: false,
-    isKept: false,
+    made: null,
     ...more,
   }) as const;
 
@@ -169,7 +177,7 @@ test('a read-only disk is the image itself', async (t) => {
   const { host, image } = place(t);
   const base = image('base', 2 ** 20);
   const disks = await host.provideDisks(1, [disk(base, { readonly: true })], null);
-  assert.deepEqual(disks, [{ path: base, format: 'raw', basePath: null }]);
+  assert.deepEqual(disks, [{ path: base, format: 'raw', basePath: null, sizeBytes: 1048576 }]);
 });
 
 test('a qcow2 image that names other files, and one of another format, are refused', async (t) => {
@@ -270,15 +278,36 @@ test('an overlay that a VM ran with is not made anew when it is missing', async 
   const { host, home, image } = place(t);
   const base = image('image', 4096, 'content');
   const [made] = await host.provideDisks(7, [disk(base)], null);
-  const kept = disk(base, { isKept: true });
+  const reference = { location: base, checksum: null };
+  const kept = disk(base, { made: { reference, sizeBytes: 4096 } });
   assert.deepEqual(await host.provideDisks(7, [kept], null), [made]);
-  for (const lost of [made?.path ?? '', join(home, 'disks/7')]) {
-    rmSync(lost, { recursive: true });
-    await assert.rejects(host.provideDisks(7, [kept], null), (error: VolantError) => {
+  const refused = (image: typeof kept, why: RegExp) =>
+    assert.rejects(host.provideDisks(7, [image], null), (error: VolantError) => {
       assert.equal(error.code, 'MEDIA_INVALID');
-      assert.match(error.message, /overlay is missing: put .*disks\/7\/data.qcow2 back/);
+      assert.match(error.message, why);
+      assert.match(error.message, /: put .*disks\/7\/data.qcow2 back from a backup, or delete/);
       return true;
     });
+  const overlay = made?.path ?? '';
+  const content = readFileSync(overlay);
+  for (const cut of [0, 200, 70_000]) {
+    truncateSync(overlay, cut);
+    await refused(kept, /has lost what the guest wrote, its overlay was emptied or cut/);
+    writeFileSync(overlay, content);
+  }
+  assert.deepEqual(await host.provideDisks(7, [kept], null), [made]);
+  // The disks of another day than the records.
+  const other = image('other', 4096, 'another');
+  await host.provideDisks(7, [disk(other)], null);
+  await refused(kept, /has the overlay of another image than the records say/);
+  const third = image('third', 4096, 'a third');
+  const unknown = { made: { reference, sizeBytes: 4096 } };
+  await refused(disk(third, unknown), /has an overlay that the records do not know/);
+  // Another image is asked for than the one that the records name: that was made before its record.
+  await host.provideDisks(7, [disk(other, unknown)], null);
+  for (const lost of [overlay, join(home, 'disks/7')]) {
+    rmSync(lost, { recursive: true });
+    await refused(kept, /has lost what the guest wrote, its overlay is missing/);
   }
   // A disk that it never ran with is made.
   assert.equal((await host.provideDisks(7, [disk(base)], null)).length, 1);

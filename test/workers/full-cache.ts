@@ -59,7 +59,7 @@ const disk = {
   fileSystem: null,
   isRoot: false,
   readonly: false,
-  isKept: false,
+  made: null,
 } as const;
 const overlay = await codeOf(host.provideDisks(1, [disk], null));
 await host.close();

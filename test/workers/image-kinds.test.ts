@@ -46,7 +46,7 @@ function place(t: TestContext, settings: Record<string, string> = {}) {
       fileSystem: null,
       isRoot: false,
       readonly: false,
-      isKept: false,
+      made: null,
       ...more,
     };
     return await host.provideDisks(1, [disk], null);

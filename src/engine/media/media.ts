@@ -4,21 +4,23 @@
 import { type Config, LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { withoutSecrets } from '../../lib/image-location.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
 import type {
   BootFile,
   DiskImage,
   HeldMedia,
   KnownImages,
   MediaFacts,
+  ProvidedDisk,
   RecalledImage,
 } from '../media-ports.ts';
 import type { DiskSpec, HostPort } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
 import type { Turn } from '../vms/operations.ts';
 import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
-import { keptOverlays } from './kept-overlays.ts';
+import { areSameOverlays, madeOverlays, overlaysWith } from './kept-overlays.ts';
 import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
-import { locationOf, type MediaPlan, type MediaSource } from './media-plan.ts';
+import { locationOf, type MediaPlan, type MediaSource, type PlannedDisk } from './media-plan.ts';
 
 /** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */
 const SEED_SERIAL = 'seed';
@@ -118,7 +120,7 @@ export class Media {
 
   /**
    * Gets what is not here, and makes the disks of a VM that it does not have yet. Others have the turn's
-   * place while a download is waited for.
+   * place while a download is waited for. MEDIA_INVALID for a disk whose overlay has been lost, and as `locate`.
    */
   async provide(
     record: VmRecord,
@@ -159,28 +161,40 @@ export class Media {
       ? { reference: referenceOf(initramfs), path: found(initramfs) }
       : null;
     if (disks.length === 0 && noted === null) return [];
-    const kept = this.#keptOverlays(record, plan);
+    const made = madeOverlays(record, plan, () => this.#configsOf(record.id));
     const images = disks.map((disk): DiskImage => {
       const { name, source, format, fileSystem, isRoot, readonly } = disk;
-      const [reference, path, isKept] = [referenceOf(source), found(source), kept.has(name)];
-      const { field } = source;
-      return { name, field, reference, path, format, fileSystem, isRoot, readonly, isKept };
+      const image = { name, field: source.field, format, fileSystem, isRoot, readonly };
+      const reference = referenceOf(source);
+      return { ...image, reference, path: found(source), made: made.get(name) ?? null };
     });
     const provided = await this.#parts.host.provideDisks(record.id, images, noted);
+    await this.#noteOverlays(record.id, disks, provided);
     return disks.map(({ serial, readonly }, index) => {
       const disk = provided[index];
       if (disk === undefined) throw new VolantError('INTERNAL', 'A disk was not provided');
-      return { ...disk, readonly, serial };
+      const { path, format, basePath } = disk;
+      return { path, format, basePath, readonly, serial };
     });
   }
 
-  #keptOverlays({ id, neverRan }: VmRecord, plan: MediaPlan): ReadonlySet<string> {
-    if (neverRan || plan.disks.length === 0) return new Set();
-    const configs = this.#parts.state.store.configs(id, LIMITS.configVersionsMax);
-    return keptOverlays(
-      plan,
-      configs.map(({ config }) => config),
-    );
+  #configsOf(vmId: number): readonly VmConfig[] {
+    const configs = this.#parts.state.store.configs(vmId, LIMITS.configVersionsMax);
+    return configs.map(({ config }) => config);
+  }
+
+  /** Before a guest can write to them: one that a record names and that is not there has been lost. */
+  async #noteOverlays(
+    vmId: number,
+    disks: readonly PlannedDisk[],
+    provided: readonly ProvidedDisk[],
+  ): Promise<void> {
+    await this.#parts.state.update(vmId, (record) => {
+      const before = record.overlays ?? [];
+      const overlays = overlaysWith(before, disks, provided);
+      if (areSameOverlays(before, overlays)) return null;
+      return { record: { ...record, overlays }, events: [] };
+    });
   }
 
   /** Made again for each launch: its config may have changed. */

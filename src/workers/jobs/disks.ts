@@ -5,6 +5,7 @@ import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readSync, rmSync
 import { dirname, join } from 'node:path';
 import type {
   DiskImage,
+  ImageReference,
   KnownImage,
   KnownImages,
   RecalledImage,
@@ -58,12 +59,14 @@ export function provideDisks({
   const provided = disks.map((image, index) => {
     const overlay = overlayOf(directory, image.name);
     settleBase(directory, image, isCached(image.path));
-    if (image.readonly) return { path: image.path, format: image.format, basePath: null };
+    const sizeBytes = sizes[index] ?? 0;
+    const { path, format } = image;
+    if (image.readonly) return { path, format, basePath: null, sizeBytes };
     if (!existsSync(overlay)) {
       requireReserve(directory, `Disk ${image.name}`);
-      replaceFile(overlay, emptyOverlay(image.path, image.format, sizes[index] ?? 0));
+      replaceFile(overlay, emptyOverlay(path, format, sizeBytes));
     }
-    return { path: overlay, format: 'qcow2' as const, basePath: image.path };
+    return { path: overlay, format: 'qcow2' as const, basePath: path, sizeBytes };
   });
   syncDirectory(directory);
   if (isNew) syncDirectory(settings.diskDirectory);
@@ -169,12 +172,45 @@ function settleBase(directory: string, image: DiskImage, isCached: boolean): voi
   writeBase(directory, image.name, base);
 }
 
-/** What a guest wrote is not replaced by nothing: after a restore without the disks a person must know. */
+/**
+ * What a guest wrote is not replaced by nothing: after a restore without the disks, or with those of another day, a
+ * person must know. Where the owner asks for another image than before, the overlay of the one before may go.
+ */
 function requireKept(directory: string, image: DiskImage): void {
-  const overlay = overlayOf(directory, image.name);
-  if (!image.isKept || existsSync(overlay)) return;
+  const { made, name } = image;
+  const overlay = overlayOf(directory, name);
   const remedy = `put ${overlay} back from a backup, or delete the VM and create it anew`;
-  throw invalid(image, `has lost what the guest wrote, its overlay is missing: ${remedy}`);
+  const note = readBase(directory, name);
+  if (made === null) return;
+  if (!isSameReference(made.reference, image.reference)) {
+    const mayGo = note === null || isOneOf(note.reference, made.reference, image.reference);
+    if (mayGo || !existsSync(overlay)) return;
+    throw invalid(image, `has an overlay that the records do not know: ${remedy}`);
+  }
+  if (image.readonly) return;
+  if (!existsSync(overlay)) {
+    throw invalid(image, `has lost what the guest wrote, its overlay is missing: ${remedy}`);
+  }
+  if (note !== null && !isSameReference(note.reference, image.reference)) {
+    throw invalid(image, `has the overlay of another image than the records say: ${remedy}`);
+  }
+  if (isWhole(overlay, made.sizeBytes)) return;
+  throw invalid(image, `has lost what the guest wrote, its overlay was emptied or cut: ${remedy}`);
+}
+
+function isOneOf(reference: ImageReference, ...others: readonly ImageReference[]): boolean {
+  return others.some((other) => isSameReference(reference, other));
+}
+
+/** It may have been made larger, never smaller. */
+function isWhole(overlay: string, sizeBytes: number): boolean {
+  const fd = openSync(overlay, 'r');
+  try {
+    const facts = readQcow2(reader(fd)(0, HEAD_BYTES), fstatSync(fd).size);
+    return facts?.damage === null && facts.virtualSizeBytes >= sizeBytes;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function changedInPlace(image: DiskImage): JobFault {
