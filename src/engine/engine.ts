@@ -41,6 +41,8 @@ import { State } from './state.ts';
 import type { Snapshot, StorePort } from './store-ports.ts';
 import { System } from './system.ts';
 import { Admission } from './vms/admission.ts';
+import { descriptionOf } from './vms/description.ts';
+import type { Describe } from './vms/descriptions.ts';
 import { Hypervisors } from './vms/hypervisors.ts';
 import { Journal } from './vms/journal.ts';
 import { LaunchPlanner } from './vms/launch-planner.ts';
@@ -161,7 +163,8 @@ async function installBuiltins(
 ): Promise<void> {
   if (builtinsInstalled) return;
   for (const manifest of builtinPlugins(join(home, 'images'))) {
-    await plugins.installBuiltin(manifest);
+    // One that was rebuilt may be its user's own.
+    if (plugins.recordOf(manifest.name ?? '') === undefined) await plugins.installBuiltin(manifest);
   }
   await state.commit([{ table: 'meta', key: 'builtinsInstalled', value: true }], []);
 }
@@ -263,7 +266,14 @@ function vmParts(
   const admission = new Admission({ ...leases, manifestFor });
   const see = (vmId: number, isDiskFull: boolean) => conditions.see(vmId, { isDiskFull });
   const diskGuard = new DiskGuard({ state, see, clock, log });
-  const hypervisors = new Hypervisors({ ...launching, hypervisor, diskGuard });
+  const describe: Describe = (record, vmConfig) =>
+    descriptionOf({
+      record,
+      config: vmConfig,
+      devices: devices.takenFor(record.id),
+      plugin: plugins.recordOf(vmConfig.plugin),
+    });
+  const hypervisors = new Hypervisors({ ...launching, hypervisor, diskGuard, describe });
   const room = createVms({
     state,
     live,

@@ -45,6 +45,11 @@ export class Plugins implements PluginApi {
     return this.#require(name).manifest;
   }
 
+  /** As it is written down; undefined for one that is not installed. */
+  recordOf(name: string): PluginRecord | undefined {
+    return this.#byName.get(name);
+  }
+
   enabledManifest(name: string): Manifest {
     const { manifest, enabled } = this.#require(name);
     if (!enabled) throw new VolantError('PLUGIN_DISABLED', `Plugin ${name} is disabled`);

@@ -2,17 +2,11 @@
 // forgotten, and a state that was copied beside the one that it was copied from. Pure.
 
 import { macAddressOf, tapNameOf, vsockCidOf } from './identity.ts';
-import type { ProcessIdentity, VmDescription, VmRecord } from './records.ts';
+import type { DescribedVm } from './rebuilt-others.ts';
+import type { ProcessIdentity, VmRecord } from './records.ts';
 import { putVm } from './state.ts';
 import type { Snapshot, Write } from './store-ports.ts';
 import { changed } from './vms/status.ts';
-
-/** A VM as its last launch described it. */
-export interface RebuiltVm {
-  /** null: its hypervisor has ended. */
-  readonly process: ProcessIdentity | null;
-  readonly description: VmDescription;
-}
 
 /** A VM that the records know, whose hypervisor is not the one that they name. */
 export interface FoundVm {
@@ -21,10 +15,17 @@ export interface FoundVm {
 }
 
 /**
- * The record, config and lease of a VM that was forgotten: it runs, or is stopped. It belongs to no deployment any more.
+ * The record, config and lease of a VM that was forgotten: it runs, or is stopped. A deployment that is known has its
+ * replicas, and this would be one too many: the VM belongs to none then.
  */
-export function writesOfRebuilt({ process, description }: RebuiltVm, nowMs: number): Write[] {
-  const { replica: _, ...record } = description.record;
+export function writesOfRebuilt(
+  { process, description }: DescribedVm,
+  { deployments }: Pick<Snapshot, 'deployments'>,
+  nowMs: number,
+): Write[] {
+  const { replica, ...alone } = description.record;
+  const isStrange = deployments.some(({ name }) => name === replica?.deployment);
+  const record = isStrange ? alone : description.record;
   const { id: vmId, configVersion, leases, wanted } = record;
   const next = changed(
     { ...record, status: 'stopped', neverRan: false },

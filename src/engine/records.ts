@@ -136,6 +136,8 @@ export interface DeploymentRecord {
   readonly cause?: Cause;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
+  /** Made from replicas that were found: nothing is done for it until a client says what it shall be. */
+  readonly isRebuilt?: true;
 }
 
 /** A PCI device that we took from its driver. Written before it is taken, removed after it is given back. */
@@ -171,10 +173,23 @@ export interface ConfigRecord {
   readonly updatedAtMs: number;
 }
 
-/** What each launch leaves beside its process: enough to write the VM down again when the records are lost. */
+/**
+ * What each launch leaves beside its process: enough to write the VM down again when the records are lost. Earlier
+ * versions left record and config only.
+ */
 export interface VmDescription {
   readonly record: VmRecord;
   readonly config: VmConfig;
+  /** Those that the VM has. */
+  readonly devices?: readonly DeviceRecord[];
+  /** null: it was not installed any more. */
+  readonly plugin?: DescribedPlugin | null;
+}
+
+/** A plugin as it was when a VM of it was launched. */
+export interface DescribedPlugin extends Omit<PluginRecord, 'manifest'> {
+  /** null: that of the VM's config. */
+  readonly manifest: Manifest | null;
 }
 
 /** `reconcile`: nobody asked; the daemon put something in line, such as after an end of a hypervisor or a start of its own. */

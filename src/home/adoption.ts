@@ -1,7 +1,13 @@
 // home: what `--adopt-orphans` does. VMs that the records do not know are written down from what their launch left
-// behind; one that the records know by an older launch gets its process.
+// behind, with their plugins, devices and deployments; one that the records know by an older launch gets its process.
 
-import { conflictIn, type RebuiltVm, writeOfFound, writesOfRebuilt } from '../engine/rebuilt.ts';
+import { conflictIn, type FoundVm, writeOfFound, writesOfRebuilt } from '../engine/rebuilt.ts';
+import {
+  type DescribedVm,
+  writesOfDeployments,
+  writesOfDevices,
+  writesOfPlugins,
+} from '../engine/rebuilt-others.ts';
 import type { ProcessIdentity, VmRecord } from '../engine/records.ts';
 import type { Write } from '../engine/store-ports.ts';
 import type { Logger } from '../lib/log.ts';
@@ -18,19 +24,25 @@ export function adoptionWrites(store: Store, settings: HomeSettings, log: Logger
   const nowMs = Date.now();
   const { runtimeDirectory, diskDirectory } = settings;
   const { lastVmId } = store.identity();
+  const known = store.load();
   const remains = findRemains(settings);
   const unknown = remains.filter(({ vmId }) => vmId > lastVmId);
-  const rebuilt = unknown.flatMap(({ vmId, process }): RebuiltVm[] => {
+  const describe = ({ vmId, process }: Pick<Remains, 'vmId' | 'process'>): DescribedVm[] => {
     const description = readDescription(runtimeDirectory, vmId);
     return description === null ? [] : [{ process, description }];
-  });
+  };
+  const rebuilt = unknown.flatMap(describe);
   const isRebuilt = new Set(rebuilt.map(({ description }) => description.record.id));
   const nameless = unknown.filter(({ vmId }) => !isRebuilt.has(vmId));
   requireNobodyRuns(nameless);
   const found = remains.flatMap((left) => foundOf(store.vm(left.vmId), left.process));
+  const refound = found.flatMap(({ record: { id }, process }) => describe({ vmId: id, process }));
   const writes = [
-    ...rebuilt.flatMap((vm) => writesOfRebuilt(vm, nowMs)),
+    ...rebuilt.flatMap((vm) => writesOfRebuilt(vm, known, nowMs)),
     ...found.map((vm) => writeOfFound(vm, nowMs)),
+    ...writesOfPlugins(rebuilt, known),
+    ...writesOfDeployments(rebuilt, known, nowMs),
+    ...writesOfDevices([...rebuilt, ...refound], known),
   ];
   requireNoConflict(store, writes);
   for (const { vmId, hasDisks } of nameless) {
@@ -42,11 +54,15 @@ export function adoptionWrites(store: Store, settings: HomeSettings, log: Logger
     const { id, name } = description.record;
     log.warn({ vm: name, id, pid: process?.pid ?? null }, 'a VM was written down anew');
   }
+  for (const { table, key, value } of writes) {
+    if (table !== 'plugins' && table !== 'deployments' && table !== 'devices') continue;
+    if (value !== null) log.warn({ table, name: key }, 'it was written down anew');
+  }
   const highest = remains.reduce((last, { vmId }) => Math.max(last, vmId), lastVmId);
   return [...writes, { table: 'meta', key: 'lastVmId', value: highest }];
 }
 
-function foundOf(record: VmRecord | undefined, process: ProcessIdentity | null) {
+function foundOf(record: VmRecord | undefined, process: ProcessIdentity | null): FoundVm[] {
   if (record === undefined || process === null || record.wanted.state === 'deleted') return [];
   const { pid, startTimeTicks, bootId } = record.process ?? {};
   const isSame =

@@ -6,6 +6,8 @@ import type { Condition } from '../../schema/condition.ts';
 
 export interface Situation {
   readonly deleting: boolean;
+  /** It was made from replicas that were found, and waits for a client to say what it shall be. */
+  readonly rebuilt: boolean;
   readonly desired: number;
   readonly maxUnavailable: number;
   readonly existing: number;
@@ -18,6 +20,9 @@ export interface Situation {
   /** A roll-out goes on and nothing has become ready for too long. */
   readonly stalled: boolean;
 }
+
+const REBUILT =
+  'Its records were lost, and it was rebuilt from the replicas that were found. Nothing is done for it until it is changed: say how many replicas it shall have, or delete it';
 
 type State = Omit<Condition, 'since'>;
 
@@ -43,6 +48,7 @@ function progressing(situation: Situation): State {
     message,
   });
   if (deleting) return say(true, 'Deleting', `${existing} replicas are left`);
+  if (situation.rebuilt) return say(false, 'Rebuilt', REBUILT);
   if (existing !== desired) return say(true, 'Scaling', `${existing} of ${desired} replicas exist`);
   if (updated < existing) {
     return say(true, 'RollingOut', `${updated} of ${existing} replicas have the newest config`);
@@ -63,13 +69,14 @@ function available({ deleting, desired, maxUnavailable, ready }: Situation): Sta
 }
 
 function degraded(situation: Situation): State {
-  const { crashes, createFailure, stalled } = situation;
+  const { crashes, createFailure, deleting, rebuilt, stalled } = situation;
   const say = (status: boolean, reason: string, message: string): State => ({
     type: 'Degraded',
     status,
     reason,
     message,
   });
+  if (rebuilt && !deleting) return say(true, 'Rebuilt', REBUILT);
   if (createFailure !== null) return say(true, 'CreateFailed', createFailure);
   if (stalled) {
     return say(true, 'RolloutStalled', 'New replicas do not become ready; the old ones are kept');

@@ -235,10 +235,11 @@ export class Deployments implements DeploymentApi {
     if (Object.keys(details).length > 0) {
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
+    const { isRebuilt: _, ...known } = record;
     const desiredReplicas = replicas ?? record.desiredReplicas;
     if (!config && replicas !== undefined) requirePorts(this.#parts, record, replicas);
     return {
-      ...record,
+      ...known,
       desiredReplicas,
       maxUnavailable: max_unavailable ?? record.maxUnavailable,
       ...(config
@@ -352,7 +353,8 @@ export class Deployments implements DeploymentApi {
       );
     };
     const isDeleted = () => entry.record.status === 'deleting';
-    const isOver = () => isDeleted() || isReached() || (options === undefined && isStuck(entry));
+    const isOver = () =>
+      isDeleted() || isReached() || (options === undefined && entry.reconciler.isStuck);
     const timeoutMs = options?.timeoutMs ?? LIMITS.deploymentAnswerMs;
     const reached = await this.#until(entry, isOver, timeoutMs);
     if (isDeleted()) {
@@ -389,14 +391,6 @@ export class Deployments implements DeploymentApi {
     if (entry !== undefined) return entry;
     throw new VolantError('DEPLOYMENT_NOT_FOUND', `There is no deployment named ${name}`);
   }
-}
-
-/** Nothing is under way, and what failed waits for its time. */
-function isStuck({ reconciler }: Entry): boolean {
-  const failed = reconciler.conditions.some(
-    ({ type, status, reason }) => type === 'Degraded' && status && reason === 'CreateFailed',
-  );
-  return failed && reconciler.idle;
 }
 
 async function inTurn<T>(entry: Entry, write: () => Promise<T>): Promise<T> {

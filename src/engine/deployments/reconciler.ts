@@ -85,6 +85,11 @@ export class Reconciler {
     return this.#busy.size === 0 && !this.#scheduled;
   }
 
+  /** Nothing is under way, and what failed waits for its time. */
+  get isStuck(): boolean {
+    return this.#createFailure !== null && this.idle;
+  }
+
   /** Looks soon. Many calls in one turn are one look. */
   poke(): void {
     if (this.#scheduled || this.#closed) return;
@@ -157,7 +162,8 @@ export class Reconciler {
       dueAtMs: (index) =>
         Math.max(this.#backoff.dueAtMs(index, nowMs), this.#backoff.dueAtMs(ANY_INDEX, nowMs)),
       nowMs,
-      room,
+      // What it shall be is not known.
+      room: isRebuilt(record) ? 0 : room,
     });
     const { cause } = this;
     for (const action of plan.actions) void this.#carryOut(action, causeOf(action, cause));
@@ -309,6 +315,7 @@ export class Reconciler {
     this.#lastReady = ready;
     const situation = {
       deleting: record.status === 'deleting',
+      rebuilt: isRebuilt(record),
       desired: record.desiredReplicas,
       maxUnavailable: record.maxUnavailable,
       existing: members.length,
@@ -332,6 +339,10 @@ function causeOf(action: Action, cause: Cause): Cause {
 export function isTaken(state: State, deployment: string, index: number): boolean {
   const owner = state.vms.recordByName(replicaName(deployment, index));
   return owner !== undefined && owner.replica?.deployment !== deployment;
+}
+
+function isRebuilt({ status, isRebuilt: was }: DeploymentRecord): boolean {
+  return was === true && status === 'active';
 }
 
 export function replicaName(deployment: string, index: number): string {

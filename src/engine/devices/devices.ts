@@ -94,6 +94,11 @@ export class Devices implements DeviceApi, DeviceOwners {
     await this.#ifRoom(() => this.#take(vmId, demand));
   }
 
+  /** Those that a VM has, as they are written down. */
+  takenFor(vmId: number): readonly DeviceRecord[] {
+    return this.#ledger.ofVm(vmId);
+  }
+
   async releaseFor(vmId: number, cause: Cause | undefined): Promise<void> {
     if (this.#ledger.ofVm(vmId).length === 0) return;
     await this.#inTurn(() => this.#letGo(this.#ledger.ofVm(vmId), cause));

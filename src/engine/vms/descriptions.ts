@@ -4,14 +4,19 @@
 
 import { LIMITS } from '../../config.ts';
 import type { Logger } from '../../lib/log.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
 import type { HostPort } from '../ports.ts';
-import type { VmDescription } from '../records.ts';
+import type { VmDescription, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { StorePort } from '../store-ports.ts';
+
+/** What is left of a VM that was launched with this config. */
+export type Describe = (record: VmRecord, config: VmConfig) => VmDescription;
 
 export interface DescriptionsParts {
   readonly state: Pick<State, 'find'> & { readonly store: Pick<StorePort, 'config'> };
   readonly host: Pick<HostPort, 'describeVms'>;
+  readonly describe: Describe;
   readonly log: Logger;
 }
 
@@ -68,10 +73,10 @@ export class Descriptions {
   }
 
   #describe(vmId: number): VmDescription | null {
-    const { state } = this.#parts;
+    const { state, describe } = this.#parts;
     const record = state.find(vmId);
     if (record === undefined || record.wanted.state === 'deleted') return null;
     const stored = state.store.config(vmId, record.launchedConfigVersion);
-    return stored === undefined ? null : { record, config: stored.config };
+    return stored === undefined ? null : describe(record, stored.config);
   }
 }

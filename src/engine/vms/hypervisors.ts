@@ -22,7 +22,7 @@ import type { State } from '../state.ts';
 import { cgroupOf } from './cgroup-limits.ts';
 import { Connections } from './connections.ts';
 import { ControlLink } from './control-link.ts';
-import { Descriptions } from './descriptions.ts';
+import { type Describe, Descriptions } from './descriptions.ts';
 import { type ExitMeaning, meaningOfExit } from './exit-meaning.ts';
 import type { LaunchDraft } from './launch-planner.ts';
 import { manifestForChannel, type ResolvedLaunch } from './launch-spec.ts';
@@ -37,6 +37,7 @@ export interface HypervisorsParts {
   readonly bootMemory: BootMemory;
   readonly diskGuard: DiskGuard;
   readonly state: State;
+  readonly describe: Describe;
   readonly log: Logger;
 }
 

@@ -24,6 +24,7 @@ function fixture(t: TestContext) {
         jobs.push(given.map(({ record }) => record.id));
       },
     },
+    describe: (record, config) => ({ record, config }),
     log: silentLog,
   });
   const owe = (id: number) => {
