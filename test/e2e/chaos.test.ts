@@ -11,7 +11,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { type Call, type Kind, type Outcome, possibleEnds, type State } from './linear.ts';
-import { ask, checkHost, comeToRest } from './story.ts';
+import { ask, checkHost, comeToRest, randomOf } from './story.ts';
 
 const SECONDS = Number(process.env['VOLANT_TEST_CHAOS_SECONDS'] ?? 8);
 const SEED = Number(process.env['VOLANT_TEST_SEED'] ?? Date.now() % 1_000_000);
@@ -22,14 +22,6 @@ const NAMES = ['a', 'b', 'c', 'd'];
 const CALLS_MAX = 40;
 const UNKNOWN_MAX = 8;
 const ROUND_MS = 3_000;
-
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
-    return state / 2 ** 32;
-  };
-}
 
 class Chaos {
   readonly #daemon: Daemon;

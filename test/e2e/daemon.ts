@@ -14,6 +14,8 @@ import { IMAGES, PROJECT_ROOT } from '../helpers/capabilities.ts';
 /** In the lab every instruction is emulated. */
 const START_TIMEOUT_MS = process.env['VOLANT_LAB'] === '1' ? 120_000 : 20_000;
 const GUEST_TIMEOUT_MS = 60_000;
+/** Of a log the newest part is kept: a daemon may run for hours. */
+const LOG_CHARACTERS_MAX = 64 * 1024 ** 2;
 
 export interface Answer {
   readonly status: number;
@@ -93,6 +95,7 @@ export async function startDaemon(
     for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', (chunk) => {
         log += chunk;
+        if (log.length > LOG_CHARACTERS_MAX) log = log.slice(-LOG_CHARACTERS_MAX / 2);
       });
     }
     const deadline = Date.now() + START_TIMEOUT_MS;

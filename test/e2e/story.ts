@@ -125,3 +125,12 @@ export async function ask(
     return code === 'ECONNREFUSED' ? 'unsent' : null;
   }
 }
+
+/** Numbers from 0 up to 1; a seed makes the same ones each time. */
+export function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32;
+    return state / 2 ** 32;
+  };
+}

@@ -1,0 +1,265 @@
+// test helpers: clients that ask for every operation of the API again and again: rightly, wrongly, and going away in the
+// middle. What they are answered is not looked at, but for answers that say that the daemon is at fault.
+
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import WebSocket from 'ws';
+import { OPERATIONS } from '../../src/schema/operations.ts';
+import type { Daemon } from './daemon.ts';
+
+type OperationId = keyof typeof OPERATIONS;
+
+/** Fewer than clients ask for: they meet. */
+const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
+const SETS = ['web', 'job'];
+const PLUGINS = ['own', 'other'];
+const MIB = 1024 ** 2;
+const ANSWER_MS = 60_000;
+
+interface Call {
+  readonly path?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+export class Churn {
+  readonly #daemon: Daemon;
+  readonly #random: () => number;
+  readonly #counts = new Map<string, number>();
+  /** Answers that say that the daemon is at fault. */
+  readonly faults: string[] = [];
+  readonly #image: string;
+  #manifest: Record<string, unknown> = {};
+
+  constructor(daemon: Daemon, random: () => number) {
+    this.#daemon = daemon;
+    this.#random = random;
+    this.#image = join(daemon.home, 'images/soak.raw');
+  }
+
+  /** Before the first round. */
+  async prepare(): Promise<void> {
+    writeFileSync(this.#image, Buffer.alloc(MIB));
+    this.#manifest = (await this.#daemon.call('GET', '/api/v1/plugins/hello')).body;
+  }
+
+  /** How often each operation was asked for. */
+  get counts(): ReadonlyMap<string, number> {
+    return this.#counts;
+  }
+
+  /** So many clients, until that time. */
+  async round(clients: number, untilMs: number): Promise<void> {
+    const client = async () => {
+      while (performance.now() < untilMs) await this.#anything();
+    };
+    await Promise.all([
+      ...Array.from({ length: clients }, client),
+      this.#crashes(untilMs),
+      this.#streams(untilMs),
+    ]);
+  }
+
+  /** All that a round has made is deleted. */
+  async clear(): Promise<void> {
+    for (const name of SETS) await this.#send('deleteDeployment', { path: `deployments/${name}` });
+    await Promise.all(NAMES.map((name) => this.#send('destroyVM', { path: `vms/${name}` })));
+    for (const plugin of PLUGINS) {
+      await this.#send('removePluginArtifacts', { path: `plugins/${plugin}/artifacts` });
+      await this.#send('removePlugin', { path: `plugins/${plugin}` });
+    }
+  }
+
+  async #anything(): Promise<void> {
+    const ids = Object.keys(OPERATIONS) as OperationId[];
+    // Half of the time VMs come and go: that is what the daemon is for.
+    const id = this.#random() < 0.5 ? this.#oneOf(LIVES) : this.#oneOf(ids);
+    if (OPERATIONS[id].path.includes('/events')) return;
+    await this.#send(id, this.#callOf(id));
+    if (this.#random() < 0.05) await this.#goAway();
+    await pause(this.#random() * 20);
+  }
+
+  /** What an operation is asked; for those that have no entry, with nothing in the body. */
+  #callOf(id: OperationId): Call {
+    const name = this.#oneOf(NAMES);
+    const plugin = this.#oneOf(PLUGINS);
+    const set = this.#oneOf(SETS);
+    const calls: Partial<Record<OperationId, () => Call>> = {
+      createVM: () => this.#newVm(name),
+      destroyVM: () => ({ path: `vms/${name}?grace_seconds=${this.#oneOf([0, 1])}` }),
+      stopVM: () => ({ path: `vms/${name}/stop?grace_seconds=0` }),
+      updateVMConfig: () => ({ body: { metadata: { at: this.#random() } } }),
+      createDeployment: () => ({
+        path: this.#oneOf(['deployments?wait=accepted', 'deployments?dry_run=true']),
+        body: { name: set, replicas: 2, config: { plugin: 'hello' } },
+      }),
+      scaleDeployment: () => ({
+        path: `deployments/${set}?wait=accepted`,
+        body: { replicas: Math.floor(this.#random() * 4) },
+      }),
+      deleteDeployment: () => ({ path: `deployments/${set}` }),
+      getDeployment: () => ({ path: `deployments/${set}` }),
+      installPlugin: () => ({ body: { ...this.#manifest, name: plugin } }),
+      setPluginEnabled: () => ({ body: { enabled: this.#random() < 0.5 } }),
+      putPluginArtifact: () => ({
+        body: { version: '1', artifact_name: 'rootfs', kind: 'rootfs', local_path: this.#image },
+      }),
+      postMCPCommand: () => ({ body: this.#oneOf(MCP) }),
+      auditSystem: () => ({ path: `system/audit?repair=${this.#random() < 0.5}` }),
+      listVMs: () => ({ path: `vms?sort=name&limit=${1 + Math.floor(this.#random() * 5)}` }),
+    };
+    return calls[id]?.() ?? {};
+  }
+
+  #newVm(name: string): Call {
+    const disks = [{ name: 'data', source: this.#image, format: 'raw' }];
+    const config = this.#oneOf([
+      {},
+      { network: { mode: 'vsock' } },
+      { manifest: { ...this.#manifest, disks } },
+      { cloud_init: { user_data: { inline: true, content: '#cloud-config' } } },
+      { expose: [{ port: 80, host_port: 18_600 + NAMES.indexOf(name) }] },
+      { rootfs: { url: '/nowhere.img' } },
+    ]);
+    const body = { name, plugin: 'hello', config };
+    const key = this.#random() < 0.03 ? { 'Idempotency-Key': randomUUID() } : {};
+    return { body, headers: key };
+  }
+
+  async #send(id: OperationId, { path, body, headers = {} }: Call): Promise<Answer> {
+    const { method, path: template } = OPERATIONS[id];
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
+    const filled = template
+      .replace('{name}', () => this.#oneOf(NAMES))
+      .replace('{plugin}', () => this.#oneOf([...PLUGINS, 'hello']))
+      .replace('{action}', 'none')
+      .replace('{artifact}', 'rootfs');
+    // Nobody takes the plugin away that VMs are made of.
+    const isTheirs = method !== 'GET' && filled.includes('/plugins/hello');
+    const target = path === undefined ? filled : `/api/v1/${path}`;
+    const safe = isTheirs ? target.replace('/hello', '/own') : target;
+    const text = body === undefined && method !== 'GET' ? '{}' : JSON.stringify(body);
+    const answer = await this.#exchange(method, safe, text, headers);
+    if (answer.text.includes('"INTERNAL"'))
+      this.faults.push(`${method} ${safe}: ${answer.text.slice(0, 300)}`);
+    return answer;
+  }
+
+  /** On a connection of its own, so that at rest none is left. */
+  #exchange(
+    method: string,
+    path: string,
+    body: string | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Answer> {
+    const type = body === undefined ? {} : { 'Content-Type': 'application/json' };
+    return new Promise((resolve, reject) => {
+      const options = { method, agent: false, headers: { ...type, ...headers } };
+      const asked = request(this.#daemon.url + path, options, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.once('error', reject);
+        response.once('end', () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }),
+        );
+      });
+      asked.setTimeout(ANSWER_MS, () => asked.destroy(new Error(`${method} ${path}: no answer`)));
+      asked.once('error', reject);
+      asked.end(body);
+    });
+  }
+
+  /** A client that leaves before it was answered, or in the middle of its body. */
+  async #goAway(): Promise<void> {
+    const asked = request(`${this.#daemon.url}/api/v1/vms`, {
+      method: 'POST',
+      agent: false,
+      headers: { 'Content-Type': 'application/json', 'Content-Length': '1000' },
+    });
+    asked.on('error', () => undefined);
+    asked.write('{"name": "half');
+    await pause(this.#random() * 10);
+    asked.destroy();
+  }
+
+  /** Hypervisors that die. */
+  async #crashes(untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) {
+      await pause(300 + this.#random() * 500);
+      const { text } = await this.#exchange(
+        'GET',
+        `/api/v1/vms/${this.#oneOf(NAMES)}`,
+        undefined,
+        {},
+      );
+      const { pid } = JSON.parse(text);
+      if (pid === undefined) continue;
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  }
+
+  /** Readers of events, consoles and logs that come and go. */
+  async #streams(untilMs: number): Promise<void> {
+    while (performance.now() < untilMs) {
+      const path = this.#oneOf(['/api/v1/events?after=0', '/api/v1/events/vms', '/api/v1/events']);
+      this.#count(path.includes('/vms') ? 'streamVMEvents' : 'streamEvents');
+      const abort = new AbortController();
+      const response = await fetch(this.#daemon.url + path, {
+        signal: abort.signal,
+        headers: { Connection: 'close' },
+      });
+      const reading = response.body?.getReader().read();
+      const name = this.#oneOf(NAMES);
+      const kind = this.#oneOf(['console', 'logs']);
+      const socket = new WebSocket(
+        `${this.#daemon.url.replace('http', 'ws')}/ws/v1/vms/${name}/${kind}`,
+      );
+      socket.on('error', () => undefined);
+      await Promise.race([reading, pause(100)]);
+      await pause(this.#random() * 200);
+      abort.abort();
+      await reading?.catch(() => undefined);
+      socket.terminate();
+    }
+  }
+
+  #count(id: OperationId): void {
+    this.#counts.set(id, (this.#counts.get(id) ?? 0) + 1);
+  }
+
+  #oneOf<T>(all: readonly T[]): T {
+    return all[Math.floor(this.#random() * all.length)] as T;
+  }
+}
+
+const LIVES: readonly OperationId[] = [
+  'createVM',
+  'createVM',
+  'createVM',
+  'destroyVM',
+  'destroyVM',
+  'startVM',
+  'stopVM',
+  'restartVM',
+  'updateVMConfig',
+];
+
+const MCP: readonly object[] = [
+  { command: 'volant.vms.list', params: {} },
+  { command: 'volant.system.get_capabilities' },
+  { jsonrpc: '2.0', id: 1, method: 'tools/list' },
+  { command: 'no.such.command', params: { a: 'x'.repeat(1000) } },
+];
