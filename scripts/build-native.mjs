@@ -1,12 +1,12 @@
 // scripts: builds what is not TypeScript: the addon by cmake-js, the guest agent and the simulator by
-// musl-gcc. A target is skipped when nothing that it is made from has changed.
+// musl-gcc. A target is skipped when nothing that it is made from has changed, and one that fails leaves what was there.
 
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Failure, findCommand, run, runMain } from './lib/command.mjs';
-import { PROJECT_ROOT, userCommand } from './lib/paths.mjs';
+import { BUILD, PROJECT_ROOT, userCommand } from './lib/paths.mjs';
 import { formatSeconds } from './lib/progress.mjs';
 import { digest, isFresh, remember } from './lib/stamp.mjs';
 
@@ -55,7 +55,10 @@ export async function buildNative(tell = () => undefined) {
     if (isFresh(stamp, value, [output])) continue;
     const startedMs = performance.now();
     mkdirSync(dirname(output), { recursive: true });
-    await target.build({ ...target, output });
+    // A compiler that fails deletes what it was to make.
+    const made = `${output}.new`;
+    await target.build({ ...target, output: made });
+    renameSync(made, output);
     remember(stamp, value);
     built.push(target.name);
     tell(`${target.name} built (${formatSeconds((performance.now() - startedMs) / 1000)})`);
@@ -63,19 +66,21 @@ export async function buildNative(tell = () => undefined) {
   return built;
 }
 
-async function buildAddon() {
+/** In a directory that is cmake-js's own: it empties that when something fails. */
+async function buildAddon({ output }) {
   for (const command of ['cmake', 'g++']) requireCommand(command, command);
   const tool = findBuildTool();
   // cmake-js takes Node's headers from a package; a user's npm setting would send it elsewhere.
   const { npm_config_nodedir: _, ...environment } = process.env;
   // A build directory of another checkout or another CMake cannot be taken over.
-  rmSync(join(PROJECT_ROOT, 'build/CMakeCache.txt'), { force: true });
-  const output = join(PROJECT_ROOT, 'build');
+  const work = join(BUILD.root, 'addon');
+  rmSync(join(work, 'CMakeCache.txt'), { force: true });
   const directory = join(PROJECT_ROOT, 'native');
-  await run(process.execPath, [tool, 'compile', '-d', directory, '--out', output], {
+  await run(process.execPath, [tool, 'compile', '-d', directory, '--out', work], {
     cwd: PROJECT_ROOT,
     env: environment,
   });
+  renameSync(join(work, 'Release', basename(BUILD.addon)), output);
 }
 
 /** Installed beside us in a checkout, above us where we are a package ourselves. */

@@ -1,10 +1,10 @@
 // scripts: ends the daemon (npm run down); VMs run on and the next daemon takes them up again. With
 // --all everything goes: VMs, kernel objects, state and what the set-up put into the home directory.
 
-import { existsSync, lstatSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { Failure, run, runMain } from './lib/command.mjs';
 import { ENTRY } from './lib/daemon.mjs';
+import { emptyHome } from './lib/home.mjs';
 import { homeDirectory, userCommand } from './lib/paths.mjs';
 import { alreadyThere, createProgress } from './lib/progress.mjs';
 import { stopDaemon } from './lib/start.mjs';
@@ -14,22 +14,6 @@ const USAGE = `Use:
       ends the daemon, VMs run on
   ${userCommand('down', '--all')}
       ends the daemon and removes all VMs and all that was set up`;
-
-/** What the set-up and the daemon put into the home directory. */
-const OURS = [
-  'cache',
-  'disks',
-  'images/boot.cpio',
-  'images/hello.cpio',
-  'kernel/vmlinux',
-  'kernel/bzImage',
-  'logs',
-  'run',
-  'state',
-  'volantd-supervisor.lock',
-  'volantd-up.env',
-  'volantd.lock',
-];
 
 async function endDaemon(home, tell) {
   tell('ending it');
@@ -55,25 +39,11 @@ async function tearDown(home, tell) {
   return 'VMs, networks and state are gone';
 }
 
-function emptyHome(home) {
+function clearHome(home) {
   if (!existsSync(home)) return alreadyThere(`${home} does not exist`);
-  const removed = OURS.filter((path) => existsSync(join(home, path)));
-  for (const path of removed) rmSync(join(home, path), { recursive: true });
-  for (const directory of ['images', 'kernel', '.']) removeIfEmpty(join(home, directory));
-  const kept = existsSync(home) ? filesBelow(home) : [];
+  const { removed, kept } = emptyHome(home);
   const first = removed.length === 0 ? 'nothing of ours' : `removed ${removed.join(', ')}`;
   return kept.length === 0 ? first : `${first}; kept your own ${kept.join(', ')}`;
-}
-
-function removeIfEmpty(directory) {
-  if (existsSync(directory) && readdirSync(directory).length === 0) rmdirSync(directory);
-}
-
-function filesBelow(directory) {
-  // An entry with its type has its directory under another name in each version of Node.
-  return readdirSync(directory, { recursive: true })
-    .filter((path) => !lstatSync(join(directory, path)).isDirectory())
-    .sort();
 }
 
 await runMain(async () => {
@@ -90,5 +60,5 @@ await runMain(async () => {
     return;
   }
   await log.step('host', (tell) => tearDown(home, tell));
-  await log.step('home', () => emptyHome(home));
+  await log.step('home', () => clearHome(home));
 });
