@@ -189,3 +189,27 @@ test('a change through the API is in the next list', async (t) => {
   await ask(server, 'DELETE /api/v1/vms/foxtrot');
   assert.equal((await list(server, '')).total, 5);
 });
+
+test('pages in the order of creation neither skip nor repeat a VM, however many are created meanwhile', async (t) => {
+  const server = await startServer(t);
+  const { vms } = server.fake;
+  let lastId = 0;
+  const create = (count: number) => {
+    for (let made = 0; made < count; made += 1) {
+      lastId += 1;
+      vms.put(vmRecord(lastId, `vm-${lastId}`));
+    }
+  };
+  create(5_000);
+  const seen: string[] = [];
+  for (let offset = 0; offset < lastId; offset += 500) {
+    const { names, total } = await list(server, `?limit=500&offset=${offset}`);
+    assert.equal(total, lastId);
+    seen.push(...names.split(' '));
+    if (offset < 5_000) create(37);
+  }
+  assert.deepEqual(
+    seen,
+    Array.from({ length: lastId }, (_, index) => `vm-${index + 1}`),
+  );
+});
