@@ -7,7 +7,6 @@ import { contains, type Ipv4Network } from '../lib/ipv4.ts';
 import { ANYBODY, type Caller } from './callers.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { Refusals } from './refusals.ts';
-import { REQUEST_ID_HEADER } from './request-id.ts';
 import type { HttpRequest, HttpResponse } from './uws.ts';
 
 type Headers = readonly (readonly [string, string])[];
@@ -57,10 +56,11 @@ export function createAccess(
   };
 }
 
-/** What every answer of an exchange has, errors and streams too. */
-export function answerHeaders(access: Access, request: HttpRequest, requestId: string): Headers {
-  const id = [REQUEST_ID_HEADER, requestId] as const;
-  return access.configured ? [id, ...access.corsHeaders(request.getHeader('origin'))] : [id];
+const NO_HEADERS: Headers = [];
+
+/** What the settings add to the answers of an exchange. */
+export function extraHeadersFor(access: Access, request: HttpRequest): Headers {
+  return access.configured ? access.corsHeaders(request.getHeader('origin')) : NO_HEADERS;
 }
 
 /** The socket's own peer, never a header. A peer on the unix socket has no address and is local. */

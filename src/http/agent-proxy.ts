@@ -6,7 +6,7 @@ import type { Engine } from '../engine/engine-api.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Scope } from '../lib/scopes.ts';
-import { type Access, answerHeaders } from './access.ts';
+import { type Access, extraHeadersFor } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded, Exchange, type ExchangeOptions } from './exchange.ts';
 import { readGuestHead } from './guest-head.ts';
@@ -65,7 +65,7 @@ export class AgentProxy {
   #handle(response: HttpResponse, request: HttpRequest, requestId: string): void {
     const { access, traffic, log } = this.#parts;
     const method = request.getMethod();
-    const extraHeaders = answerHeaders(access, request, requestId);
+    const extraHeaders = extraHeadersFor(access, request);
     const options = { extraHeaders, withoutBody: method === 'head', requestId };
     if (method === 'options' && request.getHeader('access-control-request-method') !== '') {
       writeReply(response, { status: 204 }, { ...options, closeConnection: false });

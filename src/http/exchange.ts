@@ -3,6 +3,7 @@
 // gone, late writes are corked, and there is one answer.
 
 import { type Reply, type WriteOptions, writeReply } from './reply.ts';
+import { REQUEST_ID_HEADER } from './request-id.ts';
 import type { HttpResponse } from './uws.ts';
 
 /** What a handler may read of its request. Copied before the first await; empty where the operation has no use for it. */
@@ -20,9 +21,7 @@ export interface RequestHead {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-export interface ExchangeOptions extends Omit<WriteOptions, 'closeConnection'> {
-  readonly requestId: string;
-}
+export type ExchangeOptions = Omit<WriteOptions, 'closeConnection'>;
 
 export class Exchange {
   readonly response: HttpResponse;
@@ -61,8 +60,10 @@ export class Exchange {
     this.#onAborted.push(listener);
   }
 
+  /** What every answer has, for who writes one that goes on. */
   get extraHeaders(): WriteOptions['extraHeaders'] {
-    return this.#options.extraHeaders;
+    const { requestId, extraHeaders } = this.#options;
+    return [[REQUEST_ID_HEADER, requestId], ...extraHeaders];
   }
 
   /** Sends the answer, unless the client has gone. */

@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { hasDotSegment } from '../lib/dot-segments.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import { type Access, answerHeaders } from './access.ts';
+import { type Access, extraHeadersFor } from './access.ts';
 import { errorReply, writeReply } from './reply.ts';
 import { RequestIds } from './request-id.ts';
 import type {
@@ -129,7 +129,8 @@ export function guardRoutes(
       const { error, ...reply } = errorReply(thrown);
       log.debug({ request_id: requestId, code: error.code, err: error }, 'request refused');
       writeReply(response, reply, {
-        extraHeaders: answerHeaders(access, request, requestId),
+        requestId,
+        extraHeaders: extraHeadersFor(access, request),
         withoutBody: request.getMethod() === 'head',
         closeConnection: request.getHeader('upgrade') !== '',
       });

@@ -7,7 +7,7 @@ import type { Logger } from '../lib/log.ts';
 import type { Operation } from '../schema/operations/operation.ts';
 import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
-import { type Access, answerHeaders } from './access.ts';
+import { type Access, extraHeadersFor } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import { decoded, Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
@@ -111,8 +111,8 @@ function makeRoute(id: OperationId, handlers: Handlers): Route {
 function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | null): void {
   const { response, request, requestId } = asked;
   const withoutBody = found?.withoutBody ?? false;
-  const extraHeaders = answerHeaders(parts.access, request, requestId);
-  const options = { extraHeaders, withoutBody, requestId };
+  const extraHeaders = extraHeadersFor(parts.access, request);
+  const options = { requestId, extraHeaders, withoutBody, closeConnection: false };
   const { handler } = route;
   let answer: Reply | Promise<Reply>;
   try {
@@ -152,7 +152,7 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
   } else if (isLong(answer)) {
     openExchange(parts, response, options).reply(answer);
   } else {
-    writeReply(response, answer, { ...options, closeConnection: false });
+    writeReply(response, answer, options);
   }
 }
 
@@ -291,8 +291,13 @@ function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): v
     return;
   }
   if (method === 'GET' && handleEscaped(parts, routes, asked, path)) return;
-  const extraHeaders = answerHeaders(parts.access, request, requestId);
-  const options = { extraHeaders, withoutBody: method === 'HEAD', closeConnection: false };
+  const extraHeaders = extraHeadersFor(parts.access, request);
+  const options = {
+    requestId,
+    extraHeaders,
+    withoutBody: method === 'HEAD',
+    closeConnection: false,
+  };
   const allowed = allowedMethods(matching);
   if (method === 'OPTIONS') {
     writeReply(response, { status: 204, headers: { Allow: allowed || 'OPTIONS' } }, options);

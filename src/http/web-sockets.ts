@@ -7,7 +7,7 @@ import type { StoredEvent } from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import type { Scope } from '../lib/scopes.ts';
-import { type Access, answerHeaders } from './access.ts';
+import { type Access, extraHeadersFor } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import type { Connections } from './connections.ts';
 import { decoded } from './exchange.ts';
@@ -178,8 +178,8 @@ export class WebSockets {
     const { error, ...reply } = errorReply(thrown);
     const facts = { request_id: requestId, code: error.code, err: error };
     log.debug(facts, 'a WebSocket was refused');
-    const extraHeaders = answerHeaders(access, request, requestId);
-    const options = { extraHeaders, withoutBody: false, closeConnection: true };
+    const extraHeaders = extraHeadersFor(access, request);
+    const options = { requestId, extraHeaders, withoutBody: false, closeConnection: true };
     writeReply(response, reply, options);
   }
 
