@@ -8,15 +8,24 @@ import { parseIpv4 } from '../../src/lib/ipv4.ts';
 const QUARANTINE_MS = 1_000;
 const HOST = '10.0.0.1';
 
-function poolOf(prefixLength: number): AddressPool {
+/** `at(ms)` is the pool at that moment. */
+function poolOf(prefixLength: number): { at(ms: number): AddressPool } {
   const base = parseIpv4('10.0.0.0') ?? 0;
-  return new AddressPool({ base, prefixLength }, HOST, QUARANTINE_MS, []);
+  let monotonicMs = 0;
+  const clock = { nowMs: () => 0, monotonicMs: () => monotonicMs, uptimeMs: () => 0 };
+  const pool = new AddressPool({ base, prefixLength }, HOST, QUARANTINE_MS, [], clock);
+  return {
+    at: (ms) => {
+      monotonicMs = ms;
+      return pool;
+    },
+  };
 }
 
 suite('the pool of addresses', () => {
   test('gives out numbers, not texts: .9 is no later than .10 because of its digits', () => {
     const pool = poolOf(28);
-    const given = Array.from({ length: 13 }, (_, index) => pool.lease(index + 1, 0));
+    const given = Array.from({ length: 13 }, (_, index) => pool.at(0).lease(index + 1));
     // From .10 on to the end, then what lies before it, without the host's own.
     const ends = [10, 11, 12, 13, 14, 2, 3, 4, 5, 6, 7, 8, 9];
     assert.deepEqual(
@@ -27,20 +36,20 @@ suite('the pool of addresses', () => {
 
   test('is exhausted with a code, and has room with the first address that is given back', () => {
     const pool = poolOf(28);
-    for (let vmId = 1; vmId <= 13; vmId += 1) pool.lease(vmId, 0);
-    assert.throws(() => pool.lease(14, 0), { code: 'ADDRESS_POOL_EXHAUSTED' });
-    pool.release('10.0.0.12', 10);
+    for (let vmId = 1; vmId <= 13; vmId += 1) pool.at(0).lease(vmId);
+    assert.throws(() => pool.at(0).lease(14), { code: 'ADDRESS_POOL_EXHAUSTED' });
+    pool.at(10).release('10.0.0.12');
     // It rests, but no other is left.
-    assert.equal(pool.lease(14, 11), '10.0.0.12');
-    assert.throws(() => pool.lease(15, 12), { code: 'ADDRESS_POOL_EXHAUSTED' });
+    assert.equal(pool.at(11).lease(14), '10.0.0.12');
+    assert.throws(() => pool.at(12).lease(15), { code: 'ADDRESS_POOL_EXHAUSTED' });
   });
 
   test('lets an address rest between two owners while there are others', () => {
     const pool = poolOf(24);
-    const first = pool.lease(1, 0);
-    pool.release(first, 100);
-    assert.notEqual(pool.lease(2, 100 + QUARANTINE_MS - 1), first);
-    assert.equal(pool.lease(3, 100 + QUARANTINE_MS), first);
+    const first = pool.at(0).lease(1);
+    pool.at(100).release(first);
+    assert.notEqual(pool.at(100 + QUARANTINE_MS - 1).lease(2), first);
+    assert.equal(pool.at(100 + QUARANTINE_MS).lease(3), first);
   });
 
   test('never has two owners of one address, whatever is leased, claimed and given back', () => {
@@ -56,20 +65,20 @@ suite('the pool of addresses', () => {
       const address = `10.0.0.${random(32)}`;
       if (kind === 0) {
         if (owners.size === 29) continue;
-        const given = pool.lease(step, step);
+        const given = pool.at(step).lease(step);
         assert.ok(!owners.has(given), `step ${step}: ${given} has an owner`);
         owners.set(given, step);
       } else if (kind === 1) {
-        const refusal = pool.claim(address, step);
+        const refusal = pool.at(step).claim(address, step);
         const owner = owners.get(address);
         if (owner !== undefined) assert.deepEqual(refusal, { refused: owner });
         else if (refusal === null) owners.set(address, step);
         else assert.equal(refusal.refused, 'outside');
       } else {
-        pool.release(address, step);
+        pool.at(step).release(address);
         owners.delete(address);
       }
-      assert.equal(pool.holderOf(address), owners.get(address) ?? null);
+      assert.equal(pool.at(step).holderOf(address), owners.get(address) ?? null);
     }
     assert.ok(owners.size > 0);
   });
