@@ -10,6 +10,7 @@ import { formatTable, type Row } from './lib/row.ts';
 import { benchCreates } from './suites/create.ts';
 import { benchFirstAnswer } from './suites/first-answer.ts';
 import { benchImages } from './suites/images.ts';
+import { benchOverload } from './suites/overload.ts';
 import { benchReads } from './suites/read.ts';
 
 const SUITES = {
@@ -17,6 +18,7 @@ const SUITES = {
   create: benchCreates,
   images: benchImages,
   'first-answer': benchFirstAnswer,
+  overload: benchOverload,
 } as const;
 
 function revision(): string {

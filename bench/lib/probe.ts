@@ -1,0 +1,50 @@
+// bench: a client of its own process that asks one thing again and again, so that how long it waits is the daemon's doing
+// and not that of the load beside it. Starts itself: the parent calls startProbe.
+
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { RawClient } from './burst.ts';
+
+const PAUSE_MS = 2;
+
+export interface Probe {
+  /** Milliseconds that each answer since the last call took. */
+  samples(): Promise<readonly number[]>;
+  end(): void;
+}
+
+export function startProbe(port: number, path: string): Probe {
+  const child = fork(fileURLToPath(import.meta.url), [String(port), path]);
+  return {
+    samples: async () => {
+      child.send('samples');
+      const [times] = await once(child, 'message');
+      return times as readonly number[];
+    },
+    end: () => {
+      child.kill('SIGKILL');
+    },
+  };
+}
+
+async function askOn(port: number, path: string): Promise<never> {
+  let times: number[] = [];
+  process.on('message', () => {
+    process.send?.(times);
+    times = [];
+  });
+  process.on('disconnect', () => process.exit());
+  const client = new RawClient(port);
+  for (;;) {
+    const askedMs = performance.now();
+    const { status } = await client.ask({ method: 'GET', path });
+    if (status === 200) times.push(performance.now() - askedMs);
+    await pause(PAUSE_MS);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await askOn(Number(process.argv[2]), process.argv[3] ?? '/');
+}
