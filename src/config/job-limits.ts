@@ -5,6 +5,8 @@ export const JOB_LIMITS = {
   /** Jobs that may wait for a worker thread; more answer 503. */
   jobsWaitingMax: 8192,
   workerThreads: 4,
+  /** Pace that a line of jobs is thought to have until it was measured. */
+  jobsPerSecondGuess: 100,
   /** A job on a worker thread is given up after so long: one that only looks, one that changes the kernel, one with much data. */
   jobLookMs: 15_000,
   jobChangeMs: 60_000,

@@ -1,10 +1,14 @@
 // config: the limits of what is done for VMs one by one, as part of LIMITS.
 
 export const VM_LIMITS = {
-  /** Operations (create, start, stop, delete) that run at once; the rest wait in line. */
+  /** What operations (create, start, stop, delete) that run at once may cost together; the rest wait in line. */
   operationsRunningMax: 64,
-  /** Operations that may wait in line; more answer 503. */
+  /** Operations that may wait in line. A client may have as many as places are left; more launches answer 503. */
   operationsWaitingMax: 4096,
+  /** Creates that are looked into and written down at once, before they get in line. */
+  intakeMax: 16,
+  /** Pace that a line of launches is thought to have until it was measured. */
+  launchesPerSecondGuess: 50,
   /** Operations that may wait for one VM; more answer 409. */
   operationsPerVmMax: 8,
   /** A step that fails is tried again after so long, and longer each time. */

@@ -1,5 +1,7 @@
-// engine: a number of places, who has one and who waits for one, in order. What VMs do there, and when they leave, is not
-// known here.
+// engine: a number of places, who has one and who waits for one: in order, and clients in turn. What VMs do there, and when
+// they leave, is not known here.
+
+import { FairQueue } from '../lib/fair-queue.ts';
 
 interface Waiting {
   readonly vmId: number;
@@ -9,24 +11,24 @@ interface Waiting {
 export class Places {
   readonly #taken = new Set<number>();
   /** At most one entry for each VM: operations of one VM are serial. */
-  readonly #waiting: Waiting[] = [];
+  readonly #waiting = new FairQueue<Waiting>();
   #placesMax = 1;
 
   /** Takes a place when one is free and nobody waits for it. */
   tryEnter(vmId: number, placesMax: number): boolean {
     this.#placesMax = placesMax;
-    if (this.#waiting.length > 0 || this.#taken.size >= placesMax) return false;
+    if (this.#waiting.size > 0 || this.#taken.size >= placesMax) return false;
     this.#taken.add(vmId);
     return true;
   }
 
   /** Takes a place when the turn has come. Rejects with the signal's reason, and has no place then. */
-  enter(vmId: number, placesMax: number, signal: AbortSignal): Promise<void> {
+  enter(vmId: number, placesMax: number, signal: AbortSignal, client = ''): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.tryEnter(vmId, placesMax)) return Promise.resolve();
     return new Promise((resolve, reject) => {
       const giveUp = () => {
-        this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+        this.#waiting.remove(client, waiting);
         reject(signal.reason);
       };
       const begin = () => {
@@ -34,7 +36,7 @@ export class Places {
         resolve();
       };
       const waiting: Waiting = { vmId, begin };
-      this.#waiting.push(waiting);
+      this.#waiting.push(client, waiting);
       signal.addEventListener('abort', giveUp, { once: true });
     });
   }
@@ -60,6 +62,6 @@ export class Places {
   }
 
   get waiting(): number {
-    return this.#waiting.length;
+    return this.#waiting.size;
   }
 }

@@ -44,6 +44,8 @@ export interface Cause {
   readonly by: 'request' | 'deployment' | 'exit' | 'daemon';
   /** Of the request that is behind it, as its answer has it. */
   readonly requestId?: string;
+  /** For whom it is done: launches that wait are carried out fairly between clients. Absent: for nobody. */
+  readonly client?: string;
 }
 
 /** What clients want of a VM. Written before anything is done for it. */

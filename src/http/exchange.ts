@@ -17,6 +17,8 @@ export interface RequestHead {
   readonly requestId: string;
   /** Of a POST; empty where the client sends none. */
   readonly idempotencyKey: string;
+  /** Who asks for a change: with whom others' work is shared out fairly. Empty for what only reads. */
+  readonly client: string;
   /** The headers that the operation declares; empty where the client sends none. */
   readonly headers: Readonly<Record<string, string>>;
 }

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../config.ts';
 import type { Cause } from '../engine/engine-api.ts';
+import type { RequestHead } from './exchange.ts';
 import type { HttpRequest } from './uws.ts';
 
 export const REQUEST_ID_HEADER = 'X-Request-Id';
@@ -26,6 +27,6 @@ export class RequestIds {
 }
 
 /** A request as the cause of what it asks for. */
-export function requested({ requestId }: { readonly requestId: string }): Cause {
-  return { by: 'request', requestId };
+export function requested({ requestId, client }: Pick<RequestHead, 'requestId' | 'client'>): Cause {
+  return { by: 'request', requestId, ...(client === '' ? {} : { client }) };
 }

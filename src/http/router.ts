@@ -115,11 +115,16 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
   const options = { requestId, extraHeaders, withoutBody, closeConnection: false };
   const { handler } = route;
   let answer: Reply | Promise<Reply>;
+  let client = '';
   try {
-    parts.traffic.admit();
+    parts.traffic.requireOpen();
     const isStream = 'stream' in handler;
-    const context = parts.contextFor(admit(parts, route, asked, isStream));
-    const head = readHead(route, asked, found);
+    const caller = admit(parts, route, asked, isStream);
+    if (route.operation.method !== 'GET') client = clientOf(caller, response);
+    // What only reads is answered at once, however much waits.
+    if (isStream || client !== '') parts.traffic.admit(client);
+    const context = parts.contextFor(caller);
+    const head = readHead(route, asked, found, client);
     if ('stream' in handler) {
       answer = { status: 200, body: '', contentType: 'text/event-stream' };
       if (!withoutBody) {
@@ -128,11 +133,11 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
         return;
       }
     } else if ('raw' in handler) {
-      const exchange = openExchange(parts, response, options);
+      const exchange = openExchange(parts, response, options, client);
       void answerRaw(parts, route, exchange, context, head, handler.raw);
       return;
     } else if (route.operation.request !== undefined) {
-      const exchange = openExchange(parts, response, options);
+      const exchange = openExchange(parts, response, options, client);
       const { bytesMax } = route.operation.request;
       const body = readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
       const received = { context, head, body };
@@ -148,7 +153,7 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
     return;
   }
   if (answer instanceof Promise) {
-    void settle(parts, route, openExchange(parts, response, options), answer);
+    void settle(parts, route, openExchange(parts, response, options, client), answer);
   } else if (isLong(answer)) {
     openExchange(parts, response, options).reply(answer);
   } else {
@@ -161,6 +166,12 @@ interface Received {
   readonly context: HandlerContext;
   readonly head: RequestHead;
   readonly body: Promise<Buffer>;
+}
+
+/** With whom others' work is shared out: who has a key of its own, else the address that it comes from. */
+function clientOf({ name }: Caller, response: HttpResponse): string {
+  if (name !== '') return `key ${name}`;
+  return `address ${Buffer.from(response.getRemoteAddressAsText()).toString()}`;
 }
 
 /** Who asks, once it is sure that this one may ask for this. */
@@ -342,19 +353,26 @@ function openExchange(
   { traffic }: RouterParts,
   response: HttpResponse,
   options: ExchangeOptions,
+  client = '',
 ): Exchange {
-  traffic.begin();
-  return new Exchange(response, options, () => traffic.end());
+  traffic.begin(client);
+  return new Exchange(response, options, () => traffic.end(client));
 }
 
 /** Copies what the operation may want to know; the request is gone when the handler returns. */
-function readHead(route: Route, { request, requestId }: Asked, found: Found | null): RequestHead {
+function readHead(
+  route: Route,
+  { request, requestId }: Asked,
+  found: Found | null,
+  client: string,
+): RequestHead {
   const { query, headers, method } = route.operation;
   return {
     parameters: found === null ? parametersOf(route, request) : parametersIn(route, found.path),
     query: query === undefined ? '' : (found?.query ?? request.getQuery() ?? ''),
     host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
     requestId,
+    client,
     idempotencyKey: method === 'POST' ? request.getHeader('idempotency-key') : '',
     headers: headers === undefined ? NO_NAMES : headersOf(request, headers),
   };

@@ -1,35 +1,60 @@
-// http: how many requests have no answer yet, and whether new ones are taken.
+// http: how many requests have no answer yet, of whom, and whether new ones are taken.
 
 import { LIMITS } from '../config.ts';
+import { DrainRate } from '../lib/drain-rate.ts';
 import { VolantError } from '../lib/errors.ts';
 
 export class Traffic {
   accepting = true;
   size = 0;
+  /** Changes under way, by who asked for them. */
+  readonly #changes = new Map<string, number>();
+  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax, LIMITS.launchesPerSecondGuess);
   #waiting: (() => void)[] = [];
 
-  /** Throws SHUTTING_DOWN or OVERLOADED. */
-  admit(): void {
-    if (!this.accepting) {
-      throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
-    }
-    if (this.size > LIMITS.requestsInFlightMax) {
-      throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds: 1 });
-    }
+  /** Throws SHUTTING_DOWN. Enough for what is answered at once. */
+  requireOpen(): void {
+    if (this.accepting) return;
+    throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
   }
 
-  begin(): void {
+  /**
+   * Throws SHUTTING_DOWN or OVERLOADED. A client may have as many changes under way as there is room for more
+   * requests, so that one alone never keeps others out; `client` is empty for what only reads.
+   */
+  admit(client = ''): void {
+    this.requireOpen();
+    const room = LIMITS.requestsInFlightMax - this.size;
+    const own = this.#changes.get(client) ?? 0;
+    if (room >= 0 && own <= room) return;
+    const nowMs = performance.now();
+    this.#drain.full(nowMs);
+    const retryAfterSeconds = this.#drain.secondsFor(own === 0 ? 1 : own, nowMs);
+    throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds });
+  }
+
+  begin(client = ''): void {
     this.size += 1;
+    if (client !== '') this.#changes.set(client, (this.#changes.get(client) ?? 0) + 1);
   }
 
-  end(): void {
+  end(client = ''): void {
     this.size -= 1;
+    this.#drain.ended(performance.now());
+    if (client !== '') this.#leave(client);
     if (this.size > 0) return;
+    this.#drain.empty(performance.now());
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   idle(): Promise<void> {
     if (this.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #leave(client: string): void {
+    const left = (this.#changes.get(client) ?? 0) - 1;
+    if (left <= 0) this.#changes.delete(client);
+    else this.#changes.set(client, left);
   }
 }

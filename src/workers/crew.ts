@@ -69,7 +69,7 @@ export class Crew {
   readonly #waiting: Job[] = [];
   /** Jobs that were given up and have not come back. */
   readonly #hanging = new Set<Job>();
-  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax);
+  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax, LIMITS.jobsPerSecondGuess);
   #closed = false;
   #whenIdle: (() => void)[] = [];
   /** When a job ended last, of a monotonic clock. */
@@ -196,10 +196,12 @@ export class Crew {
     for (const thread of this.#threads) {
       while (thread.jobs.size < this.#options.jobsPerThread) {
         const job = this.#waiting.shift();
-        if (job === undefined) return;
+        if (job === undefined) break;
         this.#start(job, thread);
       }
     }
+    if (this.#waiting.length > 0) this.#drain.full(performance.now());
+    else this.#drain.empty(performance.now());
   }
 
   #start(job: Job, thread: Thread): void {

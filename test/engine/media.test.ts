@@ -97,7 +97,7 @@ suite('a launch that waits for an image', () => {
 });
 
 suite('an operation that waits', () => {
-  const limits = { runningMax: 1, waitingMax: 10, perVmMax: 8 };
+  const limits = { runningMax: 1, waitingMax: 10, perVmMax: 8, intakeMax: 1 };
 
   test('goes on before those that have not begun', async () => {
     const operations = new Operations(limits);

@@ -135,22 +135,23 @@ function rememberingEngine(causes: (Cause | undefined)[]) {
   return fake;
 }
 
-test('whatever changes something is told which request it is for, tools too', async (t) => {
+test('whatever changes something is told which request and client it is for, tools too', async (t) => {
   const causes: (Cause | undefined)[] = [];
   const server = await startServer(t, { fake: rememberingEngine(causes) });
   const expected: Cause[] = [];
+  const client = 'address 127.0.0.1';
   for (const [target, body] of CHANGES) {
     const options = body === undefined ? {} : { body: JSON.stringify(body) };
     const { status, headers } = await ask(server, target, options);
     assert.ok(status < 300, `${target} ${status}`);
-    expected.push({ by: 'request', requestId: String(headers[HEADER]) });
+    expected.push({ by: 'request', requestId: String(headers[HEADER]), client });
     assert.deepEqual(causes.at(-1), expected.at(-1), target);
   }
   for (const [tool, args] of TOOLS) {
     const params = { name: tool, arguments: args };
     const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
     const { headers } = await ask(server, 'POST /api/v1/mcp', { body });
-    expected.push({ by: 'request', requestId: String(headers[HEADER]) });
+    expected.push({ by: 'request', requestId: String(headers[HEADER]), client });
     assert.deepEqual(causes.at(-1), expected.at(-1), tool);
   }
   assert.deepEqual(causes, expected);

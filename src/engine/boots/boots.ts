@@ -83,7 +83,7 @@ export class Boots {
     let entered = false;
     try {
       await turn.wait(async (signal) => {
-        await this.#queue.enter(vmId, placesMax, signal);
+        await this.#queue.enter(vmId, placesMax, signal, turn.client);
         entered = true;
       });
     } catch (error) {

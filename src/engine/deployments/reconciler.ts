@@ -219,8 +219,10 @@ export class Reconciler {
       replica: { deployment: record.name, index, revision },
       manifest: config.manifest,
     };
+    // Its replicas have their turn as those of any client, whoever asked for them.
+    const own = { ...cause, client: `deployment ${record.name}` };
     try {
-      await this.#parts.vms.create({ name, config }, origin, cause).done;
+      await this.#parts.vms.create({ name, config }, origin, own).done;
       this.#createFailure = null;
     } catch (error) {
       if (this.#givenUp.has(index)) return;

@@ -7,6 +7,7 @@ import type { Logger } from '../../lib/log.ts';
 import { requestIn } from '../cause.ts';
 import type { VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
+import type { Share } from './fair-line.ts';
 import type { StepName } from './next-step.ts';
 import { type Operations, type Turn, tooManyWait } from './operations.ts';
 
@@ -15,6 +16,8 @@ export interface ExecutorParts {
   readonly operations: Operations;
   /** null: nothing is to be done. */
   readonly next: (record: VmRecord) => StepName | null;
+  /** What the work on a VM counts beside that on others. */
+  readonly weigh: (vmId: number) => Share;
   /** Nothing is left to be done for the VM; the record is undefined when it is gone. */
   readonly onSettled: (vmId: number, record: VmRecord | undefined) => void;
   readonly take: (step: StepName, record: VmRecord, turn: Turn) => Promise<void>;
@@ -58,8 +61,13 @@ export class Executor {
     line.isStale = true;
     if (line.isRunning) return;
     line.isRunning = true;
-    void this.#parts.operations
-      .follow(vmId, (turn) => this.#converge(vmId, line, turn))
+    const { operations, weigh } = this.#parts;
+    void operations
+      .follow(
+        vmId,
+        (turn) => this.#converge(vmId, line, turn),
+        () => weigh(vmId),
+      )
       .catch((error: unknown) => {
         this.#parts.log.error({ id: vmId, err: error }, 'a VM could not be looked after');
       });

@@ -94,6 +94,11 @@ export class LiveVms {
     Object.assign(live, { isKnown: false, vm: null, end: null, isReleased: false });
   }
 
+  /** The launch that is wanted, if it was resolved with its request. */
+  draftOf(vmId: number): LaunchDraft | null {
+    return this.#all.get(vmId)?.draft ?? null;
+  }
+
   forget(vmId: number): void {
     this.#all.delete(vmId);
   }

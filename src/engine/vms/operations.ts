@@ -1,19 +1,26 @@
-// engine, vms: in what order work on VMs runs. Work on one VM is serial, across VMs it is parallel up to a bound. What
-// the work is, is not known here.
+// engine, vms: in what order work on VMs runs. Work on one VM is serial, across VMs it is parallel up to a budget, and fair
+// between clients. What the work is, is not known here.
 
 import { LIMITS } from '../../config.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import { DrainRate } from '../../lib/drain-rate.ts';
 import { VolantError } from '../../lib/errors.ts';
+import { FairLine, type Share } from './fair-line.ts';
+import { SMALLEST_COST } from './launch-cost.ts';
 
 export interface OperationLimits {
+  /** The budget that all work shares. */
   readonly runningMax: number;
   readonly waitingMax: number;
   readonly perVmMax: number;
+  /** Requests that are looked into and written down at once, before their VM's work gets in line. */
+  readonly intakeMax: number;
 }
 
 /** The turn of one piece of work on a VM. */
 export interface Turn {
+  /** For whom it is done. */
+  readonly client: string;
   /**
    * Waits for something that may take hours and needs nothing of this daemon's: meanwhile other VMs have the
    * place of this one, and whoever gives the work up aborts the signal.
@@ -32,19 +39,27 @@ interface Line {
   readonly turns: Set<{ abort: AbortController }>;
 }
 
+/** Work that nobody asked for. */
+const OWN: Share = { client: '', cost: SMALLEST_COST, isLaunch: false };
+
 export class Operations {
   readonly #limits: OperationLimits;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
-  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax);
+  readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax, LIMITS.launchesPerSecondGuess);
   readonly #lines = new Map<number, Line>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #slots: FairLine;
+  readonly #intake: FairLine;
+  /** By client: launches that have given their place up while they wait for something. */
+  readonly #away = new Map<string, number>();
+  #awaySize = 0;
   #closed = false;
   #idle: (() => void)[] = [];
 
   constructor(limits: OperationLimits, clock: Pick<Clock, 'monotonicMs'> = systemClock) {
     this.#limits = limits;
     this.#clock = clock;
+    this.#slots = new FairLine(limits.runningMax);
+    this.#intake = new FairLine(limits.intakeMax);
   }
 
   /** Nothing that a client asks for is begun any more. */
@@ -52,28 +67,57 @@ export class Operations {
     return this.#closed;
   }
 
-  /**
-   * OVERLOADED when too much waits already, SHUTTING_DOWN when nothing new is begun. Whoever is sent away is told to come
-   * back when what waits now is done, at the pace of the last seconds.
-   */
-  requireRoom(): void {
+  /** SHUTTING_DOWN when nothing new is begun. */
+  requireOpen(): void {
     if (this.#closed) throw new VolantError('SHUTTING_DOWN');
-    const waiting = this.#waiting.length;
-    if (waiting < this.#limits.waitingMax) return;
-    const retryAfterSeconds = this.#drain.secondsFor(waiting, this.#clock.monotonicMs());
+  }
+
+  /**
+   * OVERLOADED when too many launches of this client wait already: it may have as many in line as places are left, so
+   * that one client alone has half of them, and a new one always finds some. It is told to come back when its own are
+   * done, at the pace of the last seconds. SHUTTING_DOWN.
+   */
+  requireRoom(client: string): void {
+    this.requireOpen();
+    const waiting = this.#waiting;
+    const own =
+      this.#slots.waitingOf(client) +
+      this.#intake.waitingOf(client) +
+      (this.#away.get(client) ?? 0);
+    if (own < this.#limits.waitingMax - waiting) return;
+    // Each client in line is served as often as this one until then.
+    const clients = Math.max(this.#slots.clients, this.#intake.clients, this.#away.size, 1);
+    const ahead = own === 0 ? waiting : Math.min(waiting, own * clients);
+    const nowMs = this.#clock.monotonicMs();
+    const retryAfterSeconds = this.#drain.secondsFor(ahead, nowMs);
     throw new VolantError('OVERLOADED', undefined, { retryAfterSeconds });
   }
 
   /**
-   * Runs work that a client asked for, after that before it on the same VM. What requireRoom throws, and
-   * VM_STATE_CONFLICT when the VM's own line is full.
+   * Looks into a request for a launch and writes it down, in the client's turn. Only so many at a time: thousands that
+   * come at once would hold the main thread up. What requireRoom throws.
    */
+  async take<T>(client: string, work: () => Promise<T>): Promise<T> {
+    this.requireRoom(client);
+    const share: Share = { client, cost: 1, isLaunch: true };
+    const entered = this.#intake.enter(share);
+    this.#noteWaiting();
+    await entered;
+    try {
+      this.requireOpen();
+      return await work();
+    } finally {
+      this.#intake.leave(share);
+    }
+  }
+
+  /** Runs work on a VM, after that before it. VM_STATE_CONFLICT when the VM's own line is full, SHUTTING_DOWN. */
   async run<T>(
     vmId: number,
     work: (turn: Turn) => Promise<T>,
     perVmMax: number = this.#limits.perVmMax,
   ): Promise<T> {
-    this.requireRoom();
+    this.requireOpen();
     if ((this.#lines.get(vmId)?.turns.size ?? 0) >= perVmMax) throw tooManyWait();
     return this.follow(vmId, work);
   }
@@ -83,22 +127,30 @@ export class Operations {
     for (const turn of this.#lines.get(vmId)?.turns ?? []) turn.abort.abort(reason);
   }
 
-  /** Runs what must be done whatever the load is. */
-  follow<T>(vmId: number, work: (turn: Turn) => Promise<T>): Promise<T> {
+  /** Runs what must be done whatever the load is. `weigh` is asked when the VM's own line has come to it. */
+  follow<T>(
+    vmId: number,
+    work: (turn: Turn) => Promise<T>,
+    weigh: () => Share = () => OWN,
+  ): Promise<T> {
     const line = this.#lines.get(vmId) ?? { tail: Promise.resolve(), turns: new Set() };
     this.#lines.set(vmId, line);
     const held = { abort: new AbortController() };
     line.turns.add(held);
-    const turn: Turn = {
-      get signal() {
-        return held.abort.signal;
-      },
-      wait: (waiting) => this.#withoutSlot(() => waiting(held.abort.signal)),
-      renew: () => {
-        if (held.abort.signal.aborted && !this.#closed) held.abort = new AbortController();
-      },
-    };
-    const result = line.tail.then(() => this.#withSlot(() => work(turn)));
+    const result = line.tail.then(() => {
+      const share = weigh();
+      const turn: Turn = {
+        client: share.client,
+        get signal() {
+          return held.abort.signal;
+        },
+        wait: (waiting) => this.#withoutSlot(share, () => waiting(held.abort.signal)),
+        renew: () => {
+          if (held.abort.signal.aborted && !this.#closed) held.abort = new AbortController();
+        },
+      };
+      return this.#withSlot(share, () => work(turn));
+    });
     const leave = () => this.#leave(vmId, line, held);
     line.tail = result.then(leave, leave);
     return result;
@@ -113,6 +165,10 @@ export class Operations {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  get #waiting(): number {
+    return this.#slots.waiting + this.#intake.waiting + this.#awaySize;
+  }
+
   #leave(vmId: number, line: Line, held: { abort: AbortController }): void {
     line.turns.delete(held);
     if (line.turns.size > 0) return;
@@ -121,39 +177,43 @@ export class Operations {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  async #withSlot<T>(work: () => Promise<T>): Promise<T> {
-    await this.#takeSlot((resolve) => this.#waiting.push(resolve));
+  async #withSlot<T>(share: Share, work: () => Promise<T>): Promise<T> {
+    const entered = this.#slots.enter(share);
+    this.#noteWaiting();
+    await entered;
     try {
       return await work();
     } finally {
-      this.#drain.ended(this.#clock.monotonicMs());
-      this.#giveSlot();
+      this.#slots.leave(share);
+      if (share.isLaunch) this.#drain.ended(this.#clock.monotonicMs());
+      this.#noteWaiting();
     }
   }
 
-  async #withoutSlot<T>(work: () => Promise<T>): Promise<T> {
-    this.#giveSlot();
+  async #withoutSlot<T>(share: Share, work: () => Promise<T>): Promise<T> {
+    this.#slots.leave(share);
+    this.#countAway(share, 1);
     try {
       return await work();
     } finally {
-      // What was begun goes before what was not.
-      await this.#takeSlot((resolve) => this.#waiting.unshift(resolve));
+      this.#countAway(share, -1);
+      await this.#slots.resume(share);
     }
   }
 
-  async #takeSlot(enqueue: (resolve: () => void) => void): Promise<void> {
-    if (this.#running >= this.#limits.runningMax) {
-      // The slot is handed over by the work that ends, so the count stays as it is.
-      await new Promise<void>(enqueue);
-    } else {
-      this.#running += 1;
-    }
+  #countAway({ client, isLaunch }: Share, change: 1 | -1): void {
+    if (!isLaunch) return;
+    const count = (this.#away.get(client) ?? 0) + change;
+    if (count === 0) this.#away.delete(client);
+    else this.#away.set(client, count);
+    this.#awaySize += change;
   }
 
-  #giveSlot(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running -= 1;
-    else next();
+  /** The pace is that of a line in which something waits. */
+  #noteWaiting(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#waiting > 0) this.#drain.full(nowMs);
+    else this.#drain.empty(nowMs);
   }
 }
 

@@ -17,16 +17,19 @@ import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
 import { EndReader } from './end-reader.ts';
 import { Executor } from './executor.ts';
+import type { Share } from './fair-line.ts';
 import { GuestEnds } from './guest-end.ts';
 import { HostLook } from './host-look.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import type { Journal } from './journal.ts';
-import type { LaunchPlanner } from './launch-planner.ts';
+import { launchCostOf, SMALLEST_COST } from './launch-cost.ts';
+import type { LaunchDraft, LaunchPlanner } from './launch-planner.ts';
 import type { Launcher } from './launcher.ts';
 import type { LiveVms } from './live.ts';
 import { nextStep, type StepName } from './next-step.ts';
 import type { Notes } from './notes.ts';
 import { Operations } from './operations.ts';
+import { owesLaunch } from './status.ts';
 import { Steps } from './steps.ts';
 import { Sweeper } from './sweeper.ts';
 import { Vms } from './vms.ts';
@@ -75,6 +78,7 @@ export function createVms(parts: RoomParts): VmsRoom {
     runningMax: LIMITS.operationsRunningMax,
     waitingMax: LIMITS.operationsWaitingMax,
     perVmMax: LIMITS.operationsPerVmMax,
+    intakeMax: LIMITS.intakeMax,
   });
   const sweeper = new Sweeper({ host, log });
   const hostLook = new HostLook({ state, host, hypervisors, live, boots, sweeper, clock, log });
@@ -102,6 +106,7 @@ export function createVms(parts: RoomParts): VmsRoom {
     state,
     operations,
     next: (record) => nextStep(record, live.sightOf(record)),
+    weigh: (vmId) => shareOf(state.find(vmId), live.draftOf(vmId)),
     take: async (step, record, turn) => {
       const startedMs = clock.monotonicMs();
       const unasked = causeOf(step, record);
@@ -149,4 +154,11 @@ export function createVms(parts: RoomParts): VmsRoom {
 function whyUnjudged(error: unknown): string {
   const why = error instanceof VolantError ? error.message : 'an internal error';
   return `It cannot be said yet whether the hypervisor runs: ${why}`;
+}
+
+/** What is done for a VM as it is now: a launch has its price, everything else is cheap. */
+function shareOf(record: VmRecord | undefined, draft: LaunchDraft | null): Share {
+  const client = record?.wanted.cause?.client ?? '';
+  const isLaunch = record !== undefined && owesLaunch(record);
+  return { client, isLaunch, cost: isLaunch ? launchCostOf(record, draft) : SMALLEST_COST };
 }

@@ -44,7 +44,7 @@ export class Vms {
     this.#parts = parts;
   }
 
-  /** When it fails nothing is left of it. */
+  /** When it fails nothing is left of it. What waits is carried out fairly between the clients of causes. */
   create(request: CreateVmRequest, origin?: ReplicaOrigin, cause: Cause = BY_DAEMON): Progress {
     return progressOf((accept) => this.#create(request, origin, cause, accept));
   }
@@ -70,7 +70,7 @@ export class Vms {
     const { notes, state, operations } = this.#parts;
     const { id, status } = state.require(name);
     if (status === 'stopped') return;
-    this.#requireRoom(id);
+    this.#requireOpen(id);
     const isNews = await notes.wantStop(id, graceMs, cause);
     if (isNews) operations.giveUp(id, givenUp(name, 'stopped'));
     const launch = state.find(id)?.wanted.launch ?? 0;
@@ -92,7 +92,7 @@ export class Vms {
   ): Promise<void> {
     const { notes, state, operations } = this.#parts;
     const { id } = state.require(name);
-    this.#requireRoom(id);
+    this.#requireOpen(id);
     const isSecond = this.#deleting.has(id);
     this.#deleting.add(id);
     try {
@@ -116,6 +116,19 @@ export class Vms {
     cause: Cause,
     accept: () => void,
   ): Promise<void> {
+    const { operations } = this.#parts;
+    const admit = () => this.#admit(request, origin, cause);
+    const id = await operations.take(clientOf(cause), admit);
+    accept();
+    await this.#until(id, this.#launched(id, request.name, 1));
+  }
+
+  /** Resolves with the id of the VM when it is written down. */
+  async #admit(
+    request: CreateVmRequest,
+    origin: ReplicaOrigin | undefined,
+    cause: Cause,
+  ): Promise<number> {
     const { admission, planner } = this.#parts;
     const { config, replica } = admission.resolve(request, origin);
     const preparation = await planner.prepare(config, null);
@@ -126,17 +139,15 @@ export class Vms {
       replica,
       cause,
     });
-    const { id, name } = draft.record;
     await this.#writeDown(draft);
-    accept();
-    await this.#until(id, this.#launched(id, name, 1));
+    return draft.record.id;
   }
 
   async #writeDown(draft: Draft): Promise<void> {
     const { admission, operations, notes, live } = this.#parts;
     const { record, config } = draft;
     try {
-      operations.requireRoom();
+      operations.requireOpen();
       live.add(record.id, draft);
       // The highest id given so far, not this one: creates may reach the disk in another order.
       await notes.created(record, config, admission.lastVmId);
@@ -154,9 +165,10 @@ export class Vms {
     { graceMs, cause }: { readonly graceMs: number | null; readonly cause: Cause },
     accept: () => void,
   ): Promise<void> {
-    const { state, notes } = this.#parts;
+    const { state, notes, operations, executor } = this.#parts;
     const { id } = state.require(name);
-    this.#requireRoom(id);
+    operations.requireRoom(clientOf(cause));
+    executor.requireRoom(id);
     const launch = await notes.wantLaunch(id, graceMs, cause, ({ status }) => {
       if (!allows.statuses.includes(status)) throw stateConflict(name, status, allows.why);
     });
@@ -189,8 +201,9 @@ export class Vms {
     return reached;
   }
 
-  #requireRoom(id: number): void {
-    this.#parts.operations.requireRoom();
+  /** For what gives room back: it is taken however much waits. */
+  #requireOpen(id: number): void {
+    this.#parts.operations.requireOpen();
     this.#parts.executor.requireRoom(id);
   }
 }
@@ -202,6 +215,10 @@ function progressOf(work: (accept: () => void) => Promise<void>): Progress {
   });
   const done = work(() => accept());
   return { accepted, done };
+}
+
+function clientOf({ client = '' }: Cause): string {
+  return client;
 }
 
 function notFound(name: string): VolantError {
