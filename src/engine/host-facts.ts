@@ -21,6 +21,7 @@ export const NO_NAME_SERVERS =
   'guests have no name server: the host has none but on its loopback, which no guest reaches; set VOLANT_DNS';
 
 export class HostFacts {
+  readonly networkSpec: NetworkSpec;
   readonly #config: Config;
   readonly #host: HostPort;
   readonly #state: State;
@@ -41,6 +42,7 @@ export class HostFacts {
     log: Logger;
   }) {
     this.#config = parts.config;
+    this.networkSpec = networkSpecOf(parts.config);
     this.#host = parts.host;
     this.#state = parts.state;
     this.#clock = parts.clock;
@@ -72,17 +74,6 @@ export class HostFacts {
       this.#nameServers = { list, readAtMs: nowMs };
     }
     return this.#nameServers.list;
-  }
-
-  get networkSpec(): NetworkSpec {
-    const { bridge, hostIp, subnet, exposeAddress } = this.#config;
-    return {
-      bridge,
-      hostIp,
-      exposeAddress,
-      prefixLength: subnet.prefixLength,
-      subnet: `${formatIpv4(subnet.base)}/${subnet.prefixLength}`,
-    };
   }
 
   /**
@@ -137,4 +128,14 @@ export class HostFacts {
     this.#hostChanges = {};
     await this.#state.commit([{ table: 'meta', key: 'hostChanges', value: null }], []);
   }
+}
+
+function networkSpecOf({ bridge, hostIp, subnet, exposeAddress }: Config): NetworkSpec {
+  return {
+    bridge,
+    hostIp,
+    exposeAddress,
+    prefixLength: subnet.prefixLength,
+    subnet: `${formatIpv4(subnet.base)}/${subnet.prefixLength}`,
+  };
 }
