@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { ANSWER_LIMITS } from './config/answer-limits.ts';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
 import { EVENT_LIMITS } from './config/event-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
@@ -119,12 +120,9 @@ export const LIMITS = {
   waitTimeoutMs: 60_000,
   /** Longest wait that a client may ask for. */
   waitTimeoutMaxMs: 600_000,
-  /** Answers kept for requests with an Idempotency-Key, for so long, at most so many and so large. */
-  idempotencyKeepMs: 86_400_000,
-  idempotencyKeysMax: 10_000,
-  idempotencyKeyCharactersMax: 200,
+  ...ANSWER_LIMITS,
+  /** Longest id of a request that a client may give. */
   requestIdCharactersMax: 128,
-  idempotencyAnswerBytesMax: 65_536,
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
   agentStreamsMax: 12,
   /** Connections and flows of datagrams that one VM's agent has at once for host ports. */

@@ -7,13 +7,21 @@ import { VolantError } from '../lib/errors.ts';
 import type { IdempotencyApi, KeptAnswer } from './engine-api.ts';
 import type { AnswerRecord } from './records.ts';
 import type { State } from './state.ts';
-import type { Write } from './store-ports.ts';
+
+/** What a kept answer takes beside its texts: a record, its place in a table, an entry of the store. */
+const RECORD_BYTES = 256;
+
+type AnswerRemoval = { readonly table: 'answers'; readonly key: string; readonly value: null };
 
 export class Idempotency implements IdempotencyApi {
   readonly #state: State;
   readonly #clock: Clock;
   /** In the order of their creation. */
   readonly #answers = new Map<string, AnswerRecord>();
+  /** What they take, in memory and about as much in the store. */
+  #bytes = 0;
+  /** No more in memory, but still on disk: they leave it with the next one that is kept. */
+  #owed: readonly AnswerRemoval[];
   readonly #underWay = new Map<string, Promise<KeptAnswer>>();
 
   constructor(
@@ -24,7 +32,8 @@ export class Idempotency implements IdempotencyApi {
     this.#state = state;
     this.#clock = clock;
     const byAge = [...records].sort((a, b) => a[1].createdAtMs - b[1].createdAtMs);
-    for (const [key, record] of byAge) this.#answers.set(key, record);
+    for (const [key, record] of byAge) this.#remember(key, record);
+    this.#owed = this.#dropOutdated(0);
   }
 
   async run(
@@ -57,13 +66,13 @@ export class Idempotency implements IdempotencyApi {
   ): Promise<KeptAnswer> {
     const begun: AnswerRecord = { fingerprint, answer: null, createdAtMs: this.#clock.nowMs() };
     // In memory at once: another request with this key must find it.
-    this.#answers.set(key, begun);
+    this.#remember(key, begun);
     try {
-      await this.#keep(key, begun, this.#outdated());
+      await this.#keep(key, begun);
       const answer = await carryOut();
       const keeps =
         answer.status < 500 && Buffer.byteLength(answer.body) <= LIMITS.idempotencyAnswerBytesMax;
-      if (keeps) await this.#keep(key, { ...begun, answer }, []);
+      if (keeps) await this.#keep(key, { ...begun, answer });
       else await this.#forget(key);
       return answer;
     } catch (error) {
@@ -72,14 +81,30 @@ export class Idempotency implements IdempotencyApi {
     }
   }
 
-  async #keep(key: string, record: AnswerRecord, more: readonly Write[]): Promise<void> {
-    await this.#state.commit([{ table: 'answers', key, value: record }, ...more], []);
+  async #keep(key: string, record: AnswerRecord): Promise<void> {
+    const outdated = this.#outdated(bytesOf(key, record) - bytesOf(key, this.#answers.get(key)));
+    try {
+      await this.#state.commit([...outdated, { table: 'answers', key, value: record }], []);
+    } catch (error) {
+      this.#owed = [...this.#owed, ...outdated];
+      throw error;
+    }
+    this.#remember(key, record);
+  }
+
+  #remember(key: string, record: AnswerRecord): void {
+    this.#bytes += bytesOf(key, record) - bytesOf(key, this.#answers.get(key));
     this.#answers.set(key, record);
+  }
+
+  #drop(key: string): void {
+    this.#bytes -= bytesOf(key, this.#answers.get(key));
+    this.#answers.delete(key);
   }
 
   /** A request that failed by our fault may be tried again with its key. */
   async #forget(key: string): Promise<void> {
-    this.#answers.delete(key);
+    this.#drop(key);
     await this.#state.commit([{ table: 'answers', key, value: null }], []);
   }
 
@@ -89,17 +114,33 @@ export class Idempotency implements IdempotencyApi {
     return this.#clock.nowMs() - record.createdAtMs < LIMITS.idempotencyKeepMs ? record : undefined;
   }
 
+  /** What leaves the disk when so much more is kept. */
+  #outdated(moreBytes: number): readonly AnswerRemoval[] {
+    // A key that was used again meanwhile is in its place.
+    const owed = this.#owed.filter(({ key }) => !this.#answers.has(key));
+    this.#owed = [];
+    return [...owed, ...this.#dropOutdated(moreBytes)];
+  }
+
   /** Removes what is too old or too much, oldest first, and says how it is removed from the disk. */
-  #outdated(): readonly Write[] {
-    const writes: Write[] = [];
+  #dropOutdated(moreBytes: number): readonly AnswerRemoval[] {
+    const writes: AnswerRemoval[] = [];
     const oldestMs = this.#clock.nowMs() - LIMITS.idempotencyKeepMs;
     for (const [key, { createdAtMs }] of this.#answers) {
-      const tooMany = this.#answers.size > LIMITS.idempotencyKeysMax;
+      const tooMany =
+        this.#answers.size > LIMITS.idempotencyKeysMax ||
+        this.#bytes + moreBytes > LIMITS.idempotencyBytesMax;
       if (createdAtMs >= oldestMs && !tooMany) break;
       if (this.#underWay.has(key)) continue;
-      this.#answers.delete(key);
+      this.#drop(key);
       writes.push({ table: 'answers', key, value: null });
     }
     return writes;
   }
+}
+
+function bytesOf(key: string, record: AnswerRecord | undefined): number {
+  if (record === undefined) return 0;
+  const answer = record.answer === null ? 0 : Buffer.byteLength(record.answer.body);
+  return RECORD_BYTES + Buffer.byteLength(key) + record.fingerprint.length + answer;
 }

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LIMITS } from '../../src/config.ts';
 import { VolantError } from '../../src/lib/errors.ts';
-import { engineOn, newWorld } from './fakes.ts';
+import { engineOn, newWorld, type World } from './fakes.ts';
 
 const done = { status: 201, body: '{"made":true}' };
 
@@ -87,4 +87,60 @@ test('keeps no more than its bound, and nothing that is too large', async () => 
   const body = 'x'.repeat(LIMITS.idempotencyAnswerBytesMax + 1);
   await engine.idempotency.run('large', 'f', async () => ({ status: 200, body }));
   assert.equal(world.store.answers.has('large'), false);
+});
+
+const LARGE = { status: 200, body: 'x'.repeat(LIMITS.idempotencyAnswerBytesMax) };
+const LARGE_MAX = Math.floor(LIMITS.idempotencyBytesMax / LIMITS.idempotencyAnswerBytesMax);
+
+const bytesIn = (world: World) =>
+  [...world.store.answers.values()].reduce((sum, one) => sum + (one.answer?.body.length ?? 0), 0);
+
+test('answers have a budget of bytes, in memory and in the store, and the oldest go first', async () => {
+  const world = newWorld();
+  const { engine } = await engineOn(world);
+  const ask = (index: number) => engine.idempotency.run(`k-${index}`, 'f', async () => LARGE);
+  for (let index = 0; index < LARGE_MAX + 40; index += 1) {
+    await ask(index);
+    assert.ok(bytesIn(world) <= LIMITS.idempotencyBytesMax);
+  }
+  assert.ok(bytesIn(world) > LIMITS.idempotencyBytesMax * 0.95);
+  assert.equal(world.store.answers.has('k-0'), false);
+  assert.equal(world.store.answers.has(`k-${LARGE_MAX + 39}`), true);
+  // What the store forgot, memory has forgotten, too.
+  let isCarriedOut = false;
+  await engine.idempotency.run('k-0', 'f', async () => {
+    isCarriedOut = true;
+    return done;
+  });
+  assert.ok(isCarriedOut);
+});
+
+test('what an earlier daemon kept beyond the budget leaves memory and store', async () => {
+  const world = newWorld();
+  const createdAtMs = 1_700_000_000_000;
+  for (let index = 0; index < LARGE_MAX * 2; index += 1) {
+    const record = { fingerprint: 'f', answer: LARGE, createdAtMs: createdAtMs + index };
+    world.store.answers.set(`old-${index}`, record);
+  }
+  const { engine } = await engineOn(world);
+  // A key that is used again before it has left the disk is kept.
+  await engine.idempotency.run('old-0', 'f', async () => done);
+  assert.ok(bytesIn(world) <= LIMITS.idempotencyBytesMax);
+  assert.deepEqual(world.store.answers.get('old-0')?.answer, done);
+  assert.equal(world.store.answers.has('old-1'), false);
+});
+
+test('what could not be removed from the disk is removed with the next one', async () => {
+  const world = newWorld();
+  const { engine } = await engineOn(world);
+  const ask = (index: number) => engine.idempotency.run(`k-${index}`, 'f', async () => LARGE);
+  for (let index = 0; index < LARGE_MAX; index += 1) await ask(index);
+  let failures = 0;
+  world.store.beforeCommit = () => {
+    failures += 1;
+    if (failures === 2) throw new VolantError('STORE_UNAVAILABLE');
+  };
+  await assert.rejects(ask(LARGE_MAX), { code: 'STORE_UNAVAILABLE' });
+  await ask(LARGE_MAX + 1);
+  assert.ok(bytesIn(world) <= LIMITS.idempotencyBytesMax);
 });
