@@ -28,12 +28,13 @@ export async function burst(
   count: number,
   connections: number,
   requestOf: (index: number) => BurstRequest,
+  localAddress: string | null = null,
 ): Promise<readonly BurstAnswer[]> {
   const answers: BurstAnswer[] = [];
   const startedMs = performance.now();
   let next = 0;
   const line = async () => {
-    const client = new RawClient(port);
+    const client = new RawClient(port, localAddress);
     while (next < count) {
       const index = next++;
       const sentMs = performance.now() - startedMs;
@@ -49,17 +50,20 @@ export async function burst(
 /** One connection that is kept, and opened again when the daemon has closed it. */
 export class RawClient {
   readonly #port: number;
+  readonly #localAddress: string | null;
   #connection: Connection | null = null;
 
-  constructor(port: number) {
+  /** `localAddress` is what its connections come from: the daemon tells clients by it. */
+  constructor(port: number, localAddress: string | null = null) {
     this.#port = port;
+    this.#localAddress = localAddress;
   }
 
   /** One question at a time. */
   async ask(
     request: BurstRequest,
   ): Promise<Pick<BurstAnswer, 'status' | 'code' | 'retryAfterSeconds'>> {
-    this.#connection ??= await open(this.#port);
+    this.#connection ??= await open(this.#port, this.#localAddress);
     const { text, isOpen } = await ask(this.#connection, request);
     if (!isOpen) this.#connection = null;
     return read(text);
@@ -77,9 +81,11 @@ interface Connection {
   onEnd: () => void;
 }
 
-function open(port: number): Promise<Connection> {
+function open(port: number, localAddress: string | null): Promise<Connection> {
   return new Promise((resolve) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    // Asked for an address, the kernel looks for a free port one by one: thousands take seconds.
+    const from = localAddress === null ? {} : { localAddress };
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...from });
     const connection: Connection = { socket, onText: () => undefined, onEnd: () => undefined };
     socket.setEncoding('utf8');
     socket.on('data', (chunk: string) => connection.onText(chunk));
