@@ -26,7 +26,7 @@ export class Traffic {
     this.requireOpen();
     const room = LIMITS.requestsInFlightMax - this.size;
     const own = this.#changes.get(client) ?? 0;
-    if (room >= 0 && own <= room) return;
+    if (own < room) return;
     const nowMs = performance.now();
     this.#drain.full(nowMs);
     const retryAfterSeconds = this.#drain.secondsFor(own === 0 ? 1 : own, nowMs);

@@ -1,7 +1,13 @@
 // test, http: an engine for the HTTP room alone. Lists come from the engine's own read model and events
 // from a log in memory; everything else answers something small and remembers that it was asked.
 
-import type { Engine, EventApi, KeptAnswer, WaitOptions } from '../../src/engine/engine-api.ts';
+import type {
+  Cause,
+  Engine,
+  EventApi,
+  KeptAnswer,
+  WaitOptions,
+} from '../../src/engine/engine-api.ts';
 import { ReadModel } from '../../src/engine/read-model.ts';
 import type { EventBody, StoredEvent, VmRecord } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
@@ -73,8 +79,8 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
       return bodyOf(name);
     };
   return {
-    create: async (request: CreateVmRequest, options?: WaitOptions) => {
-      note('vms.create', request, options);
+    create: async (request: CreateVmRequest, options?: WaitOptions, cause?: Cause) => {
+      note('vms.create', request, options, cause);
       if (vms.body(request.name) !== undefined) throw new VolantError('VM_NAME_TAKEN');
       vms.put(vmRecord(vms.size + 1, request.name));
       return bodyOf(request.name);

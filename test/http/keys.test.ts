@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
+import type { Cause } from '../../src/engine/engine-api.ts';
 import { checkGuards } from '../../src/http/guards.ts';
 import { TOOLS } from '../../src/http/mcp/tools.ts';
 import { makeKey, renderKeys, type StoredKey } from '../../src/lib/key-file.ts';
@@ -39,6 +40,29 @@ async function served(t: TestContext, ...made: Made[]) {
   const server = await startServer(t, { fake, environment: { VOLANT_API_KEYS_FILE: file.path } });
   return { server, fake, file };
 }
+
+test('launches are those of the key that asks for them, by whatever way', async (t) => {
+  const [one, other] = [key('one', 'operate'), key('other', 'admin')];
+  const { server, fake } = await served(t, one, other);
+  const body = (name: string) => JSON.stringify({ name, plugin: 'hello' });
+  await ask(server, 'POST /api/v1/vms', { body: body('a'), headers: bearer(one) });
+  await ask(server, 'POST /api/v1/vms', { body: body('b'), headers: bearer(other) });
+  await ask(server, 'POST /api/v1/vms/a/start', { headers: bearer(one) });
+  await ask(server, 'POST /api/v1/vms/a/restart', { headers: bearer(other) });
+  const params = { name: 'volant.vms.start', arguments: { name: 'b' } };
+  const call = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params });
+  await ask(server, 'POST /api/v1/mcp', { body: call, headers: bearer(one) });
+  assert.deepEqual(
+    fake.calls.map(({ name, given }) => [name, (given.at(-1) as Cause).client]),
+    [
+      ['vms.create', 'key one'],
+      ['vms.create', 'key other'],
+      ['vms.start', 'key one'],
+      ['vms.restart', 'key other'],
+      ['vms.start', 'key one'],
+    ],
+  );
+});
 
 const bearer = ({ key: text }: Made) => ({ Authorization: `Bearer ${text}` });
 
