@@ -19,6 +19,12 @@ const HELLO_EVERY_MS = 1_000;
 /** The agent serves at most so many streams at once. */
 const STREAMS_MAX = 32;
 
+/**
+ * What a guest has not read stays in the kernel, and beyond its buffers here: above this nothing is added but what ends
+ * streams, which is a few bytes for each. A guest that is paused for a day costs no more than one that is paused for a second.
+ */
+const UNREAD_BYTES_MAX = 64 * 1024;
+
 export class AgentChannel implements StreamOwner {
   readonly #path: string;
   readonly #log: Logger;
@@ -74,12 +80,16 @@ export class AgentChannel implements StreamOwner {
   }
 
   /**
-   * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer, OVERLOADED when
-   * it has as many as it serves.
+   * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer or does not read, OVERLOADED
+   * when it has as many as it serves. An error of the stream that nobody listens to is logged, and ends the stream alone.
    */
   open(): Duplex {
     if (!this.#inStep) {
       throw new VolantError('AGENT_UNREACHABLE', undefined, { retryAfterSeconds: 1 });
+    }
+    if (this.full) {
+      const why = 'The agent does not read what it is sent';
+      throw new VolantError('AGENT_UNREACHABLE', why, { retryAfterSeconds: 1 });
     }
     if (this.#streams.size >= STREAMS_MAX) {
       const why = `The agent of a VM serves at most ${STREAMS_MAX} streams`;
@@ -87,8 +97,25 @@ export class AgentChannel implements StreamOwner {
     }
     const number = this.#nextStream++;
     const stream = new AgentStream(this, number);
+    stream.on('error', (error) => {
+      if (stream.listenerCount('error') > 1) return;
+      this.#log.warn(
+        { path: this.#path, stream: number, err: error },
+        'a stream to an agent broke',
+      );
+    });
     this.#streams.set(number, stream);
     return stream;
+  }
+
+  /** What is held here because the guest has not read it, beside what the kernel holds. */
+  get unreadBytes(): number {
+    return this.#socket?.writableLength ?? 0;
+  }
+
+  /** true: data has to wait, until `goOn` of its stream is called. */
+  get full(): boolean {
+    return this.unreadBytes > UNREAD_BYTES_MAX;
   }
 
   close(): void {
@@ -119,6 +146,7 @@ export class AgentChannel implements StreamOwner {
       this.#repeatHello(socket, nonce);
     });
     socket.on('data', (chunk: Buffer) => this.#take(socket, parser, chunk));
+    socket.on('drain', () => this.#goOn());
     // Why it was lost does not matter: 'close' follows and it is tried again.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#lost());
@@ -128,7 +156,8 @@ export class AgentChannel implements StreamOwner {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (this.#inStep) return;
-      socket.write(encodeHello(nonce));
+      // One that was not read yet says the same.
+      if (socket.writableLength === 0) socket.write(encodeHello(nonce));
       this.#repeatHello(socket, nonce);
     }, HELLO_EVERY_MS).unref();
   }
@@ -154,6 +183,16 @@ export class AgentChannel implements StreamOwner {
   #endPulses(answered: boolean): void {
     for (const told of this.#pulses) told(answered);
     this.#pulses.clear();
+  }
+
+  /** Who was served last is served first: a stream that always has something to send leaves room for others. */
+  #goOn(): void {
+    for (const [number, stream] of [...this.#streams]) {
+      if (this.full) return;
+      if (!stream.goOn()) continue;
+      this.#streams.delete(number);
+      this.#streams.set(number, stream);
+    }
   }
 
   #lost(): void {

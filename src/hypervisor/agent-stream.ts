@@ -10,6 +10,8 @@ import {
 } from './agent-frames.ts';
 
 export interface StreamOwner {
+  /** true: the guest does not read. Nothing may be sent but an end, until `goOn` is called. */
+  readonly full: boolean;
   send(frame: Buffer): void;
   forget(stream: number): void;
 }
@@ -22,6 +24,7 @@ export class AgentStream extends Duplex {
   /** What was read by our user and not yet told to the agent. */
   #uncredited = 0;
   #unsent: { rest: Buffer; done: (error?: Error | null) => void } | null = null;
+  #owesCredit = false;
   #endedByUs = false;
   #endedByAgent = false;
   /** By the agent. Once is enough: each would wait for the end. */
@@ -53,6 +56,14 @@ export class AgentStream extends Duplex {
       this.#isReset = true;
       this.#takeReset();
     }
+  }
+
+  /** The guest reads again. true when something was sent. */
+  goOn(): boolean {
+    const waits = this.#unsent !== null || this.#owesCredit;
+    if (this.#owesCredit) this.#giveCredit();
+    this.#sendUnsent();
+    return waits;
   }
 
   override _read(): void {
@@ -100,7 +111,7 @@ export class AgentStream extends Duplex {
   #sendUnsent(): void {
     const unsent = this.#unsent;
     if (unsent === null) return;
-    while (unsent.rest.length > 0 && this.#credit > 0) {
+    while (unsent.rest.length > 0 && this.#credit > 0 && !this.#owner.full) {
       const length = Math.min(unsent.rest.length, this.#credit, PAYLOAD_BYTES_MAX);
       this.#owner.send(encodeFrame(FRAME.data, this.#number, unsent.rest.subarray(0, length)));
       this.#credit -= length;
@@ -114,6 +125,8 @@ export class AgentStream extends Duplex {
   #giveCredit(): void {
     // In larger steps: a frame for each read would double the traffic.
     if (this.#uncredited < WINDOW_BYTES / 4) return;
+    this.#owesCredit = this.#owner.full;
+    if (this.#owesCredit) return;
     this.#owner.send(encodeWindow(this.#number, this.#uncredited));
     this.#uncredited = 0;
   }

@@ -15,6 +15,9 @@ const RETRY_MS = 5;
 
 const STATUS = 'query-status';
 
+/** A hypervisor that is frozen reads no commands, and is asked again and again: beyond this nothing more is written for it. */
+const UNREAD_BYTES_MAX = 4096;
+
 /** QEMU's ShutdownCause (qapi/run-state.json) -> what it means for the guest. */
 const GUEST_ENDS: ReadonlyMap<string, GuestEnd> = new Map([
   ['guest-shutdown', 'power-off'],
@@ -133,6 +136,7 @@ class QmpConnection implements ControlConnection {
   }
 
   async #execute(command: string): Promise<unknown> {
+    if (this.#socket.writableLength > UNREAD_BYTES_MAX) throw unanswered(command);
     const { id, answered } = this.#send(command);
     const message = await within(answered, LIMITS.controlTimeoutMs);
     this.#pending.delete(id);

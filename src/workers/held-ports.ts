@@ -30,7 +30,14 @@ export function holdPort(
 }
 
 async function holdTcp(host: string, port: number, serve: Serve): Promise<HeldPort> {
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (connection) => {
+  // A client that was switched off says nothing: it is asked, so that its connection has an end.
+  const options = {
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  };
+  const server = createServer(options, (connection) => {
     // Whoever is not served asks for a guest that is not there.
     if (!serve(connection, null)) connection.resetAndDestroy();
   });

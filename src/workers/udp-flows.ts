@@ -8,6 +8,9 @@ import { LIMITS } from '../config.ts';
 
 const PREFIX_BYTES = 2;
 
+/** Answers that the host's network has not taken yet, of all flows of a port; beyond it they are lost. */
+const UNSENT_BYTES_MAX = 1024 * 1024;
+
 /** Takes a flow, which has been silent for `idleMs()`, or says that nobody is there for it. */
 type ServeFlow = (flow: Duplex, idleMs: () => number) => boolean;
 
@@ -129,6 +132,7 @@ class UdpFlow extends Duplex {
     this.#sent += 1;
     this.#used();
     try {
+      if (this.#socket.getSendQueueSize() > UNSENT_BYTES_MAX) return;
       this.#socket.send(datagram, this.#sender.port, this.#sender.address, () => undefined);
     } catch {
       // Whether a socket says so here or to its callback depends on the reason.

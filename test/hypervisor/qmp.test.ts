@@ -9,6 +9,7 @@ import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connectQmp } from '../../src/hypervisor/qmp.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 
@@ -156,6 +157,27 @@ suite('control connection', () => {
     assert.equal(told, 1, 'another error is not for want of space');
     assert.deepEqual(asked, ['qmp_capabilities', 'query-status', 'cont']);
     control.close();
+  });
+
+  test('writes no more than a bound for a hypervisor that is frozen', async (t) => {
+    const path = await badSocket(t, (client) => {
+      client.write('{"QMP": {}}\n');
+      client.once('data', () => {
+        client.write('{"return": {}, "id": 1}\n');
+        client.pause();
+      });
+    });
+    const control = await connectQmp(path, soon());
+    const atOnce = { refused: 0 };
+    const asked = Array.from({ length: 3000 }, () =>
+      control.status().catch(() => {
+        atOnce.refused += 1;
+      }),
+    );
+    await pause(100);
+    assert.ok(atOnce.refused > 1000, `${atOnce.refused} were refused before their time was over`);
+    control.close();
+    await Promise.all(asked);
   });
 
   test('gives up on a mute socket when it is told to', async (t) => {

@@ -72,7 +72,7 @@ class StreamTrial {
 
   constructor() {
     const send = (frame: Buffer) => this.#take(frame);
-    this.#stream = new AgentStream({ send, forget: () => this.#forget() }, 1);
+    this.#stream = new AgentStream({ full: false, send, forget: () => this.#forget() }, 1);
     this.#stream.on('error', (error) => {
       hold(STREAM_ERRORS.test(error.message), `an error that is expected: ${error.message}`);
     });
