@@ -1,8 +1,9 @@
 // http: one question to a guest's agent whose answer is needed whole: bounded in time and size.
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { VolantError } from '../lib/errors.ts';
+import { StreamRequest } from '../lib/stream-request.ts';
 
 export interface GuestQuestion {
   readonly method: string;
@@ -43,31 +44,29 @@ function exchange(stream: Duplex, question: GuestQuestion): Promise<GuestAnswer>
   return new Promise((resolve, reject) => {
     const signal = AbortSignal.timeout(timeoutMs);
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    const outgoing = httpRequest({
-      method,
-      path,
-      createConnection: () => stream,
-      headers: {
-        Host: 'agent',
-        Accept: '*/*',
-        ...(text === undefined
-          ? {}
-          : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+    const headers = {
+      Host: 'agent',
+      Accept: '*/*',
+      ...(text === undefined
+        ? {}
+        : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
+    };
+    const request = new StreamRequest(
+      stream,
+      { method, path, headers },
+      {
+        onAnswer: (incoming) => {
+          const status = incoming.statusCode ?? 0;
+          const contentType = incoming.headers['content-type'] ?? '';
+          collect(incoming, answerBytesMax).then(
+            (collected) => resolve({ status, contentType, text: collected }),
+            reject,
+          );
+        },
+        onBroken: reject,
       },
-    });
-    outgoing.on('error', reject);
-    outgoing.on('response', (incoming) => {
-      collect(incoming, answerBytesMax).then(
-        (collected) =>
-          resolve({
-            status: incoming.statusCode ?? 0,
-            contentType: incoming.headers['content-type'] ?? '',
-            text: collected,
-          }),
-        reject,
-      );
-    });
-    outgoing.end(text);
+    );
+    request.finish(text);
   });
 }
 

@@ -1,6 +1,8 @@
 // http: what of a request's head goes on to a guest, and what of a guest's answer comes back. Headers
 // that belong to one connection stay on it (RFC 9110, 7.6.1), and so do our keys.
 
+import { validateHeaderName, validateHeaderValue } from 'node:http';
+import { VolantError } from '../lib/errors.ts';
 import type { Access } from './access.ts';
 import { confinedLocation, type GuestRequestPlace } from './guest-location.ts';
 import { REQUEST_ID_HEADER } from './request-id.ts';
@@ -80,13 +82,14 @@ export interface GuestRequestHead {
   readonly agentPath: string;
   /** Path and query, as they were sent. */
   readonly target: string;
+  /** Octets as Latin-1 characters, as node:http writes them. */
   readonly headers: Readonly<Record<string, string | string[]>>;
-  readonly upgrades: boolean;
 }
 
 /**
  * Must be called before the first await of a handler. The path is what follows "/agent". The guest gets the exchange's id
- * as any other service behind a proxy does.
+ * as any other service behind a proxy does. A wish to switch to another protocol stays here, as it may (RFC 9110, 7.8).
+ * Throws PARAMETER_INVALID for what cannot be sent on as it is.
  */
 export function readGuestHead(
   request: HttpRequest,
@@ -105,8 +108,9 @@ export function readGuestHead(
   for (const [name, value] of given) {
     if (NOT_FOR_GUESTS.has(name) || named.has(name)) continue;
     if (name === 'authorization' && access.isOurs(value)) continue;
+    const octets = octetsOf(name, value);
     const before = headers[name];
-    headers[name] = before === undefined ? value : [before, value].flat();
+    headers[name] = before === undefined ? octets : [before, octets].flat();
   }
   // Without a length a body has to say where it ends by itself.
   const isChunked = given.some(([name]) => name === 'transfer-encoding');
@@ -114,13 +118,31 @@ export function readGuestHead(
   const [, agentPath = '', path = '/'] =
     /^(\/api\/v1\/vms\/[^/]+\/agent)(\/.*)$/.exec(request.getUrl()) ?? [];
   const query = withoutKey(request.getQuery() ?? '');
-  return {
-    method: request.getMethod().toUpperCase(),
-    agentPath,
-    target: query === '' ? path : `${path}?${query}`,
-    headers,
-    upgrades: given.some(([name]) => name === 'upgrade'),
-  };
+  const method = request.getMethod().toUpperCase();
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(method)) throw unsendable('method', 'must be a token');
+  const target = query === '' ? path : `${path}?${query}`;
+  // RFC 9112, 3.2.
+  if (!/^[\x21-\x7e]*$/.test(target)) {
+    throw unsendable('path', 'must be visible ASCII, other characters escaped');
+  }
+  return { method, agentPath, target, headers };
+}
+
+/** The server reads octets as UTF-8; what is not cannot be had again. */
+function octetsOf(name: string, value: string): string {
+  if (value.includes('\ufffd')) throw unsendable(name, 'must be UTF-8');
+  const octets = Buffer.from(value).toString('latin1');
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, octets);
+  } catch {
+    throw unsendable(name, 'has characters that no header has');
+  }
+  return octets;
+}
+
+function unsendable(what: string, rule: string): VolantError {
+  return new VolantError('PARAMETER_INVALID', undefined, { details: { [what]: rule } });
 }
 
 /** Names and values in the order of the guest's answer. Redirects lead to the guest itself: see guest-location.ts. */

@@ -1,9 +1,10 @@
 // http: one request on its way to a guest and the answer on its way back, both as streams. Neither side
 // can make the daemon hold more than a few chunks, and the end of one side is the end of the other.
 
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { VolantError } from '../lib/errors.ts';
+import { StreamRequest } from '../lib/stream-request.ts';
 import type { Exchange } from './exchange.ts';
 import { ChunkedBody, type GuestBody, SizedBody } from './guest-body.ts';
 import { GUEST_PAGE_HEADERS, type GuestRequestHead, headersForClient } from './guest-head.ts';
@@ -22,14 +23,9 @@ export interface RelayLimits {
  */
 const WIND_UP_MS = 3000;
 
-/** Statuses of answers (RFC 9110, 15); clients take those that nobody has given a meaning as well. */
-const FINAL_STATUS_MIN = 200;
-const FINAL_STATUS_MAX = 999;
-
 export class GuestRelay {
   readonly #exchange: Exchange;
-  readonly #outgoing: ClientRequest;
-  readonly #stream: Duplex;
+  readonly #outgoing: StreamRequest;
   readonly #limits: RelayLimits;
   readonly #isHead: boolean;
   readonly #place: () => GuestRequestPlace;
@@ -42,7 +38,7 @@ export class GuestRelay {
   #isEventStream = false;
   #over = false;
 
-  /** Must be made before the first await of a handler. `workloadUrl` is asked for redirects, `onOver` is called once. */
+  /** Never throws; owns the stream. Must be made before the first await of a handler. `workloadUrl` is asked for redirects, `onOver` is called once. */
   constructor(
     exchange: Exchange,
     stream: Duplex,
@@ -53,20 +49,20 @@ export class GuestRelay {
   ) {
     this.#exchange = exchange;
     this.#limits = limits;
-    this.#stream = stream;
     this.#place = (): GuestRequestPlace => ({ ...head, workloadUrl: workloadUrl() });
     this.#isHead = head.method === 'HEAD';
     this.#onOver = onOver;
     const { method, target, headers } = head;
-    this.#outgoing = httpRequest({ method, path: target, headers, createConnection: () => stream });
+    this.#outgoing = new StreamRequest(
+      stream,
+      { method, path: target, headers },
+      {
+        onAnswer: (incoming) => this.#answer(incoming),
+        onBroken: (error) => this.#broken(error),
+      },
+    );
     this.#timer = setTimeout(() => this.#silent(), limits.silenceMs);
     this.#clock = setInterval(() => this.#windUp(), WIND_UP_MS);
-    this.#outgoing.on('error', (error) => this.#broken(error));
-    this.#outgoing.on('response', (incoming) => this.#answer(incoming));
-    // Without a listener node ends the connection and tells nobody. Nobody has asked for either.
-    for (const event of ['upgrade', 'connect'] as const) {
-      this.#outgoing.on(event, () => this.#broken(new Error('it switched to another protocol')));
-    }
     exchange.onAborted(() => this.#end());
     exchange.response.onData((chunk, isLast) => this.#take(chunk, isLast));
   }
@@ -94,7 +90,7 @@ export class GuestRelay {
     }
     if (!isLast) return;
     clearInterval(this.#clock);
-    this.#outgoing.end();
+    this.#outgoing.finish();
   }
 
   #windUp(): void {
@@ -109,7 +105,7 @@ export class GuestRelay {
     this.#exchange.response.pause();
     if (this.#paused) return;
     this.#paused = true;
-    this.#outgoing.once('drain', () => {
+    this.#outgoing.onRoom(() => {
       this.#timer.refresh();
       this.#resume();
     });
@@ -130,11 +126,6 @@ export class GuestRelay {
     this.#timer.refresh();
     const length = incoming.headers['content-length'];
     const status = incoming.statusCode ?? 502;
-    // Node takes every number, and 101 as an answer where nothing says what it switches to.
-    if (status < FINAL_STATUS_MIN || status > FINAL_STATUS_MAX) {
-      this.#broken(new Error(`${status} is the status of no answer`));
-      return;
-    }
     const { response, extraHeaders } = this.#exchange;
     this.#isEventStream = /^text\/event-stream/i.test(incoming.headers['content-type'] ?? '');
     response.cork(() => {
@@ -199,7 +190,6 @@ export class GuestRelay {
     incoming.on('end', () => {
       if (this.#exchange.open && !this.#over) body.end();
     });
-    incoming.on('error', (error) => this.#broken(error));
   }
 
   #answerEmpty(): void {
@@ -246,9 +236,7 @@ export class GuestRelay {
     clearTimeout(this.#timer);
     clearInterval(this.#clock);
     this.#body?.abandon();
-    this.#outgoing.destroy();
-    // node:http ends a stream; whether it is over then would be for the guest to say.
-    this.#stream.destroy();
+    this.#outgoing.end();
     this.#onOver();
   }
 }

@@ -1,9 +1,10 @@
 // http: the lines of a workload from its agent to one viewer. Each viewer has a stream of its own: it
 // begins with what the agent has kept.
 
-import { type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../config.ts';
+import { StreamRequest } from '../lib/stream-request.ts';
 import { CLOSE, type SocketViewer } from './socket-viewer.ts';
 import { SseLines } from './sse-lines.ts';
 
@@ -16,7 +17,7 @@ export interface LogStreamOptions {
 export class LogStream {
   readonly #viewer: SocketViewer;
   readonly #vmName: string;
-  readonly #outgoing: ClientRequest;
+  readonly #request: StreamRequest;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(viewer: SocketViewer, stream: Duplex, { vmName, tail }: LogStreamOptions) {
@@ -24,10 +25,15 @@ export class LogStream {
     this.#vmName = vmName;
     const path = `/v1/logs/stream${tail === undefined ? '' : `?tail=${tail}`}`;
     const headers = { Host: 'agent', Accept: 'text/event-stream' };
-    this.#outgoing = httpRequest({ path, headers, createConnection: () => stream });
-    this.#outgoing.on('error', () => this.#lost('the agent does not answer'));
-    this.#outgoing.on('response', (incoming) => this.#read(incoming));
-    this.#outgoing.end();
+    this.#request = new StreamRequest(
+      stream,
+      { path, headers },
+      {
+        onAnswer: (incoming) => this.#read(incoming),
+        onBroken: () => this.#lost('the agent does not answer'),
+      },
+    );
+    this.#request.finish();
   }
 
   /** The VM has ended, and its log with it. */
@@ -37,12 +43,11 @@ export class LogStream {
 
   stop(): void {
     clearTimeout(this.#timer);
-    this.#outgoing.destroy();
+    this.#request.end();
   }
 
   #read(incoming: IncomingMessage): void {
     const lines = new SseLines(LIMITS.logLineBytesMax);
-    incoming.on('error', () => this.#lost('the agent was lost'));
     incoming.on('end', () => this.#lost('the agent ended the stream'));
     if (incoming.statusCode !== 200) {
       this.#viewer.close(CLOSE.tryLater, `the agent answered ${incoming.statusCode}`);

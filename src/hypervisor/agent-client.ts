@@ -1,12 +1,13 @@
 // hypervisor: what the daemon asks a guest's agent, in HTTP over streams of the agent's channel.
 
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { LIMITS } from '../config.ts';
 import type { GuestPort } from '../engine/network-ports.ts';
 import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
+import { StreamRequest } from '../lib/stream-request.ts';
 import { AgentChannel } from './agent-channel.ts';
 
 /** One request to the agent itself; requests to a workload have bounds of their own. */
@@ -92,28 +93,29 @@ function connectTo(
   return new Promise((resolve, reject) => {
     const fail = (error: Error) => {
       signal.removeEventListener('abort', abort);
-      stream.destroy();
+      request.end();
       reject(error);
     };
     const abort = () => fail(signal.reason as Error);
-    const outgoing = httpRequest({
-      path: `/agent/connect?port=${port}&protocol=${protocol}`,
-      createConnection: () => stream,
-      headers: { Host: 'agent', Connection: 'Upgrade', Upgrade: 'tcp' },
-    });
-    outgoing.on('error', fail);
-    outgoing.on('response', ({ statusCode }) =>
-      fail(new Error(`the agent answered ${statusCode}`)),
+    const path = `/agent/connect?port=${port}&protocol=${protocol}`;
+    const headers = { Host: 'agent', Connection: 'Upgrade', Upgrade: 'tcp' };
+    const request = new StreamRequest(
+      stream,
+      { path, headers },
+      {
+        onAnswer: ({ statusCode }) => fail(new Error(`the agent answered ${statusCode}`)),
+        onBroken: fail,
+        onSwitched: (_answer, _stream, first) => {
+          // From here on the stream is the caller's: the signal was for getting it.
+          signal.removeEventListener('abort', abort);
+          if (first.length > 0) stream.unshift(first);
+          resolve(stream);
+        },
+      },
     );
-    outgoing.on('upgrade', (_answer, _socket, first) => {
-      // From here on the stream is the caller's: the signal was for getting it.
-      signal.removeEventListener('abort', abort);
-      if (first.length > 0) stream.unshift(first);
-      resolve(stream);
-    });
     if (signal.aborted) return abort();
     signal.addEventListener('abort', abort, { once: true });
-    outgoing.end();
+    request.finish();
   });
 }
 
@@ -192,21 +194,24 @@ function exchange(
   signal: AbortSignal,
 ): Promise<AgentAnswer> {
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest({
-      method,
-      path,
-      createConnection: () => stream,
-      headers: { Host: 'agent', 'Content-Length': Buffer.byteLength(body ?? '') },
-      signal: AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]),
-    });
-    outgoing.on('error', reject);
-    outgoing.on('response', (answer) => {
-      collect(answer).then(
-        (text) => resolve({ status: answer.statusCode ?? 0, body: text }),
-        reject,
-      );
-    });
-    outgoing.end(body);
+    const bound = AbortSignal.any([signal, AbortSignal.timeout(REQUEST_TIMEOUT_MS)]);
+    if (bound.aborted) return reject(bound.reason);
+    bound.addEventListener('abort', () => reject(bound.reason), { once: true });
+    const headers = { Host: 'agent', 'Content-Length': Buffer.byteLength(body ?? '') };
+    const outgoing = new StreamRequest(
+      stream,
+      { method, path, headers },
+      {
+        onAnswer: (answer) => {
+          collect(answer).then(
+            (text) => resolve({ status: answer.statusCode ?? 0, body: text }),
+            reject,
+          );
+        },
+        onBroken: reject,
+      },
+    );
+    outgoing.finish(body);
   });
 }
 
