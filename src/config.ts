@@ -49,6 +49,8 @@ export const LIMITS = {
   connectionsMax: 16_384,
   /** Open files that connections leave to the daemon itself; of the rest they get half, and VMs the other half. */
   descriptorsReserved: 128,
+  /** With fewer open files not even the daemon's own modules can be read. */
+  descriptorsMin: 192,
   /** Most requests whose body or answer is still under way. */
   requestsInFlightMax: 4096,
   /** Most VMs of one daemon. */
@@ -80,6 +82,13 @@ export const LIMITS = {
   logTrimIntervalMs: 10_000,
   /** The daemon's own log file is rotated at this size; one older file is kept. */
   daemonLogBytesMax: 16 * 1024 * 1024,
+  /** Characters of the daemon's log that wait for a file or a pipe which does not take them. */
+  daemonLogQueueCharacters: 1024 * 1024,
+  /** After an error of the log's file, and to see whether it was moved away. */
+  daemonLogRetryMs: 1_000,
+  daemonLogLookMs: 10_000,
+  /** So long the last lines are waited for when the daemon ends. */
+  daemonLogEndMs: 2_000,
   /** Lines of the hypervisor's log that an error carries. */
   errorLogLinesMax: 8,
   /** x86 Linux cuts the command line here, the closing NUL included (COMMAND_LINE_SIZE). */
@@ -320,7 +329,7 @@ export interface Config extends HypervisorSettings {
   readonly sysfsRoot: string;
   /**
    * Four hex digits that tell this home's kernel objects from those of another daemon. Here it is derived from the
-   * home's path; main.ts replaces it by the one that the store keeps.
+   * home's path; daemon.ts replaces it by the one that the store keeps.
    */
   readonly hostTag: string;
   /** Of the home's state, at random; empty until the store is open. */

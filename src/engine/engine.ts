@@ -1,4 +1,4 @@
-// engine: the parts of the engine, joined. http sees the Engine; main.ts besides has the engine's life:
+// engine: the parts of the engine, joined. http sees the Engine; daemon.ts besides has the engine's life:
 // recover at the start, shut down at the end, tear down when the host is to be left clean.
 
 import { availableParallelism } from 'node:os';
@@ -65,7 +65,7 @@ export interface EngineParts {
   readonly stalledMs: () => number;
 }
 
-/** The engine with its life, for main.ts. */
+/** The engine with its life, for daemon.ts. */
 export interface EngineControl {
   readonly engine: Engine;
   /** Before anything is served: installs the built-in plugins at the very first start. */

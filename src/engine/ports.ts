@@ -1,5 +1,5 @@
 // engine: what the engine needs from the world, as types; of store, network, images and devices in files of their own.
-// hypervisor and workers implement these and import nothing else from here; main.ts joins them. No code.
+// hypervisor and workers implement these and import nothing else from here; daemon.ts joins them. No code.
 
 import type { Duplex } from 'node:stream';
 import type { DiskFormat } from '../lib/image-formats.ts';

@@ -2,7 +2,7 @@
 // read. What is in the way is told in one sentence, with what to do.
 
 import { type Config, LIMITS } from '../config.ts';
-import { createLog, type Logger } from '../lib/log.ts';
+import { createLog, type Logger, type OpenLog } from '../lib/log.ts';
 import { StartRefused } from '../lib/refusal.ts';
 import { setStateAside } from '../store/copies.ts';
 import { checkState } from '../store/integrity.ts';
@@ -23,8 +23,7 @@ export interface OpenHome {
   readonly config: Config;
   readonly store: Store;
   readonly locks: Locks;
-  readonly log: Logger;
-  readonly flush: () => void;
+  readonly openLog: OpenLog;
 }
 
 /**
@@ -35,12 +34,13 @@ export async function openHome(settings: Config, adoptOrphans: boolean): Promise
   const { own, others } = directoriesOf(settings);
   for (const directory of [...own, ...others]) ensureDirectory(directory);
   const locks = lockDirectories(own);
-  const { log, flush } = openLog(settings);
+  const opened = openLog(settings);
+  const { log } = opened;
   settleState(settings, adoptOrphans, log);
   const store = openStore(settings.statePath, log);
   const { homeId, hostTag } = await settleIdentity(store, settings, adoptOrphans, log);
   const config = { ...settings, homeId, hostTag };
-  return { config, store, locks, log, flush };
+  return { config, store, locks, openLog: opened };
 }
 
 /** `volantd --restore FILE`: see restore.ts. What was done, as sentences. StartRefused. */
@@ -48,11 +48,11 @@ export async function restoreHome(settings: Config, file: string): Promise<reado
   const { own } = directoriesOf(settings);
   for (const directory of own) ensureDirectory(directory);
   const locks = lockDirectories(own);
-  const { log, flush } = openLog(settings);
+  const { log, close } = openLog(settings);
   try {
     return await restoreState(settings, file, log);
   } finally {
-    flush();
+    await close(LIMITS.daemonLogEndMs);
     locks.release();
   }
 }
@@ -75,12 +75,15 @@ function directoriesOf(settings: Config): {
   };
 }
 
-function openLog({ logLevel, logFile }: Config) {
+function openLog({ logLevel, logFile }: Config): OpenLog {
   try {
     return createLog({
       level: logLevel,
       file: logFile,
       fileBytesMax: LIMITS.daemonLogBytesMax,
+      queueCharactersMax: LIMITS.daemonLogQueueCharacters,
+      retryMs: LIMITS.daemonLogRetryMs,
+      lookMs: LIMITS.daemonLogLookMs,
     });
   } catch (error) {
     throw unusable('VOLANT_LOG_FILE', logFile ?? '', 'cannot be written to', error);

@@ -1,9 +1,11 @@
-// lib: the daemon's log: JSON lines by pino, on standard output or in a file that is rotated by size.
-// State changes and errors are info and above, requests are debug.
+// lib: the daemon's log: JSON lines by pino. Where they go, and what may happen there, is log-writer.ts's business. State changes and errors are info and above, requests are debug.
 
-import { closeSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type DestinationStream, pino } from 'pino';
+import { pino } from 'pino';
+import { LogWriter, type LogWriterOptions } from './log-writer.ts';
+
+const SUBSYSTEM = 'volantd';
 
 /** What the rooms need of a logger; pino's own type satisfies it. */
 export interface Logger {
@@ -14,61 +16,52 @@ export interface Logger {
   child(bindings: object): Logger;
 }
 
-export interface LogOptions {
+export interface LogOptions extends Omit<LogWriterOptions, 'lostLine'> {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
-  /** null means standard output, which is never rotated. */
-  readonly file: string | null;
-  /** The file is renamed to `<file>.1` when it is larger; one older file is kept. */
-  readonly fileBytesMax: number;
 }
 
-/** Throws what the system says about a file that cannot be written to: pino would tell it later, to nobody. */
+/** The daemon's log, and what its life needs of it. */
+export interface OpenLog {
+  readonly log: Logger;
+  /** Gets the last lines out before the process ends, as far as that can be done in this time. Never rejects. */
+  flush(timeoutMs: number): Promise<void>;
+  /** The same, and gives the file back: for a process that goes on without it. */
+  close(timeoutMs: number): Promise<void>;
+  /** Somebody has moved the file: it is opened by its name again. */
+  reopen(): void;
+}
+
+/** Throws what the system says about a file that cannot be used: later it would be told to nobody. */
 function tryFile(file: string): void {
   mkdirSync(dirname(file), { recursive: true });
-  closeSync(openSync(file, 'a', 0o600));
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK;
+  closeSync(openSync(file, flags, 0o600));
 }
 
-/**
- * A logger and the way to get its last lines out before the process ends. Throws what the system says about a file
- * that cannot be used.
- */
-export function createLog(options: LogOptions): { log: Logger; flush: () => void } {
+/** Throws what the system says about a file that cannot be used. Whatever happens to it later harms nobody. */
+export function createLog(options: LogOptions): OpenLog {
   if (options.file !== null) tryFile(options.file);
-  // Asynchronous: a slow disk must not hold up the main thread. `flush` is for the end.
-  const destination = pino.destination({
-    dest: options.file ?? 1,
-    sync: false,
-    mode: 0o600,
-  });
-  if (options.file !== null) rotateBySize(destination, options.file, options.fileBytesMax);
+  const writer = new LogWriter({ ...options, lostLine });
   const log = pino(
     {
       level: options.level,
-      base: { subsystem: 'volantd' },
+      base: { subsystem: SUBSYSTEM },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination as DestinationStream,
+    { write: (line) => writer.write(line) },
   );
-  return { log, flush: () => destination.flushSync() };
+  return {
+    log,
+    flush: (timeoutMs) => writer.flush(timeoutMs),
+    close: (timeoutMs) => writer.close(timeoutMs),
+    reopen: () => writer.reopen(),
+  };
 }
 
-function rotateBySize(
-  destination: ReturnType<typeof pino.destination>,
-  file: string,
-  bytesMax: number,
-): void {
-  let bytes = sizeOf(file);
-  destination.on('write', (written: number) => {
-    bytes += written;
-    if (bytes <= bytesMax) return;
-    bytes = 0;
-    // A rename and an open of one small file: microseconds, and rare.
-    renameSync(file, `${file}.1`);
-    destination.reopen(file);
-  });
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+/** In the form of the others. */
+function lostLine(lines: number, why: string): string {
+  const time = new Date().toISOString();
+  const msg = 'lines of the log were lost';
+  return `${JSON.stringify({ level: 'warn', time, subsystem: SUBSYSTEM, lines, why, msg })}\n`;
 }

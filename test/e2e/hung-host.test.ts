@@ -107,11 +107,11 @@ suite('a host that does not come back', () => {
     assert.equal((await daemon.getVm('after')).status, 'running');
   });
 
-  test('with 256 open files and 350 idle connections', async (t) => {
+  test('with 220 open files and 400 idle connections', async (t) => {
     if (!requireCapability(t, 'root', 'tun', 'netns')) return;
-    const daemon = await startDaemon(t, SIMULATOR, { openFiles: 256 });
+    const daemon = await startDaemon(t, SIMULATOR, { openFiles: 220 });
     const first = await daemon.createVm('first');
-    const sockets = await idleConnections(t, daemon.url, 350);
+    const sockets = await idleConnections(t, daemon.url, 400);
     await pause(1_500);
     const ticks = ticksOf(daemon.pid());
     await pause(1_000);

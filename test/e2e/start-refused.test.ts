@@ -42,6 +42,20 @@ function refusalOf(home: string, settings: Record<string, string> = {}, cwd = '/
 }
 
 suite('a start that is refused', () => {
+  for (const files of [64, 160]) {
+    test(`${files} open files`, (t) => {
+      const home = temporary(t);
+      const env = { PATH: process.env['PATH'] ?? '', VOLANT_HOME: home };
+      const command = ['-c', `ulimit -n ${files}; exec "$0" "$1"`, process.execPath, MAIN];
+      const { status, stderr } = spawnSync('sh', command, { env, encoding: 'utf8' });
+      assert.equal(status, 2, stderr);
+      assert.match(
+        stderr,
+        new RegExp(`^volantd cannot start: it may have ${files} files open [^\\n]+\\n$`),
+      );
+    });
+  }
+
   test('damaged records', async (t) => {
     if (!requireCapability(t, 'root')) return;
     const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
