@@ -43,6 +43,8 @@ export const LIMITS = {
   bodyBytesMax: 1024 * 1024,
   /** Largest plugin manifest, cloud-init documents included. */
   manifestBytesMax: 4 * 1024 * 1024,
+  /** Objects and arrays in each other, in a body. */
+  jsonDepthMax: 64,
   /** A body must be complete this long after its head. */
   bodyTimeoutMs: 20_000,
   /** Most connections to the API, where the limit of open files allows so many. */

@@ -1,6 +1,10 @@
 // config: the limits of the records on disk, as part of LIMITS.
 
 export const STORE_LIMITS = {
+  /** One record or event, encoded; the largest is a config with its manifest. */
+  recordBytesMax: 16 * 1024 * 1024,
+  /** LMDB takes keys of less than 2 KiB. */
+  recordKeyBytesMax: 1024,
   /** All records are read in this time when a daemon starts; what takes longer has no end. */
   stateCheckTimeoutMs: 120_000,
   /** Copies of the state from before a change of its format. */

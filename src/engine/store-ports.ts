@@ -87,8 +87,9 @@ export interface StorePort {
   load(): Snapshot;
   /**
    * Writes everything in one transaction, events numbered in order, and resolves when it is on disk.
-   * Commits resolve in the order in which they were called. Rejects with STORE_UNAVAILABLE, and then
-   * nothing of it was written and no event number was used up.
+   * Commits resolve in the order in which they were called. Rejects with STORE_UNAVAILABLE, and with
+   * BODY_INVALID where something cannot be encoded, which concerns nobody else; then nothing of it was written and no
+   * event number was used up.
    */
   commit(writes: readonly Write[], events: readonly EventBody[]): Promise<readonly StoredEvent[]>;
   /** One config of a VM, or undefined. */

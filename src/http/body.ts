@@ -3,6 +3,7 @@
 import { isUtf8 } from 'node:buffer';
 import { VolantError } from '../lib/errors.ts';
 import type { Exchange } from './exchange.ts';
+import { JsonProblem, readJson } from './json-body.ts';
 
 /**
  * The whole body. Must be called before the first await of a handler. Rejects with BODY_TOO_LARGE or
@@ -50,7 +51,10 @@ export function readBody(exchange: Exchange, bytesMax: number, timeoutMs: number
   });
 }
 
-/** JSON whatever Content-Type says: clients forget it, and nothing else is ever sent here. */
+/**
+ * JSON whatever Content-Type says: clients forget it, and nothing else is ever sent here. JSON_INVALID for what is none,
+ * BODY_INVALID for JSON that does not mean the same to every program.
+ */
 export function parseJson(body: Buffer): unknown {
   if (body.length === 0) {
     throw new VolantError('JSON_INVALID', 'A body is required', {
@@ -64,9 +68,12 @@ export function parseJson(body: Buffer): unknown {
     });
   }
   try {
-    return JSON.parse(body.toString('utf8'));
+    return readJson(body);
   } catch (error) {
-    const why = error instanceof Error ? error.message : '';
-    throw new VolantError('JSON_INVALID', undefined, { details: { body: why }, cause: error });
+    if (!(error instanceof JsonProblem)) throw error;
+    const { path, message, cause, isNoJson } = error;
+    const options = { details: { [path]: message }, cause };
+    if (isNoJson) throw new VolantError('JSON_INVALID', undefined, options);
+    throw new VolantError('BODY_INVALID', undefined, options);
   }
 }

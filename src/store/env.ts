@@ -3,7 +3,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { asBinary, type Database, open, type RootDatabase } from 'lmdb';
 
 /** Keys are numbers, strings or arrays of both; LMDB keeps them in their natural order. */
 export type Key = number | string | (number | string)[];
@@ -16,13 +16,26 @@ export interface Table<K extends Key, V> {
     key: K;
     value: V;
   }>;
-  /** Only inside Env.write. */
+  /** Only inside Env.write. What cannot be encoded fails all of it: see `Env.encode`. */
   put(key: K, value: V): void;
+  /** The same with what `Env.encode` has made of a value. */
+  putEncoded(key: K, value: Uint8Array): void;
   remove(key: K): void;
+}
+
+/** Bytes of a key, more or less: LMDB takes up to 1,978. */
+export function keyBytes(key: Key): number {
+  const parts = Array.isArray(key) ? key : [key];
+  return parts.reduce<number>(
+    (sum, part) => sum + (typeof part === 'number' ? 9 : Buffer.byteLength(part) + 1),
+    0,
+  );
 }
 
 export interface Env {
   table<K extends Key, V>(name: string): Table<K, V>;
+  /** A value as any table keeps it. Throws for what cannot be encoded, such as what is too deep. */
+  encode(value: unknown): Uint8Array;
   /** Everything that `action` puts and removes is one transaction; resolves when it is on disk. */
   write(action: () => void): Promise<void>;
   /** Room that the disk has for this process. */
@@ -42,6 +55,11 @@ export interface ReadOnlyEnv {
   /** Every record of a table, decoded, in key order. */
   records(table: string): Iterable<{ key: unknown; value: unknown }>;
   close(): Promise<void>;
+}
+
+/** What the library's types leave out. */
+interface Encoding {
+  readonly encoder: { encode(value: unknown): Uint8Array };
 }
 
 /** More tables than there are; LMDB wants a bound. */
@@ -75,6 +93,8 @@ export function openEnv(directory: string): Env {
     // them in the transaction that needs them first and believe in them even when that one failed:
     // later records could not be read after a restart.
     table: (name) => tableOf(root.openDB({ name })),
+    // A copy: the encoder's own memory is used again.
+    encode: (value) => Uint8Array.from((root as unknown as Encoding).encoder.encode(value)),
     write: (action) => write(root, action),
     freeBytes: async () => {
       const { bfree, bsize } = await statfs(directory);
@@ -131,6 +151,7 @@ function tableOf<K extends Key, V>(database: Database<V, K>): Table<K, V> {
     range: (options) => database.getRange(options),
     // Inside a transaction both are done when they return.
     put: (key, value) => void database.put(key, value),
+    putEncoded: (key, value) => void database.put(key, asBinary(value) as unknown as V),
     remove: (key) => void database.remove(key),
   };
 }

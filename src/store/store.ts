@@ -9,21 +9,39 @@ import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
 import { Backups } from './backup.ts';
-import { type Env, openEnv } from './env.ts';
+import { type Env, type Key, keyBytes, openEnv } from './env.ts';
 import { migrate } from './formats.ts';
 import { openTables, STORE_VERSION, type Tables } from './tables.ts';
 
+/** A write as it goes to the disk. */
+interface EncodedWrite {
+  readonly table: Write['table'];
+  readonly key: Write['key'];
+  /** null removes. */
+  readonly value: Uint8Array | null;
+}
+
+interface EncodedEvent {
+  readonly body: EventBody;
+  readonly value: Uint8Array;
+}
+
+/** Encoded before it joins others in a transaction, so that what cannot be written fails alone. */
 interface Commit {
-  readonly writes: readonly Write[];
-  readonly events: readonly EventBody[];
+  readonly writes: readonly EncodedWrite[];
+  readonly events: readonly EncodedEvent[];
   readonly resolve: (stored: readonly StoredEvent[]) => void;
   readonly reject: (error: VolantError) => void;
+}
+
+interface NumberedEvent extends StoredEvent {
+  readonly value: Uint8Array;
 }
 
 /** What one transaction has taken on, and where the event numbers stand when it is on disk. */
 interface Flush {
   readonly commits: readonly Commit[];
-  readonly numbered: readonly (readonly StoredEvent[])[];
+  readonly numbered: readonly (readonly NumberedEvent[])[];
   readonly lastSequence: number;
   readonly oldestSequence: number;
 }
@@ -136,10 +154,33 @@ export class Store implements StorePort {
 
   commit(writes: readonly Write[], events: readonly EventBody[]): Promise<readonly StoredEvent[]> {
     if (this.#closed) return Promise.reject(new VolantError('SHUTTING_DOWN'));
+    let encoded: Pick<Commit, 'writes' | 'events'>;
+    try {
+      encoded = {
+        writes: writes.map(({ table, key, value }) => ({
+          table,
+          key: checked(key),
+          value: this.#encode(value),
+        })),
+        events: events.map((body) => ({ body, value: this.#encodeSome(body) })),
+      };
+    } catch (cause) {
+      return Promise.reject(unwritable(cause));
+    }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ writes, events, resolve, reject });
+      this.#waiting.push({ ...encoded, resolve, reject });
       this.#flushing ??= this.#flushAll();
     });
+  }
+
+  #encode(value: unknown): Uint8Array | null {
+    return value === null ? null : this.#encodeSome(value);
+  }
+
+  #encodeSome(value: unknown): Uint8Array {
+    const bytes = this.#env.encode(value);
+    if (bytes.length > LIMITS.recordBytesMax) throw new RangeError(`it has ${bytes.length} bytes`);
+    return bytes;
   }
 
   /** The room is asked for, too: a record that replaces itself finds room where nothing else does. */
@@ -213,7 +254,7 @@ export class Store implements StorePort {
     this.#lastSequence = flush.lastSequence;
     this.#oldestSequence = flush.oldestSequence;
     for (const [index, { resolve }] of flush.commits.entries()) {
-      resolve(flush.numbered[index] ?? []);
+      resolve((flush.numbered[index] ?? []).map(({ sequence, body }) => ({ sequence, body })));
     }
   }
 
@@ -222,9 +263,9 @@ export class Store implements StorePort {
     const commits = this.#waiting.splice(0, LIMITS.commitsPerFlushMax);
     let lastSequence = this.#lastSequence;
     const numbered = commits.map(({ events }) =>
-      events.map((body): StoredEvent => {
+      events.map((event): NumberedEvent => {
         lastSequence += 1;
-        return { sequence: lastSequence, body };
+        return { sequence: lastSequence, ...event };
       }),
     );
     const wanted = Math.max(this.#oldestSequence, lastSequence + 1 - this.#eventsMax);
@@ -235,19 +276,32 @@ export class Store implements StorePort {
   #put({ commits, numbered, oldestSequence }: Flush): void {
     const { events, meta } = this.#tables;
     for (const { writes } of commits) for (const write of writes) this.#apply(write);
-    for (const { sequence, body } of numbered.flat()) events.put(sequence, body);
+    for (const { sequence, value } of numbered.flat()) events.putEncoded(sequence, value);
     for (let old = this.#oldestSequence; old < oldestSequence; old += 1) events.remove(old);
     if (!this.#versionKnown) meta.put('storeVersion', STORE_VERSION);
   }
 
-  #apply(write: Write): void {
+  #apply(write: EncodedWrite): void {
     const table = this.#tables[write.table] as {
-      put(key: unknown, value: unknown): void;
+      putEncoded(key: unknown, value: Uint8Array): void;
       remove(key: unknown): void;
     };
     if (write.value === null) table.remove(write.key);
-    else table.put(write.key, write.value);
+    else table.putEncoded(write.key, write.value);
   }
+}
+
+function checked<K extends Write['key']>(key: K): K {
+  const bytes = keyBytes(key as Key);
+  if (bytes <= LIMITS.recordKeyBytesMax) return key;
+  throw new RangeError(`its key has ${bytes} bytes`);
+}
+
+/** Whoever asked for it has asked for something that cannot be kept. */
+function unwritable(cause: unknown): VolantError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const details = { body: `cannot be kept: ${why}` };
+  return new VolantError('BODY_INVALID', undefined, { details, cause });
 }
 
 function firstKey(entries: Iterable<{ key: number }>): number | undefined {

@@ -139,17 +139,11 @@ test('a body that is no UTF-8 is refused, and never kept as something else', asy
 
 test('a body that is no JSON is refused with what is wrong', async (t) => {
   const server = await startServer(t);
-  const bodies = [
-    '{',
-    '{"name":"one"',
-    "{'name':'one'}",
-    '{"name":"one"}}',
-    'name=one',
-    '\ufeff{}',
-  ];
-  for (const body of [...bodies, '['.repeat(100_000)]) {
+  const bodies = ['{', '{"name":"one"', "{'name':'one'}", '{"name":"one"}}', 'name=one'];
+  const notUtf8 = Buffer.from('{"name":"k\xe4se"}', 'latin1');
+  for (const body of [...bodies, '['.repeat(100_000), notUtf8]) {
     const answer = await ask(server, CREATE, { body });
-    assert.equal(outcome(answer), '400 JSON_INVALID', body.slice(0, 30));
+    assert.equal(outcome(answer), '400 JSON_INVALID', String(body).slice(0, 30));
     assert.notEqual(errorIn(answer).details?.['body'], '');
   }
   assert.deepEqual(server.fake.calls, []);
@@ -170,6 +164,57 @@ test('JSON that is not what the route takes is refused field by field', async (t
   for (const body of ['null', '[]', '"one"', '7', 'true']) await refused(body);
   await refused('{"__proto__":{"name":"one"}}');
   assert.deepEqual(server.fake.calls, []);
+});
+
+/** JSON that programs understand differently, or that cannot be kept as it is, and which member is named. */
+const AMBIGUOUS: readonly (readonly [what: string, body: string, member: string])[] = [
+  ['a name twice', '{"name":"a","name":"b"}', 'name'],
+  ['a name twice, escaped once', '{"name":"a","config":{"x":1,"\\u0078":2}}', 'config.x'],
+  ['a name twice in an item', '{"name":"a","config":{"l":[{},{"b":1,"b":2}]}}', 'config.l[1].b'],
+  [
+    'half a surrogate pair',
+    '{"name":"a","config":{"metadata":{"k":"\\ud83d"}}}',
+    'config.metadata.k',
+  ],
+  ['the other half', '{"name":"a","config":{"metadata":["x","\\uDE00"]}}', 'config.metadata[1]'],
+  ['half a pair in a name', '{"name":"a","config":{"\\ud83d":1}}', 'config["\\ud83d"]'],
+  ['a number that is not exact', '{"name":"a","cpu_cores":9007199254740993}', 'cpu_cores'],
+  ['a huge number', '{"name":"a","cpu_cores":1e300}', 'cpu_cores'],
+  ['a number that is infinite', '{"name":"a","config":{"n":[-1e999]}}', 'config.n[0]'],
+];
+
+test('JSON that does not mean the same to everybody is refused, with the member', async (t) => {
+  const server = await startServer(t);
+  for (const [what, body, member] of AMBIGUOUS) {
+    const answer = await ask(server, CREATE, { body });
+    assert.equal(outcome(answer), '400 BODY_INVALID', what);
+    assert.deepEqual(Object.keys(errorIn(answer).details ?? {}), [member], what);
+  }
+  for (const levels of [70, 1_500, 5_000, 200_000]) {
+    const deep = `${'['.repeat(levels)}${']'.repeat(levels)}`;
+    const answer = await ask(server, CREATE, {
+      body: `{"name":"a","config":{"metadata":{"a":${deep}}}}`,
+    });
+    assert.equal(outcome(answer), '400 BODY_INVALID', `${levels} levels`);
+  }
+  assert.deepEqual(server.fake.calls, []);
+});
+
+test('what is unusual and clear is taken', async (t) => {
+  const server = await startServer(t);
+  const metadata = {
+    pair: '\u{1f600}',
+    escaped: 'a"b\\c\n',
+    'quoted "name"': [1.5, -0.25, 1e-7, 9007199254740991, 12345678901234.5],
+    nested: { pair: 1, nested: { pair: 2 } },
+  };
+  const text = JSON.stringify({ name: 'one', config: { metadata } });
+  const escaped = text.replace('\u{1f600}', '\\ud83d\\ude00');
+  for (const [index, body] of [text, escaped, `\ufeff${text}`].entries()) {
+    const named = body.replace('"one"', `"one-${index}"`);
+    const answer = await ask(server, CREATE, { body: named });
+    assert.equal(answer.status, 201, answer.text);
+  }
 });
 
 test('a body is required where the route has one', async (t) => {

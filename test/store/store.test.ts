@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { suite, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { LIMITS } from '../../src/config.ts';
 import type { ArtifactRecord, EventBody } from '../../src/engine/records.ts';
+import type { Write } from '../../src/engine/store-ports.ts';
 import { type Env, openEnv } from '../../src/store/env.ts';
 import { openStore, Store } from '../../src/store/store.ts';
 import { openTables, STORE_VERSION } from '../../src/store/tables.ts';
@@ -41,6 +43,22 @@ function counted(env: Env): { readonly env: Env; readonly transactions: () => nu
     return env.write(action);
   };
   return { env: { ...env, write }, transactions: () => transactions };
+}
+
+/** An environment whose disk fails at the end of a transaction when it is told to. */
+function failing(env: Env): { readonly env: Env; isBroken: boolean } {
+  const disk = {
+    isBroken: false,
+    env: {
+      ...env,
+      write: (action: () => void) =>
+        env.write(() => {
+          action();
+          if (disk.isBroken) throw new Error('EIO');
+        }),
+    },
+  };
+  return disk;
 }
 
 suite('store', () => {
@@ -89,21 +107,19 @@ suite('store', () => {
   });
 
   test('a commit that fails uses up no number and leaves nothing', async (t) => {
-    const store = opened(t, temporary(t));
+    const disk = failing(openEnv(temporary(t)));
+    const store = new Store(disk.env, silentLog, 1000);
+    t.after(() => store.close());
     await store.commit([], [event('first')]);
-    // A key that LMDB cannot take fails the transaction the way a full disk does.
-    const bad = {
-      table: 'addresses',
-      key: 'x'.repeat(5000),
-      value: { vmId: 1, releasedAtMs: null },
-    } as const;
     const good = {
       table: 'addresses',
       key: '10.0.0.9',
       value: { vmId: 1, releasedAtMs: null },
     } as const;
-    await assert.rejects(store.commit([good, bad], [event('lost')]), { code: 'STORE_UNAVAILABLE' });
+    disk.isBroken = true;
+    await assert.rejects(store.commit([good], [event('lost')]), { code: 'STORE_UNAVAILABLE' });
     assert.equal(store.healthy, false);
+    disk.isBroken = false;
     const [stored] = await store.commit([], [event('second')]);
     assert.equal(stored?.sequence, 2);
     assert.equal(store.healthy, true);
@@ -124,15 +140,46 @@ suite('store', () => {
 
   test('what a failed transaction was the first to contain can be stored later', async (t) => {
     const directory = temporary(t);
-    const store = openStore(directory, silentLog);
+    const disk = failing(openEnv(directory));
+    const store = new Store(disk.env, silentLog, 1000);
     const trial = { result: 'works', reason: 'it booted', triedAtMs: 1, tries: 1 } as const;
     const value = { 'never-seen-before': trial, 'nor-this': trial };
     const verdicts = { table: 'meta', key: 'kvmTrials', value } as const;
-    const bad = { table: 'plugins', key: 'x'.repeat(5000), value: null } as const;
-    await assert.rejects(store.commit([verdicts, bad], []), { code: 'STORE_UNAVAILABLE' });
+    disk.isBroken = true;
+    await assert.rejects(store.commit([verdicts], []), { code: 'STORE_UNAVAILABLE' });
+    disk.isBroken = false;
     await store.commit([verdicts], []);
     await store.close();
     assert.deepEqual(opened(t, directory).load().kvmTrials, value);
+  });
+
+  test('what cannot be written fails alone, and says nothing about the disk', async (t) => {
+    const { env, transactions } = counted(openEnv(temporary(t)));
+    const store = new Store(env, silentLog, 1000);
+    t.after(() => store.close());
+    let deep: unknown = [];
+    for (let level = 0; level < 100_000; level += 1) deep = [deep];
+    const meta = (value: unknown) => ({ table: 'meta', key: 'x', value }) as unknown as Write;
+    const bad: Parameters<Store['commit']>[] = [
+      [[meta(deep)], []],
+      [[meta(2n ** 80n)], []],
+      [[meta('x'.repeat(LIMITS.recordBytesMax))], []],
+      [[{ table: 'plugins', key: 'x'.repeat(LIMITS.recordKeyBytesMax), value: null }], []],
+      [[meta('good')], [{ ...event('e'), message: deep as string }]],
+    ];
+    const outcomes = bad.flatMap((commit) => [
+      store.commit([], [event('before')]).then(() => 'written'),
+      store.commit(...commit).then(
+        () => 'written',
+        (error) => error.code,
+      ),
+    ]);
+    const expected = bad.flatMap(() => ['written', 'BODY_INVALID']);
+    assert.deepEqual(await Promise.all(outcomes), expected);
+    assert.equal(store.healthy, true);
+    assert.equal(transactions(), 1);
+    const [last] = await store.commit([], [event('after')]);
+    assert.equal(last?.sequence, bad.length + 1);
   });
 
   test('is closed to other users, and a state of a newer daemon is refused', async (t) => {

@@ -15,7 +15,7 @@ const answer: RawHandler = async (shared, head, raw, exchange) => {
   const context = { ...shared, cause: requested(head) };
   const version = head.headers['mcp-protocol-version'] ?? '';
   try {
-    const body = parseJson(raw);
+    const body = bodyIn(raw, version);
     if (Array.isArray(body)) return await answerBatch(context, body, version);
     if (isCommand(body, version)) return await answerCommand(context, body);
     const message = readMessage(body);
@@ -24,15 +24,20 @@ const answer: RawHandler = async (shared, head, raw, exchange) => {
       ? await answerModern(context, message, head.headers, exchange)
       : await answerLegacy(context, message);
   } catch (thrown) {
-    // A client that says which revision it speaks understands errors of that revision.
-    if (thrown instanceof VolantError && thrown.code === 'JSON_INVALID' && version !== '') {
-      const parse = new RpcError(RPC.parseError, thrown.message, { status: 400 });
-      return errorAnswer(undefined, parse);
-    }
     if (thrown instanceof RpcError) return errorAnswer(thrown.id, thrown);
     throw thrown;
   }
 };
+
+/** A client that says which revision it speaks understands errors of that revision. */
+function bodyIn(raw: Buffer, version: string): unknown {
+  try {
+    return parseJson(raw);
+  } catch (error) {
+    if (!(error instanceof VolantError) || version === '') throw error;
+    throw new RpcError(RPC.parseError, error.message, { status: 400 });
+  }
+}
 
 /** What is neither is taken for a broken command, unless its header says that it is a message. */
 function isCommand(body: unknown, version: string): boolean {

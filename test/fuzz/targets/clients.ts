@@ -21,8 +21,10 @@ import { CreateVmSchema } from '../../../src/schema/vm.ts';
 import { type VmConfigInput, VmConfigSchema } from '../../../src/schema/vm-config.ts';
 import { allowing, type FuzzTarget, hold, piecesOf } from '../target.ts';
 
-const isVolantError = (code: string) => (error: unknown) =>
-  error instanceof VolantError && error.code === code;
+const isVolantError =
+  (...codes: string[]) =>
+  (error: unknown) =>
+    error instanceof VolantError && codes.includes(error.code);
 
 const checkManifestShape = compileValidator(ManifestSchema);
 const checkConfigShape = compileValidator(VmConfigSchema);
@@ -84,7 +86,7 @@ const bodies: FuzzTarget = {
     '1e999',
   ],
   run(input) {
-    const value = allowing(isVolantError('JSON_INVALID'), () => parseJson(input));
+    const value = allowing(isVolantError('JSON_INVALID', 'BODY_INVALID'), () => parseJson(input));
     if (value === undefined) return;
     checkManifest(value);
     checkVmConfig(value);
@@ -152,7 +154,7 @@ const jsonRpc: FuzzTarget = {
   isJson: true,
   tokens: ['"jsonrpc":"2.0"', '"id":', '"method":', '"params":', '"result":', 'null'],
   run(input) {
-    const value = allowing(isVolantError('JSON_INVALID'), () => parseJson(input));
+    const value = allowing(isVolantError('JSON_INVALID', 'BODY_INVALID'), () => parseJson(input));
     const message = allowing(
       (error) => error instanceof RpcError,
       () => readMessage(value),
