@@ -57,7 +57,12 @@ bool write_file(const char *path, const char *text);
 void set_nonblocking(int fd);
 // RFC 3339 in UTC with milliseconds.
 void format_time(char *buffer, size_t size);
-// Appends JSON string content (without the quotes) to a bounded buffer; returns the new length.
+// Bytes of the character of UTF-8 that begins here; 0 when none does.
+size_t utf8_length(const char *text, size_t left);
+// The length without the beginning of a character at the end whose rest is not there.
+size_t utf8_whole(const char *text, size_t length);
+// Appends JSON string content (without the quotes) to a bounded buffer; returns the new length. What is
+// not UTF-8 becomes U+FFFD.
 size_t json_escape(char *buffer, size_t size, size_t length, const char *text, size_t text_length);
 
 // ---- cmdline.c: /proc/cmdline

@@ -1,6 +1,8 @@
 // guest: heads of HTTP messages as texts: what a request asks for, what of it the workload gets, and what
 // clients get of the workload's answer. Pure: nothing here reads or writes a descriptor.
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -49,29 +51,72 @@ bool head_value(const char *head, const char *name, char *value, size_t size) {
   return false;
 }
 
-static bool is_hop_header(const char *line, bool upgrades) {
-  static const char *const names[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-    if (strncasecmp(line, names[i], strlen(names[i])) == 0) return true;
+static bool contains_word(const char *text, const char *word) {
+  for (const char *at = text; (at = strcasestr(at, word)) != NULL; at++) {
+    if (at == text || strchr(", \t", at[-1]) != NULL) return true;
   }
-  return !upgrades && strncasecmp(line, "connection:", 11) == 0;
+  return false;
 }
 
-size_t head_for_workload(const char *head, const struct place *place, const char *method,
-                         const char *path, char *out, size_t size) {
-  char value[64];
-  bool upgrades = head_value(head, "Upgrade", value, sizeof value);
+// How many headers have this name. -1 when a name ends in a blank or a line goes on in the next one, which some
+// programs take for what it is not (RFC 9112, 5).
+static int count_headers(const char *head, const char *name) {
+  int count = 0;
+  size_t name_length = strlen(name);
+  for (const char *line = strstr(head, "\r\n") + 2; strncmp(line, "\r\n", 2) != 0; line = strstr(line, "\r\n") + 2) {
+    size_t length = strcspn(line, ":\r \t");
+    if (line[length] != ':') return -1;
+    if (length == name_length && strncasecmp(line, name, length) == 0) count++;
+  }
+  return count;
+}
+
+bool head_read_body(const char *head, struct request_body *body) {
+  char coding[64], length[32], upgrade[64];
+  bool has_coding = head_value(head, "Transfer-Encoding", coding, sizeof coding);
+  bool has_length = head_value(head, "Content-Length", length, sizeof length);
+  int lengths = count_headers(head, "Content-Length"), codings = count_headers(head, "Transfer-Encoding");
+  // Which of several counts is what programs do not agree on (RFC 9112, 6.1).
+  if (lengths < 0 || lengths + codings > 1) return false;
+  size_t digits = has_length ? strspn(length, "0123456789") : 0;
+  if (has_length && (digits == 0 || digits > 18 || length[digits + strspn(length + digits, " \t")] != '\0')) {
+    return false;
+  }
+  body->length = has_coding ? SIZE_MAX : has_length ? strtoull(length, NULL, 10) : 0;
+  // By HTTP/2 in plain text a client would get behind the head that is written for it.
+  body->switches = body->length == 0 && head_value(head, "Upgrade", upgrade, sizeof upgrade) &&
+                   !contains_word(upgrade, "h2c");
+  return true;
+}
+
+static bool is_hop_header(const char *line, bool switches) {
+  static const char *const always[] = {"host:", "keep-alive:", "proxy-connection:", "x-volant-api-key:",
+                                       "http2-settings:"};
+  static const char *const otherwise[] = {"connection:", "upgrade:"};
+  for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
+    if (strncasecmp(line, always[i], strlen(always[i])) == 0) return true;
+  }
+  for (size_t i = 0; i < sizeof otherwise / sizeof *otherwise && !switches; i++) {
+    if (strncasecmp(line, otherwise[i], strlen(otherwise[i])) == 0) return true;
+  }
+  return false;
+}
+
+size_t head_for_workload(const char *head, const struct place *place, const char *method, const char *path,
+                         bool switches, char *out, size_t size) {
   const char *rest = path[0] == '\0' ? "/" : path;
-  int length = snprintf(out, size, "%s %s%s%s HTTP/1.1\r\nHost: %s:%u\r\n%s", method, place->prefix,
-                        rest[0] == '?' ? "/" : "", rest, place->host, place->port,
-                        upgrades ? "" : "Connection: close\r\n");
+  // A client of HTTP/1.0 knows no chunks: nor shall the workload.
+  char minor = strstr(head, "\r\n")[-1];
+  int length = snprintf(out, size, "%s %s%s%s HTTP/1.%c\r\nHost: %s:%u\r\n%s", method, place->prefix,
+                        rest[0] == '?' ? "/" : "", rest, minor, place->host, place->port,
+                        switches ? "" : "Connection: close\r\n");
   if (length < 0 || (size_t)length >= size) return 0;
   size_t used = (size_t)length;
   const char *line = strstr(head, "\r\n") + 2;
   while (strncmp(line, "\r\n", 2) != 0) {
     // There is one: the head ends with an empty line.
     size_t line_length = (size_t)(strstr(line, "\r\n") - line) + 2;
-    if (!is_hop_header(line, upgrades)) {
+    if (!is_hop_header(line, switches)) {
       if (used + line_length + 2 >= size) return 0;
       memcpy(out + used, line, line_length);
       used += line_length;
@@ -87,6 +132,7 @@ size_t head_take_answer(struct answer_head *head, const char *from, size_t lengt
   size_t used = 0;
   for (size_t i = 0; i < length; i++) {
     char byte = from[i];
+    if (head->start_length + 1 < sizeof head->start) head->start[head->start_length++] = byte;
     if (!head->complete && byte == '\n') {
       if (head->last != '\r') out[used++] = '\r';
       head->complete = head->line_is_empty;
@@ -97,6 +143,10 @@ size_t head_take_answer(struct answer_head *head, const char *from, size_t lengt
     out[used++] = head->last = byte;
   }
   return used;
+}
+
+bool head_switches(const struct answer_head *head) {
+  return head->complete && strncmp(head->start, "HTTP/1.", 7) == 0 && strcmp(head->start + 8, " 101") == 0;
 }
 
 bool head_is_success(const char *answer, size_t length) {

@@ -24,6 +24,14 @@ struct flow {
 struct answer_head {
   bool complete, line_is_empty;
   char last;
+  char start[sizeof "HTTP/1.1 200"];  // of its first line
+  size_t start_length;
+};
+
+// What follows the head of a request on its way to the workload.
+struct request_body {
+  bool switches;  // no body: bytes of another protocol, once the workload has agreed to it
+  size_t length;  // SIZE_MAX: it says itself where it ends
 };
 
 struct request {
@@ -37,6 +45,8 @@ struct connection {
   bool used, trusted, head_only;
   bool tunnels;    // RELAYING, and not HTTP: bytes as they are, each side ends by itself
   bool datagrams;  // RELAYING, to a UDP port
+  bool awaits_switch;  // RELAYING: what comes behind the head waits until the workload has agreed to another protocol
+  size_t up_left;      // RELAYING: so many bytes more are the workload's; what comes behind them is nobody's
   bool hung_up;    // both ways to the client are ended; what it said before is still to be read
   enum mode mode;
   struct source client;
@@ -64,11 +74,15 @@ struct place {
 bool head_read_request(const char *head, struct request *request);
 // The value of a header of the request, copied and closed with a NUL; false when it is not there.
 bool head_value(const char *head, const char *name, char *value, size_t size);
+// What follows the head. false when it does not say so clearly.
+bool head_read_body(const char *head, struct request_body *body);
 // Writes the head that the workload gets, of one that was read. Returns its length, 0 when it does not fit.
 size_t head_for_workload(const char *head, const struct place *place, const char *method, const char *path,
-                         char *out, size_t size);
+                         bool switches, char *out, size_t size);
 // Writes the next bytes of an answer, with lines that end as HTTP wants it. Returns their number: up to twice as many.
 size_t head_take_answer(struct answer_head *head, const char *from, size_t length, char *out);
+// Whether the workload has agreed to another protocol, with a head that is complete.
+bool head_switches(const struct answer_head *head);
 // Whether an answer begins with a status of success. At least `length` bytes are there.
 bool head_is_success(const char *answer, size_t length);
 

@@ -21,21 +21,29 @@ struct output {
 
 static struct output outputs[2] = {{.name = "stdout"}, {.name = "stderr"}};
 
-// A line that is too long is cut for the log; the console gets it as it is.
-static void end_line(struct output *output, bool whole) {
+static void end_line(struct output *output) {
   log_append(output->name, output->line, output->length);
-  if (whole) output->line[output->length++] = '\n';
+  output->line[output->length++] = '\n';
   console_write(output->line, output->length);
   output->length = 0;
+}
+
+// A line that is too long is cut for the log, between two characters; the console gets it as it is.
+static void cut_line(struct output *output) {
+  size_t length = utf8_whole(output->line, output->length);
+  log_append(output->name, output->line, length);
+  console_write(output->line, length);
+  output->length -= length;
+  memmove(output->line, output->line + length, output->length);
 }
 
 static void take_text(struct output *output, const char *text, size_t length) {
   for (size_t i = 0; i < length; i++) {
     if (text[i] == '\n') {
-      end_line(output, true);
+      end_line(output);
       continue;
     }
-    if (output->length == LINE_BYTES_MAX) end_line(output, false);
+    if (output->length == LINE_BYTES_MAX) cut_line(output);
     output->line[output->length++] = text[i];
   }
   http_log_grew();
@@ -43,7 +51,7 @@ static void take_text(struct output *output, const char *text, size_t length) {
 
 static void close_output(struct output *output) {
   if (!output->open) return;
-  if (output->length > 0) end_line(output, true);
+  if (output->length > 0) end_line(output);
   loop_remove(&output->source);
   close(output->source.fd);
   output->open = false;

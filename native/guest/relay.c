@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,14 +75,35 @@ void drop_backend(struct connection *connection) {
   connection->has_backend = false;
 }
 
+// What belongs to the request; the rest is read, so that the client's end is seen, and thrown away.
+static bool fill_up(struct connection *connection) {
+  struct flow *up = &connection->up;
+  if (connection->awaits_switch) return true;
+  size_t before = up->end;
+  if (!flow_fill(up, connection->client.fd)) return false;
+  if (connection->up_left == SIZE_MAX) return true;
+  size_t count = up->end - before;
+  if (count > connection->up_left) count = connection->up_left;
+  up->end = before + count;
+  connection->up_left -= count;
+  return true;
+}
+
+static void end_wait_for_switch(struct connection *connection) {
+  if (!connection->awaits_switch || !connection->answer_head.complete) return;
+  connection->awaits_switch = false;
+  connection->up_left = head_switches(&connection->answer_head) ? SIZE_MAX : 0;
+}
+
 // false when the client is gone.
 static bool move(struct connection *connection) {
   struct flow *up = &connection->up, *down = &connection->down;
   struct answer_head *head = &connection->answer_head;
   int backend = connection->backend.fd;
-  if (!flow_fill(up, connection->client.fd)) return false;
+  if (!fill_up(connection)) return false;
   bool answers = head->complete ? flow_fill(down, backend) : fill_head(head, down, backend);
   if (!answers) down->ended = true;
+  end_wait_for_switch(connection);
   if (!flow_drain(up, backend)) {
     // It takes no more, but it may have answered.
     up->start = up->end = 0;
@@ -111,8 +133,9 @@ void relay_pump(struct connection *connection) {
       loop_change(&connection->backend, wanted(down, up) | rest);
     }
     // An error is always waited for: a client that is gone ends the relay.
-    loop_change(&connection->client,
-                connection->hung_up ? 0 : EPOLLERR | (connection->backend_connected ? wanted(up, down) : 0));
+    uint32_t events = connection->backend_connected ? wanted(up, down) : 0;
+    if (connection->awaits_switch) events &= ~(uint32_t)EPOLLIN;
+    loop_change(&connection->client, connection->hung_up ? 0 : EPOLLERR | events);
   } else {
     // Reading goes on so that the client's end is seen; what it still sends is of no use.
     loop_change(&connection->client, EPOLLIN | (down->start < down->end ? EPOLLOUT : 0));
@@ -167,8 +190,20 @@ void relay_begin(struct connection *connection, const struct request *request, c
   if (!flow_init(up, RELAY_BYTES) || !flow_init(&connection->down, RELAY_BYTES)) {
     return close_connection(connection);
   }
+  struct request_body body;
+  if (!head_read_body(connection->in, &body)) {
+    return answer_error(connection, 400, "Bad Request", "the length of the body is not clear");
+  }
   size_t rest = connection->in_length - request->head_length;
-  up->end = head_for_workload(connection->in, &place, request->method, path, up->data, RELAY_BYTES - rest);
+  // Nobody knows yet which protocol that would be.
+  if (body.switches && rest > 0) {
+    return answer_error(connection, 400, "Bad Request", "bytes follow a request for another protocol");
+  }
+  if (rest > body.length) rest = body.length;
+  connection->awaits_switch = body.switches;
+  connection->up_left = body.length == SIZE_MAX ? SIZE_MAX : body.length - rest;
+  up->end = head_for_workload(connection->in, &place, request->method, path, body.switches, up->data,
+                              RELAY_BYTES - rest);
   if (up->end == 0) return answer_error(connection, 431, "Headers Too Large", "the head is too large");
   memcpy(up->data + up->end, connection->in + request->head_length, rest);
   up->end += rest;
@@ -181,5 +216,6 @@ void tunnel_begin(struct connection *connection, const struct request *request, 
   up->end = connection->in_length - request->head_length;
   memcpy(up->data, connection->in + request->head_length, up->end);
   connection->tunnels = true;
+  connection->up_left = SIZE_MAX;
   connect_backend(connection, "127.0.0.1", port);
 }

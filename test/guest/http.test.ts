@@ -288,6 +288,75 @@ suite('HTTP server of the agent', () => {
     assert.match(received, /a\nbbye$/);
   });
 
+  test('only what belongs to the request reaches the workload', async (t) => {
+    const seen: string[] = [];
+    const { port } = await withRawWorkload(t, (client, head) => {
+      const index = seen.push(head) - 1;
+      client.on('data', (chunk) => {
+        seen[index] += chunk.toString('latin1');
+      });
+      // As a server that keeps its connection and knows no other protocol.
+      client.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi');
+      setTimeout(() => client.end(), 150);
+    });
+    const behind = 'GET /v1/secret HTTP/1.1\r\nHost: a\r\n\r\n';
+    const ask = (...lines: string[]) => `${lines.join('\r\n')}\r\n\r\n`;
+    const requests = {
+      'no body': ask('GET /v1/ HTTP/1.1'),
+      'a body': `${ask('POST /v1/ HTTP/1.1', 'Content-Length: 5')}hello`,
+      'HTTP/2 in plain text': ask(
+        'GET /v1/ HTTP/1.1',
+        'Connection: Upgrade, HTTP2-Settings',
+        'Upgrade: h2c',
+        'HTTP2-Settings: AAMAAABkAAQAoAAA',
+      ),
+      'another protocol and a body': `${ask('POST /v1/ HTTP/1.1', 'Connection: Upgrade', 'Upgrade: x', 'Content-Length: 5')}hello`,
+    };
+    for (const [what, request] of Object.entries(requests)) {
+      assert.match(await exchange(t, port, request + behind), /hi$/, what);
+      const text = seen.pop() ?? '';
+      assert.doesNotMatch(text, /secret|h2c|http2|upgrade/i, what);
+      assert.match(text, /\r\nConnection: close\r\n/, what);
+      if (request.endsWith('hello')) assert.ok(text.endsWith('\r\n\r\nhello'), what);
+    }
+    // The same when it comes later, behind a wish that the workload does not heed.
+    const socket = await rawSocket(t, port);
+    socket.write(ask('GET /v1/ HTTP/1.1', 'Connection: Upgrade', 'Upgrade: websocket'));
+    await once(socket, 'data');
+    socket.write(behind);
+    await once(socket, 'close');
+    assert.doesNotMatch(seen.pop() ?? '', /secret/);
+    const unclear = [
+      ask('GET /v1/ HTTP/1.1', 'Connection: Upgrade', 'Upgrade: websocket') + behind,
+      ask('POST /v1/ HTTP/1.1', 'Content-Length: 5', 'Transfer-Encoding: chunked'),
+      ask('POST /v1/ HTTP/1.1', 'Content-Length: 5', 'Content-Length: 6'),
+      ask('POST /v1/ HTTP/1.1', 'Content-Length: -5'),
+      ask('POST /v1/ HTTP/1.1', 'Content-Length: 5, 5'),
+      ask('POST /v1/ HTTP/1.1', 'Transfer-Encoding : chunked'),
+      ask('GET /v1/ HTTP/1.1', 'X-A: b', ' Content-Length: 5'),
+    ];
+    for (const request of unclear) {
+      assert.match(await exchange(t, port, request), /^HTTP\/1\.1 400 /, request);
+    }
+    assert.equal(seen.length, 0);
+  });
+
+  test('a client of HTTP/1.0 gets no chunks', async (t) => {
+    const server = await listening(
+      t,
+      httpServer((_, answer) => {
+        answer.write('one ');
+        answer.end('two');
+      }),
+    );
+    const agent = await serveAgent(t, program);
+    await agent.ask('PUT', '/agent/manifest', manifestFor(server));
+    const old = await exchange(t, agent.port, 'GET /v1/ HTTP/1.0\r\n\r\n');
+    assert.match(old, /\r\n\r\none two$/);
+    assert.doesNotMatch(old, /chunked/i);
+    assert.match(await exchange(t, agent.port, 'GET /v1/ HTTP/1.1\r\n\r\n'), /chunked/i);
+  });
+
   test('more clients than it has places for are turned away, and places come back', async (t) => {
     const { port } = await serveAgent(t, program);
     let left = 80;

@@ -13,6 +13,7 @@ import {
   httpServer,
   listening,
   manifestFor,
+  rawSocket,
   type ServedAgent,
   serveAgent,
   soon,
@@ -120,6 +121,36 @@ suite('workload of the agent', () => {
     await writeFile(pipe, 'go\n');
     const more = await tail.until((found) => found.length === 4);
     assert.deepEqual(textsOf(more).slice(2), ['no end', 'and more']);
+  });
+
+  test('the log is UTF-8, whatever the workload writes and wherever a line is cut', async (t) => {
+    // Characters of three and four bytes over the places where a line is cut, and bytes that are none.
+    const script = [
+      "i=0; while [ $i -lt 700 ]; do printf '\\342\\202\\254'; i=$((i+1)); done; echo",
+      "printf 'x'; i=0; while [ $i -lt 300 ]; do printf '\\360\\237\\230\\200'; i=$((i+1)); done; echo",
+      "printf 'a\\377b\\303\\n\\355\\240\\200|\\300\\257|\\364\\220\\200\\200|\\342\\202\\n'; exec sleep 100",
+    ].join('; ');
+    const agent = await running(t, script);
+    const raw = await rawSocket(t, agent.port);
+    let bytes = Buffer.alloc(0);
+    raw.on('data', (chunk) => {
+      bytes = Buffer.concat([bytes, chunk]);
+    });
+    raw.write('GET /v1/logs/stream HTTP/1.1\r\n\r\n');
+    const complete = () => bytes.toString().split('data: ').length === 8;
+    while (!complete()) await once(raw, 'data');
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    const lines = [...text.matchAll(/^data: (.*)$/gm)].map(
+      ([, json = '']) => JSON.parse(json).line,
+    );
+    const [euros, faces, noise] = [lines.slice(0, 3), lines.slice(3, 5), lines.slice(5)];
+    assert.equal(euros.join(''), '\u20ac'.repeat(700));
+    assert.equal(faces.join(''), `x${'\u{1f600}'.repeat(300)}`);
+    const none = '\ufffd';
+    assert.deepEqual(noise, [
+      `a${none}b${none}`,
+      `${none.repeat(3)}|${none.repeat(2)}|${none.repeat(4)}|${none.repeat(2)}`,
+    ]);
   });
 
   test('a silent log has a heartbeat, also after other readers have left', async (t) => {

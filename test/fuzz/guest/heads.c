@@ -28,13 +28,15 @@ static void try_request(const uint8_t *data, size_t size, size_t room) {
   char *head = copy_text(data, size);
   char value[32];
   head_value(head, "Content-Length", value, sizeof value);
+  struct request_body body = {0};
   bool is_head = strstr(head, "\r\n\r\n") != NULL && head_read_request(head, &request);
-  if (is_head) {
+  if (is_head && head_read_body(head, &body)) {
+    REQUIRE(!body.switches || body.length == 0);
     char *out = malloc(room + 1);
     if (out == NULL) abort();
     REQUIRE(request.target[0] == '/' && request.path_length <= strlen(request.target));
     REQUIRE(strpbrk(request.target, " \r\n") == NULL && strpbrk(request.method, " \r\n") == NULL);
-    size_t length = head_for_workload(head, &place, request.method, request.target, out, room);
+    size_t length = head_for_workload(head, &place, request.method, request.target, body.switches, out, room);
     REQUIRE(length <= room);
     out[length] = '\0';
     if (length > 0) {
@@ -42,7 +44,7 @@ static void try_request(const uint8_t *data, size_t size, size_t room) {
       REQUIRE(strstr(out, "\r\n\r\n") == out + length - 4 && strlen(out) == length);
       check_lines(out, length);
       REQUIRE(count_headers(out, "Host") == 1 && count_headers(out, "X-Volant-Api-Key") == 0);
-      if (!head_value(out, "Upgrade", value, sizeof value)) REQUIRE(count_headers(out, "Connection") == 1);
+      if (!body.switches) REQUIRE(count_headers(out, "Connection") == 1 && count_headers(out, "Upgrade") == 0);
     }
     free(out);
   }

@@ -216,6 +216,10 @@ class NotedSocket {
     this.#listener = listener;
   }
 
+  getSendQueueSize(): number {
+    return 0;
+  }
+
   send(datagram: Buffer): void {
     this.sent.push(Buffer.from(datagram));
   }
