@@ -296,6 +296,31 @@ test('a request behind one that takes long ends the connection', async (t) => {
   assert.equal((await ask(server, 'GET /healthz')).status, 200);
 });
 
+test('requests in one write: one behind an answer that takes long ends the connection without it', async (t) => {
+  const { fake, waiting } = holdStops();
+  const server = await startServer(t, { fake });
+  const client = await sent(t, server, STOP + HEALTH);
+  await client.end();
+  // It is carried out all the same: who sends in advance asks again, with an Idempotency-Key.
+  assert.equal(client.received, '');
+  assert.equal(waiting.length, 1);
+  for (const release of waiting) release();
+  const patient = await sent(t, server, HEALTH + HEALTH);
+  assert.equal((await patient.answer()).status, 200);
+  assert.equal((await patient.answer()).status, 200);
+});
+
+test('what the library reads more loosely than RFC 9112 is as docs/systems.md says', async (t) => {
+  const server = await startServer(t);
+  const post = (...lines: string[]) => `${POST}${lines.join('\r\n')}\r\n\r\n`;
+  const statusOf = async (bytes: string) => (await (await sent(t, server, bytes)).answer()).status;
+  const body = '{"name":"one"}';
+  const differing = post(`Content-Length: ${body.length}`, 'Content-Length: 3') + body;
+  const identity = `${post('Transfer-Encoding: identity')}e\r\n${body}\r\n0\r\n\r\n`;
+  assert.equal(await statusOf(differing), 201);
+  assert.equal(await statusOf(identity), 409, 'the first was read whole, and so was this one');
+});
+
 test('a client that has said all it will say is answered if that can be done at once', async (t) => {
   const server = await startServer(t);
   const client = await sent(t, server, HEALTH);
