@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { ANSWER_LIMITS } from './config/answer-limits.ts';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
 import { EVENT_LIMITS } from './config/event-limits.ts';
+import { GUEST_LIMITS } from './config/guest-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
 import { readOutbound } from './config/outbound.ts';
 import {
@@ -134,31 +135,7 @@ export const LIMITS = {
   ...ANSWER_LIMITS,
   /** Longest id of a request that a client may give. */
   requestIdCharactersMax: 128,
-  /** Requests, log streams and actions of clients that one VM's agent has at once. */
-  agentStreamsMax: 12,
-  /** Connections and flows of datagrams that one VM's agent has at once for host ports. */
-  agentTunnelsMax: 16,
-  /** A guest must have accepted a connection through its agent within so long. */
-  tunnelConnectTimeoutMs: 10_000,
-  /** Senders of datagrams to one host port, how long each may be silent, and what waits of each. */
-  udpFlowsMax: 1024,
-  udpFlowIdleMs: 60_000,
-  /** The same of one that was a question and its answer so far. */
-  udpFlowAnsweredIdleMs: 5_000,
-  udpFlowBytesMax: 256 * 1024,
-  /** A proxied request is ended when neither side sent anything for so long. */
-  agentProxyTimeoutMs: 120_000,
-  /** Largest request body that is handed to a guest. */
-  agentProxyBodyBytesMax: 1024 * 1024 * 1024,
-  /** An action without timeout_ms, and the longest that a manifest may ask for. */
-  actionTimeoutMs: 30_000,
-  actionTimeoutMaxMs: 120_000,
-  /** Largest answer of an action. */
-  actionAnswerBytesMax: 4 * 1024 * 1024,
-  /** A workload's OpenAPI document: from its agent, from a URL, and how large it may be. */
-  documentAgentTimeoutMs: 3_000,
-  documentFetchTimeoutMs: 10_000,
-  documentBytesMax: 4 * 1024 * 1024,
+  ...GUEST_LIMITS,
   /** Records of plugin artifacts. */
   artifactsMax: 10_000,
   /** WebSockets at once, and how many of them may look at one console. */

@@ -29,7 +29,7 @@ export interface AgentProxyParts {
 export const AGENT_SCOPE: Scope = 'operate';
 
 /** The agent's routes for the daemon alone: they end guests and give them their manifest. */
-const DAEMON_ONLY = '/agent/';
+export const DAEMON_ONLY = '/agent/';
 
 export class AgentProxy {
   readonly #parts: AgentProxyParts;

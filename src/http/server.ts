@@ -13,10 +13,12 @@ import type { Caller } from './callers.ts';
 import { Connections } from './connections.ts';
 import { Certificate } from './guards.ts';
 import type { RelayLimits } from './guest-relay.ts';
+import type { GuestSocketLimits } from './guest-socket.ts';
+import { GuestSockets, type GuestSocketsParts } from './guest-sockets.ts';
 import type { HandlerContext, Handlers } from './handlers.ts';
 import { KeyRing } from './key-ring.ts';
 import { Listener } from './listener.ts';
-import { guardRoutes, OriginGuard } from './origin-guard.ts';
+import { type GuardedRoutes, guardRoutes, OriginGuard } from './origin-guard.ts';
 import { Refusals } from './refusals.ts';
 import { bindRoutes } from './router.ts';
 import { artifactRoutes } from './routes/artifacts.ts';
@@ -30,11 +32,12 @@ import { systemRoutes } from './routes/system.ts';
 import { vfioRoutes } from './routes/vfio.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { scopedEngine } from './scoped-engine.ts';
+import { SocketPlaces } from './socket-viewer.ts';
 import { EventStreams, STREAM_LIMITS, type StreamLimits } from './sse.ts';
 import { makeApp } from './tls.ts';
 import { Traffic } from './traffic.ts';
 import type { TemplatedApp } from './uws.ts';
-import { type SocketLimits, WebSockets } from './web-sockets.ts';
+import { type SocketLimits, type WebSocketParts, WebSockets } from './web-sockets.ts';
 
 export interface HttpServer {
   /** null on a unix socket. */
@@ -58,7 +61,8 @@ export interface HttpServerParts {
   /** For tests. */
   readonly streamLimits?: Partial<StreamLimits>;
   readonly relayLimits?: RelayLimits;
-  readonly socketLimits?: SocketLimits;
+  readonly socketLimits?: SocketLimits & { readonly socketsMax: number };
+  readonly guestSocketLimits?: Partial<GuestSocketLimits>;
 }
 
 /** Where the limit of open files allows so many. */
@@ -88,7 +92,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const certificate = await Certificate.open(config.tls, log);
   const refusals = new Refusals(log);
   const traffic = new Traffic();
-  const { connectionsMax, streamLimits, socketLimits } = limitsOf(parts);
+  const { connectionsMax, streamLimits } = limitsOf(parts);
   const connections = new Connections(connectionsMax, log);
   const streams = new EventStreams(engine.events, systemClock, streamLimits);
   const supervisor = parts.supervisor ?? (() => UNSUPERVISED);
@@ -109,22 +113,15 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const engineFor = (caller: Caller) => contextFor(caller).engine;
   const access = createAccess(config, keys, refusals);
   const common = { engineFor, access, traffic, log };
-  const proxy = new AgentProxy({ ...common, limits: parts.relayLimits });
-  const sockets = new WebSockets({
-    ...common,
-    events: engine.events,
-    connections,
-    limits: socketLimits,
-  });
+  const guests = waysToGuests(parts, { ...common, connections });
   keys.onGone((caller) => {
-    for (const part of [streams, sockets, proxy]) part.endOf(caller);
+    for (const part of [streams, ...guests]) part.endOf(caller);
   });
   const guard = new OriginGuard(config);
   const bind = (app: TemplatedApp) => {
     connections.watch(app);
     const routes = guardRoutes(app, { guard, access, log });
-    proxy.bind(routes);
-    sockets.bind(routes);
+    for (const way of guests) way.bind(routes);
     bindRoutes(routes, { handlers, contextFor, access, log, traffic });
   };
   const app = makeApp(config.tls);
@@ -139,8 +136,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
       listener.drain();
       traffic.accepting = false;
       streams.close();
-      proxy.drain();
-      sockets.close();
+      for (const way of guests) way.drain();
       const idle = await within(
         traffic.idle().then(() => true),
         timeoutMs,
@@ -151,7 +147,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
     close: () => {
       certificate?.close();
       streams.close();
-      sockets.close();
+      for (const way of guests) way.drain();
       refusals.close();
       listener.close();
       void keys.close();
@@ -159,17 +155,41 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   };
 }
 
+/** What hands requests, messages and lines to and fro. */
+interface WayToGuests {
+  bind(app: GuardedRoutes): void;
+  endOf(caller: Caller): void;
+  /** Ends what would go on for ever, and lets the rest come to its end. */
+  drain(): void;
+}
+
+function waysToGuests(
+  parts: HttpServerParts,
+  common: Omit<GuestSocketsParts, 'places'> & Pick<WebSocketParts, 'engineFor'>,
+): readonly WayToGuests[] {
+  const { socketsMax, socketLimits } = limitsOf(parts);
+  const places = new SocketPlaces(socketsMax);
+  const { events } = parts.engine;
+  return [
+    new GuestSockets({ ...common, places, limits: parts.guestSocketLimits }),
+    new AgentProxy({ ...common, limits: parts.relayLimits }),
+    new WebSockets({ ...common, events, places, limits: socketLimits }),
+  ];
+}
+
 function limitsOf({ budget = MOST_CONNECTIONS, ...given }: HttpServerParts): {
   connectionsMax: number;
   streamLimits: StreamLimits;
+  socketsMax: number;
   socketLimits: SocketLimits;
 } {
-  const { connections: connectionsMax, eventStreams: streamsMax, webSockets: socketsMax } = budget;
+  const { connections: connectionsMax, eventStreams: streamsMax, webSockets } = budget;
   const backlogBytesMax = LIMITS.webSocketBacklogBytesMax;
   return {
     connectionsMax,
     streamLimits: { ...STREAM_LIMITS, streamsMax, ...given.streamLimits },
-    socketLimits: { socketsMax, backlogBytesMax, ...given.socketLimits },
+    socketsMax: given.socketLimits?.socketsMax ?? webSockets,
+    socketLimits: { backlogBytesMax, ...given.socketLimits },
   };
 }
 

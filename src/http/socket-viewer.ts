@@ -1,6 +1,7 @@
 // http: one client of a WebSocket. What it is sent, it must take in time; who falls behind is told to
 // come back later.
 
+import { VolantError } from '../lib/errors.ts';
 import { utf8, type WebSocket } from './uws.ts';
 
 /** Close codes of RFC 6455, 7.4.1 and of its registry. */
@@ -23,6 +24,30 @@ export interface ViewerSource {
   onMessage(bytes: Uint8Array): void;
   /** The viewer has gone. */
   onGone(): void;
+}
+
+/** How many WebSockets there may be, of all kinds. */
+export class SocketPlaces {
+  readonly #most: number;
+  #taken = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** The way to give it back, once. OVERLOADED when all are taken. */
+  take(): () => void {
+    if (this.#taken >= this.#most) {
+      const why = `At most ${this.#most} WebSockets may be open`;
+      throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
+    }
+    this.#taken += 1;
+    let isFree = false;
+    return () => {
+      if (!isFree) this.#taken -= 1;
+      isFree = true;
+    };
+  }
 }
 
 /** The close reason of a frame has at most 123 bytes. */

@@ -16,12 +16,11 @@ import type { GuardedRoutes, GuardedWebSocket } from './origin-guard.ts';
 import { Query } from './query.ts';
 import { errorReply, writeReply } from './reply.ts';
 import { REQUEST_ID_HEADER } from './request-id.ts';
-import { CLOSE, type SocketData, SocketViewer } from './socket-viewer.ts';
+import { CLOSE, type SocketData, type SocketPlaces, SocketViewer } from './socket-viewer.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpRequest, HttpResponse, us_socket_context_t } from './uws.ts';
 
 export interface SocketLimits {
-  readonly socketsMax: number;
   readonly backlogBytesMax: number;
 }
 
@@ -31,6 +30,7 @@ export interface WebSocketParts {
   readonly access: Access;
   readonly traffic: Traffic;
   readonly connections: Pick<Connections, 'becameWebSocket'>;
+  readonly places: SocketPlaces;
   readonly log: Logger;
   /** For tests. */
   readonly limits?: SocketLimits | undefined;
@@ -69,7 +69,6 @@ export class WebSockets {
   constructor(parts: WebSocketParts) {
     this.#parts = parts;
     this.#limits = parts.limits ?? {
-      socketsMax: LIMITS.webSocketsMax,
       backlogBytesMax: LIMITS.webSocketBacklogBytesMax,
     };
     this.#unsubscribe = parts.events.subscribe((events) => this.#endLogs(events));
@@ -95,7 +94,7 @@ export class WebSockets {
   }
 
   /** Ends all of them; clients come back when the daemon does. */
-  close(): void {
+  drain(): void {
     this.#unsubscribe();
     for (const viewer of [...this.#viewers.keys()]) {
       viewer.close(CLOSE.goingAway, 'the daemon ends');
@@ -130,20 +129,20 @@ export class WebSockets {
     const { access, traffic, engineFor } = this.#parts;
     const { response, request, requestId } = asked;
     let caller = ANYBODY;
-    const viewer = new SocketViewer(this.#limits.backlogBytesMax, () =>
-      this.#viewers.delete(viewer),
-    );
+    let leave: () => void = () => undefined;
+    const viewer = new SocketViewer(this.#limits.backlogBytesMax, () => {
+      leave();
+      this.#viewers.delete(viewer);
+    });
     try {
       traffic.admit();
       if (access.configured) caller = access.check(request, response, true);
       requireScope(caller, SOCKET_SCOPES[kind], `The ${kind} of a VM`);
-      if (this.#viewers.size >= this.#limits.socketsMax) {
-        const why = `At most ${this.#limits.socketsMax} WebSockets may be open`;
-        throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
-      }
+      leave = this.#parts.places.take();
       const query = new Query(request.getQuery() ?? '');
       attach(engineFor(caller), viewer, decoded(request.getParameter(0)), query);
     } catch (error) {
+      leave();
       this.#refuse(asked, error);
       return;
     }

@@ -1,7 +1,7 @@
 // test helpers: the HTTP server on an engine whose world is pretended: guests have an agent that is an
 // HTTP server in this process, and a serial port that is one end of a pair of streams.
 
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { type Duplex, duplexPair } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
@@ -25,7 +25,12 @@ export interface ServeOptions {
   readonly settings?: Record<string, string>;
   /** What every agent answers. */
   readonly agent?: RequestListener;
-  readonly limits?: Pick<HttpServerParts, 'relayLimits' | 'socketLimits' | 'budget'>;
+  /** What becomes of a wish to switch to another protocol; without it that is an ordinary request. */
+  readonly upgrade?: (request: IncomingMessage, stream: Duplex, first: Buffer) => void;
+  readonly limits?: Pick<
+    HttpServerParts,
+    'relayLimits' | 'socketLimits' | 'guestSocketLimits' | 'budget'
+  >;
 }
 
 /** Serves until the test is over, with a running VM named `one`. */
@@ -35,6 +40,7 @@ export async function serve(t: TestContext, options: ServeOptions = {}): Promise
   const { agent } = options;
   if (agent !== undefined) {
     const http = createServer({ keepAlive: false }, agent);
+    if (options.upgrade !== undefined) http.on('upgrade', options.upgrade);
     world.hypervisor.openAgent = () => {
       const [ours, theirs] = duplexPair();
       agentStreams.add(ours);
