@@ -23,6 +23,7 @@ const MAY_ASK: Readonly<Record<string, string>> = {
   'src/http/key-ring.ts': 'keys expire at a date',
   'src/lib/clock.ts': 'the clock of the engine',
   'src/lib/key-file.ts': 'a time that is shown',
+  'src/lib/log.ts': 'the times of lines',
   'src/store/store.ts': 'a date in the name of a copy; a value that differs from the one before',
   'src/workers/jobs/cache.ts': 'times of files',
   'src/workers/jobs/download.ts': 'times of files',
