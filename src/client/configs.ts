@@ -25,7 +25,11 @@ export class Configs {
   }
 
   /** What update would do, or the error that it would answer. Changes nothing. */
-  planUpdate(vmName: string, patch: ConfigPatch, options?: UpdateOptions): Promise<DryRun> {
+  planUpdate(
+    vmName: string,
+    patch: ConfigPatch,
+    options?: UpdateOptions,
+  ): Promise<DryRun & ConfigEnvelope> {
     return this.#patch(vmName, patch, { dry_run: true }, options);
   }
 

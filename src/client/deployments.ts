@@ -35,7 +35,10 @@ export class Deployments {
   }
 
   /** What create would do, or the error that it would answer. Changes nothing. */
-  planCreate(request: CreateDeploymentRequest, options?: CallOptions): Promise<DryRun> {
+  planCreate(
+    request: CreateDeploymentRequest,
+    options?: CallOptions,
+  ): Promise<DryRun & Deployment> {
     const query = { dry_run: true };
     return this.#http.json({ method: 'POST', path: DEPLOYMENTS, query, json: request, options });
   }
@@ -51,7 +54,11 @@ export class Deployments {
   }
 
   /** What patch would do, or the error that it would answer. Changes nothing. */
-  planPatch(name: string, json: PatchDeploymentRequest, options?: CallOptions): Promise<DryRun> {
+  planPatch(
+    name: string,
+    json: PatchDeploymentRequest,
+    options?: CallOptions,
+  ): Promise<DryRun & Deployment> {
     return this.#http.json({
       method: 'PATCH',
       path: path`/api/v1/deployments/${name}`,

@@ -45,7 +45,7 @@ export interface IdempotentOptions extends CallOptions {
   readonly idempotencyKey?: string;
 }
 
-/** What an operation would do. */
+/** What an operation would do; beside these, the resource as it would be. */
 export interface DryRun {
   readonly dry_run: true;
   readonly actions: readonly { readonly action: string; readonly subject: string }[];

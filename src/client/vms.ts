@@ -48,7 +48,7 @@ export class Vms {
   }
 
   /** What create would do, or the error that it would answer. Changes nothing. */
-  planCreate(request: CreateVmRequest, options?: CallOptions): Promise<DryRun> {
+  planCreate(request: CreateVmRequest, options?: CallOptions): Promise<DryRun & Vm> {
     const query = { dry_run: true };
     return this.#http.json({ method: 'POST', path: '/api/v1/vms', query, json: request, options });
   }

@@ -91,7 +91,11 @@ export class Configs implements ConfigApi {
     return operations.run(id, change, LIMITS.configPatchesPerVmMax);
   }
 
-  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: ExpectedVersion): DryRun {
+  planPatch(
+    vmName: string,
+    patch: ConfigPatch,
+    expectedVersion?: ExpectedVersion,
+  ): DryRun & ConfigEnvelope {
     const record = this.#parts.state.require(vmName);
     const config = this.#changed(record, patch, expectedVersion);
     this.#refuseTaken(record, config);
@@ -100,6 +104,7 @@ export class Configs implements ConfigApi {
       dry_run: true,
       actions: [{ action: 'config.write', subject: `${vmName} version ${version}` }],
       version,
+      updated_at: toTimestamp(this.#parts.clock.nowMs()),
       pending_restart: !IDLE.includes(record.status) && !this.#runsWith(record, config),
       config,
     };

@@ -11,7 +11,7 @@ import type {
 } from '../schema/deployment.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
-import type { CreateVmRequest, VmStatus } from '../schema/vm.ts';
+import type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
 import type { AgentConnection, HypervisorFacts } from './ports.ts';
 import type { Cause, KvmTrial, OperationKind, OperationStep, StoredEvent } from './records.ts';
@@ -47,7 +47,7 @@ export interface WaitOptions {
   readonly timeoutMs: number;
 }
 
-/** What an operation would do, without doing it. */
+/** What an operation would do, without doing it: beside these, the resource as it would be. */
 export interface DryRun {
   readonly dry_run: true;
   readonly actions: readonly { readonly action: string; readonly subject: string }[];
@@ -79,7 +79,7 @@ export interface VmApi {
    */
   create(request: CreateVmRequest, options?: WaitOptions, cause?: Cause): Promise<VmBody>;
   /** What create would lease and launch, or its error. */
-  planCreate(request: CreateVmRequest): Promise<DryRun>;
+  planCreate(request: CreateVmRequest): Promise<DryRun & Vm>;
   /** undefined when there is no such VM. Costs one map look-up. */
   get(name: string): VmBody | undefined;
   /** A JSON array as text, and how many VMs matched before paging. */
@@ -109,7 +109,11 @@ export interface ConfigApi {
     expectedVersion?: ExpectedVersion,
     cause?: Cause,
   ): Promise<ConfigEnvelope>;
-  planPatch(vmName: string, patch: ConfigPatch, expectedVersion?: ExpectedVersion): DryRun;
+  planPatch(
+    vmName: string,
+    patch: ConfigPatch,
+    expectedVersion?: ExpectedVersion,
+  ): DryRun & ConfigEnvelope;
 }
 
 export interface DeploymentApi {
@@ -129,8 +133,8 @@ export interface DeploymentApi {
     options?: WaitOptions,
     cause?: Cause,
   ): Promise<Deployment>;
-  planCreate(request: CreateDeploymentRequest): DryRun;
-  planPatch(name: string, request: PatchDeploymentRequest): DryRun;
+  planCreate(request: CreateDeploymentRequest): DryRun & Deployment;
+  planPatch(name: string, request: PatchDeploymentRequest): DryRun & Deployment;
   /**
    * Resolves when nothing of it is left. DELETE_INCOMPLETE when a replica could not be deleted, WAIT_TIMEOUT when none went
    * for long; it goes on, and may be asked for again.

@@ -64,7 +64,7 @@ export class ReadModel {
     const entry: Entry = {
       revision: isNews ? this.#revision : before.revision,
       record,
-      body: this.#bodyOf(record),
+      body: JSON.stringify(this.#vmOf(record)),
     };
     this.#byName.set(record.name, entry);
     const known = before !== undefined;
@@ -81,6 +81,11 @@ export class ReadModel {
   /** What explain was told last; null for nothing. */
   reasonOf(vmId: number): string | null {
     return this.#reasons.get(vmId) ?? null;
+  }
+
+  /** How a VM of this record would be shown. */
+  preview(record: VmRecord): Vm {
+    return vmOf(record, this.#runtimeDirectory, undefined, []);
   }
 
   /** Tells in the VM's body why it is not further; null: nothing holds it up. */
@@ -150,10 +155,10 @@ export class ReadModel {
     return list;
   }
 
-  #bodyOf(record: VmRecord): string {
+  #vmOf(record: VmRecord): Vm {
     const { id, process, conditions = [] } = record;
     const seen = process === null ? undefined : this.#conditions.get(id);
-    return bodyOf(record, this.#runtimeDirectory, this.#reasons.get(id), seen ?? conditions);
+    return vmOf(record, this.#runtimeDirectory, this.#reasons.get(id), seen ?? conditions);
   }
 
   #matching(query: VmListQuery): readonly Entry[] {
@@ -215,15 +220,15 @@ function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)
   return filters;
 }
 
-function bodyOf(
+function vmOf(
   record: VmRecord,
   runtimeDirectory: string,
   waitsFor: string | undefined,
   conditions: readonly Condition[],
-): string {
+): Vm {
   const reason = waitsFor ?? crashIn(record);
   const alive = record.process !== null;
-  const body: Vm = {
+  return {
     id: record.id,
     name: record.name,
     status: record.status,
@@ -242,7 +247,6 @@ function bodyOf(
     created_at: toTimestamp(record.createdAtMs),
     updated_at: toTimestamp(record.updatedAtMs),
   };
-  return JSON.stringify(body);
 }
 
 /** How it crashed, as its last condition says. */

@@ -42,7 +42,14 @@ export class Query {
 
   /** true, false, or absent, which is false. */
   flag(name: string): boolean {
-    return this.choice(name, ['true', 'false'], 'false') === 'true';
+    return this.decision(name, ['true', 'false'], 'false') === 'true';
+  }
+
+  /** For what changes something: one that is there and empty is a problem, since nobody knows what was meant. */
+  decision<const T extends string>(name: string, choices: readonly T[], fallback: T): T {
+    const value = this.#parameters.get(name)?.toLowerCase();
+    if (value === undefined) return fallback;
+    return this.#oneOf(name, value, choices) ?? fallback;
   }
 
   choice<const T extends string>(name: string, choices: readonly T[], fallback: T): T {

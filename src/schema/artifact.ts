@@ -1,6 +1,7 @@
 // schema: what is recorded about the files of a plugin's versions.
 
 import { type Static, Type } from 'typebox';
+import { Int64, Timestamp } from './parts.ts';
 
 const Identifier = (description: string) =>
   Type.String({ minLength: 1, maxLength: 128, description });
@@ -12,8 +13,7 @@ const notes = {
   checksum: Note('Of its bytes'),
   format: Note('Such as raw or qcow2'),
   local_path: Note('Where it is on the host'),
-  // Programs read it as a 64-bit integer, or as a double: beyond 2^53 - 1 it would not be the same for all.
-  size_bytes: Type.Integer({ format: 'int64', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  size_bytes: Int64(),
 };
 
 export const ArtifactInputSchema = Type.Object(
@@ -27,7 +27,10 @@ export const ArtifactInputSchema = Type.Object(
     local_path: Type.Optional(notes.local_path),
     size_bytes: Type.Optional(notes.size_bytes),
   },
-  { description: 'A file of a version of a plugin; the daemon keeps the record and reads no file' },
+  {
+    $id: 'ArtifactInput',
+    description: 'A file of a version of a plugin; the daemon keeps the record and reads no file',
+  },
 );
 
 export const ArtifactSchema = Type.Object(
@@ -36,10 +39,10 @@ export const ArtifactSchema = Type.Object(
     version: Type.String(),
     artifact_name: Type.String(),
     ...notes,
-    created_at: Type.String({ format: 'date-time' }),
-    updated_at: Type.String({ format: 'date-time' }),
+    created_at: Timestamp(),
+    updated_at: Timestamp(),
   },
-  { description: 'The record of a file of a version of a plugin' },
+  { $id: 'Artifact', description: 'The record of a file of a version of a plugin' },
 );
 
 export type ArtifactInput = Static<typeof ArtifactInputSchema>;

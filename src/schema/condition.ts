@@ -1,16 +1,29 @@
 // schema: what is known of a VM or a deployment beside its status, in the form that Kubernetes made common.
 
 import { type Static, Type } from 'typebox';
+import { Timestamp, Word } from './parts.ts';
 
-export const ConditionSchema = Type.Object({
-  type: Type.String({
-    description:
-      'Of a deployment: Progressing, Available or Degraded. Of a VM: Running, ControlConnected, HypervisorResponsive, AgentResponsive, NetworkInLine or DisksWritable',
-  }),
-  status: Type.Boolean(),
-  reason: Type.String({ description: 'One word for programs' }),
-  message: Type.String({ description: 'A sentence for a person' }),
-  since: Type.String({ format: 'date-time', description: 'Last change of status or reason' }),
-});
+const CONDITION_TYPES = [
+  'Progressing',
+  'Available',
+  'Degraded',
+  'Running',
+  'ControlConnected',
+  'HypervisorResponsive',
+  'AgentResponsive',
+  'NetworkInLine',
+  'DisksWritable',
+];
+
+export const ConditionSchema = Type.Object(
+  {
+    type: Word(CONDITION_TYPES, 'The first three are of deployments, the others of VMs'),
+    status: Type.Boolean(),
+    reason: Type.String({ description: 'One word for programs' }),
+    message: Type.String({ description: 'A sentence for a person' }),
+    since: Timestamp('Last change of status or reason'),
+  },
+  { $id: 'Condition' },
+);
 
 export type Condition = Static<typeof ConditionSchema>;

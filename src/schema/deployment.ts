@@ -1,50 +1,61 @@
 // schema: deployments: a number of replicas of one config, and the requests that make and change them.
 
 import { type Static, Type } from 'typebox';
+import { LIMITS } from '../config.ts';
 import { ConditionSchema } from './condition.ts';
-import { Name, Nullable } from './parts.ts';
+import { DRY_RUN_MEMBERS } from './dry-run.ts';
+import { Documented, Int32, Int64, Name, Nullable, OneOf, Timestamp } from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
+
+export const DEPLOYMENT_STATUSES = ['active', 'deleting'] as const;
 
 export const DeploymentSchema = Type.Object(
   {
     name: Type.String(),
-    status: Type.String({ description: 'active or deleting' }),
-    desired_replicas: Type.Integer(),
-    ready_replicas: Type.Integer({
+    status: OneOf(DEPLOYMENT_STATUSES, 'deleting: until the last of its VMs is gone'),
+    desired_replicas: Int32(),
+    ready_replicas: Int32({
       description: 'Replicas whose health check passes; those that run where there is none',
     }),
-    updated_replicas: Type.Integer({ description: 'Replicas of the newest config' }),
+    updated_replicas: Int64({ description: 'Replicas of the newest config' }),
     replicas: Type.Array(Type.String(), { description: 'Names of the VMs that exist' }),
-    revision: Type.Integer({ description: 'Counts changes of the config, from 1' }),
-    max_unavailable: Type.Integer({
+    revision: Int64({ description: 'Counts changes of the config, from 1' }),
+    max_unavailable: Int64({
       description: 'Replicas that a roll-out may take away at once',
     }),
     conditions: Type.Array(ConditionSchema),
     config: VmConfigSchema,
-    created_at: Type.String({ format: 'date-time' }),
-    updated_at: Type.String({ format: 'date-time' }),
+    created_at: Timestamp(),
+    updated_at: Timestamp(),
+    ...DRY_RUN_MEMBERS,
   },
-  { description: 'A number of VMs of one config' },
+  { $id: 'Deployment', description: 'A number of VMs of one config' },
 );
 
 export type Deployment = Static<typeof DeploymentSchema>;
 
-const Replicas = Type.Integer({ minimum: 0 });
-const MaxUnavailable = Type.Integer({ minimum: 1 });
+const Replicas = Documented(Int32(), { maximum: LIMITS.replicasMax });
+const MaxUnavailable = Documented(Int64({ minimum: 1 }), { maximum: LIMITS.replicasMax });
 
-export const CreateDeploymentSchema = Type.Object({
-  name: Name,
-  replicas: Type.Optional(Replicas),
-  config: VmConfigSchema,
-  max_unavailable: Type.Optional(MaxUnavailable),
-});
+export const CreateDeploymentSchema = Type.Object(
+  {
+    name: Name,
+    replicas: Type.Optional(Replicas),
+    config: VmConfigSchema,
+    max_unavailable: Type.Optional(MaxUnavailable),
+  },
+  { $id: 'CreateDeployment' },
+);
 
 export type CreateDeploymentRequest = Static<typeof CreateDeploymentSchema>;
 
-export const PatchDeploymentSchema = Type.Object({
-  replicas: Type.Optional(Replicas),
-  config: Type.Optional(Nullable(VmConfigSchema)),
-  max_unavailable: Type.Optional(MaxUnavailable),
-});
+export const PatchDeploymentSchema = Type.Object(
+  {
+    replicas: Type.Optional(Replicas),
+    config: Type.Optional(Nullable(VmConfigSchema)),
+    max_unavailable: Type.Optional(MaxUnavailable),
+  },
+  { $id: 'PatchDeployment' },
+);
 
 export type PatchDeploymentRequest = Static<typeof PatchDeploymentSchema>;

@@ -3,11 +3,17 @@
 import { Type } from 'typebox';
 import { StringMap } from './parts.ts';
 
+const Devices = Type.Array(Type.String(), { description: 'Of VFIO operations: what was done' });
+
 export const ErrorSchema = Type.Object(
   {
     error: Type.String({ description: 'A sentence for a person' }),
     code: Type.String({ description: 'A stable name for programs, see docs/errors.md' }),
     details: Type.Optional(StringMap),
+    success: Type.Optional(Type.Boolean({ description: 'Of VFIO operations: false' })),
+    message: Type.Optional(Type.String({ description: 'Of VFIO operations: the sentence again' })),
+    bound_devices: Type.Optional(Devices),
+    unbound_devices: Type.Optional(Devices),
   },
-  { description: 'What went wrong; details are keyed by field or parameter' },
+  { $id: 'Error', description: 'What went wrong; details are keyed by field or parameter' },
 );

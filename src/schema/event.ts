@@ -1,6 +1,7 @@
 // schema: the `data` of one event of a stream.
 
 import { type Static, Type } from 'typebox';
+import { Int64, IPV4_PATTERN, OneOf, Text, Timestamp } from './parts.ts';
 
 /** What happens to a VM. */
 export const VM_EVENT_TYPES = [
@@ -46,24 +47,24 @@ export const OTHER_EVENT_TYPES = [
 /** Said by a stream itself, whatever types are asked for. */
 export const RESYNC = 'RESYNC';
 
+export const EVENT_TYPES = [...VM_EVENT_TYPES, ...OTHER_EVENT_TYPES, RESYNC] as const;
+
 export const EventSchema = Type.Object(
   {
-    type: Type.String({
-      description: `${VM_EVENT_TYPES.join(', ')}; on the stream of all events also ${OTHER_EVENT_TYPES.join(', ')}; ${RESYNC} when events are gone that the reader has not seen`,
-    }),
+    type: OneOf(EVENT_TYPES, 'RESYNC when events are gone that the reader has not seen'),
     name: Type.String(),
     status: Type.String(),
-    ip_address: Type.Optional(Type.String()),
+    ip_address: Type.Optional(Text(IPV4_PATTERN)),
     mac_address: Type.Optional(Type.String()),
-    pid: Type.Optional(Type.Integer({ format: 'int64' })),
-    timestamp: Type.String({ format: 'date-time' }),
+    pid: Type.Optional(Int64()),
+    timestamp: Timestamp(),
     message: Type.Optional(Type.String()),
     deployment: Type.Optional(Type.String({ description: 'The deployment that it concerns' })),
     request_id: Type.Optional(
       Type.String({ description: 'X-Request-Id of the request that caused it' }),
     ),
   },
-  { description: 'A change of state' },
+  { $id: 'Event', description: 'A change of state' },
 );
 
 export type EventData = Static<typeof EventSchema>;

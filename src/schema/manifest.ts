@@ -2,92 +2,145 @@
 // manifest are beyond its shape stands in manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
-import { GraceSeconds, MapOf, Nullable, StringMap, TimeoutMs } from './parts.ts';
+import { FILE_SYSTEMS } from '../lib/image-formats.ts';
+import {
+  DEVICE_PATTERN_PATTERN,
+  GraceSeconds,
+  Int32,
+  IPV4_PATTERN,
+  MapOf,
+  NAME_PATTERN,
+  NAME_RULE,
+  Nullable,
+  orEmpty,
+  PCI_ADDRESS_PATTERN,
+  StringMap,
+  Text,
+  TimeoutMs,
+  Word,
+} from './parts.ts';
 
 export const NETWORK_MODES = ['bridged', 'vsock', 'dhcp'] as const;
 
-export const ResourcesSchema = Type.Object({
-  cpu_cores: Type.Optional(Type.Integer({ minimum: 0, description: '0 means: not set' })),
-  memory_mb: Type.Optional(Type.Integer({ minimum: 0, description: 'MiB; 0 means: not set' })),
-});
+const resources = {
+  cpu_cores: Type.Optional(Int32({ description: '0 means: not set' })),
+  memory_mb: Type.Optional(Int32({ description: 'MiB; 0 means: not set' })),
+};
 
-export const NetworkConfigSchema = Type.Object({
-  mode: Type.Optional(Type.String()),
-  subnet: Type.Optional(Type.String()),
-  gateway: Type.Optional(Type.String()),
-  auto_assign: Type.Optional(Type.Boolean()),
-  ip_address: Type.Optional(
-    Type.String({
-      description:
+/** Of a manifest, and of a config: the same under the two names that the contract has. */
+export const ResourceSpecSchema = Type.Object(resources, { $id: 'ResourceSpec' });
+export const ResourcesSchema = Type.Object(resources, { $id: 'Resources' });
+
+const Format = Word(
+  ['raw', 'qcow2', ...FILE_SYSTEMS],
+  'raw when absent; the name of a file system means a raw image that is such a one',
+);
+const Checksum = Text('^(sha256:)?[0-9a-fA-F]{64}$|^$', 'sha256: and 64 hexadecimal digits');
+
+export const NetworkConfigSchema = Type.Object(
+  {
+    mode: Type.Optional(Word(NETWORK_MODES)),
+    subnet: Type.Optional(Type.String()),
+    gateway: Type.Optional(Text(orEmpty(IPV4_PATTERN))),
+    auto_assign: Type.Optional(Type.Boolean()),
+    ip_address: Type.Optional(
+      Text(
+        orEmpty(IPV4_PATTERN),
         'The address that this VM shall have; 409 with the name of its owner when it is taken',
-    }),
-  ),
-});
+      ),
+    ),
+  },
+  { $id: 'NetworkConfig' },
+);
 
-export const CloudInitDocSchema = Type.Object({
-  inline: Type.Optional(Type.Boolean()),
-  content: Type.Optional(Type.String()),
-  encoding: Type.Optional(
-    Type.String({ description: 'base64 where the content is that of bytes; else it is the text' }),
-  ),
-  path: Type.Optional(Type.String()),
-});
+export const CloudInitDocSchema = Type.Object(
+  {
+    inline: Type.Optional(Type.Boolean()),
+    content: Type.Optional(Type.String()),
+    encoding: Type.Optional(
+      Word(['base64'], 'base64 where the content is that of bytes; else it is the text'),
+    ),
+    path: Type.Optional(Type.String()),
+  },
+  { $id: 'CloudInitDoc' },
+);
 
-export const CloudInitSchema = Type.Object({
-  datasource: Type.Optional(Type.String()),
-  seed_mode: Type.Optional(Type.String()),
-  user_data: Type.Optional(CloudInitDocSchema),
-  meta_data: Type.Optional(CloudInitDocSchema),
-  network_config: Type.Optional(CloudInitDocSchema),
-});
+export const CloudInitSchema = Type.Object(
+  {
+    datasource: Type.Optional(Type.String()),
+    seed_mode: Type.Optional(Word(['vfat'])),
+    user_data: Type.Optional(CloudInitDocSchema),
+    meta_data: Type.Optional(CloudInitDocSchema),
+    network_config: Type.Optional(CloudInitDocSchema),
+  },
+  { $id: 'CloudInit' },
+);
 
-const IMAGE_FORMAT =
-  'raw or qcow2; ext2, ext3, ext4, xfs, btrfs, squashfs or erofs mean a raw image that is such a file system';
+export const RootFsSchema = Type.Object(
+  {
+    url: Type.Optional(Type.String()),
+    checksum: Type.Optional(Checksum),
+    format: Type.Optional(Format),
+  },
+  { $id: 'RootFS' },
+);
 
-export const RootFsSchema = Type.Object({
-  url: Type.Optional(Type.String()),
-  checksum: Type.Optional(Type.String()),
-  format: Type.Optional(Type.String({ description: IMAGE_FORMAT })),
-});
+export const InitramfsSchema = Type.Object(
+  {
+    url: Type.Optional(Type.String()),
+    checksum: Type.Optional(Checksum),
+  },
+  { $id: 'Initramfs' },
+);
 
-export const InitramfsSchema = Type.Object({
-  url: Type.Optional(Type.String()),
-  checksum: Type.Optional(Type.String()),
-});
+export const DiskSchema = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    source: Type.Optional(Type.String()),
+    checksum: Type.Optional(Checksum),
+    format: Type.Optional(Format),
+    readonly: Type.Optional(Type.Boolean()),
+    target: Type.Optional(Type.String()),
+  },
+  { $id: 'Disk' },
+);
 
-export const DiskSchema = Type.Object({
-  name: Type.Optional(Type.String()),
-  source: Type.Optional(Type.String()),
-  checksum: Type.Optional(Type.String()),
-  format: Type.Optional(Type.String({ description: IMAGE_FORMAT })),
-  readonly: Type.Optional(Type.Boolean()),
-  target: Type.Optional(Type.String()),
-});
+export const DeviceConfigSchema = Type.Object(
+  {
+    pci_passthrough: Type.Optional(Type.Array(Text(PCI_ADDRESS_PATTERN))),
+    allowlist: Type.Optional(Type.Array(Text(DEVICE_PATTERN_PATTERN))),
+  },
+  { $id: 'DeviceConfig' },
+);
 
-export const DeviceConfigSchema = Type.Object({
-  pci_passthrough: Type.Optional(Type.Array(Type.String())),
-  allowlist: Type.Optional(Type.Array(Type.String())),
-});
+export const WorkloadSchema = Type.Object(
+  {
+    type: Type.Optional(Word(['http'])),
+    base_url: Type.Optional(Type.String()),
+    entrypoint: Type.Optional(Type.Array(Type.String())),
+    env: Type.Optional(StringMap),
+    workdir: Type.Optional(Type.String()),
+  },
+  { $id: 'Workload' },
+);
 
-export const WorkloadSchema = Type.Object({
-  type: Type.Optional(Type.String()),
-  base_url: Type.Optional(Type.String()),
-  entrypoint: Type.Optional(Type.Array(Type.String())),
-  env: Type.Optional(StringMap),
-  workdir: Type.Optional(Type.String()),
-});
+export const HealthCheckSchema = Type.Object(
+  {
+    endpoint: Type.Optional(Type.String()),
+    timeout_ms: Type.Optional(TimeoutMs),
+  },
+  { $id: 'HealthCheck' },
+);
 
-export const HealthCheckSchema = Type.Object({
-  endpoint: Type.Optional(Type.String()),
-  timeout_ms: Type.Optional(TimeoutMs),
-});
-
-export const ActionSchema = Type.Object({
-  description: Type.Optional(Type.String()),
-  method: Type.Optional(Type.String()),
-  path: Type.Optional(Type.String()),
-  timeout_ms: Type.Optional(TimeoutMs),
-});
+export const ActionSchema = Type.Object(
+  {
+    description: Type.Optional(Type.String()),
+    method: Type.Optional(Type.String()),
+    path: Type.Optional(Type.String()),
+    timeout_ms: Type.Optional(TimeoutMs),
+  },
+  { $id: 'Action' },
+);
 
 export const ManifestSchema = Type.Object(
   {
@@ -95,15 +148,15 @@ export const ManifestSchema = Type.Object(
       Type.String({ description: 'Where editors find the rules of a manifest; kept as it is' }),
     ),
     schema_version: Type.Optional(Type.String()),
-    name: Type.Optional(Type.String()),
+    name: Type.Optional(Text(NAME_PATTERN, `A name: ${NAME_RULE}`)),
     version: Type.Optional(Type.String()),
-    runtime: Type.Optional(Type.String()),
+    runtime: Type.Optional(Text('^[A-Za-z0-9._-]{0,63}$')),
     image: Type.Optional(Type.String()),
     image_digest: Type.Optional(Type.String()),
     enabled: Type.Optional(Type.Boolean()),
     openapi: Type.Optional(Type.String()),
     labels: Type.Optional(StringMap),
-    resources: Type.Optional(ResourcesSchema),
+    resources: Type.Optional(ResourceSpecSchema),
     workload: Type.Optional(WorkloadSchema),
     health_check: Type.Optional(HealthCheckSchema),
     actions: Type.Optional(MapOf(ActionSchema)),
@@ -115,7 +168,7 @@ export const ManifestSchema = Type.Object(
     devices: Type.Optional(Nullable(DeviceConfigSchema)),
     stop_grace_seconds: Type.Optional(GraceSeconds),
   },
-  { description: 'What runs in a VM: boot media, workload, resources' },
+  { $id: 'Manifest', description: 'What runs in a VM: boot media, workload, resources' },
 );
 
 export type CloudInitDocInput = Static<typeof CloudInitDocSchema>;

@@ -1,72 +1,87 @@
-// schema: the OpenAPI 3.0.3 document, generated from the table of operations. Pure.
+// schema: the OpenAPI 3.0.3 document, generated from the table of operations. Pure. How schemas are written stands in
+// openapi-schemas.ts.
 
-import { ConditionSchema } from './condition.ts';
-import { ConfigEnvelopeSchema, ConfigPatchSchema } from './config-patch.ts';
-import { CreateDeploymentSchema, DeploymentSchema } from './deployment.ts';
-import { DryRunSchema } from './dry-run.ts';
-import { ErrorSchema } from './error.ts';
+import { type TSchema, Type } from 'typebox';
+import { LIMITS } from '../config.ts';
 import { EventSchema } from './event.ts';
+import { Components, type Json } from './openapi-schemas.ts';
 import {
-  ActionSchema,
-  CloudInitDocSchema,
-  CloudInitSchema,
-  DeviceConfigSchema,
-  DiskSchema,
-  HealthCheckSchema,
-  InitramfsSchema,
-  ManifestSchema,
-  NetworkConfigSchema,
-  ResourcesSchema,
-  RootFsSchema,
-  WorkloadSchema,
-} from './manifest.ts';
-import type { Operation, OperationAnswer } from './operations/operation.ts';
+  ANY_ERROR,
+  KEYED_ERRORS,
+  type Operation,
+  type OperationAnswer,
+} from './operations/operation.ts';
 import { OPERATIONS } from './operations.ts';
-import { CreateVmSchema, VmSchema } from './vm.ts';
-import { ApiEndpointSchema, ExposeSchema, VmConfigSchema } from './vm-config.ts';
+import { Int64, NAME_CHARACTERS_PATTERN } from './parts.ts';
 
-type Json = { [key: string]: unknown };
+const TAGS: Readonly<Record<string, string>> = {
+  config: 'Configs of VMs',
+  deployment: 'Sets of identical VMs that are kept alive',
+  events: 'Streams of what happens',
+  health: 'Whether the daemon can work',
+  mcp: 'The endpoint for agents',
+  plugins: 'Templates of VMs',
+  status: 'Counts and load',
+  system: 'The daemon and its host',
+  vfio: 'PCI devices for VMs',
+  vm: 'VMs and their life',
+};
 
-/** Schemas that get a name of their own; elsewhere they are referred to. */
-const COMPONENTS = {
-  API: ApiEndpointSchema,
-  Action: ActionSchema,
-  CloudInit: CloudInitSchema,
-  CloudInitDoc: CloudInitDocSchema,
-  Config: VmConfigSchema,
-  Condition: ConditionSchema,
-  ConfigEnvelope: ConfigEnvelopeSchema,
-  ConfigPatch: ConfigPatchSchema,
-  CreateDeployment: CreateDeploymentSchema,
-  CreateVM: CreateVmSchema,
-  Deployment: DeploymentSchema,
-  DryRun: DryRunSchema,
-  DeviceConfig: DeviceConfigSchema,
-  Disk: DiskSchema,
-  Error: ErrorSchema,
-  Event: EventSchema,
-  Expose: ExposeSchema,
-  HealthCheck: HealthCheckSchema,
-  Initramfs: InitramfsSchema,
-  Manifest: ManifestSchema,
-  NetworkConfig: NetworkConfigSchema,
-  Resources: ResourcesSchema,
-  RootFS: RootFsSchema,
-  VM: VmSchema,
-  Workload: WorkloadSchema,
-} as const;
+/** A daemon without keys asks for none. */
+const SECURITY = [{ apiKey: [] }, { bearer: [] }, {}];
 
-const COMPONENT_NAMES = new Map<unknown, string>(
-  Object.entries(COMPONENTS).map(([name, schema]) => [schema, name]),
-);
+/** Of each path parameter. Those that are not here may be any text. */
+const PATH_SCHEMAS: Readonly<Record<string, TSchema>> = {
+  name: Type.String({ pattern: NAME_CHARACTERS_PATTERN }),
+  plugin: Type.String({ pattern: NAME_CHARACTERS_PATTERN }),
+};
+
+const HEADER_SCHEMAS: Readonly<Record<string, { description: string; schema: TSchema }>> = {
+  'Idempotency-Key': {
+    description: 'A request that comes again with the same key is answered as the first was',
+    schema: Type.String({
+      pattern: '^[\\x21-\\x7e]+$',
+      minLength: 1,
+      maxLength: LIMITS.idempotencyKeyCharactersMax,
+    }),
+  },
+  'If-Match': {
+    description: 'Change only this version, an ETag of the config',
+    schema: Type.String(),
+  },
+  'Last-Event-ID': {
+    description: 'The number of the event that was seen last',
+    schema: Int64(),
+  },
+  'Mcp-Protocol-Version': {
+    description: 'The revision of the protocol that the client speaks',
+    schema: Type.String(),
+  },
+  'Mcp-Method': { description: 'The method of the message, again', schema: Type.String() },
+  'Mcp-Name': { description: 'What the message is about, again', schema: Type.String() },
+};
+
+const RETRY_AFTER = {
+  'Retry-After': { description: 'Seconds; absent where nobody can say', schema: Int64() },
+};
+
+const REPLAYED = {
+  'Idempotent-Replayed': {
+    description: 'true: an earlier request of this Idempotency-Key was answered so',
+    schema: Type.String({ enum: ['true'] }),
+  },
+};
 
 /** The document of this daemon. `serverUrl` is where the reader found it. */
 export function buildOpenApi(options: { version: string; serverUrl?: string }): Json {
+  const components = new Components();
+  // It is the data of streams, which no schema of an answer can tell.
+  components.place(EventSchema);
   const paths: Record<string, Json> = {};
   for (const [operationId, operation] of Object.entries<Operation>(OPERATIONS)) {
     const path = paths[operation.path] ?? {};
     paths[operation.path] = path;
-    path[operation.method.toLowerCase()] = describeOperation(operationId, operation);
+    path[operation.method.toLowerCase()] = describeOperation(operationId, operation, components);
   }
   return {
     openapi: '3.0.3',
@@ -74,14 +89,15 @@ export function buildOpenApi(options: { version: string; serverUrl?: string }): 
       title: 'Volant REST API',
       description: 'REST interface for the Volant microVM orchestration engine.',
       version: 'v1',
+      license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
       'x-daemon-version': options.version,
     },
     servers: [{ url: options.serverUrl ?? 'http://127.0.0.1:7777' }],
+    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    security: SECURITY,
     paths,
     components: {
-      schemas: Object.fromEntries(
-        Object.entries(COMPONENTS).map(([name, schema]) => [name, convertMembers({ ...schema })]),
-      ),
+      schemas: components.all(),
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-Volant-API-Key' },
         bearer: { type: 'http', scheme: 'bearer' },
@@ -90,47 +106,64 @@ export function buildOpenApi(options: { version: string; serverUrl?: string }): 
   };
 }
 
-function describeOperation(operationId: string, operation: Operation): Json {
+function describeOperation(
+  operationId: string,
+  operation: Operation,
+  components: Components,
+): Json {
   const { summary, description, tags, request } = operation;
-  const pathNames = [...operation.path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
-  const parameters = [
-    ...pathNames.map((name) => ({ in: 'path', name, required: true, schema: { type: 'string' } })),
-    ...(operation.query ?? []).map((parameter) => ({
-      in: 'query',
-      name: parameter.name,
-      description: parameter.description,
-      schema: convert(parameter.schema),
-    })),
-    ...headersOf(operation).map((name) => ({ in: 'header', name, schema: { type: 'string' } })),
-  ];
+  const parameters = parametersOf(operation, components);
   const body = request && {
     required: true,
-    content: { 'application/json': { schema: convert(request.schema) } },
+    content: { 'application/json': { schema: components.place(request.schema) } },
   };
   return {
     operationId,
     summary,
-    ...(description === undefined ? {} : { description }),
+    description: description ?? `${summary}.`,
     tags,
     'x-scope': operation.scope,
+    ...(operation.scope === 'none' ? { security: [] } : {}),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: body }),
-    responses: {
-      ...Object.fromEntries(
-        Object.entries(operation.answers).map(([status, answer]) => [
-          status,
-          describeAnswer(answer),
-        ]),
-      ),
-      default: { description: '' },
-    },
+    responses: answersOf(operation, components),
   };
 }
 
-/** Clients that may come twice with one request say so by the first of these. */
-function headersOf({ method, headers = [], request }: Operation): readonly string[] {
-  const keyed = method === 'POST' && request?.raw !== true;
-  return [...(keyed ? ['Idempotency-Key'] : []), ...headers.map(canonical)];
+function parametersOf(operation: Operation, components: Components): Json[] {
+  const pathNames = [...operation.path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name);
+  return [
+    ...pathNames.map((name) => ({
+      in: 'path',
+      name,
+      required: true,
+      schema: components.place(PATH_SCHEMAS[name] ?? Type.String({ minLength: 1 })),
+    })),
+    ...(operation.query ?? []).map(({ name, description, schema, required }) => ({
+      in: 'query',
+      name,
+      description,
+      ...(required === undefined ? {} : { required }),
+      schema: components.place(schema),
+    })),
+    ...headersOf(operation).map((name) => {
+      const { description, schema } = HEADER_SCHEMAS[name] ?? {
+        description: name,
+        schema: Type.String(),
+      };
+      return { in: 'header', name, description, schema: components.place(schema) };
+    }),
+  ];
+}
+
+/** Clients that may come twice with one request say so by an Idempotency-Key. */
+function isKeyed({ method, request }: Operation): boolean {
+  return method === 'POST' && request?.raw !== true;
+}
+
+function headersOf(operation: Operation): readonly string[] {
+  const keyed = isKeyed(operation) ? ['Idempotency-Key'] : [];
+  return [...keyed, ...(operation.headers ?? []).map(canonical)];
 }
 
 /** last-event-id -> Last-Event-ID, mcp-name -> Mcp-Name */
@@ -139,56 +172,46 @@ function canonical(header: string): string {
   return words.join('-').replace(/-Id$/, '-ID');
 }
 
-function describeAnswer(answer: OperationAnswer): Json {
-  const { schema, contentType = 'application/json', headers } = answer;
-  const media = schema === undefined ? {} : { schema: convert(schema) };
-  const hasContent = schema !== undefined || answer.contentType !== undefined;
+function answersOf(operation: Operation, components: Components): Json {
+  const keyed = isKeyed(operation);
+  const answers = { ...(keyed ? KEYED_ERRORS() : {}), ...operation.answers };
+  const described = Object.entries(answers).map(([status, answer]) => {
+    const { headers } = answer;
+    const more = {
+      ...headers,
+      ...(keyed && Number(status) < 300 ? REPLAYED : {}),
+      ...(status === '503' ? RETRY_AFTER : {}),
+    };
+    return [status, describeAnswer({ ...answer, headers: more }, components)];
+  });
+  return { ...Object.fromEntries(described), default: describeAnswer(ANY_ERROR, components) };
+}
+
+function describeAnswer(answer: OperationAnswer, components: Components): Json {
+  const { description, schema, contentType = 'application/json', otherwise, headers } = answer;
+  const media = { ...(schema === undefined ? {} : { [contentType]: schema }), ...otherwise };
+  const described = Object.entries(headers ?? {});
   return {
-    description: answer.description,
-    ...(headers === undefined
+    description,
+    ...(described.length === 0
       ? {}
       : {
           headers: Object.fromEntries(
-            Object.entries(headers).map(([name, header]) => [
+            described.map(([name, header]) => [
               name,
-              { description: header.description, schema: convert(header.schema) },
+              { description: header.description, schema: components.place(header.schema) },
             ]),
           ),
         }),
-    ...(hasContent ? { content: { [contentType]: media } } : {}),
+    ...(Object.keys(media).length === 0
+      ? {}
+      : {
+          content: Object.fromEntries(
+            Object.entries(media).map(([type, value]) => [
+              type,
+              { schema: components.place(value) },
+            ]),
+          ),
+        }),
   };
-}
-
-/** JSON Schema as TypeBox writes it -> the dialect of OpenAPI 3.0; named schemas become references. */
-function convert(schema: unknown): unknown {
-  const name = COMPONENT_NAMES.get(schema);
-  if (name !== undefined) return { $ref: `#/components/schemas/${name}` };
-  return convertMembers({ ...(schema as object) });
-}
-
-function convertMembers(schema: Json): Json {
-  const { anyOf, patternProperties, ...rest } = schema;
-  if (Array.isArray(anyOf)) {
-    // 3.0 has no type "null"; a reference cannot have siblings, so it is wrapped.
-    const [member] = anyOf.filter((part: Json) => part['type'] !== 'null');
-    const converted = convert(member) as Json;
-    return '$ref' in converted
-      ? { nullable: true, allOf: [converted] }
-      : { ...converted, nullable: true };
-  }
-  const result: Json = {};
-  for (const [key, value] of Object.entries(rest)) {
-    if (key === 'properties') {
-      const members = Object.entries(value as Json);
-      result[key] = Object.fromEntries(members.map(([name, member]) => [name, convert(member)]));
-    } else if (key === 'items') {
-      result[key] = convert(value);
-    } else {
-      result[key] = value;
-    }
-  }
-  if (patternProperties !== undefined) {
-    result['additionalProperties'] = convert(Object.values(patternProperties as Json)[0]);
-  }
-  return result;
 }

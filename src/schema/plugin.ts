@@ -2,8 +2,14 @@
 
 import { Type } from 'typebox';
 
-export const PluginListSchema = Type.Object({
-  plugins: Type.Array(Type.String(), { description: 'Names, sorted' }),
-});
+export const PluginListSchema = Type.Object(
+  {
+    plugins: Type.Array(Type.String(), { description: 'Names, sorted' }),
+  },
+  { $id: 'PluginList' },
+);
 
-export const PluginEnabledSchema = Type.Object({ enabled: Type.Boolean() });
+export const PluginEnabledSchema = Type.Object(
+  { enabled: Type.Boolean() },
+  { $id: 'PluginEnabled' },
+);

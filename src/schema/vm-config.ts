@@ -11,25 +11,44 @@ import {
   ResourcesSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { GraceSeconds, MapOf, Nullable } from './parts.ts';
+import {
+  API_HOST_PATTERN,
+  API_PORT_PATTERN,
+  Documented,
+  GraceSeconds,
+  Int32,
+  MapOf,
+  Nullable,
+  Text,
+  Word,
+} from './parts.ts';
 
-export const ApiEndpointSchema = Type.Object({
-  host: Type.Optional(Type.String()),
-  port: Type.Optional(Type.String()),
-});
+export const ApiEndpointSchema = Type.Object(
+  {
+    host: Type.Optional(Text(API_HOST_PATTERN)),
+    port: Type.Optional(Text(API_PORT_PATTERN)),
+  },
+  { $id: 'API' },
+);
 
-export const ExposeSchema = Type.Object({
-  name: Type.Optional(Type.String()),
-  protocol: Type.Optional(Type.String()),
-  port: Type.Optional(Type.Integer()),
-  host_port: Type.Optional(Type.Integer()),
-  balanced: Type.Optional(
-    Type.Boolean({
-      description:
-        'One host port for all replicas of a deployment, round robin over those that are ready. Without it replica N gets host_port + N - 1.',
-    }),
-  ),
-});
+/** Absent and 0 are refused alike, by a rule that tells why. */
+const Port = Documented(Int32(), { minimum: 1, maximum: 65_535 });
+
+export const ExposeSchema = Type.Object(
+  {
+    name: Type.Optional(Type.String()),
+    protocol: Type.Optional(Word(['tcp', 'udp'], 'tcp when absent')),
+    port: Type.Optional(Port),
+    host_port: Type.Optional(Port),
+    balanced: Type.Optional(
+      Type.Boolean({
+        description:
+          'One host port for all replicas of a deployment, round robin over those that are ready. Without it replica N gets host_port + N - 1.',
+      }),
+    ),
+  },
+  { $id: 'Expose' },
+);
 
 export const VmConfigSchema = Type.Object(
   {
@@ -49,7 +68,7 @@ export const VmConfigSchema = Type.Object(
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
   },
-  { description: 'The desired state of a VM' },
+  { $id: 'Config', description: 'The desired state of a VM' },
 );
 
 /** As a client sends it. */

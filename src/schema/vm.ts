@@ -3,7 +3,20 @@
 
 import { type Static, Type } from 'typebox';
 import { ConditionSchema } from './condition.ts';
-import { Name, Nullable } from './parts.ts';
+import { DRY_RUN_MEMBERS } from './dry-run.ts';
+import {
+  API_HOST_PATTERN,
+  API_PORT_PATTERN,
+  Int32,
+  Int64,
+  IPV4_PATTERN,
+  Name,
+  Nullable,
+  OneOf,
+  orEmpty,
+  Text,
+  Timestamp,
+} from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
 
 export const VM_STATUSES = [
@@ -16,42 +29,58 @@ export const VM_STATUSES = [
   'deleting',
 ] as const;
 
+export const VM_SORT_KEYS = ['created_at', 'updated_at', 'name', 'status', 'runtime'] as const;
+
 export type VmStatus = (typeof VM_STATUSES)[number];
+
+export const OPERATION_KINDS = [
+  'create',
+  'start',
+  'stop',
+  'restart',
+  'delete',
+  'reconcile',
+] as const;
+
+export const OPERATION_CAUSES = ['request', 'deployment', 'exit', 'daemon'] as const;
+
+export const OPERATION_OUTCOMES = ['running', 'done', 'failed', 'superseded'] as const;
+
+export const VmOperationStepSchema = Type.Object(
+  {
+    step: Type.String(),
+    times: Int64({ description: 'In a row, with the same result' }),
+    duration_ms: Int64({ description: 'Of the last time' }),
+    error: Nullable(Type.String()),
+  },
+  { $id: 'VMOperationStep' },
+);
 
 export const VmOperationSchema = Type.Object(
   {
-    number: Type.Integer(),
-    kind: Type.String({
-      description: 'create, start, stop, restart, delete; reconcile: nobody asked for it',
-    }),
-    cause: Type.String({
-      description:
-        'request, deployment (its number of replicas or its config), exit (of the hypervisor), daemon (a reason of its own)',
-    }),
+    number: Int64(),
+    kind: OneOf(OPERATION_KINDS, 'reconcile: nobody asked for it'),
+    cause: OneOf(
+      OPERATION_CAUSES,
+      'deployment: its number of replicas or its config; exit: of the hypervisor; daemon: a reason of its own',
+    ),
     request_id: Type.Optional(
       Type.String({ description: 'X-Request-Id of the request that is behind it' }),
     ),
-    started_at: Type.String({ format: 'date-time' }),
-    ended_at: Nullable(Type.String({ format: 'date-time' })),
-    outcome: Type.String({ description: 'running, done, failed, superseded' }),
+    started_at: Timestamp(),
+    ended_at: Nullable(Timestamp()),
+    outcome: OneOf(OPERATION_OUTCOMES, 'superseded: something else was asked for meanwhile'),
     error: Nullable(Type.String()),
-    steps: Type.Array(
-      Type.Object({
-        step: Type.String(),
-        times: Type.Integer({ description: 'In a row, with the same result' }),
-        duration_ms: Type.Integer({ description: 'Of the last time' }),
-        error: Nullable(Type.String()),
-      }),
-    ),
+    steps: Type.Array(VmOperationStepSchema),
   },
-  { description: 'What was done for a VM' },
+  { $id: 'VMOperation', description: 'What was done for a VM' },
 );
 
 export const VmSchema = Type.Object(
   {
-    id: Type.Integer({ format: 'int64', description: 'Never reused' }),
+    id: Int64({ description: 'Never reused' }),
     name: Type.String(),
-    status: Type.String({ description: VM_STATUSES.join(', ') }),
+    status: OneOf(VM_STATUSES, 'What it does now'),
     status_reason: Type.Optional(
       Type.String({
         description: 'Why it is not further, while it waits for something, or how it crashed',
@@ -64,38 +93,47 @@ export const VmSchema = Type.Object(
     runtime: Type.String(),
     plugin: Type.String(),
     pid: Type.Optional(
-      Type.Integer({
-        format: 'int64',
-        description: 'Process id of the hypervisor; absent when none runs',
-      }),
+      Int64({ description: 'Process id of the hypervisor; absent when none runs' }),
     ),
-    ip_address: Type.String({ description: 'Empty without a bridged network' }),
-    mac_address: Type.String(),
-    vsock_cid: Type.Integer(),
-    cpu_cores: Type.Integer(),
-    memory_mb: Type.Integer({ description: 'MiB' }),
+    ip_address: Text(orEmpty(IPV4_PATTERN), 'Empty without a bridged network'),
+    mac_address: Text('^[0-9a-f]{2}(:[0-9a-f]{2}){5}$'),
+    vsock_cid: Int64(),
+    cpu_cores: Int32(),
+    memory_mb: Int32({ description: 'MiB' }),
     kernel_cmdline: Type.String({ description: 'Without the volant.* arguments' }),
     serial_socket: Type.String({
       description: 'Absolute path of the console, a unix socket on the host',
     }),
-    created_at: Type.String({ format: 'date-time' }),
-    updated_at: Type.String({ format: 'date-time' }),
+    created_at: Timestamp(),
+    updated_at: Timestamp(),
+    ...DRY_RUN_MEMBERS,
+    kernel: Type.Optional(
+      Type.String({ description: 'Of a dry run: the kernel that it would boot' }),
+    ),
+    vm_count_after: Type.Optional(
+      Int64({ description: 'Of a dry run: how many VMs there would be' }),
+    ),
+    config: Type.Optional(VmConfigSchema),
   },
-  { description: 'A virtual machine' },
+  { $id: 'VM', description: 'A virtual machine' },
 );
 
 export type Vm = Static<typeof VmSchema>;
 
-export const CreateVmSchema = Type.Object({
-  name: Name,
-  plugin: Type.Optional(Type.String()),
-  runtime: Type.Optional(Type.String()),
-  cpu_cores: Type.Optional(Type.Integer({ minimum: 0, description: '0 means: not set' })),
-  memory_mb: Type.Optional(Type.Integer({ minimum: 0, description: 'MiB; 0 means: not set' })),
-  kernel_cmdline: Type.Optional(Type.String({ description: 'Added to the kernel command line' })),
-  api_host: Type.Optional(Type.String()),
-  api_port: Type.Optional(Type.String()),
-  config: Type.Optional(Nullable(VmConfigSchema)),
-});
+/** `plugin` may be in the config instead, so it is the document only that asks for it. */
+export const CreateVmSchema = Type.Object(
+  {
+    name: Name,
+    plugin: Type.Optional(Type.String()),
+    runtime: Type.Optional(Type.String()),
+    cpu_cores: Type.Optional(Int32({ description: '0 means: not set' })),
+    memory_mb: Type.Optional(Int32({ description: 'MiB; 0 means: not set' })),
+    kernel_cmdline: Type.Optional(Type.String({ description: 'Added to the kernel command line' })),
+    api_host: Type.Optional(Text(API_HOST_PATTERN)),
+    api_port: Type.Optional(Text(API_PORT_PATTERN)),
+    config: Type.Optional(Nullable(VmConfigSchema)),
+  },
+  { $id: 'CreateVM', documented: { required: ['name', 'plugin'] } },
+);
 
 export type CreateVmRequest = Static<typeof CreateVmSchema>;

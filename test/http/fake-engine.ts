@@ -87,7 +87,9 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
     },
     planCreate: async (request) => {
       note('vms.planCreate', request);
-      return { dry_run: true, actions: [{ action: 'create', subject: request.name }] };
+      const actions = [{ action: 'create', subject: request.name }];
+      const { config: _, ...vm } = vms.preview(vmRecord(vms.size + 1, request.name));
+      return { ...vm, dry_run: true as const, actions };
     },
     get: (name) => vms.body(name),
     operations: () => [],

@@ -243,6 +243,16 @@ test('a body where the route has none is passed over', async (t) => {
   assert.equal((await client.answer()).text, '{"status":"ok"}');
 });
 
+test('an empty parameter that decides what is done is refused, and nothing is done', async (t) => {
+  const server = await startServer(t);
+  const body = JSON.stringify({ name: 'x', plugin: 'hello' });
+  for (const query of ['dry_run', 'dry_run=', 'wait=', 'timeout=', 'wait&dry_run=true']) {
+    const answer = await ask(server, `POST /api/v1/vms?${query}`, { body });
+    assert.equal(outcome(answer), '400 PARAMETER_INVALID', query);
+  }
+  assert.deepEqual(server.fake.calls, []);
+});
+
 test('Content-Type is not asked for: a body is JSON', async (t) => {
   const server = await startServer(t);
   const types = [

@@ -9,7 +9,10 @@ import type { Column, Facts } from '../table.ts';
 import { showRows } from '../watch.ts';
 import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
-const COLUMNS: readonly Column<Deployment>[] = [
+/** A deployment, or what is left to tell of one. */
+type Row = Omit<Deployment, 'status'> & { readonly status: string };
+
+const COLUMNS: readonly Column<Row>[] = [
   { title: 'NAME', of: ({ name }) => name },
   { title: 'STATUS', of: ({ status }) => status },
   { title: 'DESIRED', of: ({ desired_replicas }) => desired_replicas },
@@ -18,7 +21,7 @@ const COLUMNS: readonly Column<Deployment>[] = [
   { title: 'REVISION', of: ({ revision }) => revision },
 ];
 
-const deletedDeployment = (last: Deployment): Deployment => ({ ...last, status: 'deleted' });
+const deletedDeployment = (last: Row): Row => ({ ...last, status: 'deleted' });
 
 interface CreateFlags extends WaitFlags {
   readonly config: string;
@@ -59,7 +62,7 @@ function addQueries(deployments: Command, shells: ShellMaker): void {
     .action(
       shells.action<{ watch?: true }>(async (shell, _args, { watch }) => {
         const list = () => shell.client.deployments.list();
-        const keyOf = ({ name }: Deployment) => name;
+        const keyOf = ({ name }: Row) => name;
         const watched = { list, keyOf, columns: COLUMNS, gone: deletedDeployment };
         await showRows(shell, watch, watched, 'No deployments.');
       }),
@@ -80,7 +83,7 @@ function addQueries(deployments: Command, shells: ShellMaker): void {
         if (flags.watch !== true) return printDeployment(shell, deployment);
         const list = async () =>
           (await shell.client.deployments.list()).filter((other) => other.name === name);
-        const keyOf = ({ name: key }: Deployment) => key;
+        const keyOf = ({ name: key }: Row) => key;
         const watched = { list, keyOf, columns: COLUMNS, gone: deletedDeployment };
         await showRows(shell, true, { ...watched, untilGone: true }, '');
       }),

@@ -4,7 +4,10 @@ import type { Vm } from '../../client/types.ts';
 import type { Shell } from '../shell.ts';
 import type { Column, Facts } from '../table.ts';
 
-export const VM_COLUMNS: readonly Column<Vm>[] = [
+/** A VM, or what is left to tell of one. */
+export type VmRow = Omit<Vm, 'status'> & { readonly status: string };
+
+export const VM_COLUMNS: readonly Column<VmRow>[] = [
   { title: 'NAME', of: (vm) => vm.name },
   { title: 'STATUS', of: (vm) => vm.status },
   { title: 'PLUGIN', of: (vm) => vm.plugin },
@@ -15,7 +18,7 @@ export const VM_COLUMNS: readonly Column<Vm>[] = [
 ];
 
 /** The row of a VM that is no longer there. */
-export function deletedVm({ pid: _, ...vm }: Vm): Vm {
+export function deletedVm({ pid: _, ...vm }: VmRow): VmRow {
   return { ...vm, status: 'deleted' };
 }
 

@@ -22,9 +22,9 @@ import type { State } from '../state.ts';
 import type { Admission } from '../vms/admission.ts';
 import type { Vms } from '../vms/vms.ts';
 import { newsOf, type Told } from './news.ts';
-import { isTaken, Reconciler } from './reconciler.ts';
+import { Reconciler } from './reconciler.ts';
 import { replicaConfig, requireMemory, requirePorts } from './replica-config.ts';
-import { boundsOf, changesTo, planOf, viewOf, whyLeft } from './view.ts';
+import { boundsOf, changesTo, planOf, planOfNew, viewOf, whyLeft } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
@@ -135,20 +135,18 @@ export class Deployments implements DeploymentApi {
     return this.#answer(entry, options, changed.desiredReplicas);
   }
 
-  planCreate(request: CreateDeploymentRequest): DryRun {
+  planCreate(request: CreateDeploymentRequest): DryRun & Deployment {
     const record = this.#draft(request);
-    const present = {
-      members: [],
-      creating: new Set<number>(),
-      isTaken: (index: number) => isTaken(this.#parts.state, record.name, index),
-    };
-    return planOf(changesTo(record, present), record);
+    return planOfNew(this.#parts.state, record);
   }
 
-  planPatch(name: string, request: PatchDeploymentRequest): DryRun {
+  planPatch(name: string, request: PatchDeploymentRequest): DryRun & Deployment {
     const { record, reconciler } = this.#require(name);
     const changed = this.#patched(record, request);
-    return planOf(changesTo(changed, reconciler.present()), changed);
+    return planOf(
+      changesTo(changed, reconciler.present()),
+      viewOf({ record: changed, reconciler }),
+    );
   }
 
   async remove(name: string, cause: Cause = BY_DAEMON): Promise<void> {

@@ -3,11 +3,13 @@
 import { LIMITS } from '../../config.ts';
 import { toTimestamp } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
+import type { Condition } from '../../schema/condition.ts';
 import type { Deployment } from '../../schema/deployment.ts';
 import type { DryRun } from '../engine-api.ts';
-import type { DeploymentRecord } from '../records.ts';
+import type { DeploymentRecord, VmRecord } from '../records.ts';
+import type { State } from '../state.ts';
 import { type Present, scalingTo } from './plan.ts';
-import { type Reconciler, replicaName } from './reconciler.ts';
+import { isTaken, type Reconciler, replicaName } from './reconciler.ts';
 
 /** What is out of bounds in a request. */
 export function boundsOf(request: {
@@ -23,15 +25,20 @@ export function boundsOf(request: {
   return details;
 }
 
-/** A dry run's answer. */
-export function planOf(actions: DryRun['actions'], record: DeploymentRecord): DryRun {
-  return {
-    dry_run: true,
-    actions,
-    desired_replicas: record.desiredReplicas,
-    revision: record.revision,
-    config: record.config,
+/** A dry run's answer: the deployment as it would be at first, with the replicas that there are. */
+export function planOf(actions: DryRun['actions'], deployment: Deployment): DryRun & Deployment {
+  return { ...deployment, dry_run: true, actions } as DryRun & Deployment;
+}
+
+/** The same of a deployment that is not there yet. */
+export function planOfNew(state: State, record: DeploymentRecord): DryRun & Deployment {
+  const present = {
+    members: [],
+    creating: new Set<number>(),
+    isTaken: (index: number) => isTaken(state, record.name, index),
   };
+  const replicas = { members: [], ready: 0, conditions: [] };
+  return planOf(changesTo(record, present), shown(record, replicas));
 }
 
 /** What becomes of the replicas that there are, and which are new, when the deployment is changed to this. */
@@ -56,17 +63,32 @@ export function viewOf({
   readonly record: DeploymentRecord;
   readonly reconciler: Reconciler;
 }): Deployment {
-  const members = reconciler.members();
+  return shown(record, {
+    members: reconciler.members(),
+    ready: reconciler.ready(),
+    conditions: reconciler.conditions,
+  });
+}
+
+/** What there is of a deployment beside its record. */
+interface Replicas {
+  readonly members: readonly VmRecord[];
+  readonly ready: number;
+  readonly conditions: readonly Condition[];
+}
+
+/** A record and its replicas as the API has them. */
+function shown(record: DeploymentRecord, { members, ready, conditions }: Replicas): Deployment {
   return {
     name: record.name,
     status: record.status,
     desired_replicas: record.desiredReplicas,
-    ready_replicas: reconciler.ready(),
+    ready_replicas: ready,
     updated_replicas: members.filter(({ replica }) => replica?.revision === record.revision).length,
     replicas: members.map((member) => member.name),
     revision: record.revision,
     max_unavailable: record.maxUnavailable,
-    conditions: [...reconciler.conditions],
+    conditions: [...conditions],
     config: record.config,
     created_at: toTimestamp(record.createdAtMs),
     updated_at: toTimestamp(record.updatedAtMs),

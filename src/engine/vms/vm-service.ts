@@ -4,7 +4,7 @@ import { toTimestamp } from '../../lib/clock.ts';
 import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { CreateVmRequest } from '../../schema/vm.ts';
+import type { CreateVmRequest, Vm } from '../../schema/vm.ts';
 import { BY_DAEMON, requestIn } from '../cause.ts';
 import type {
   DryRun,
@@ -44,26 +44,24 @@ export class VmService implements VmApi {
     return this.#run(request.name, progress, options, cause);
   }
 
-  async planCreate(request: CreateVmRequest): Promise<DryRun> {
+  async planCreate(request: CreateVmRequest): Promise<DryRun & Vm> {
     const { admission, planner, state } = this.#parts;
     const { name } = request;
     const { config } = admission.resolve(request);
     const preparation = await planner.prepare(config, null);
     const asked = { name, config, preparation, replica: undefined, cause: BY_DAEMON };
     const { record } = await admission.foresee(asked);
-    const { ipAddress, macAddress, tapName } = record.leases;
+    const { ipAddress, tapName } = record.leases;
     const actions = [
       ...(ipAddress === null ? [] : [{ action: 'lease.address', subject: ipAddress }]),
       ...(tapName === null ? [] : [{ action: 'create.tap', subject: tapName }]),
       { action: 'launch.hypervisor', subject: `${preparation.facts.driver} for ${record.name}` },
     ];
     return {
+      ...state.vms.preview(record),
       dry_run: true,
       actions,
-      ip_address: ipAddress ?? '',
-      mac_address: macAddress,
       kernel: preparation.kernelPath,
-      kernel_cmdline: record.kernelCmdline,
       vm_count_after: state.vms.size + 1,
       config,
     };

@@ -3,7 +3,8 @@
 import { type Static, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import type { WaitFor, WaitOptions } from '../../engine/engine-api.ts';
-import { GraceSeconds, OneOf } from '../../schema/parts.ts';
+import { WAIT_GOALS } from '../../schema/operations/operation.ts';
+import { GraceSeconds, Int64, OneOf } from '../../schema/parts.ts';
 
 /** Of something that exists: any text may be asked for. */
 export const NAME = { name: Type.String({ description: 'Its name' }) };
@@ -17,13 +18,12 @@ export const DRY_RUN = {
 export const WAIT = {
   wait: Type.Optional(
     OneOf(
-      ['accepted', 'running', 'ready'],
+      WAIT_GOALS,
       'How far to wait: accepted (on disk), running, ready (the health check passes)',
     ),
   ),
   timeout: Type.Optional(
-    Type.Integer({
-      minimum: 0,
+    Int64({
       maximum: LIMITS.waitTimeoutMaxMs,
       description:
         'Longest wait in milliseconds; WAIT_TIMEOUT after it, while the operation goes on',
@@ -43,7 +43,7 @@ export function graceMsOf({ grace_seconds }: Static<typeof GraceArguments>): num
 
 export const LIMIT = {
   limit: Type.Optional(
-    Type.Integer({
+    Int64({
       minimum: 1,
       maximum: LIMITS.mcpPageMax,
       description: `Most items of the answer; ${LIMITS.mcpPageDefault} when absent`,
@@ -53,7 +53,7 @@ export const LIMIT = {
 
 export const PAGE = {
   ...LIMIT,
-  offset: Type.Optional(Type.Integer({ minimum: 0, description: 'Items to skip' })),
+  offset: Type.Optional(Int64({ description: 'Items to skip' })),
 };
 
 const WaitArguments = Type.Object(WAIT);

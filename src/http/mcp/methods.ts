@@ -2,6 +2,7 @@
 // request or an answer is in legacy.ts and modern.ts.
 
 import { VERSION } from '../../lib/version.ts';
+import { plainSchema } from '../../schema/openapi-schemas.ts';
 import { RPC, RpcError, type RpcMessage } from './json-rpc.ts';
 import { listResources, RESOURCE_TEMPLATES, readResource } from './resources.ts';
 import { errorText, type ToolContext, toolError } from './tool.ts';
@@ -30,7 +31,7 @@ interface Method {
 const TOOL_LIST = TOOLS.map(({ name, description, input, hints }) => ({
   name,
   description,
-  inputSchema: input,
+  inputSchema: plainSchema(input),
   annotations: { ...hints, openWorldHint: false },
 }));
 

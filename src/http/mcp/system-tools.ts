@@ -2,6 +2,7 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
+import { Int64 } from '../../schema/parts.ts';
 import { LIMIT } from './arguments.ts';
 import { listEvents } from './events.ts';
 import { defineTool, READS, type Tool } from './tool.ts';
@@ -13,9 +14,7 @@ export const SYSTEM_TOOLS: readonly Tool[] = [
     description:
       'List what happened to VMs, deployments, plugins and configs, the oldest first. Without after: the newest events.',
     input: Type.Object({
-      after: Type.Optional(
-        Type.Integer({ minimum: 0, description: 'Only events after the event of this number' }),
-      ),
+      after: Type.Optional(Int64({ description: 'Only events after the event of this number' })),
       ...LIMIT,
     }),
     hints: READS,

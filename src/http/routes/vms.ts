@@ -3,15 +3,13 @@
 import { LIMITS } from '../../config.ts';
 import type { VmListQuery, WaitOptions } from '../../engine/engine-api.ts';
 import { VolantError } from '../../lib/errors.ts';
-import { type CreateVmRequest, VM_STATUSES } from '../../schema/vm.ts';
+import { type CreateVmRequest, VM_SORT_KEYS, VM_STATUSES } from '../../schema/vm.ts';
 import type { RequestHead } from '../exchange.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { empty, json, jsonText } from '../reply.ts';
 import { requested } from '../request-id.ts';
 import { waitOptionsIn } from '../wait-options.ts';
-
-const SORT_KEYS = ['created_at', 'updated_at', 'name', 'status', 'runtime'] as const;
 
 export const vmRoutes = {
   listVMs: ({ engine }, head) => {
@@ -93,7 +91,7 @@ function listQuery(head: RequestHead): VmListQuery {
   const text = query.text('q');
   const list: VmListQuery = {
     statuses: query.choices('status', VM_STATUSES),
-    sort: query.choice('sort', SORT_KEYS, 'created_at'),
+    sort: query.choice('sort', VM_SORT_KEYS, 'created_at'),
     descending: query.choice('order', ['asc', 'desc'], 'asc') === 'desc',
     offset: query.count('offset') ?? 0,
     ...(limit === undefined ? {} : { limit }),

@@ -63,7 +63,7 @@ export const ARTIFACT_OPERATIONS = {
     path: '/api/v1/plugins/{plugin}/artifacts/{artifact}',
     tags: ['plugins'],
     summary: 'Get an artifact record',
-    query: [{ ...VERSION, description: 'Required: the version that it belongs to' }],
+    query: [{ ...VERSION, description: 'The version that it belongs to', required: true }],
     answers: {
       200: { description: 'The record', schema: ArtifactSchema },
       ...errors(400, 404),

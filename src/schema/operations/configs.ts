@@ -3,7 +3,12 @@
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import { ConfigEnvelopeSchema, ConfigHistorySchema, ConfigPatchSchema } from '../config-patch.ts';
+import { Int64 } from '../parts.ts';
 import { DRY_RUN, errors, type Operation } from './operation.ts';
+
+const ETAG = {
+  ETag: { description: 'The version, for If-Match', schema: Type.String({ pattern: '^"\\d+"$' }) },
+};
 
 export const CONFIG_OPERATIONS = {
   getVMConfig: {
@@ -13,7 +18,7 @@ export const CONFIG_OPERATIONS = {
     tags: ['vm', 'config'],
     summary: 'Get VM configuration',
     answers: {
-      200: { description: 'VM configuration', schema: ConfigEnvelopeSchema },
+      200: { description: 'VM configuration', schema: ConfigEnvelopeSchema, headers: ETAG },
       ...errors(404, 500),
     },
   },
@@ -29,7 +34,7 @@ export const CONFIG_OPERATIONS = {
     headers: ['if-match'],
     request: { schema: ConfigPatchSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
-      200: { description: 'Configuration updated', schema: ConfigEnvelopeSchema },
+      200: { description: 'Configuration updated', schema: ConfigEnvelopeSchema, headers: ETAG },
       ...errors(400, 404, 409, 412, 413, 500, 503),
     },
   },
@@ -44,7 +49,7 @@ export const CONFIG_OPERATIONS = {
       {
         name: 'limit',
         description: '0 or absent: all that are kept',
-        schema: Type.Integer({ minimum: 0 }),
+        schema: Int64(),
       },
     ],
     answers: {

@@ -3,7 +3,6 @@
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import { CreateDeploymentSchema, DeploymentSchema, PatchDeploymentSchema } from '../deployment.ts';
-import { DryRunSchema } from '../dry-run.ts';
 import { DRY_RUN, errors, type Operation, WAIT } from './operation.ts';
 
 export const DEPLOYMENT_OPERATIONS = {
@@ -28,7 +27,7 @@ export const DEPLOYMENT_OPERATIONS = {
     query: [...WAIT, DRY_RUN],
     request: { schema: CreateDeploymentSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
-      200: { description: 'What would be done (dry_run=true)', schema: DryRunSchema },
+      200: { description: 'Deployment as it would be (dry_run=true)', schema: DeploymentSchema },
       201: { description: 'Deployment created', schema: DeploymentSchema },
       ...errors(400, 404, 408, 409, 413, 500, 503),
     },

@@ -1,21 +1,29 @@
 // schema, operations: event streams.
 
 import { Type } from 'typebox';
+import { EVENT_TYPES, RESYNC, VM_EVENT_TYPES } from '../event.ts';
+import { Documented, Int64, Word } from '../parts.ts';
 import { errors, type Operation, type QueryParameter } from './operation.ts';
 
-const STREAM_QUERY: readonly QueryParameter[] = [
+const Words = Type.Array(Type.String());
+
+const streamQuery = (types: readonly string[]): readonly QueryParameter[] => [
   {
     name: 'after',
     description: 'Replay what came after the event of this number',
-    schema: Type.Integer({ minimum: 0 }),
+    schema: Int64(),
   },
-  { name: 'name', description: 'Only events of these names', schema: Type.String() },
-  { name: 'type', description: 'Only events of these types', schema: Type.String() },
-  { name: 'deployment', description: 'Only events of these deployments', schema: Type.String() },
+  { name: 'name', description: 'Only events of these names', schema: Words },
+  { name: 'type', description: 'Only events of these types', schema: Type.Array(Word(types)) },
+  { name: 'deployment', description: 'Only events of these deployments', schema: Words },
 ];
 
 const eventStream = {
-  200: { description: 'Event stream (text/event-stream)', contentType: 'text/event-stream' },
+  200: {
+    description: 'Event stream; the data of each event is an Event, as JSON',
+    contentType: 'text/event-stream',
+    schema: Documented(Type.String(), { 'x-event-data': { $ref: '#/components/schemas/Event' } }),
+  },
   ...errors(400, 503),
 };
 
@@ -28,7 +36,7 @@ export const EVENT_OPERATIONS = {
     summary: 'Stream VM lifecycle events',
     description:
       'Server-Sent Events. The id of an event is its number; numbers are dense and go on over restarts. Last-Event-ID or ?after= resumes.',
-    query: STREAM_QUERY,
+    query: streamQuery([...VM_EVENT_TYPES, RESYNC]),
     headers: ['last-event-id'],
     answers: eventStream,
   },
@@ -39,7 +47,7 @@ export const EVENT_OPERATIONS = {
     tags: ['events'],
     summary: 'Stream all events',
     description: 'VMs, deployments, plugins and configs; otherwise as streamVMEvents.',
-    query: STREAM_QUERY,
+    query: streamQuery(EVENT_TYPES),
     headers: ['last-event-id'],
     answers: eventStream,
   },

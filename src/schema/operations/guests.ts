@@ -3,6 +3,7 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
+import { Documented, MapOf } from '../parts.ts';
 import { errors, type Operation } from './operation.ts';
 
 export const GUEST_OPERATIONS = {
@@ -15,7 +16,11 @@ export const GUEST_OPERATIONS = {
     description:
       "The workload's own document (/openapi of the workload), else the one that its manifest names. YAML where it is YAML.",
     answers: {
-      200: { description: 'OpenAPI specification', schema: Type.Object({}) },
+      200: {
+        description: 'OpenAPI specification',
+        schema: MapOf(Type.Unknown()),
+        otherwise: { 'application/yaml': Type.String() },
+      },
       ...errors(400, 404, 500, 502, 503),
     },
   },
@@ -23,12 +28,12 @@ export const GUEST_OPERATIONS = {
     scope: 'operate',
     method: 'POST',
     path: '/api/v1/vms/{name}/actions/{plugin}/{action}',
-    tags: ['vm', 'plugins'],
+    tags: ['vm'],
     summary: 'Run an action of the manifest in a VM',
     description:
       'The body is handed to the workload. Where it refuses, its status is answered, with the code ACTION_FAILED.',
     request: {
-      schema: Type.Object({}, { description: 'Whatever the action takes' }),
+      schema: Documented(MapOf(Type.Unknown()), { description: 'Whatever the action takes' }),
       bytesMax: LIMITS.bodyBytesMax,
     },
     answers: {

@@ -1,7 +1,7 @@
 // schema, operations: the endpoint for agents.
 
 import { LIMITS } from '../../config.ts';
-import { McpAnswerSchema, McpRequestSchema } from '../mcp.ts';
+import { McpReplySchema, McpRequestSchema } from '../mcp.ts';
 import { errors, type Operation } from './operation.ts';
 
 export const MCP_OPERATIONS = {
@@ -12,13 +12,13 @@ export const MCP_OPERATIONS = {
     tags: ['mcp'],
     summary: 'Model Context Protocol endpoint',
     description:
-      'Takes a command as described here, or a JSON-RPC message of the Model Context Protocol, revisions 2024-11-05 to 2026-07-28 (Streamable HTTP, no sessions).',
+      'Takes a command as described here, or a JSON-RPC message of the Model Context Protocol, revisions 2024-11-05 to 2026-07-28 (Streamable HTTP, no sessions). A batch of messages, which revision 2025-03-26 has, is an array and is answered with one.',
     headers: ['mcp-protocol-version', 'mcp-method', 'mcp-name'],
     request: { schema: McpRequestSchema, bytesMax: LIMITS.manifestBytesMax, raw: true },
     answers: {
       200: {
         description: 'MCP response; a command that failed says so in error',
-        schema: McpAnswerSchema,
+        schema: McpReplySchema,
       },
       202: { description: 'A JSON-RPC notification was taken' },
       ...errors(400, 404, 413, 500, 503),

@@ -4,18 +4,21 @@ import { type TSchema, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import type { Scope } from '../../lib/scopes.ts';
 import { ErrorSchema } from '../error.ts';
-import { GRACE_TEXT, GraceSeconds } from '../parts.ts';
+import { GRACE_TEXT, GraceSeconds, Int64, OneOf } from '../parts.ts';
 
 export interface QueryParameter {
   readonly name: string;
   readonly description: string;
   readonly schema: TSchema;
+  readonly required?: true;
 }
 
 export interface OperationAnswer {
   readonly description: string;
   readonly schema?: TSchema;
   readonly contentType?: string;
+  /** What it may be besides, by content type. */
+  readonly otherwise?: Readonly<Record<string, TSchema>>;
   readonly headers?: Readonly<Record<string, { description: string; schema: TSchema }>>;
 }
 
@@ -49,10 +52,20 @@ const ERROR_TEXTS = {
   409: 'Conflict',
   412: 'The config has another version than expected',
   413: 'Body too large',
+  422: 'This Idempotency-Key was used with another request (IDEMPOTENCY_MISMATCH)',
   500: 'Internal error',
   502: 'The guest, or what it refers to, does not answer',
   503: 'Too much at once, or shutting down; try again later',
 } as const;
+
+/** What any operation may answer beside what it names. */
+export const ANY_ERROR: OperationAnswer = { description: 'Any other error', schema: ErrorSchema };
+
+/** The answers of a request that comes twice with one Idempotency-Key, beside those of its operation. */
+export const KEYED_ERRORS = (): Record<number, OperationAnswer> => ({
+  400: { description: ERROR_TEXTS[400], schema: ErrorSchema },
+  422: { description: ERROR_TEXTS[422], schema: ErrorSchema },
+});
 
 /** The error answers of an operation; those of access are everybody's. */
 export function errors(...statuses: (keyof typeof ERROR_TEXTS)[]): Record<number, OperationAnswer> {
@@ -62,17 +75,19 @@ export function errors(...statuses: (keyof typeof ERROR_TEXTS)[]): Record<number
   );
 }
 
+export const WAIT_GOALS = ['accepted', 'running', 'ready'] as const;
+
 /** How far a client wants to wait. */
 export const WAIT: readonly QueryParameter[] = [
   {
     name: 'wait',
-    description: 'accepted (on disk), running, or ready (its health check passes)',
-    schema: Type.String(),
+    description: 'How far to wait: accepted (on disk), running, or ready (its health check passes)',
+    schema: OneOf(WAIT_GOALS, 'How far'),
   },
   {
     name: 'timeout',
     description: 'Longest wait in milliseconds; 408 after it, while the operation goes on',
-    schema: Type.Integer({ minimum: 0, maximum: LIMITS.waitTimeoutMaxMs }),
+    schema: Int64({ maximum: LIMITS.waitTimeoutMaxMs }),
   },
 ];
 
@@ -85,6 +100,7 @@ export function graceParameter(unsaid: string): QueryParameter {
 
 export const DRY_RUN: QueryParameter = {
   name: 'dry_run',
-  description: 'true tells what would be done or refused, and does nothing',
+  description:
+    'true tells what would be done or refused, and does nothing. The answer is the resource as it would be, with dry_run and actions.',
   schema: Type.Boolean(),
 };

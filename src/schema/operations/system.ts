@@ -1,6 +1,7 @@
 // schema, operations: the daemon itself.
 
 import { Type } from 'typebox';
+import { MapOf } from '../parts.ts';
 import {
   AuditReportSchema,
   HealthSchema,
@@ -29,7 +30,7 @@ export const SYSTEM_OPERATIONS = {
     tags: ['system'],
     summary: 'This document',
     answers: {
-      200: { description: 'OpenAPI document', schema: Type.Object({}) },
+      200: { description: 'OpenAPI document', schema: MapOf(Type.Unknown()) },
       ...errors(),
     },
   },
@@ -53,7 +54,14 @@ export const SYSTEM_OPERATIONS = {
     description:
       'A consistent copy of the records, made while the daemon works; `volantd --restore FILE` puts it in their place. Disks and images are files of their own.',
     answers: {
-      200: { description: 'The copy', contentType: 'application/octet-stream' },
+      200: {
+        description: 'The copy',
+        contentType: 'application/octet-stream',
+        schema: Type.String({ format: 'binary' }),
+        headers: {
+          'Content-Disposition': { description: 'A name for the file', schema: Type.String() },
+        },
+      },
       ...errors(500, 503),
     },
   },

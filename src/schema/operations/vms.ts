@@ -2,8 +2,8 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
-import { DryRunSchema } from '../dry-run.ts';
-import { CreateVmSchema, VM_STATUSES, VmOperationSchema, VmSchema } from '../vm.ts';
+import { Int64, Word } from '../parts.ts';
+import { CreateVmSchema, VM_SORT_KEYS, VM_STATUSES, VmOperationSchema, VmSchema } from '../vm.ts';
 import {
   DRY_RUN,
   errors,
@@ -29,24 +29,24 @@ export const VM_OPERATIONS = {
     query: [
       {
         name: 'status',
-        description: `Any of ${VM_STATUSES.join(', ')}; repeated or separated by commas`,
-        schema: Type.String(),
+        description: 'Any of these; repeated or separated by commas',
+        schema: Type.Array(Word(VM_STATUSES)),
       },
       { name: 'runtime', description: 'Equal, ignoring case', schema: Type.String() },
       { name: 'plugin', description: 'Equal, ignoring case', schema: Type.String() },
       { name: 'q', description: 'Part of name, address or runtime', schema: Type.String() },
       {
         name: 'sort',
-        description: 'name, status, runtime, created_at (default) or updated_at',
-        schema: Type.String(),
+        description: 'created_at when absent',
+        schema: Word(VM_SORT_KEYS),
       },
-      { name: 'order', description: 'asc (default) or desc', schema: Type.String() },
+      { name: 'order', description: 'asc when absent', schema: Word(['asc', 'desc']) },
       {
         name: 'limit',
         description: '0 answers no VMs but the count',
-        schema: Type.Integer({ minimum: 0 }),
+        schema: Int64(),
       },
-      { name: 'offset', description: 'VMs to skip', schema: Type.Integer({ minimum: 0 }) },
+      { name: 'offset', description: 'VMs to skip', schema: Int64() },
     ],
     answers: {
       200: {
@@ -55,7 +55,7 @@ export const VM_OPERATIONS = {
         headers: {
           'X-Total-Count': {
             description: 'Matching VMs before limit and offset',
-            schema: Type.Integer(),
+            schema: Int64(),
           },
         },
       },
@@ -72,7 +72,7 @@ export const VM_OPERATIONS = {
     query: [...WAIT, DRY_RUN],
     request: { schema: CreateVmSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
-      200: { description: 'What would be done (dry_run=true)', schema: DryRunSchema },
+      200: vmAnswer('VM as it would be (dry_run=true)'),
       201: vmAnswer('VM created'),
       202: vmAnswer('VM accepted (wait=accepted)'),
       ...errors(400, 404, 408, 409, 413, 500, 503),
