@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { Failure, findCommand, run, runMain } from './lib/command.mjs';
 import { hasApt, installPackages, missingTestTools } from './lib/debian.mjs';
 import { debianRootProblem, ensureDebianRoot } from './lib/debian-root.mjs';
+import { ensureOpenApiTools } from './lib/openapi-tools.mjs';
 import { makeOtherSystem } from './lib/other-system.mjs';
 import { BUILD, PROJECT_ROOT } from './lib/paths.mjs';
 import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
@@ -26,6 +27,9 @@ import { guestKernel, setup } from './setup.mjs';
 
 /** They begin first: one guest is emulated for minutes, or much is done one after the other. */
 const LONG_TESTS = /e2e\/(debian|isolation|dhcp|guides|disks|devices)\./;
+
+/** They need the tools for the OpenAPI document. */
+const OPENAPI_TESTS = /openapi-judges|generated-client/;
 
 /** Their guests keep all cores busy: beside them others would come too late. */
 const BUSY_TESTS = /e2e\/(boots|boots-busy)\./;
@@ -213,6 +217,9 @@ await runMain(async () => {
   const tests = findTests(options);
   if (options.withEndToEnd && tests.endToEnd.some((path) => path.includes('debian'))) {
     await log.step('debian', makeDebianDisk);
+  }
+  if ([...tests.unit, ...tests.endToEnd].some((path) => OPENAPI_TESTS.test(path))) {
+    await log.step('openapi tools', ensureOpenApiTools);
   }
   const systems = options.withSystems ? await prepareRoot(log) : null;
   const total = await testAll(tests, options, systems);

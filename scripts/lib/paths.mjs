@@ -28,6 +28,8 @@ export const BUILD = {
   simulator: join(PROJECT_ROOT, 'build/simulator/simulator'),
   /** Packages that are unpacked here instead of being installed. */
   packages: join(PROJECT_ROOT, 'build/packages'),
+  /** Leads to where they are installed, which is outside of the checkout. */
+  openApiTools: join(PROJECT_ROOT, 'build/openapi-tools'),
   stamps: join(PROJECT_ROOT, 'build/stamps'),
 };
 

@@ -23,10 +23,14 @@ type Capability =
   | 'haproxy'
   | 'caddy'
   | 'chromium'
-  | 'debian';
+  | 'debian'
+  | 'openapi-tools';
 
 /** The checkout, seen from .build/test/helpers. */
 export const PROJECT_ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** Programs that judge the OpenAPI document, and a generator of clients. */
+export const OPENAPI_TOOLS = `${PROJECT_ROOT}build/openapi-tools`;
 
 /** Where `npm run setup` puts what guests boot from. */
 export const IMAGES = `${PROJECT_ROOT}build/images`;
@@ -64,6 +68,10 @@ const CHECKS: Record<Capability, { readonly present: () => boolean; readonly rem
   debian: {
     present: () => existsSync(`${IMAGES}/debian.img`),
     remedy: 'run the tests by npm test, as root and with mmdebstrap installed',
+  },
+  'openapi-tools': {
+    present: () => existsSync(`${OPENAPI_TOOLS}/node_modules`),
+    remedy: 'run the tests by npm test, with a way to the npm registry',
   },
   kernel: { present: () => existsSync(`${IMAGES}/vmlinux`), remedy: 'npm run setup' },
   lab: {
