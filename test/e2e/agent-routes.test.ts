@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { LIMITS } from '../../src/config.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { DocumentChecker } from '../helpers/document.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
@@ -109,6 +110,14 @@ test('requests, large answers, uploads, actions and the document go through the 
   const held = await holdEveryStream(daemon);
   const busy = await daemon.call('GET', `${VM}/openapi`);
   assert.deepEqual([busy.status, busy.body.code], [503, 'OVERLOADED']);
+  const checker = new DocumentChecker((await daemon.call('GET', '/openapi')).body);
+  const problems = [
+    ...checker.check('POST', `${VM}/actions/probe/echo`, echoed),
+    ...checker.check('POST', `${VM}/actions/probe/gone`, gone),
+    ...checker.check('GET', `${VM}/openapi`, document),
+    ...checker.check('GET', `${VM}/openapi`, busy),
+  ];
+  assert.deepEqual(problems, [], 'the answers are those of the document');
   held.abort();
   while ((await daemon.call('GET', `${VM}/openapi`)).status !== 200) await pause(50);
   const refused = await daemon.call('POST', `${VM}/agent/agent/poweroff`);
