@@ -19,7 +19,8 @@ import type {
   ManifestInput,
   Workload,
 } from './manifest.ts';
-import { NETWORK_MODES } from './manifest.ts';
+import { ManifestSchema, NETWORK_MODES } from './manifest.ts';
+import { inNormalForm } from './normal-form.ts';
 import { NAME_PATTERN } from './parts.ts';
 import type { Problems } from './validate.ts';
 
@@ -36,9 +37,10 @@ type NetworkInput = NonNullable<ManifestInput['network']>;
 
 /** The manifest in its normal form, or every problem that it has, keyed by path. */
 export function normaliseManifest(
-  input: ManifestInput,
+  given: ManifestInput,
   bounds: ResourceBounds,
 ): { readonly manifest: Manifest } | { readonly problems: Problems } {
+  const input = inNormalForm(ManifestSchema, given);
   const problems: Record<string, string> = {};
   const name = trimmed(input.name);
   if (name === '') problems['name'] = 'is required';

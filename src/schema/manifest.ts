@@ -41,7 +41,7 @@ export const NetworkConfigSchema = Type.Object(
   {
     mode: Type.Optional(Word(NETWORK_MODES)),
     subnet: Type.Optional(Type.String()),
-    gateway: Type.Optional(Text(orEmpty(IPV4_PATTERN))),
+    gateway: Type.Optional(Type.String()),
     auto_assign: Type.Optional(Type.Boolean()),
     ip_address: Type.Optional(
       Text(

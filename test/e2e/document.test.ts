@@ -85,6 +85,19 @@ async function vms(daemon: Daemon, ask: Ask): Promise<void> {
   await expect(ask, { [create]: 400 }, { body: { name: 'B', memory_mb: 1e300 } });
   await expect(ask, { [create]: 400, [`${create}?dry_run`]: 400 }, { body: '{' });
   await expect(ask, { [`${create}?wait=accepted`]: 202 }, { body: { ...NAME, name: 'two' } });
+  // What is taken in other forms is answered in the form of the document.
+  const config = {
+    network: { mode: ' BRIDGED ', ip_address: '' },
+    expose: [
+      { port: 80, host_port: 28_112, protocol: 'UDP' },
+      { port: 80, host_port: 28_113, protocol: '' },
+    ],
+    rootfs: { url: '', format: '', checksum: ' ' },
+    cloud_init: { seed_mode: 'VFAT' },
+    devices: { allowlist: [' 10DE:* '] },
+  };
+  await expect(ask, { [create]: 201 }, { body: { ...NAME, name: 'odd', config } });
+  await expect(ask, { 'GET /api/v1/vms/odd/config': 200 });
   await expect(ask, { [create]: 400 }, { body: NAME, headers: { 'Idempotency-Key': 'a b' } });
   await expect(ask, { [create]: 413 }, { body: 'x'.repeat(LIMITS.manifestBytesMax + 1) });
   await expect(ask, {

@@ -6,9 +6,10 @@ import { VolantError } from '../../lib/errors.ts';
 import { normalPciAddresses } from '../../lib/pci-address.ts';
 import { type GuestMount, guestProblems } from '../../schema/guest-rules.ts';
 import { type Manifest, NETWORK_MODES } from '../../schema/manifest.ts';
+import { inNormalForm } from '../../schema/normal-form.ts';
 import { NAME_CHARACTERS_MAX } from '../../schema/parts.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
-import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
+import { type VmConfig, type VmConfigInput, VmConfigSchema } from '../../schema/vm-config.ts';
 import { type ExposedPort, exposedPortsOf } from '../exposures/exposed-ports.ts';
 import { networkConfigArgument } from '../media/cloud-init.ts';
 import { type MediaPlan, mediaPlanOf } from '../media/media-plan.ts';
@@ -46,7 +47,7 @@ export function resolveConfig(
 ): VmConfig {
   const given: VmConfigInput = request.config ?? {};
   const resolved: VmConfig = {
-    ...withoutNulls(given),
+    ...withoutNulls(inNormalForm(VmConfigSchema, given)),
     plugin: manifest.name,
     runtime: request.runtime || given.runtime || manifest.runtime,
     kernel_cmdline: request.kernel_cmdline?.trim() || given.kernel_cmdline?.trim() || '',
