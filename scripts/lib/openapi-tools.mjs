@@ -53,7 +53,7 @@ async function install(directory) {
   const temporary = mkdtempSync(`${directory}.new-`);
   try {
     for (const file of FILES) copyFileSync(join(RECIPE, file), join(temporary, file));
-    const options = ['--ignore-scripts', '--no-audit', '--no-fund'];
+    const options = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'];
     await run('npm', ['ci', ...options], { cwd: temporary });
     // Another checkout may have been faster.
     if (!existsSync(directory)) renameSync(temporary, directory);

@@ -4,9 +4,9 @@
 import { Type } from 'typebox';
 import { Int64, MapOf } from './parts.ts';
 
-const Id = Type.Unsafe<string | number>({
-  oneOf: [{ type: 'string' }, Int64({ minimum: Number.MIN_SAFE_INTEGER })],
-  description: 'Of the message; an answer has that of its request',
+/** Its type is in words: generators for several languages have none for one of two primitive types. */
+const Id = Type.Unknown({
+  description: 'A string or a whole number, of the message; an answer has that of its request',
 });
 
 const Version = Type.Unsafe<'2.0'>({ type: 'string', enum: ['2.0'] });

@@ -44,7 +44,10 @@ test('a generated client of TypeScript compiles, makes a VM, changes it and read
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
   writeFileSync(join(folder, 'openapi.json'), (await daemon.call('GET', '/openapi')).text);
   await tool('openapi-typescript', 'openapi.json', '--output', 'api.ts');
-  const program = readFileSync(join(PROJECT_ROOT, 'test/fixtures/generated-client.ts.txt'), 'utf8');
+  const program = readFileSync(
+    join(PROJECT_ROOT, 'test/fixtures/generated-clients/program.ts.txt'),
+    'utf8',
+  );
   writeFileSync(join(folder, 'program.ts'), program);
   const settings = { compilerOptions: COMPILER_OPTIONS, include: ['*.ts'] };
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(settings));

@@ -140,6 +140,15 @@ suite('the document for generated clients', () => {
     assert.deepEqual(loose, []);
   });
 
+  test('one of several forms is one of several components', () => {
+    for (const [name, { oneOf = [] }] of Object.entries<Json>(ours.components.schemas)) {
+      for (const form of oneOf) assert.ok(form.$ref, name);
+    }
+    const forms = JSON.stringify(ours).match(/"oneOf"/g)?.length;
+    assert.equal(forms, 1, 'generators do not agree on others');
+    assert.doesNotMatch(JSON.stringify(ours), /"anyOf"/);
+  });
+
   test('what may be null says so beside its type', () => {
     const text = JSON.stringify(ours);
     assert.doesNotMatch(text, /"allOf"/);
