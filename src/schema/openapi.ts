@@ -61,6 +61,12 @@ const HEADER_SCHEMAS: Readonly<Record<string, { description: string; schema: TSc
   'Mcp-Name': { description: 'What the message is about, again', schema: Type.String() },
 };
 
+/** Every answer has it. */
+const REQUEST_ID = {
+  description: "The request's id: the client's own X-Request-Id, or one that was made for it",
+  schema: { type: 'string', minLength: 1, maxLength: LIMITS.requestIdCharactersMax },
+};
+
 const RETRY_AFTER = {
   'Retry-After': { description: 'Seconds; absent where nobody can say', schema: Int64() },
 };
@@ -98,6 +104,7 @@ export function buildOpenApi(options: { version: string; serverUrl?: string }): 
     paths,
     components: {
       schemas: components.all(),
+      headers: { RequestId: REQUEST_ID },
       securitySchemes: {
         apiKey: { type: 'apiKey', in: 'header', name: 'X-Volant-API-Key' },
         bearer: { type: 'http', scheme: 'bearer' },
@@ -193,16 +200,15 @@ function describeAnswer(answer: OperationAnswer, components: Components): Json {
   const described = Object.entries(headers ?? {});
   return {
     description,
-    ...(described.length === 0
-      ? {}
-      : {
-          headers: Object.fromEntries(
-            described.map(([name, header]) => [
-              name,
-              { description: header.description, schema: components.place(header.schema) },
-            ]),
-          ),
-        }),
+    headers: {
+      'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+      ...Object.fromEntries(
+        described.map(([name, header]) => [
+          name,
+          { description: header.description, schema: components.place(header.schema) },
+        ]),
+      ),
+    },
     ...(Object.keys(media).length === 0
       ? {}
       : {

@@ -70,7 +70,8 @@ export class DocumentChecker {
   }
 
   #headerProblems(described: Json, headers: Headers): string[] {
-    return Object.entries<Json>(described.headers ?? {}).flatMap(([name, { schema }]) => {
+    return Object.entries<Json>(described.headers ?? {}).flatMap(([name, header]) => {
+      const { schema } = this.#resolved(header);
       const text = headers.get(name);
       if (text === null) return [];
       const value = schema.type === 'integer' ? Number(text) : text;
@@ -98,11 +99,16 @@ export class DocumentChecker {
       );
   }
 
+  /** What a reference leads to: `#/components/headers/RequestId`. */
+  #resolved(part: Json): Json {
+    if (part.$ref === undefined) return part;
+    const [, ...steps] = part.$ref.split('/');
+    return steps.reduce((at: Json, step: string) => at[step], this.#document);
+  }
+
   /** The dialect of OpenAPI 3.0 -> JSON Schema, without references. */
   #converted(schema: Json): TSchema {
-    if (schema.$ref !== undefined) {
-      return this.#converted(this.#document.components.schemas[schema.$ref.split('/').at(-1)]);
-    }
+    if (schema.$ref !== undefined) return this.#converted(this.#resolved(schema));
     const { nullable, ...rest } = schema;
     const result: Json = { ...rest };
     if (rest.properties !== undefined) {

@@ -95,6 +95,14 @@ suite('the document for generated clients', () => {
     }
   });
 
+  test('every answer tells of its id', () => {
+    for (const { operationId, responses } of operations) {
+      for (const answer of Object.values<Json>(responses)) {
+        assert.ok(answer.headers['X-Request-Id'], operationId);
+      }
+    }
+  });
+
   test('what may be tried again later says when; configs say their version', () => {
     for (const { operationId, responses } of operations) {
       const late = responses['503'];
