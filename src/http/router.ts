@@ -373,9 +373,23 @@ function readHead(
     host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
     requestId,
     client,
-    idempotencyKey: method === 'POST' ? request.getHeader('idempotency-key') : '',
+    idempotencyKey: method === 'POST' ? idempotencyKeyIn(request) : '',
     headers: headers === undefined ? NO_NAMES : headersOf(request, headers),
   };
+}
+
+/** Not a key, and not none either. */
+const NO_KEY = ' ';
+
+/** The server trims bytes above 0x7f, too: what is left of a key of such bytes must not pass for a request without one. */
+function idempotencyKeyIn(request: HttpRequest): string {
+  const key = request.getHeader('idempotency-key');
+  if (key !== '') return key;
+  let isThere = false;
+  request.forEach((name) => {
+    isThere ||= name === 'idempotency-key';
+  });
+  return isThere ? NO_KEY : '';
 }
 
 function headersOf(request: HttpRequest, names: readonly string[]): Record<string, string> {

@@ -253,6 +253,19 @@ test('an empty parameter that decides what is done is refused, and nothing is do
   assert.deepEqual(server.fake.calls, []);
 });
 
+test('an Idempotency-Key that is none is refused, and nothing is done', async (t) => {
+  const server = await startServer(t);
+  const body = JSON.stringify({ name: 'x', plugin: 'hello' });
+  for (const key of ['', ' ', 'ä', 'a b', 'x'.repeat(LIMITS.idempotencyKeyCharactersMax + 1)]) {
+    const client = await RawClient.open(t, server);
+    const length = `Content-Length: ${body.length}`;
+    client.head(`${CREATE} HTTP/1.1`, 'Host: localhost', `Idempotency-Key: ${key}`, length);
+    client.send(body);
+    assert.equal((await client.answer()).status, 400, key);
+  }
+  assert.deepEqual(server.fake.calls, []);
+});
+
 test('Content-Type is not asked for: a body is JSON', async (t) => {
   const server = await startServer(t);
   const types = [
