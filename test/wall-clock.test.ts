@@ -14,6 +14,7 @@ const WALL_CLOCK =
 const MAY_ASK: Readonly<Record<string, string>> = {
   'native/guest/util.c': 'times in log lines',
   'scripts/lib/debian-root.mjs': 'a date in the name of a snapshot',
+  'scripts/lib/openapi-tools.mjs': 'times of files',
   'scripts/supervise.mjs': 'times in log lines',
   'src/cli/commands/keys.ts': 'keys expire at a date',
   'src/client/events.ts': 'a time that is shown',

@@ -4,32 +4,19 @@
 import { LIMITS } from '../config.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import type { Operation } from '../schema/operations/operation.ts';
 import { OPERATIONS, type OperationId } from '../schema/operations.ts';
-import { compileValidator } from '../schema/validate.ts';
 import { type Access, extraHeadersFor } from './access.ts';
 import { parseJson, readBody } from './body.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
-import { decoded, Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
-import type {
-  AnyHandler,
-  HandlerContext,
-  Handlers,
-  RawHandler,
-  ShapedHandler,
-} from './handlers.ts';
+import { Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
+import type { HandlerContext, Handlers, RawHandler } from './handlers.ts';
 import { answerOnce } from './idempotent.ts';
 import type { GuardedRoutes } from './origin-guard.ts';
-import {
-  errorReply,
-  isLong,
-  loudnessOf,
-  type RefusalShape,
-  type Reply,
-  writeReply,
-} from './reply.ts';
+import { errorReply, isLong, loudnessOf, type Reply, writeReply } from './reply.ts';
+import { type Asked, type Found, readHead } from './request-head.ts';
+import { allowedMethods, makeRoute, type Route } from './route.ts';
 import type { Traffic } from './traffic.ts';
-import type { HttpRequest, HttpResponse } from './uws.ts';
+import type { HttpResponse } from './uws.ts';
 
 export interface RouterParts {
   readonly handlers: Handlers;
@@ -39,35 +26,7 @@ export interface RouterParts {
   readonly traffic: Traffic;
 }
 
-const NO_NAMES: RequestHead['headers'] = {};
-
 const NO_ROUTE = { id: 'none', refusal: undefined };
-
-/** A request that has come through the guard. */
-interface Asked {
-  readonly response: HttpResponse;
-  readonly request: HttpRequest;
-  readonly requestId: string;
-}
-
-/** A request whose route was found by us rather than by the server. */
-interface Found {
-  readonly path: string;
-  readonly query: string;
-  /** HEAD. */
-  readonly withoutBody: boolean;
-}
-
-/** An operation with everything that its requests need, worked out once. */
-interface Route {
-  readonly id: OperationId;
-  readonly operation: Operation;
-  readonly parameterCount: number;
-  readonly handler: Exclude<AnyHandler, ShapedHandler>;
-  readonly refusal: RefusalShape | undefined;
-  readonly check: ReturnType<typeof compileValidator> | null;
-  readonly matcher: RegExp;
-}
 
 export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
   const routes = Object.keys(OPERATIONS).map((id) => makeRoute(id as OperationId, parts.handlers));
@@ -87,21 +46,6 @@ export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
   app.any('/*', (response, request, requestId) =>
     fallBack(parts, routes, { response, request, requestId }),
   );
-}
-
-function makeRoute(id: OperationId, handlers: Handlers): Route {
-  const operation: Operation = OPERATIONS[id];
-  const handler: AnyHandler = handlers[id];
-  const pattern = operation.path.replaceAll(/\{\w+\}/g, '([^/]+)');
-  return {
-    id,
-    operation,
-    parameterCount: [...operation.path.matchAll(/\{\w+\}/g)].length,
-    handler: 'handle' in handler ? handler.handle : handler,
-    refusal: 'handle' in handler ? handler.refusal : undefined,
-    check: operation.request === undefined ? null : compileValidator(operation.request.schema),
-    matcher: new RegExp(`^${pattern}$`),
-  };
 }
 
 /**
@@ -341,13 +285,6 @@ function handleEscaped(
   return true;
 }
 
-function allowedMethods(routes: readonly Route[]): string {
-  const methods: string[] = routes.map((route) => route.operation.method);
-  if (methods.length === 0) return '';
-  if (methods.includes('GET')) methods.push('HEAD');
-  return [...methods, 'OPTIONS'].join(', ');
-}
-
 /** For an answer that comes late: from here on the response must know when its client goes. */
 function openExchange(
   { traffic }: RouterParts,
@@ -357,54 +294,4 @@ function openExchange(
 ): Exchange {
   traffic.begin(client);
   return new Exchange(response, options, () => traffic.end(client));
-}
-
-/** Copies what the operation may want to know; the request is gone when the handler returns. */
-function readHead(
-  route: Route,
-  { request, requestId }: Asked,
-  found: Found | null,
-  client: string,
-): RequestHead {
-  const { query, headers, method } = route.operation;
-  return {
-    parameters: found === null ? parametersOf(route, request) : parametersIn(route, found.path),
-    query: query === undefined ? '' : (found?.query ?? request.getQuery() ?? ''),
-    host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
-    requestId,
-    client,
-    idempotencyKey: method === 'POST' ? idempotencyKeyIn(request) : '',
-    headers: headers === undefined ? NO_NAMES : headersOf(request, headers),
-  };
-}
-
-/** Not a key, and not none either. */
-const NO_KEY = ' ';
-
-/** The server trims bytes above 0x7f, too: what is left of a key of such bytes must not pass for a request without one. */
-function idempotencyKeyIn(request: HttpRequest): string {
-  const key = request.getHeader('idempotency-key');
-  if (key !== '') return key;
-  let isThere = false;
-  request.forEach((name) => {
-    isThere ||= name === 'idempotency-key';
-  });
-  return isThere ? NO_KEY : '';
-}
-
-function headersOf(request: HttpRequest, names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.map((name) => [name, request.getHeader(name)]));
-}
-
-/** By index: this server's binary does not know parameters by name. */
-function parametersOf(route: Route, request: HttpRequest): readonly string[] {
-  const parameters: string[] = [];
-  for (let index = 0; index < route.parameterCount; index += 1) {
-    parameters.push(decoded(request.getParameter(index) ?? ''));
-  }
-  return parameters;
-}
-
-function parametersIn(route: Route, path: string): readonly string[] {
-  return (route.matcher.exec(path) ?? []).slice(1).map(decoded);
 }

@@ -95,8 +95,8 @@ suite('a dry run', () => {
     const { engine } = await engineOn(world, settings);
     await engine.vms.create(request);
     await engine.vms.destroy('web');
-    const before = await engine.vms.planCreate(request);
-    assert.deepEqual(await engine.vms.planCreate(request), before);
+    const { ip_address } = await engine.vms.planCreate(request);
+    assert.equal((await engine.vms.planCreate(request)).ip_address, ip_address);
     const wanted = { ...request, config: { network: { ip_address: '10.1.1.1' } } };
     await assert.rejects(engine.vms.planCreate(wanted as never), code('BODY_INVALID'));
   });
