@@ -78,9 +78,12 @@ function renderFailure(
     const told = { error: message, code, details, remedy, request_id: requestId };
     return `${JSON.stringify(told)}\n`;
   }
+  const problems = Object.entries(details);
+  // One alone is in the sentence already.
+  const isTold = problems.length === 1 && message.includes(problems[0]?.[1] ?? '');
   const lines = [
     `volar: ${message}`,
-    ...Object.entries(details).map(([name, what]) => `  ${name}: ${what}`),
+    ...(isTold ? [] : problems).map(([name, what]) => `  ${name}: ${what}`),
     ...(remedy === undefined ? [] : [remedy]),
     ...(requestId === undefined ? [] : [`Request id, for the daemon's log: ${requestId}`]),
   ];

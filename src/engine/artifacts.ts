@@ -35,7 +35,9 @@ export class Artifacts implements ArtifactApi {
 
   async put(plugin: string, input: ArtifactInput): Promise<void> {
     if (!new RegExp(NAME_PATTERN).test(plugin)) {
-      throw new VolantError('PARAMETER_INVALID', undefined, { details: { plugin: NAME_RULE } });
+      throw new VolantError('PARAMETER_INVALID', undefined, {
+        details: { plugin: `must be ${NAME_RULE}` },
+      });
     }
     const id = { plugin, version: input.version, name: input.artifact_name };
     const before = this.#byKey.get(keyOf(id));

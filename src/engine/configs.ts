@@ -297,5 +297,5 @@ function withConfigFields(error: unknown): unknown {
     FIELD_OF[field] ?? field,
     problem,
   ]);
-  return new VolantError(error.code, error.message, { details: Object.fromEntries(renamed) });
+  return new VolantError(error.code, error.title, { details: Object.fromEntries(renamed) });
 }

@@ -102,6 +102,8 @@ interface VolantErrorOptions {
 export class VolantError extends Error {
   override readonly name = 'VolantError';
   readonly code: ErrorCode;
+  /** The sentence without what the details say. */
+  readonly title: string;
   readonly status: number;
   readonly details: Readonly<Record<string, string>> | undefined;
   readonly retryAfterSeconds: number | undefined;
@@ -112,14 +114,49 @@ export class VolantError extends Error {
     message: string = ERRORS[code].title,
     options: VolantErrorOptions = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      withFirstDetail(code, message, options.details),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     const kind: ErrorKind = ERRORS[code];
     this.code = code;
+    this.title = message;
     this.status = kind.status;
     this.details = options.details;
     this.retryAfterSeconds = options.retryAfterSeconds ?? kind.retryAfterSeconds;
     this.headers = options.headers;
   }
+}
+
+/** Codes of what a client asked for wrongly: their details name members or parameters, each with its rule. */
+const NAMING_CODES: readonly ErrorCode[] = [
+  'BODY_INVALID',
+  'PARAMETER_INVALID',
+  'JSON_INVALID',
+  'FEATURE_UNAVAILABLE',
+  'CMDLINE_TOO_LONG',
+];
+
+/** Longer texts are cut in the sentence; the details have them whole. */
+const DETAIL_CHARACTERS_MAX = 300;
+
+/**
+ * Many clients show the sentence and nothing else, so it names the first thing that is wrong and counts
+ * the others. Where the sentence says it already, nothing is added.
+ */
+function withFirstDetail(
+  code: ErrorCode,
+  title: string,
+  details: VolantErrorOptions['details'] = {},
+): string {
+  const [first, ...others] = Object.entries(details);
+  if (first === undefined || !NAMING_CODES.includes(code)) return title;
+  const [member, rule] = first;
+  if (title.includes(rule) || rule.includes(title)) return title;
+  const detail = `${member} ${rule}`;
+  const cut = detail.length > DETAIL_CHARACTERS_MAX;
+  const shown = cut ? `${detail.slice(0, DETAIL_CHARACTERS_MAX)}...` : detail;
+  return `${title}: ${shown}${others.length === 0 ? '' : `, and ${others.length} more`}`;
 }
 
 /** Turns whatever was thrown into a VolantError; what is not one becomes INTERNAL with the original as cause. */

@@ -54,6 +54,6 @@ function withFields<T>(resolve: () => T): T {
     // Ports are named by their number, not by a field.
     if (error.code === 'PORT_TAKEN') throw error;
     const details = prefixed(error.details, 'config.');
-    throw new VolantError(error.code, error.message, { details });
+    throw new VolantError(error.code, error.title, { details });
   }
 }

@@ -82,9 +82,9 @@ export function toolError(context: ToolContext, tool: string, thrown: unknown): 
 }
 
 /** The sentence, and what is wrong with each argument. */
-export function errorText({ message, details }: VolantError): string {
+export function errorText({ title, details }: VolantError): string {
   const problems = Object.entries(details ?? {}).map(([path, problem]) => `${path} ${problem}`);
-  return problems.length === 0 ? message : `${message}: ${problems.join('; ')}`;
+  return problems.length === 0 ? title : `${title}: ${problems.join('; ')}`;
 }
 
 /** Pages of a list one after the other, so that a long one does not hold up other work. */
