@@ -19,7 +19,7 @@ import type { Cause, ConfigRecord, VmRecord } from './records.ts';
 import type { State } from './state.ts';
 import type { Write } from './store-ports.ts';
 import type { Admission } from './vms/admission.ts';
-import { mergeConfig } from './vms/config-merge.ts';
+import { isSameConfig, mergeConfig } from './vms/config-merge.ts';
 import { networkModeOf, requestedAddressOf } from './vms/launch-spec.ts';
 import type { Operations } from './vms/operations.ts';
 import { stateConflict } from './vms/status.ts';
@@ -85,6 +85,8 @@ export class Configs implements ConfigApi {
       // The record as it is when the change's turn has come: one change is one version.
       const record = state.require(vmName);
       const config = this.#changed(record, patch, expectedVersion);
+      const stored = this.#stored(record);
+      if (isSameConfig(stored.config, config)) return envelopeOf(record, stored);
       await this.#parts.admission.requireMemory(config, 'resources.memory_mb');
       return this.#commit(record, config, cause);
     };
@@ -99,10 +101,12 @@ export class Configs implements ConfigApi {
     const record = this.#parts.state.require(vmName);
     const config = this.#changed(record, patch, expectedVersion);
     this.#refuseTaken(record, config);
-    const version = record.configVersion + 1;
+    const isNew = !isSameConfig(this.#stored(record).config, config);
+    const version = record.configVersion + (isNew ? 1 : 0);
+    const subject = `${vmName} version ${version}`;
     return {
       dry_run: true,
-      actions: [{ action: 'config.write', subject: `${vmName} version ${version}` }],
+      actions: isNew ? [{ action: 'config.write', subject }] : [],
       version,
       updated_at: toTimestamp(this.#parts.clock.nowMs()),
       pending_restart: !IDLE.includes(record.status) && !this.#runsWith(record, config),

@@ -29,10 +29,10 @@ export function readHead(
   found: Found | null,
   client: string,
 ): RequestHead {
-  const { query, headers, method } = route.operation;
+  const { headers, method } = route.operation;
   return {
     parameters: found === null ? parametersOf(route, request) : parametersIn(route, found.path),
-    query: query === undefined ? '' : (found?.query ?? request.getQuery() ?? ''),
+    query: route.takesQuery ? (found?.query ?? request.getQuery() ?? '') : '',
     host: route.id === 'getOpenAPI' ? request.getHeader('host') : '',
     requestId,
     client,

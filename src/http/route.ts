@@ -1,7 +1,7 @@
 // http: one operation of the table with what its requests need, worked out once. How a request comes to it is the router's
 // business.
 
-import type { Operation } from '../schema/operations/operation.ts';
+import { type Operation, queryOf } from '../schema/operations/operation.ts';
 import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
 import type { AnyHandler, Handlers, ShapedHandler } from './handlers.ts';
@@ -11,6 +11,7 @@ export interface Route {
   readonly id: OperationId;
   readonly operation: Operation;
   readonly parameterCount: number;
+  readonly takesQuery: boolean;
   readonly handler: Exclude<AnyHandler, ShapedHandler>;
   readonly refusal: RefusalShape | undefined;
   readonly check: ReturnType<typeof compileValidator> | null;
@@ -26,6 +27,7 @@ export function makeRoute(id: OperationId, handlers: Handlers): Route {
     id,
     operation,
     parameterCount: [...operation.path.matchAll(/\{\w+\}/g)].length,
+    takesQuery: queryOf(operation).length > 0,
     handler: 'handle' in handler ? handler.handle : handler,
     refusal: 'handle' in handler ? handler.refusal : undefined,
     check: operation.request === undefined ? null : compileValidator(operation.request.schema),

@@ -15,6 +15,7 @@ import type { GuardedRoutes } from './origin-guard.ts';
 import { errorReply, isLong, loudnessOf, type Reply, writeReply } from './reply.ts';
 import { type Asked, type Found, readHead } from './request-head.ts';
 import { allowedMethods, makeRoute, type Route } from './route.ts';
+import { warningsOf, withWarnings } from './strictness.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpResponse } from './uws.ts';
 
@@ -143,9 +144,10 @@ async function answerLate(
     const value = parseJson(raw);
     const problems = route.check?.(value) ?? null;
     if (problems !== null) throw new VolantError('BODY_INVALID', undefined, { details: problems });
+    const warnings = warningsOf(route.operation, head.query, value);
     // The client may have gone while it sent; what it asked for was then never complete.
     if (!exchange.open) return;
-    const act = () => answer(value);
+    const act = async () => withWarnings(await answer(value), warnings);
     const keyed = head.idempotencyKey !== '';
     const reply = keyed ? once(context, route, head, raw.toString(), value, act) : act();
     exchange.reply(await reply);

@@ -10,7 +10,7 @@ import {
   NetworkConfigSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { GraceSeconds, Int32, Int64, MapOf, Nullable, Timestamp } from './parts.ts';
+import { GraceSeconds, Int32, Int64, MapOf, Nullable, Timestamp, Warnings } from './parts.ts';
 import { ApiEndpointSchema, ExposeSchema, VmConfigSchema } from './vm-config.ts';
 
 const Resource = Int32({ description: '0 means: keep' });
@@ -60,6 +60,7 @@ export const ConfigEnvelopeSchema = Type.Object(
     pending_restart: Type.Boolean({
       description: 'true while the VM runs with an older version; the next start takes this one',
     }),
+    warnings: Type.Optional(Warnings),
     ...DRY_RUN_MEMBERS,
   },
   { $id: 'ConfigEnvelope', description: 'One version of a config' },

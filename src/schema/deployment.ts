@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox';
 import { LIMITS } from '../config.ts';
 import { ConditionSchema } from './condition.ts';
 import { DRY_RUN_MEMBERS } from './dry-run.ts';
-import { Documented, Int32, Int64, Name, Nullable, OneOf, Timestamp } from './parts.ts';
+import { Documented, Int32, Int64, Name, Nullable, OneOf, Timestamp, Warnings } from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
 
 export const DEPLOYMENT_STATUSES = ['active', 'deleting'] as const;
@@ -27,6 +27,7 @@ export const DeploymentSchema = Type.Object(
     config: VmConfigSchema,
     created_at: Timestamp(),
     updated_at: Timestamp(),
+    warnings: Type.Optional(Warnings),
     ...DRY_RUN_MEMBERS,
   },
   { $id: 'Deployment', description: 'A number of VMs of one config' },

@@ -10,6 +10,7 @@ import {
   KEYED_ERRORS,
   type Operation,
   type OperationAnswer,
+  queryOf,
 } from './operations/operation.ts';
 import { OPERATIONS } from './operations.ts';
 import { Int64, NAME_CHARACTERS_PATTERN } from './parts.ts';
@@ -146,7 +147,7 @@ function parametersOf(operation: Operation, components: Components): Json[] {
       required: true,
       schema: components.place(PATH_SCHEMAS[name] ?? Type.String({ minLength: 1 })),
     })),
-    ...(operation.query ?? []).map(({ name, description, schema, required }) => ({
+    ...queryOf(operation).map(({ name, description, schema, required }) => ({
       in: 'query',
       name,
       description,

@@ -100,6 +100,12 @@ export function MapOf<T extends TSchema>(values: T) {
 
 export const StringMap = MapOf(Type.String());
 
+/** In the answer to a request that had what is not known. */
+export const Warnings = Type.Array(Type.String(), {
+  description:
+    'What the request had that is not known, and was ignored; absent where it had nothing of it',
+});
+
 /** One of a few words. */
 export function OneOf<const T extends readonly string[]>(words: T, description: string) {
   return Type.Unsafe<T[number]>({ type: 'string', enum: [...words], description });

@@ -16,6 +16,7 @@ import {
   orEmpty,
   Text,
   Timestamp,
+  Warnings,
 } from './parts.ts';
 import { VmConfigSchema } from './vm-config.ts';
 
@@ -106,6 +107,7 @@ export const VmSchema = Type.Object(
     }),
     created_at: Timestamp(),
     updated_at: Timestamp(),
+    warnings: Type.Optional(Warnings),
     ...DRY_RUN_MEMBERS,
     kernel: Type.Optional(
       Type.String({ description: 'Of a dry run: the kernel that it would boot' }),

@@ -46,6 +46,21 @@ suite('a change', () => {
     assert.equal(engine.configs.get('a').pending_restart, false);
   });
 
+  test('that changes nothing makes no version and no event, and a dry run says so', async () => {
+    const { engine, world } = await withVm();
+    await engine.configs.patch('a', { metadata: { team: 'blue' }, expose: [] });
+    const events = world.store.events.length;
+    const { config } = engine.configs.get('a');
+    const nothing = [{}, { nope: 1 }, { metadata: { team: 'blue' } }, config] as object[];
+    for (const patch of nothing) {
+      assert.deepEqual(engine.configs.planPatch('a', patch).actions, []);
+      assert.equal((await engine.configs.patch('a', patch)).version, 2, JSON.stringify(patch));
+    }
+    assert.equal(world.store.events.length, events);
+    assert.equal(engine.configs.history('a').length, 2);
+    await assert.rejects(engine.configs.patch('a', {}, 1), { code: 'VERSION_MISMATCH' });
+  });
+
   test('of 50 changes of one version one is made, the others are refused', async () => {
     const { engine } = await withVm();
     const results = await Promise.allSettled(

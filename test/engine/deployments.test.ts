@@ -231,6 +231,22 @@ suite('over restarts', () => {
 });
 
 suite('a roll-out', () => {
+  test('does not begin where nothing changes: no revision, no event, the same VMs', async () => {
+    const { world, control } = await withDeployment(2);
+    const { deployments } = control.engine;
+    const before = deployments.get('web');
+    const told = () => world.store.events.filter(({ body }) => body.name === 'web').length;
+    const events = told();
+    const { config, max_unavailable } = before;
+    for (const patch of [{ config }, { replicas: 2 }, { config, replicas: 2, max_unavailable }]) {
+      assert.deepEqual(deployments.planPatch('web', patch).actions, []);
+      const after = await deployments.patch('web', patch);
+      assert.deepEqual([after.revision, after.updated_at], [before.revision, before.updated_at]);
+    }
+    assert.equal(told(), events);
+    await control.shutdown();
+  });
+
   test('replaces every replica, and all of them have the new config', async () => {
     const { control } = await withDeployment(4);
     const rolled = await control.engine.deployments.patch('web', {

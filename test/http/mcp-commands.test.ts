@@ -44,6 +44,18 @@ test('volant.vms.list answers an array of six members each', async (t) => {
   assert.equal(vm.status, 'running');
 });
 
+test('an argument that is not known is ignored with a warning beside the result', async (t) => {
+  const served = await serve(t);
+  for (const [name, params, path] of [
+    ['volant.vms.create', { name: 'a', plugin: 'hello', memory: 5 }, 'memory'],
+    ['volant.vms.create', { name: 'b', plugin: 'hello', config: { expse: [] } }, 'config.expse'],
+    ['volant.system.get_capabilities', { all: true }, 'all'],
+  ] as const) {
+    const { body } = await command(served, { command: name, params });
+    assert.match(body.warnings[0], new RegExp(`^${path} is not known and was ignored`));
+  }
+});
+
 test('volant.vms.list without limits answers all VMs, however many pages they are', async (t) => {
   const fake = createFakeEngine();
   const count = LIMITS.mcpPageMax * 2 + 1;

@@ -248,6 +248,21 @@ suite('revision 2026-07-28', () => {
     assert.equal(call.body.error.code, -32602);
   });
 
+  test('a tool refuses arguments that it does not know, at any depth', async (t) => {
+    const server = await startServer(t);
+    for (const [given, path] of [
+      [{ name: 'a', plugin: 'hello', memory: 5 }, 'memory'],
+      [{ name: 'a', plugin: 'hello', config: { expse: [] } }, 'config.expse'],
+    ] as const) {
+      const params = { name: 'volant.vms.create', arguments: given };
+      const { result } = (await modern(server, 'tools/call', params)).body;
+      assert.equal(result.isError, true);
+      assert.match(result.content[0].text, new RegExp(`${path} is not known`));
+      assert.deepEqual(Object.keys(result.structuredContent.details), [path]);
+    }
+    assert.equal(server.fake.calls.length, 0);
+  });
+
   test('notifications are taken', async (t) => {
     const server = await startServer(t);
     const message = { jsonrpc: '2.0', method: 'notifications/x', params: { _meta: META } };

@@ -20,11 +20,12 @@ import type { Readiness } from '../readiness.ts';
 import type { Cause, DeploymentRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from '../vms/admission.ts';
+import { isSameConfig } from '../vms/config-merge.ts';
 import type { Vms } from '../vms/vms.ts';
 import { newsOf, type Told } from './news.ts';
 import { Reconciler } from './reconciler.ts';
 import { replicaConfig, requireMemory, requirePorts } from './replica-config.ts';
-import { boundsOf, changesTo, planOf, planOfNew, viewOf, whyLeft } from './view.ts';
+import { boundsOf, changesTo, planOf, planOfNew, viewOf, wantsTheSame, whyLeft } from './view.ts';
 
 export interface DeploymentsParts {
   readonly state: State;
@@ -121,6 +122,7 @@ export class Deployments implements DeploymentApi {
     const changed = await inTurn(entry, async () => {
       if (request.config) await requireMemory(this.#parts, this.#patched(entry.record, request));
       const record = { ...this.#patched(entry.record, request), cause };
+      if (wantsTheSame(record, entry.record)) return record;
       const rolls = record.revision !== entry.record.revision;
       this.#reservePorts(record);
       try {
@@ -236,16 +238,15 @@ export class Deployments implements DeploymentApi {
     const { isRebuilt: _, ...known } = record;
     const desiredReplicas = replicas ?? record.desiredReplicas;
     if (!config && replicas !== undefined) requirePorts(this.#parts, record, replicas);
+    const wanted = config
+      ? replicaConfig(this.#parts, config, record.name, desiredReplicas)
+      : record.config;
     return {
       ...known,
       desiredReplicas,
       maxUnavailable: max_unavailable ?? record.maxUnavailable,
-      ...(config
-        ? {
-            config: replicaConfig(this.#parts, config, record.name, desiredReplicas),
-            revision: record.revision + 1,
-          }
-        : {}),
+      config: wanted,
+      revision: record.revision + (isSameConfig(wanted, record.config) ? 0 : 1),
       updatedAtMs: this.#parts.clock.nowMs(),
     };
   }

@@ -25,6 +25,15 @@ export function boundsOf(request: {
   return details;
 }
 
+/** A change from one to the other asks for nothing new. */
+export function wantsTheSame(one: DeploymentRecord, other: DeploymentRecord): boolean {
+  return (
+    one.desiredReplicas === other.desiredReplicas &&
+    one.maxUnavailable === other.maxUnavailable &&
+    one.revision === other.revision
+  );
+}
+
 /** A dry run's answer: the deployment as it would be at first, with the replicas that there are. */
 export function planOf(actions: DryRun['actions'], deployment: Deployment): DryRun & Deployment {
   return { ...deployment, dry_run: true, actions } as DryRun & Deployment;

@@ -1,5 +1,6 @@
 // engine: a config and a change of it -> the config as it shall be, before it is checked. Pure.
 
+import { isDeepStrictEqual } from 'node:util';
 import type { ConfigPatch } from '../../schema/config-patch.ts';
 import type { VmConfig, VmConfigInput } from '../../schema/vm-config.ts';
 
@@ -32,6 +33,16 @@ export function mergeConfig(current: VmConfig, patch: ConfigPatch): VmConfigInpu
   merged['resources'] = mergeSet(current.resources, patch.resources);
   merged['api'] = mergeSet(current.api, patch.api);
   return merged as VmConfigInput;
+}
+
+/** A change from one to the other would change nothing. */
+export function isSameConfig(one: VmConfig, other: VmConfig): boolean {
+  return isDeepStrictEqual(asStored(one), asStored(other));
+}
+
+/** A member without a value is none. */
+function asStored(config: VmConfig): unknown {
+  return JSON.parse(JSON.stringify(config));
 }
 
 function mergeSet<T extends object>(current: T, patch: object | null | undefined): T {

@@ -13,7 +13,8 @@ export async function answerCommand(context: ToolContext, body: unknown): Promis
   const tool = findTool(command);
   if (tool === undefined) return failed(`Unknown command: ${command}`);
   try {
-    return json(200, { result: await tool.command(context, params) });
+    const { result, warnings } = await tool.command(context, params);
+    return json(200, warnings.length === 0 ? { result } : { result, warnings });
   } catch (thrown) {
     return failed(errorText(toolError(context, command, thrown)));
   }

@@ -31,7 +31,7 @@ interface Method {
 const TOOL_LIST = TOOLS.map(({ name, description, input, hints }) => ({
   name,
   description,
-  inputSchema: plainSchema(input),
+  inputSchema: { ...plainSchema(input), additionalProperties: false },
   annotations: { ...hints, openWorldHint: false },
 }));
 

@@ -6,7 +6,8 @@ import type { Static, TObject } from 'typebox';
 import type { Cause } from '../../engine/engine-api.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Scope } from '../../lib/scopes.ts';
-import { compileValidator, type Problems } from '../../schema/validate.ts';
+import { ignoredText, takeUnknownMembers, unknownText } from '../../schema/unknown-members.ts';
+import { compileValidator, keyOf, type Problems } from '../../schema/validate.ts';
 import { requireScope } from '../callers.ts';
 import type { HandlerContext } from '../handlers.ts';
 import { loudnessOf } from '../reply.ts';
@@ -47,11 +48,17 @@ interface ToolDefinition<Input extends TObject> {
   readonly command?: Run<Static<Input>, unknown>;
 }
 
+export interface CommandResult {
+  readonly result: unknown;
+  /** A sentence for each argument that was ignored. */
+  readonly warnings: readonly string[];
+}
+
 export interface Tool extends Omit<ToolDefinition<TObject>, 'run' | 'command'> {
-  /** Throws SCOPE_FORBIDDEN, BODY_INVALID with every wrong argument, else whatever the engine says. */
+  /** Throws SCOPE_FORBIDDEN, BODY_INVALID with every wrong argument, those that are not known too, else whatever the engine says. */
   call(context: ToolContext, args: unknown): Promise<object>;
-  /** The same as a command of Volant's own dialect. */
-  command(context: ToolContext, args: unknown): Promise<unknown>;
+  /** The same as a command of Volant's own dialect, which ignores arguments that it does not know, and says so. */
+  command(context: ToolContext, args: unknown): Promise<CommandResult>;
 }
 
 export function defineTool<Input extends TObject>(definition: ToolDefinition<Input>): Tool {
@@ -67,9 +74,27 @@ export function defineTool<Input extends TObject>(definition: ToolDefinition<Inp
   };
   return {
     ...description,
-    call: async (context, args) => run(context, checked(context, args)),
-    command: async (context, args) => command(context, checked(context, args)),
+    call: async (context, args) => {
+      const known = checked(context, args);
+      const details = unknownArguments(definition.input, known);
+      if (Object.keys(details).length === 0) return run(context, known);
+      throw new VolantError('BODY_INVALID', 'The arguments are not valid', { details });
+    },
+    command: async (context, args) => {
+      const known = checked(context, args);
+      const unknown = Object.entries(unknownArguments(definition.input, known));
+      return { result: await command(context, known), warnings: unknown.map(ignoredText) };
+    },
   };
+}
+
+/** Taken out of the arguments. A model does not read warnings: it is refused, so that it asks again. */
+function unknownArguments(input: TObject, args: object): Problems {
+  const known = Object.keys(input.properties);
+  if (known.length > 0) return takeUnknownMembers(input, args);
+  return Object.fromEntries(
+    Object.keys(args).map((name) => [keyOf(name), unknownText(name, known)]),
+  );
 }
 
 /** What a tool threw, as a client may see it. Faults of the daemon are told to the log, too. */

@@ -98,6 +98,27 @@ export function graceParameter(unsaid: string): QueryParameter {
   return { name: 'grace_seconds', description, schema: GraceSeconds };
 }
 
+/** Of operations with a body. */
+const STRICT: QueryParameter = {
+  name: 'strict',
+  description:
+    'true refuses what the operation does not know, members of the body and parameters; without it they are ignored, and `warnings` of the answer names them',
+  schema: Type.Boolean(),
+};
+
+/** The parameters of an operation: its own, and what all with a body have. */
+export function queryOf(operation: Operation): readonly QueryParameter[] {
+  const { query = [] } = operation;
+  return namesMembers(operation) ? [...query, STRICT] : query;
+}
+
+/** The body is the operation's own; a free one is handed on, and what is in it is not the daemon's business. */
+export function namesMembers({ request }: Operation): boolean {
+  if (request === undefined || request.raw === true) return false;
+  const { properties = {} } = request.schema as { properties?: object };
+  return Object.keys(properties).length > 0;
+}
+
 export const DRY_RUN: QueryParameter = {
   name: 'dry_run',
   description:
