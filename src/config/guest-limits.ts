@@ -30,4 +30,5 @@ export const GUEST_LIMITS = {
   documentAgentTimeoutMs: 3_000,
   documentFetchTimeoutMs: 10_000,
   documentBytesMax: 4 * 1024 * 1024,
+  documentConvertMs: 5_000,
 } as const;

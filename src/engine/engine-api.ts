@@ -303,6 +303,8 @@ export interface SystemApi {
   audit(repair: boolean): Promise<AuditReport>;
   /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
   readDocument(path: string): Promise<string>;
+  /** Of a text in YAML. DOCUMENT_UNREACHABLE where it cannot be made JSON. */
+  documentToJson(text: string): Promise<string>;
   /** All records as one file, of all VMs. OVERLOADED, STORE_UNAVAILABLE. */
   backup(): Promise<StateBackup>;
   /** What the daemon knows about itself and its host; undefined facts are left out. */

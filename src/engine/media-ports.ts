@@ -141,4 +141,6 @@ export interface MediaHost {
    * MEDIA_INVALID when it is too large, DOCUMENT_NOT_FOUND.
    */
   readDocument(path: string): Promise<Uint8Array>;
+  /** Of a text in YAML. DOCUMENT_UNREACHABLE where it cannot be made JSON. */
+  documentToJson(text: string): Promise<string>;
 }

@@ -101,7 +101,9 @@ export class Plugins implements PluginApi {
   manifestFor(request: CreateVmRequest): Manifest {
     checkRequest(request);
     const given = request.config ?? {};
-    const named = request.plugin || given.plugin || given.manifest?.name;
+    // Where nothing names the plugin, the runtime does: clients of the first hour know no other word for it.
+    const runtime = request.runtime || given.runtime;
+    const named = request.plugin || given.plugin || given.manifest?.name || runtime;
     if (!named) {
       throw new VolantError('BODY_INVALID', undefined, { details: { plugin: 'is required' } });
     }

@@ -84,6 +84,10 @@ export class System implements SystemApi {
     return Buffer.from(await this.#host.readDocument(path)).toString();
   }
 
+  documentToJson(text: string): Promise<string> {
+    return this.#host.documentToJson(text);
+  }
+
   backup() {
     return this.#state.store.backup();
   }

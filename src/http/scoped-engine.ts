@@ -155,6 +155,7 @@ function scopedSystem({ system, vms }: Engine, caller: Caller): Engine['system']
       return system.backup();
     },
     readDocument: (path) => system.readDocument(path),
+    documentToJson: (text) => system.documentToJson(text),
     summary: () => system.summary(caller.prefix),
     status: async () => {
       const { total } = vms.list({ ...none, namePrefix: caller.prefix });

@@ -11,6 +11,7 @@ import * as connections from './jobs/connections.ts';
 import * as cpuWeight from './jobs/cpu-weight.ts';
 import * as dhcp from './jobs/dhcp-server.ts';
 import * as disks from './jobs/disks.ts';
+import { documentToJson } from './jobs/document.ts';
 import * as download from './jobs/download.ts';
 import { faultOf } from './jobs/fault.ts';
 import * as forwards from './jobs/forwards.ts';
@@ -69,6 +70,7 @@ const jobs: {
   readLogTail: run.readLogTail,
   readConsole: run.readConsole,
   readDocument: media.readDocument,
+  documentToJson,
   findOomKill: oom.findOomKill,
   trimLogs: run.trimLogs,
   describeVms: run.describeVms,

@@ -22,6 +22,7 @@ const LOOKS: ReadonlySet<JobName> = new Set<JobName>([
   'planNetwork',
   'probeHypervisor',
   'readConsole',
+  'documentToJson',
   'readDocument',
   'readLogTail',
   'readNameServers',

@@ -306,6 +306,10 @@ class Host implements HostPort {
     return { ...ofCgroup, isNewOnHost };
   }
 
+  documentToJson(text: string) {
+    return this.#run('documentToJson', { text });
+  }
+
   readDocument(path: string) {
     return this.#run('readDocument', { settings: this.#settings, path });
   }

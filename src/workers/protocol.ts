@@ -189,6 +189,7 @@ export interface Jobs {
   measureBoot: [{ kernelPath: string; initramfsPath: string | null }, BootSizes];
   readLogTail: [{ path: string }, readonly string[]];
   readConsole: [{ settings: HostSettings; vmId: number }, Uint8Array];
+  documentToJson: [{ readonly text: string }, string];
   readDocument: [{ settings: HostSettings; path: string }, Uint8Array];
   findOomKill: [
     { settings: HostSettings; cgroupName: string },

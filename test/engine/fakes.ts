@@ -22,9 +22,9 @@ import type {
 } from '../../src/engine/ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
 import { VolantError } from '../../src/lib/errors.ts';
+import { documentToJson } from '../../src/workers/jobs/document.ts';
 import { fakeClock } from './fake-clock.ts';
 import { FakeDevices, failIn } from './fake-devices.ts';
-
 import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProbe } from './fake-probe.ts';
 import { FakeProcess } from './fake-process.ts';
@@ -246,6 +246,12 @@ export class FakeHost extends FakeDevices implements HostPort {
     const text = this.documents.get(path);
     if (text === undefined) throw new VolantError('DOCUMENT_NOT_FOUND');
     return Buffer.from(text, 'latin1');
+  }
+
+  documentToJson(text: string): Promise<string> {
+    return documentToJson({ text }).catch(({ fault }) => {
+      throw new VolantError(fault.code, fault.message);
+    });
   }
 
   async trimLogs(): Promise<void> {}

@@ -134,7 +134,13 @@ test('the document is the workload’s own, else the file of the manifest', asyn
   };
   assert.deepEqual(await get(), [200, 'application/json', '{"openapi": "3.0.3"}']);
   status = 502;
-  assert.deepEqual(await get(), [200, 'application/yaml', 'openapi: 3.1.0\n']);
+  assert.deepEqual(await get(), [200, 'application/json', '{"openapi":"3.1.0"}']);
+  const raw = await served.call('GET', '/api/v1/vms/two/openapi?format=raw');
+  assert.equal(raw.headers.get('content-type'), 'application/yaml');
+  assert.equal(await raw.text(), 'openapi: 3.1.0\n');
+  assert.equal((await served.call('GET', '/api/v1/vms/two/openapi?format=xml')).status, 400);
+  served.world.host.documents.set('/images/api.yaml', '<html>\n');
+  assert.equal((await get())[0], 502);
   served.world.host.documents.clear();
   assert.equal((await get())[0], 404);
   // A VM that does not run has still what its manifest says.

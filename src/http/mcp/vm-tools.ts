@@ -70,9 +70,7 @@ export const VM_TOOLS: readonly Tool[] = [
     hints: ADDS,
     run: create,
     command: async (context, args) => {
-      // Here the runtime names the plugin where no plugin is named.
-      const { runtime, plugin = runtime } = args;
-      const made = await create(context, plugin === undefined ? args : { ...args, plugin });
+      const made = await create(context, args);
       return args.dry_run === true ? made : summaryOf(made as Vm);
     },
   }),

@@ -4,19 +4,28 @@ import { LIMITS } from '../../config.ts';
 import { type ErrorCode, VolantError } from '../../lib/errors.ts';
 import { imageLocation } from '../../lib/image-location.ts';
 import { askGuest, type GuestAnswer } from '../ask-guest.ts';
-import { fetchDocument } from '../fetch-document.ts';
+import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
 import type { HandlerContext, Handlers } from '../handlers.ts';
+import { Query } from '../query.ts';
 import { empty, JSON_TYPE, json, jsonText, type Reply } from '../reply.ts';
 
 const YAML_TYPE = 'application/yaml';
 
 export const guestRoutes = {
-  getVMOpenAPI: async (context, { parameters: [name = ''] }) => {
+  getVMOpenAPI: async (context, { parameters: [name = ''], query: queryText }) => {
+    const query = new Query(queryText);
+    const format = query.choice('format', ['json', 'raw'], 'json');
+    query.throwProblems();
     // VM_NOT_FOUND comes from here, whatever becomes of the rest.
     const { config } = context.engine.configs.get(name);
-    const answer = await askForDocument(context, name);
-    if (answer !== null) return documentReply(answer.text, answer.contentType);
-    return documentAt(context, name, config.manifest?.openapi ?? '');
+    const document =
+      (await askForDocument(context, name)) ??
+      (await documentAt(context, name, config.manifest?.openapi ?? ''));
+    const { text, contentType } = withType(document);
+    if (format === 'raw' || !isYaml(contentType)) {
+      return { status: 200, body: text, contentType };
+    }
+    return jsonText(200, await context.engine.system.documentToJson(text));
   },
   runVMAction: async ({ engine }, { parameters: [name = '', plugin = '', action = ''] }, body) => {
     const { agent, method, path, timeoutMs } = engine.agents.action(name, plugin, action);
@@ -34,7 +43,7 @@ export const guestRoutes = {
 async function askForDocument(
   { engine }: HandlerContext,
   name: string,
-): Promise<GuestAnswer | null> {
+): Promise<FetchedDocument | null> {
   try {
     const answer = await askGuest(engine.agents.connection(name), {
       method: 'GET',
@@ -55,35 +64,37 @@ async function documentAt(
   { engine, config }: HandlerContext,
   name: string,
   reference: string,
-): Promise<Reply> {
+): Promise<FetchedDocument> {
   if (reference === '') {
     const why = `Neither the workload of VM ${name} nor its manifest has an OpenAPI document`;
     throw new VolantError('DOCUMENT_NOT_FOUND', why);
   }
   if (reference.startsWith('/'))
-    return fileReply(await engine.system.readDocument(reference), reference);
+    return fileDocument(await engine.system.readDocument(reference), reference);
   const url = URL.canParse(reference) ? new URL(reference) : null;
   if (url?.protocol === 'http:' || url?.protocol === 'https:') {
-    const { text, contentType } = await fetchDocument(url, config.openapiHosts, config.outbound);
-    return documentReply(text, contentType);
+    return fetchDocument(url, config.openapiHosts, config.outbound);
   }
   const file = url?.protocol === 'file:' ? imageLocation(reference) : null;
   if (file !== null && typeof file !== 'string') {
-    return fileReply(await engine.system.readDocument(file.location), file.location);
+    return fileDocument(await engine.system.readDocument(file.location), file.location);
   }
   const why = `${reference}, the manifest's openapi, is neither a URL nor an absolute path`;
   throw new VolantError('MEDIA_INVALID', why);
 }
 
-function fileReply(text: string, path: string): Reply {
-  return documentReply(text, /\.ya?ml$/i.test(path) ? YAML_TYPE : '');
+function fileDocument(text: string, path: string): FetchedDocument {
+  return { text, contentType: /\.ya?ml$/i.test(path) ? YAML_TYPE : '' };
 }
 
 /** The type that was said, where it is one of a document; else what the text looks like. */
-function documentReply(body: string, saidType: string): Reply {
-  const looksLike = /^\s*[{[]/.test(body) ? JSON_TYPE : YAML_TYPE;
-  const contentType = /json|ya?ml/i.test(saidType) ? saidType : looksLike;
-  return { status: 200, body, contentType };
+function withType({ text, contentType: said }: FetchedDocument): FetchedDocument {
+  const looksLike = /^\s*[{[]/.test(text) ? JSON_TYPE : YAML_TYPE;
+  return { text, contentType: /json|ya?ml/i.test(said) ? said : looksLike };
+}
+
+function isYaml(contentType: string): boolean {
+  return /ya?ml/i.test(contentType);
 }
 
 function actionReply({ status, text }: GuestAnswer): Reply {

@@ -3,7 +3,7 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
-import { Documented, MapOf } from '../parts.ts';
+import { Documented, MapOf, OneOf } from '../parts.ts';
 import { errors, type Operation } from './operation.ts';
 
 export const GUEST_OPERATIONS = {
@@ -14,7 +14,14 @@ export const GUEST_OPERATIONS = {
     tags: ['vm'],
     summary: 'Get VM plugin OpenAPI spec',
     description:
-      "The workload's own document (/openapi of the workload), else the one that its manifest names. YAML where it is YAML.",
+      "The workload's own document (/openapi of the workload), else the one that its manifest names. One in YAML is answered as JSON; format=raw answers what is there, with its content type.",
+    query: [
+      {
+        name: 'format',
+        description: 'json (default), or raw: as it is, in JSON or YAML',
+        schema: OneOf(['json', 'raw'], 'Form of the answer'),
+      },
+    ],
     answers: {
       200: {
         description: 'OpenAPI specification',

@@ -32,6 +32,13 @@ suite('create', () => {
     assert.equal(engine.vms.get('web'), JSON.stringify(vm));
   });
 
+  test('takes the plugin that the runtime names where nothing else names one', async () => {
+    const { engine } = await engineOn(newWorld());
+    const vm: Vm = JSON.parse(await engine.vms.create({ name: 'web', runtime: 'hello' }));
+    assert.equal(vm.plugin, 'hello');
+    await assert.rejects(engine.vms.create({ name: 'two' }), { code: 'BODY_INVALID' });
+  });
+
   test('of two creates of one name at the same instant exactly one wins', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
