@@ -1,4 +1,4 @@
-// scripts: ends the daemon (npm run down); VMs run on and the next daemon takes them up again. With
+// scripts: ends the daemon (npm run down); VMs run on and the next daemon adopts them. With
 // --all everything goes: VMs, kernel objects, state and what the set-up put into the home directory.
 
 import { existsSync } from 'node:fs';
@@ -55,7 +55,7 @@ await runMain(async () => {
   await log.step('daemon', (tell) => endDaemon(home, tell));
   if (!args.includes('--all')) {
     log.line(
-      `VMs run on. \`${userCommand('up')}\` takes them up again; \`${userCommand('down', '--all')}\` removes them.`,
+      `VMs run on. \`${userCommand('up')}\` adopts them; \`${userCommand('down', '--all')}\` removes them.`,
     );
     return;
   }

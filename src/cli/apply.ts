@@ -6,9 +6,11 @@ import type {
   ConfigPatch,
   CreateDeploymentRequest,
   CreateVmRequest,
+  Deployment,
   DryRun,
   ManifestInput,
   PatchDeploymentRequest,
+  WaitOptions,
 } from '../client/types.ts';
 import { asObject } from './arguments.ts';
 import { UsageError } from './exit.ts';
@@ -30,6 +32,14 @@ export interface Applied {
   /** A VM that runs takes its new config at the next start. */
   readonly pending_restart?: true;
   readonly plan?: DryRun;
+  /** Of a deployment: how many of its VMs are ready. */
+  readonly ready?: string;
+}
+
+interface How {
+  readonly dryRun: boolean;
+  /** Of a VM that is made. */
+  readonly options: WaitOptions;
 }
 
 /** One document, a list, or an object with `items`. */
@@ -57,29 +67,29 @@ function isList(content: unknown): content is { readonly items: readonly unknown
 export function applyDocument(
   client: VolantClient,
   document: Document,
-  dryRun: boolean,
+  how: How,
 ): Promise<Applied> {
-  if (document.kind === 'VM') return applyVm(client, document, dryRun);
-  if (document.kind === 'Deployment') return applyDeployment(client, document, dryRun);
-  return applyPlugin(client, document, dryRun);
+  if (document.kind === 'VM') return applyVm(client, document, how);
+  if (document.kind === 'Deployment') return applyDeployment(client, document, how);
+  return applyPlugin(client, document, how);
 }
 
 async function applyVm(
   { vms, configs }: VolantClient,
   { kind, name, members }: Document,
-  dryRun: boolean,
+  how: How,
 ): Promise<Applied> {
   const request = { ...members, name } as CreateVmRequest;
   const current = await found(configs.get(name));
   if (current === undefined) {
-    if (dryRun) return { kind, name, result: 'created', plan: await vms.planCreate(request) };
-    await vms.create(request);
+    if (how.dryRun) return { kind, name, result: 'created', plan: await vms.planCreate(request) };
+    await vms.create(request, how.options);
     return { kind, name, result: 'created' };
   }
   const patch = toConfigPatch(request);
   if (covers(current.config, patch)) return { kind, name, result: 'unchanged' };
   const options = { ifVersion: current.version };
-  if (dryRun) {
+  if (how.dryRun) {
     const plan = await configs.planUpdate(name, patch, options);
     return { kind, name, result: 'changed', plan };
   }
@@ -89,11 +99,24 @@ async function applyVm(
 
 /** The request that makes a VM as the change of the config of one that is there. */
 function toConfigPatch(request: CreateVmRequest): ConfigPatch {
-  const { runtime, cpu_cores, memory_mb, kernel_cmdline, api_host, api_port } = request;
+  const {
+    name: _name,
+    plugin: _plugin,
+    config: _config,
+    runtime,
+    cpu_cores,
+    memory_mb,
+    kernel_cmdline,
+    api_host,
+    api_port,
+    // What is not known goes to the daemon, too: it refuses it.
+    ...unknown
+  } = request;
   const { plugin: _, ...config } = request.config ?? {};
   const resources = { ...config.resources, ...set({ cpu_cores, memory_mb }) };
   const api = { ...config.api, ...set({ host: api_host, port: api_port }) };
   return {
+    ...unknown,
     ...config,
     ...set({ runtime, kernel_cmdline }),
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
@@ -104,41 +127,48 @@ function toConfigPatch(request: CreateVmRequest): ConfigPatch {
 async function applyDeployment(
   { deployments }: VolantClient,
   { kind, name, members }: Document,
-  dryRun: boolean,
+  how: How,
 ): Promise<Applied> {
   const request = { ...members, name } as CreateDeploymentRequest;
   const current = await found(deployments.get(name));
   if (current === undefined) {
-    if (dryRun) {
+    if (how.dryRun) {
       return { kind, name, result: 'created', plan: await deployments.planCreate(request) };
     }
-    await deployments.create(request);
-    return { kind, name, result: 'created' };
+    const made = await deployments.create(request);
+    return { kind, name, result: 'created', ready: readyIn(made) };
   }
-  const { replicas, config, max_unavailable } = request;
+  const { name: _, replicas, config, max_unavailable, ...unknown } = request;
   const patch: PatchDeploymentRequest = {
+    ...unknown,
     ...(replicas === undefined || replicas === current.desired_replicas ? {} : { replicas }),
     ...(config === undefined || covers(current.config, config) ? {} : { config }),
     ...(max_unavailable === undefined || max_unavailable === current.max_unavailable
       ? {}
       : { max_unavailable }),
   };
-  if (Object.keys(patch).length === 0) return { kind, name, result: 'unchanged' };
-  if (dryRun) {
+  if (Object.keys(patch).length === 0) {
+    return { kind, name, result: 'unchanged', ready: readyIn(current) };
+  }
+  if (how.dryRun) {
     return { kind, name, result: 'changed', plan: await deployments.planPatch(name, patch) };
   }
-  await deployments.patch(name, patch);
-  return { kind, name, result: 'changed' };
+  const changed = await deployments.patch(name, patch);
+  return { kind, name, result: 'changed', ready: readyIn(changed) };
+}
+
+function readyIn({ ready_replicas, desired_replicas }: Deployment): string {
+  return `${ready_replicas} of ${desired_replicas} ready`;
 }
 
 async function applyPlugin(
   { plugins }: VolantClient,
   { kind, name, members }: Document,
-  dryRun: boolean,
+  how: How,
 ): Promise<Applied> {
   const current = await found(plugins.get(name));
   if (current !== undefined && covers(current, members)) return { kind, name, result: 'unchanged' };
-  if (!dryRun) await plugins.install({ ...members, name } as ManifestInput);
+  if (!how.dryRun) await plugins.install({ ...members, name } as ManifestInput);
   return { kind, name, result: current === undefined ? 'created' : 'changed' };
 }
 

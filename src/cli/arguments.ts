@@ -75,20 +75,47 @@ export function parseJson(text: string, whence: string): unknown {
   }
 }
 
+/** A file in JSON, or in YAML; several documents in YAML are a list. */
+export async function parseData(text: string, whence: string): Promise<unknown> {
+  const isYaml = /\.ya?ml$/i.test(whence) || !/^\s*[[{"]/.test(text);
+  if (!isYaml) return parseJson(text, whence);
+  // Most calls read no file at all.
+  const { parseAllDocuments } = await import('yaml');
+  const documents = parseAllDocuments(text);
+  const problem = documents.flatMap(({ errors }) => errors)[0];
+  if (problem !== undefined) {
+    throw new UsageError(`${whence} is neither JSON nor YAML: ${problem.message}`);
+  }
+  const values = documents
+    .map((document): unknown => document.toJS())
+    .filter((value) => value !== null);
+  return values.length === 1 ? values[0] : values;
+}
+
 export function asObject(value: unknown, whence: string): Record<string, unknown> {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }
-  throw new UsageError(`${whence} is not a JSON object`);
+  throw new UsageError(`${whence} is not an object`);
 }
 
-/** A file with one JSON object. */
+/** A file with one object, in JSON or YAML. */
 export async function readObject(file: string, stdin: Readable): Promise<Record<string, unknown>> {
-  return asObject(parseJson(await readText(file, stdin), file), file);
+  return asObject(await parseData(await readText(file, stdin), file), file);
 }
+
+/** What stands around a config in its envelope. */
+const ENVELOPE = ['config', 'id', 'version', 'updated_at', 'pending_restart'];
 
 /** A config as a file has it: alone, or in the envelope that `vms config get --raw` prints. */
 export async function readConfig(file: string, stdin: Readable): Promise<Record<string, unknown>> {
   const content = await readObject(file, stdin);
-  return 'config' in content ? asObject(content['config'], `${file}: config`) : content;
+  if (!('config' in content)) return content;
+  const strange = Object.keys(content).find((member) => !ENVELOPE.includes(member));
+  if (strange !== undefined) {
+    throw new UsageError(
+      `${file}: ${strange} stands beside config; a config's members belong into it`,
+    );
+  }
+  return asObject(content['config'], `${file}: config`);
 }

@@ -26,6 +26,28 @@ export class ToldFailure extends Error {
   override readonly name = 'ToldFailure';
 }
 
+/** Each was told when it happened. */
+export class ManyFailures extends Error {
+  override readonly name = 'ManyFailures';
+  readonly exit: number;
+
+  constructor(count: number, exit: number) {
+    super(`${count} failed`);
+    this.exit = exit;
+  }
+}
+
+/** What is there does not allow it, seen before the daemon was asked. */
+export class ConflictError extends Error {
+  override readonly name = 'ConflictError';
+  readonly remedy: string;
+
+  constructor(message: string, remedy: string) {
+    super(message);
+    this.remedy = remedy;
+  }
+}
+
 export interface Failure {
   readonly exit: number;
   /** Already told by who failed. */
@@ -71,6 +93,12 @@ export function toFailure(error: unknown, baseUrl: string): Failure {
   if (error instanceof ToldFailure) {
     return { exit: EXIT.failed, silent: true, code: 'FAILED', ...plain };
   }
+  if (error instanceof ManyFailures) {
+    return { exit: error.exit, silent: true, code: 'FAILED', ...plain };
+  }
+  if (error instanceof ConflictError) {
+    return { exit: EXIT.conflict, code: 'CONFLICT', ...plain, remedy: error.remedy };
+  }
   if (error instanceof UsageError) return { exit: EXIT.usage, code: 'USAGE', ...plain };
   if (error instanceof CommanderError) {
     // Commander has printed it by now; help that was asked for is no failure.
@@ -107,4 +135,25 @@ function fromConnection(error: ConnectionError, baseUrl: string): Failure {
     };
   }
   return { ...failure, message: error.message };
+}
+
+/** As it is printed on standard error. */
+export function renderFailure(
+  { code, message, details, remedy, requestId }: Failure,
+  json: boolean,
+): string {
+  if (json) {
+    const told = { error: message, code, details, remedy, request_id: requestId };
+    return `${JSON.stringify(told)}\n`;
+  }
+  const problems = Object.entries(details);
+  // One alone is in the sentence already.
+  const isTold = problems.length === 1 && message.includes(problems[0]?.[1] ?? '');
+  const lines = [
+    `volar: ${message}`,
+    ...(isTold ? [] : problems).map(([name, what]) => `  ${name}: ${what}`),
+    ...(remedy === undefined ? [] : [remedy]),
+    ...(requestId === undefined ? [] : [`Request id, for the daemon's log: ${requestId}`]),
+  ];
+  return `${lines.join('\n')}\n`;
 }

@@ -6,7 +6,7 @@ import { dirname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { fetchAtAnyPort } from '../client/transport.ts';
 import type { ManifestInput } from '../client/types.ts';
-import { asObject, parseJson, readBytes, readText, toText } from './arguments.ts';
+import { asObject, parseData, readBytes, readText, toText } from './arguments.ts';
 import { UsageError } from './exit.ts';
 
 const DOWNLOAD_TIMEOUT_MS = 30_000;
@@ -14,9 +14,9 @@ const DOWNLOAD_TIMEOUT_MS = 30_000;
 /** Of a file, a URL, or standard input for `-`. */
 export async function readManifest(source: string, stdin: Readable): Promise<ManifestInput> {
   if (/^https?:\/\//.test(source)) {
-    return asObject(parseJson(await download(source), source), source) as ManifestInput;
+    return asObject(await parseData(await download(source), source), source) as ManifestInput;
   }
-  const manifest = asObject(parseJson(await readText(source, stdin), source), source);
+  const manifest = asObject(await parseData(await readText(source, stdin), source), source);
   const directory = source === '-' ? process.cwd() : dirname(resolve(source));
   return completeManifest(manifest as ManifestInput, directory, stdin);
 }

@@ -11,7 +11,7 @@ import { addKeys } from './commands/keys.ts';
 import { addPlugins } from './commands/plugins.ts';
 import { addSystem } from './commands/system.ts';
 import { addVms } from './commands/vms.ts';
-import { EXIT, type Failure, toFailure } from './exit.ts';
+import { EXIT, renderFailure, toFailure } from './exit.ts';
 import { baseUrlOf, ShellMaker } from './shell.ts';
 import type { Environment, Streams } from './streams.ts';
 
@@ -21,7 +21,7 @@ Environment:
   VOLANT_API_KEY   key of the API
   VOLANT_CA_FILE   as --ca
 
-Exit status: 0 done, 1 refused or failed, 2 not understood, 3 not found, 4 conflict,
+Exit status: 0 done, 1 refused or failed, 2 usage error, 3 not found, 4 conflict,
 5 no daemon, 6 took too long.`;
 
 export function createProgram(streams: Streams, environment: Environment): Command {
@@ -35,6 +35,8 @@ export function createProgram(streams: Streams, environment: Environment): Comma
     .configureOutput({
       writeOut: (text) => void streams.stdout.write(text),
       writeErr: (text) => void streams.stderr.write(text),
+      // As renderFailure begins.
+      outputError: (text, write) => write(text.replace(/^error: /, 'volar: ')),
     })
     .addHelpText('after', AFTER_HELP)
     .showSuggestionAfterError()
@@ -60,7 +62,7 @@ export async function runCli(
 ): Promise<number> {
   const program = createProgram(streams, environment);
   try {
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync(withHelp(words), { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     const { api, json } = program.opts<{ api?: string; json?: true }>();
@@ -70,22 +72,8 @@ export async function runCli(
   }
 }
 
-function renderFailure(
-  { code, message, details, remedy, requestId }: Failure,
-  json: boolean,
-): string {
-  if (json) {
-    const told = { error: message, code, details, remedy, request_id: requestId };
-    return `${JSON.stringify(told)}\n`;
-  }
-  const problems = Object.entries(details);
-  // One alone is in the sentence already.
-  const isTold = problems.length === 1 && message.includes(problems[0]?.[1] ?? '');
-  const lines = [
-    `volar: ${message}`,
-    ...(isTold ? [] : problems).map(([name, what]) => `  ${name}: ${what}`),
-    ...(remedy === undefined ? [] : [remedy]),
-    ...(requestId === undefined ? [] : [`Request id, for the daemon's log: ${requestId}`]),
-  ];
-  return `${lines.join('\n')}\n`;
+/** `help vms create` is `vms create --help`, as deep as commands go. */
+function withHelp(words: readonly string[]): string[] {
+  const [first, ...command] = words;
+  return first === 'help' && command.length > 0 ? [...command, '--help'] : [...words];
 }

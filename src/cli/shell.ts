@@ -4,11 +4,22 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { WebSocket } from 'ws';
-import { createClient, DEFAULT_BASE_URL, type VolantClient } from '../client/client.ts';
-import { UsageError } from './exit.ts';
+import {
+  type ClientOptions,
+  createClient,
+  DEFAULT_BASE_URL,
+  type VolantClient,
+} from '../client/client.ts';
+import { type Failure, renderFailure, UsageError } from './exit.ts';
 import { withProgress } from './progress.ts';
 import type { Environment, Streams } from './streams.ts';
 import { type Column, type Facts, renderFacts, renderTable } from './table.ts';
+
+/** `localhost:7777`, `10.0.0.1:7777`, `[::1]:7777`: without a scheme, which is then http. */
+const HOST_AND_PORT = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}\/?$/;
+
+/** As shells count what SIGINT has ended. */
+const EXIT_INTERRUPTED = 130;
 
 interface GlobalOptions {
   readonly api?: string;
@@ -36,7 +47,8 @@ export class Shell {
     this.baseUrl = baseUrlOf(environment, options.api);
     const apiKey = environment['VOLANT_API_KEY'];
     const caFile = options.ca ?? environment['VOLANT_CA_FILE'];
-    this.client = createClient({
+    this.client = clientOf({
+      strict: true,
       baseUrl: this.baseUrl,
       WebSocket,
       ...(apiKey ? { apiKey } : {}),
@@ -52,6 +64,11 @@ export class Shell {
   /** A line that is not part of the result. */
   note(line: string): void {
     this.streams.stderr.write(`${line}\n`);
+  }
+
+  /** What failed for one of several names. */
+  tellFailure(failure: Failure): void {
+    if (failure.silent !== true) this.streams.stderr.write(renderFailure(failure, this.json));
   }
 
   printJson(value: unknown): void {
@@ -74,7 +91,10 @@ export class Shell {
   printRows<T>(rows: readonly T[], columns: readonly Column<T>[], none: string): void {
     if (this.json) this.printJson(rows);
     else if (rows.length === 0) this.note(none);
-    else for (const line of renderTable(rows, columns)) this.print(line);
+    else {
+      const { columns: width } = this.streams.stdout;
+      for (const line of renderTable(rows, columns, width)) this.print(line);
+    }
   }
 
   /** Waits, and shows on a terminal that it does. */
@@ -85,7 +105,26 @@ export class Shell {
   /** The same for what may have to wait for images of a VM or of a deployment: their progress is told. */
   progressOf<T>(name: string, what: string, work: Promise<T>): Promise<T> {
     const { events } = this.client;
-    return withProgress(this.streams.stderr, what, work, { events, name });
+    return this.#interruptible(
+      name,
+      withProgress(this.streams.stderr, what, work, { events, name }),
+    );
+  }
+
+  /** Who leaves with Ctrl-C is told that the daemon goes on. */
+  async #interruptible<T>(name: string, work: Promise<T>): Promise<T> {
+    const onInterrupt = () => {
+      this.note(
+        `\nThe operation continues in the background; \`volar vms why ${name}\` tells of it.`,
+      );
+      this.streams.exit?.(EXIT_INTERRUPTED);
+    };
+    this.streams.once?.('SIGINT', onInterrupt);
+    try {
+      return await work;
+    } finally {
+      this.streams.off?.('SIGINT', onInterrupt);
+    }
   }
 }
 
@@ -97,8 +136,20 @@ function readCa(path: string): string {
   }
 }
 
+/** An address that is none is a slip of whoever typed it. */
+function clientOf(options: ClientOptions): VolantClient {
+  try {
+    return createClient(options);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const forms = 'write http://host:port, https://host:port, host:port or unix:/path';
+    throw new UsageError(`${options.baseUrl} is no address of an API: ${forms}`);
+  }
+}
+
 export function baseUrlOf(environment: Environment, option: string | undefined): string {
-  return option ?? (environment['VOLANT_API_BASE'] || DEFAULT_BASE_URL);
+  const given = option ?? (environment['VOLANT_API_BASE'] || DEFAULT_BASE_URL);
+  return HOST_AND_PORT.test(given) ? `http://${given}` : given;
 }
 
 /** Makes shells for commands. */

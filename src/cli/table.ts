@@ -3,12 +3,25 @@
 export interface Column<T> {
   readonly title: string;
   readonly of: (row: T) => string | number | boolean | undefined;
+  /** The first to go where the terminal is too narrow. */
+  readonly optional?: true;
 }
 
 const GAP = '  ';
 
 /** The lines of a table, its titles first. A cell without a value is a dash. */
-export function renderTable<T>(rows: readonly T[], columns: readonly Column<T>[]): string[] {
+export function renderTable<T>(
+  rows: readonly T[],
+  columns: readonly Column<T>[],
+  width = Number.POSITIVE_INFINITY,
+): string[] {
+  const lines = renderAll(rows, columns);
+  const needed = columns.filter(({ optional }) => optional !== true);
+  const isTooWide = lines.some((line) => line.length > width);
+  return isTooWide && needed.length < columns.length ? renderAll(rows, needed) : lines;
+}
+
+function renderAll<T>(rows: readonly T[], columns: readonly Column<T>[]): string[] {
   const cells = rows.map((row) => cellsOf(row, columns));
   const titles = columns.map(({ title }) => title);
   const widths = titles.map((title, at) =>

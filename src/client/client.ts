@@ -27,6 +27,8 @@ export interface ClientOptions {
   /** The bound of a call that has none of its own; 90 s unless told. */
   readonly timeoutMs?: number;
   readonly retry?: Partial<RetryPolicy>;
+  /** Refuse members that the daemon does not know, instead of ignoring them with a warning; false unless told. */
+  readonly strict?: boolean;
   readonly fetch?: Fetch;
   /** Needed for logs and consoles where Node has no WebSocket: the class of the package ws. */
   readonly WebSocket?: WebSocketConstructor;
@@ -51,6 +53,7 @@ export function createClient(options: ClientOptions = {}): VolantClient {
     apiKey: options.apiKey,
     timeoutMs: options.timeoutMs ?? CALL_TIMEOUT_MS,
     retry: { ...DEFAULT_RETRY, ...options.retry },
+    strict: options.strict ?? false,
   });
   return {
     vms: new Vms(http),

@@ -1,4 +1,4 @@
-// client: deployments, numbers of VMs of one config.
+// client: deployments, sets of identical VMs.
 
 import { type CallOptions, type Http, path } from './http.ts';
 import type {

@@ -33,14 +33,17 @@ export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
   /** Of the system, such as ECONNREFUSED; undefined when it gave none. */
   readonly code: string | undefined;
+  /** Of a WebSocket that the daemon closed (RFC 6455, 7.4). */
+  readonly closeCode: number | undefined;
 
-  constructor(message: string, cause?: unknown) {
+  constructor(message: string, cause?: unknown, closeCode?: number) {
     const reason = reasonOf(cause);
     super(
       reason === '' ? message : `${message}: ${reason}`,
       cause === undefined ? undefined : { cause },
     );
     this.code = systemCodeOf(cause);
+    this.closeCode = closeCode;
   }
 }
 

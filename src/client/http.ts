@@ -41,6 +41,8 @@ export interface HttpOptions {
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
+  /** Members of a body and parameters that the daemon does not know are refused. */
+  readonly strict: boolean;
 }
 
 /** Path of a request. Values become one segment each, whatever characters they have. */
@@ -61,12 +63,14 @@ export class Http {
   readonly retry: RetryPolicy;
   readonly #apiKey: string | undefined;
   readonly #timeoutMs: number;
+  readonly #strict: boolean;
 
-  constructor({ endpoint, apiKey, timeoutMs, retry }: HttpOptions) {
+  constructor({ endpoint, apiKey, timeoutMs, retry, strict }: HttpOptions) {
     this.endpoint = endpoint;
     this.retry = retry;
     this.#apiKey = apiKey;
     this.#timeoutMs = timeoutMs;
+    this.#strict = strict;
   }
 
   /** What every request carries. */
@@ -87,7 +91,9 @@ export class Http {
   }
 
   /** Sends, and reads the answer within the bound of the call. Asks again where that is safe. */
-  async exchange<T>(call: Call, read: (response: Response) => Promise<T>): Promise<T> {
+  async exchange<T>(given: Call, read: (response: Response) => Promise<T>): Promise<T> {
+    const isStrict = this.#strict && given.json !== undefined;
+    const call = isStrict ? { ...given, query: { ...given.query, strict: true } } : given;
     const repeatable = call.method === 'GET' || call.headers?.['Idempotency-Key'] !== undefined;
     return withRetry(this.retry, repeatable, call.options?.signal, async () => {
       const bound = new Bound(call.options?.timeoutMs ?? this.#timeoutMs, call.options?.signal);

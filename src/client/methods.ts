@@ -30,6 +30,7 @@ export const METHODS = {
   stopVM: 'vms.stop',
   restartVM: 'vms.restart',
   getVMOpenAPI: 'vms.openapi',
+  getVMConsoleLog: 'vms.consoleLog',
   getVMConfig: 'configs.get',
   updateVMConfig: 'configs.update',
   getVMConfigHistory: 'configs.history',

@@ -153,7 +153,8 @@ function listen(socket: WebSocketLike, baseUrl: string, handlers: SocketHandlers
   };
   socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
     if (trouble === undefined && !NORMAL_CLOSURES.includes(code) && code !== 1005) {
-      trouble = new ConnectionError(`The WebSocket was closed: ${reason || `code ${code}`}`);
+      const why = `The WebSocket was closed: ${reason || `code ${code}`}`;
+      trouble = new ConnectionError(why, undefined, code);
     }
     handlers.onEnd(trouble, reason);
   };

@@ -74,7 +74,13 @@ export class Vms {
     return this.#http.json({ ...call, ...waitCall(options) });
   }
 
-  /** The workload's own OpenAPI document, as text: JSON or YAML, as its content type says. */
+  /** What the guest printed last, also of a VM that does not run any more. */
+  consoleLog(name: string, options?: CallOptions): Promise<string> {
+    const call = { method: 'GET', path: path`/api/v1/vms/${name}/console-log`, options } as const;
+    return this.#http.exchange(call, (response) => response.text());
+  }
+
+  /** The workload's own OpenAPI document, as text in JSON. */
   openapi(name: string, options?: CallOptions): Promise<{ text: string; contentType: string }> {
     const call = { method: 'GET', path: path`/api/v1/vms/${name}/openapi`, options } as const;
     return this.#http.exchange(call, async (response) => ({

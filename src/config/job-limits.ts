@@ -26,7 +26,7 @@ export const JOB_LIMITS = {
   /** Health is looked at so often at most, and each of its questions must be answered within so long. */
   healthKeepMs: 2_000,
   healthTimeoutMs: 2_000,
-  /** A main thread that stood still for longer in the last ten seconds is not healthy. */
+  /** An event loop that stalled for longer in the last ten seconds is not healthy. */
   healthStallMs: 1_000,
   /** Less room than this on the disk of the records is not healthy. */
   healthFreeBytesMin: 1024 * 1024,

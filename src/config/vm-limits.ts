@@ -36,7 +36,7 @@ export const VM_LIMITS = {
   controlConnectMs: 10_000,
   /** Each hypervisor that runs, and the agent in its guest, is asked so often whether it answers. */
   pulseIntervalMs: 10_000,
-  /** Some are asked at each tick, at most so many: of very many VMs each one is asked less often. */
+  /** Some are asked at each tick, up to this maximum number: of very many VMs each one is asked less often. */
   pulseTickMs: 100,
   pulsesPerTickMax: 20,
   /** One that has not answered after so long is not ready; a guest under emulation on a busy host is slow. */

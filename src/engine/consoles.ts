@@ -42,6 +42,10 @@ export class Consoles implements ConsoleApi {
     return reader.join(viewer);
   }
 
+  past(vmName: string): Promise<Uint8Array> {
+    return this.#parts.host.readConsole(this.#parts.state.require(vmName).id);
+  }
+
   /** Leaves every console; the guests do not notice. */
   close(): void {
     for (const reader of this.#readers.values()) reader.close();

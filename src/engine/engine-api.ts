@@ -199,6 +199,8 @@ export interface ConsoleSession {
 export interface ConsoleApi {
   /** The viewer is called only after this has returned. VM_NOT_FOUND, VM_STATE_CONFLICT, OVERLOADED. */
   attach(vmName: string, viewer: ConsoleViewer): ConsoleSession;
+  /** What the guest printed last, in this run or, where it does not run, in its last one. VM_NOT_FOUND. */
+  past(vmName: string): Promise<Uint8Array>;
 }
 
 /** Each device is given back as far as it can be: one that cannot does not keep the others. */

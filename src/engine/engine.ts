@@ -61,7 +61,7 @@ export interface EngineParts {
   readonly hypervisor: HypervisorPort;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The longest time that the main thread stood still lately. */
+  /** The longest recent stall of the event loop. */
   readonly stalledMs: () => number;
 }
 

@@ -13,7 +13,7 @@ import type { StorePort } from './store-ports.ts';
 export interface HealthParts {
   readonly store: Pick<StorePort, 'probe'>;
   readonly host: Pick<HostPort, 'probeThreads' | 'hangingJobs'>;
-  /** The longest time that the main thread stood still lately. */
+  /** The longest recent stall of the event loop. */
   readonly stalledMs: () => number;
   readonly clock: Pick<Clock, 'monotonicMs'>;
   readonly log: Logger;

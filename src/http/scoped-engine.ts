@@ -23,6 +23,7 @@ export function scopedEngine(engine: Engine, caller: Caller): Engine {
     },
     consoles: {
       attach: (name, viewer) => engine.consoles.attach(named(caller, name), viewer),
+      past: (name) => engine.consoles.past(named(caller, name)),
     },
     events: scopedEvents(engine.events, caller),
     system: scopedSystem(engine, caller),

@@ -16,7 +16,7 @@ const RECONNECT_MAX_MS = 5_000;
 /** A hello is repeated so often until the agent has answered: it may not be up yet. */
 const HELLO_EVERY_MS = 1_000;
 
-/** The agent serves at most so many streams at once. */
+/** Maximum number of streams that the agent serves at once. */
 const STREAMS_MAX = 32;
 
 /**

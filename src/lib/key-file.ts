@@ -137,7 +137,7 @@ function parseKey(value: unknown, index: number): StoredKey {
   const has = (member: string) => value[member] !== undefined && value[member] !== null;
   const isTime = (time: string) => !Number.isNaN(Date.parse(time));
   const known = ['id', 'name', 'scope', 'prefix', 'sha256', 'created_at', 'expires_at'];
-  // A member that is not understood may be a limit of the key that is misspelt.
+  // A member that is not known may be a limit of the key that is misspelt.
   const unknown = Object.keys(value).find((member) => !known.includes(member));
   if (unknown !== undefined) throw fail(' has a member that is not known');
   return {

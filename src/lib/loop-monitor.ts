@@ -9,13 +9,13 @@ const LOOK_EVERY_MS = 1_000;
 const REMEMBERED = 10;
 
 export interface LoopMonitor {
-  /** The longest time that the event loop stood still in the last ten seconds. */
+  /** The longest stall of the event loop in the last ten seconds. */
   longestMs(): number;
   end(): void;
 }
 
 /**
- * Logs each second in which the event loop stood still for longer than `stallMs`, with the time that
+ * Logs each second in which the event loop stalled for longer than `stallMs`, with the time that
  * garbage collection took of it and what `activity` says was going on.
  */
 export function monitorLoop(log: Logger, stallMs: number, activity: () => object): LoopMonitor {
@@ -33,7 +33,7 @@ export function monitorLoop(log: Logger, stallMs: number, activity: () => object
     if (longest.length > REMEMBERED) longest.shift();
     if (longestMs > stallMs) {
       const cause = { longestMs, collectionMs: Math.round(collectionMs), ...told(activity) };
-      log.warn(cause, 'the main thread stood still');
+      log.warn(cause, 'event loop stalled');
     }
     collectionMs = 0;
     delays.reset();

@@ -33,7 +33,7 @@ const SPECIAL_IPV4 = [
 /** All that is given out of IPv6 so far (RFC 4291, 2.4): what is outside of it is no address of a public host. */
 const GLOBAL_UNICAST = ipv6Network('2000::', 3);
 
-/** Parts of it that lead to no public host, or to another address that is not looked at: tunnels and 6to4. */
+/** Parts of it that lead to no public host, or to another address that is ignored here: tunnels and 6to4. */
 const SPECIAL_IPV6 = [
   ipv6Network('2001::', 23),
   ipv6Network('2001:db8::', 32),

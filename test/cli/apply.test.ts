@@ -1,6 +1,7 @@
 // cli: apply makes what is missing, changes what differs and leaves alone what is as it shall be.
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { covers, toDocuments } from '../../src/cli/apply.ts';
 import { type SeenRequest, sendJson, startFakeDaemon, vmBody } from '../client/fake-daemon.ts';
@@ -25,8 +26,8 @@ const KNOWN: Readonly<Record<string, unknown>> = {
   'GET /api/v1/vms/other/config': { version: 4, config },
   'PATCH /api/v1/vms/other/config': { version: 5, config, pending_restart: true },
   'GET /api/v1/deployments/web': { name: 'web', desired_replicas: 2, config },
-  'PATCH /api/v1/deployments/web': {},
-  'POST /api/v1/deployments': {},
+  'PATCH /api/v1/deployments/web': { ready_replicas: 2, desired_replicas: 3 },
+  'POST /api/v1/deployments': { ready_replicas: 1, desired_replicas: 1 },
 };
 
 const startApi = (t: Parameters<typeof startFakeDaemon>[0]) =>
@@ -55,8 +56,8 @@ test('each document is created, changed or left alone', async (t) => {
     'VM new  created',
     'VM same  unchanged',
     'VM other  changed; takes effect at the next start',
-    'Deployment web  changed',
-    'Deployment fresh  created',
+    'Deployment web  changed; 2 of 3 ready',
+    'Deployment fresh  created; 1 of 1 ready',
   ]);
   assert.deepEqual(changes(daemon.seen), [
     ['POST /api/v1/plugins', { name: 'mine', version: '2' }],
@@ -65,6 +66,7 @@ test('each document is created, changed or left alone', async (t) => {
     ['PATCH /api/v1/deployments/web', { replicas: 3 }],
     ['POST /api/v1/deployments', { name: 'fresh', replicas: 1, config: { plugin: 'hello' } }],
   ]);
+  assert.ok(daemon.seen.every(({ method, strict }) => strict === (method !== 'GET')));
   const patched = daemon.seen.find(({ path, method }) => method === 'PATCH' && /vms/.test(path));
   assert.equal(patched?.headers['if-match'], '"4"', 'only the version that was compared');
 });
@@ -73,7 +75,7 @@ test('a dry run asks for plans only', async (t) => {
   const daemon = await startApi(t);
   const list = JSON.stringify({ items: documents });
   const { stdout } = await volar(t, daemon.url, ['apply', '--dry-run', '-f', '-'], list);
-  assert.match(stdout, /^VM new {2}created\n {2}would vms/m);
+  assert.match(stdout, /^VM new {2}would be created\n {2}would vms/m);
   const wrote = changes(daemon.seen).filter(([call]) => !String(call).endsWith('dry_run=true'));
   assert.deepEqual(wrote, []);
 });
@@ -100,4 +102,14 @@ test('what is there covers what is wanted when every wanted member is there', ()
   for (const wanted of [{ a: 2 }, { a: { b: 1 } }, { c: [1] }, { a: null }, [1], 'x']) {
     assert.equal(covers({ a: 1, c: [1, 2] }, wanted), false, JSON.stringify(wanted));
   }
+});
+
+test('paths of a config and of its manifest are relative to the file, whatever the document is', async (t) => {
+  const daemon = await startApi(t);
+  const config = { rootfs: { url: 'root.img' }, manifest: { initramfs: { url: 'a/b.cpio' } } };
+  const text = JSON.stringify({ kind: 'Deployment', name: 'fresh', replicas: 1, config });
+  await volar(t, daemon.url, ['apply', '-f', '-'], text);
+  const [[, sent] = []] = changes(daemon.seen);
+  assert.equal(sent.config.rootfs.url, join(process.cwd(), 'root.img'));
+  assert.equal(sent.config.manifest.initramfs.url, join(process.cwd(), 'a/b.cpio'));
 });

@@ -29,7 +29,7 @@ test('a list is a table for people and JSON for programs', async (t) => {
   const table = await volar(t, daemon.url, ['vms', 'list']);
   assert.equal(table.status, 0, table.stderr);
   assert.deepEqual(table.stdout.split('\n'), [
-    'NAME    STATUS   PLUGIN  ADDRESS         MAC                CPU  MIB',
+    'NAME    STATUS   PLUGIN  ADDRESS         MAC                CPU  MEMORY (MiB)',
     'one     running  hello   192.168.127.10  02:00:00:00:00:01  1    128',
     'second  stopped  hello   -               02:00:00:00:00:01  1    128',
     '',
@@ -200,7 +200,7 @@ test('deployments: create, scale, list', async (t) => {
   assert.match(list.stdout, /\nweb {3}active {2}3 {8}2 {6}3 {8}1\n$/);
   const shown = await volar(t, daemon.url, ['deployments', 'get', 'web']);
   assert.match(shown.stdout, /^replicas +2 of 3 ready$/m);
-  assert.match(shown.stdout, /^VMs +web-1 web-2 web-3$/m);
+  assert.match(shown.stdout, /^VMs +web-1\n +web-2\n +web-3$/m);
 });
 
 test('plugins: paths of a manifest become absolute, cloud-init documents are put in', async (t) => {

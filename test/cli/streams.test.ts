@@ -126,6 +126,8 @@ test('the console: what is typed goes to the guest, and Ctrl-] is where it ends'
 
 test('a console that the guest closes ends the command', async (t) => {
   const url = await startSockets(t, (socket) => socket.close(1000, 'stopped'));
-  const { status } = await volar(t, url, ['vms', 'console', 'one']);
-  assert.equal(status, 0);
+  const { status, stderr } = await volar(t, url, ['vms', 'console', 'one']);
+  assert.equal(status, 1);
+  assert.match(stderr, /The console of one has ended: stopped/);
+  assert.doesNotMatch(stderr, /Detached/);
 });

@@ -6,8 +6,9 @@ import type { TestContext } from 'node:test';
 
 export interface SeenRequest {
   readonly method: string;
-  /** With the query. */
+  /** With the query, but for strict=true. */
   readonly path: string;
+  readonly strict: boolean;
   readonly headers: IncomingMessage['headers'];
   readonly body: string;
 }
@@ -33,8 +34,10 @@ export async function startFakeDaemon(
     const chunks: Buffer[] = [];
     incoming.on('data', (chunk) => chunks.push(chunk));
     incoming.on('end', () => {
-      const { method = '', url: path = '', headers } = incoming;
-      const request = { method, path, headers, body: Buffer.concat(chunks).toString() };
+      const { method = '', url = '', headers } = incoming;
+      const path = url.replace(/[?&]strict=true$/, '');
+      const strict = path !== url;
+      const request = { method, path, strict, headers, body: Buffer.concat(chunks).toString() };
       seen.push(request);
       answer(request, response);
     });

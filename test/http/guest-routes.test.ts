@@ -278,3 +278,17 @@ test('the summary counts; the manifest of a disabled plugin is not for guests', 
   const summary = (await answerOf(served, 'GET', '/api/v1/system/summary')).body;
   assert.equal(summary.enabled_plugins, body.enabled_plugins - 1);
 });
+
+test('what the guest printed last is there while it runs and after it has ended, as text', async (t) => {
+  const served = await serve(t);
+  served.world.host.consoleLog = 'booted\nthe last words: ü\n';
+  const read = async () => {
+    const answer = await served.call('GET', '/api/v1/vms/one/console-log');
+    return [answer.status, answer.headers.get('content-type'), await answer.text()];
+  };
+  const expected = [200, 'text/plain; charset=utf-8', 'booted\nthe last words: ü\n'];
+  assert.deepEqual(await read(), expected);
+  await served.engine.vms.stop('one');
+  assert.deepEqual(await read(), expected);
+  assert.equal((await served.call('GET', '/api/v1/vms/none/console-log')).status, 404);
+});

@@ -4,9 +4,14 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { CreateDeploymentRequest, Deployment } from '../../client/types.ts';
 import { parseCount, readConfig } from '../arguments.ts';
+import { UsageError } from '../exit.ts';
+import { naturally } from '../natural-order.ts';
+import { forEachName } from '../several.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
 import type { Column, Facts } from '../table.ts';
 import { showRows } from '../watch.ts';
+import { addConfigOptions, type ConfigFlags, withFlags } from './create-config.ts';
+import { addRollout } from './deployment-rollout.ts';
 import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
 /** A deployment, or what is left to tell of one. */
@@ -23,8 +28,9 @@ const COLUMNS: readonly Column<Row>[] = [
 
 const deletedDeployment = (last: Row): Row => ({ ...last, status: 'deleted' });
 
-interface CreateFlags extends WaitFlags {
-  readonly config: string;
+interface CreateFlags extends WaitFlags, ConfigFlags {
+  readonly config?: string;
+  readonly plugin?: string;
   readonly replicas: number;
   readonly maxUnavailable?: number;
   readonly dryRun?: true;
@@ -34,10 +40,11 @@ export function addDeployments(program: Command, shells: ShellMaker): void {
   const deployments = program
     .command('deployments')
     .alias('deployment')
-    .description('numbers of VMs of one config');
+    .description('sets of identical VMs');
   addQueries(deployments, shells);
   addCreate(deployments, shells);
   addScale(deployments, shells);
+  addRollout(deployments, shells);
   deployments
     .command('delete')
     .alias('rm')
@@ -45,10 +52,10 @@ export function addDeployments(program: Command, shells: ShellMaker): void {
     .argument('<deployment...>', 'names')
     .action(
       shells.action(async (shell, names) => {
-        for (const name of names) {
+        await forEachName(shell, names, async (name) => {
           await shell.progress(`Deleting ${name}`, shell.client.deployments.delete(name));
           shell.say({ name, deleted: true }, `${name}  deleted`);
-        }
+        });
       }),
     );
 }
@@ -95,14 +102,22 @@ function addCreate(deployments: Command, shells: ShellMaker): void {
     .command('create')
     .description('create a deployment')
     .argument('<name>', 'lower-case letters, digits and "-"')
-    .requiredOption('--config <file>', 'config of its VMs, as JSON; "-" is standard input')
+    .option('--plugin <plugin>', 'what runs in its VMs')
+    .option('--config <file>', 'config of its VMs, as JSON or YAML; "-" is standard input')
     .option('--replicas <count>', 'how many VMs', parseCount, 1)
     .option('--max-unavailable <count>', 'VMs that a roll-out may take away at once', parseCount)
     .option('--dry-run', 'say what would be done, and do nothing');
+  addConfigOptions(create);
   addWaitOptions(create).action(
     shells.action<CreateFlags>(async (shell, [name = ''], flags) => {
       const { replicas, maxUnavailable } = flags;
-      const config = await readConfig(flags.config, shell.streams.stdin);
+      const { config: file, plugin } = flags;
+      if (file === undefined && plugin === undefined) {
+        throw new UsageError('Say what runs in its VMs: --plugin or --config');
+      }
+      const given = file === undefined ? {} : await readConfig(file, shell.streams.stdin);
+      const named = plugin === undefined ? given : { ...given, plugin };
+      const config = await withFlags(shell, named, plugin, flags);
       const request: CreateDeploymentRequest = {
         name,
         replicas,
@@ -152,7 +167,7 @@ function printDeployment(shell: Shell, deployment: Deployment): void {
       ({ type, status, reason, message }) =>
         [type.toLowerCase(), `${status ? 'yes' : 'no'}, ${reason}: ${message}`] as const,
     ),
-    ['VMs', deployment.replicas?.join(' ')],
+    ...naturally(deployment.replicas).map((vm, at) => [at === 0 ? 'VMs' : '', vm] as const),
     ['created', deployment.created_at],
     ['updated', deployment.updated_at],
   ];

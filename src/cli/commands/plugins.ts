@@ -26,10 +26,7 @@ interface InstallFlags {
 }
 
 export function addPlugins(program: Command, shells: ShellMaker): void {
-  const plugins = program
-    .command('plugins')
-    .alias('plugin')
-    .description('descriptions of what runs in VMs');
+  const plugins = program.command('plugins').alias('plugin').description('VM templates');
   addQueries(plugins, shells);
   plugins
     .command('install')

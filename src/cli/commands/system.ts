@@ -8,6 +8,7 @@ import { ConnectionError } from '../../client/errors.ts';
 import { VERSION } from '../../lib/version.ts';
 import { ToldFailure, UsageError } from '../exit.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
+import type { Facts } from '../table.ts';
 
 interface DoctorOptions {
   readonly repair?: boolean;
@@ -106,16 +107,18 @@ async function printVersions(shell: Shell): Promise<void> {
   shell.say({ volar: VERSION, daemon }, `volar ${VERSION}\nvolantd ${daemon ?? `unknown${why}`}`);
 }
 
-/** Objects in it as `name=value`, so that each fact is one line. */
+/** Each fact on a line; a member of an object has the names of both. */
 function printFacts(shell: Shell, facts: object): void {
-  const lines = Object.entries(facts).map(([name, value]) => [name, textOf(value)] as const);
-  shell.printFacts(facts, lines);
+  shell.printFacts(facts, factsIn(facts, ''));
 }
 
-function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.map(textOf).join('; ');
-  if (typeof value !== 'object' || value === null) return String(value ?? '-');
-  return Object.entries(value)
-    .map(([name, member]) => `${name}=${textOf(member)}`)
-    .join(' ');
+function factsIn(value: object, prefix: string): Facts {
+  return Object.entries(value).flatMap(([key, member]): Facts => {
+    const name = `${prefix}${key.replaceAll('_', ' ')}`;
+    if (typeof member !== 'object' || member === null) return [[name, member ?? '-']];
+    if (!Array.isArray(member)) return factsIn(member, `${name} `);
+    if (member.length === 0) return [[name, '-']];
+    if (member.every((item) => typeof item !== 'object')) return [[name, member.join(', ')]];
+    return member.flatMap((item, index) => factsIn(Object(item), `${name} ${index + 1} `));
+  });
 }

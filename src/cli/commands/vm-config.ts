@@ -12,7 +12,7 @@ const COLUMNS: readonly Column<ConfigHistory[number]>[] = [
   { title: 'UPDATED', of: ({ updated_at }) => updated_at },
   { title: 'PLUGIN', of: ({ config }) => config.plugin },
   { title: 'CPU', of: ({ config }) => config.resources?.cpu_cores },
-  { title: 'MIB', of: ({ config }) => config.resources?.memory_mb },
+  { title: 'MEMORY (MiB)', of: ({ config }) => config.resources?.memory_mb },
 ];
 
 interface SetFlags {
@@ -60,7 +60,7 @@ export function addVmConfig(vms: Command, shells: ShellMaker): void {
     .command('history')
     .description('list the versions that are kept, newest first')
     .argument('<vm>', 'name')
-    .option('--limit <count>', 'at most so many', parseCount)
+    .option('--limit <count>', 'maximum number of rows', parseCount)
     .action(
       shells.action<{ limit?: number }>(async (shell, [name = ''], options) => {
         const versions = await shell.client.configs.history(name, options);

@@ -5,9 +5,10 @@ import type { Command } from 'commander';
 import type { CreateVmRequest, VmConfigInput } from '../../client/types.ts';
 import { collect, parseCount, parseMemoryMb, readConfig } from '../arguments.ts';
 import type { ShellMaker } from '../shell.ts';
+import { addConfigOptions, type ConfigFlags, withFlags } from './create-config.ts';
 import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
-interface CreateFlags extends WaitFlags {
+interface CreateFlags extends WaitFlags, ConfigFlags {
   readonly plugin?: string;
   readonly runtime?: string;
   readonly cpu?: number;
@@ -38,17 +39,20 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
     .option('--kernel <path>', 'another kernel, on the host')
     .option('--initramfs <path>', 'another initramfs: a path on the host or a URL')
     .option('--initramfs-checksum <sum>', 'sha256:... of the initramfs')
-    .option('--config <file>', 'a config as JSON; "-" is standard input')
+    .option('--config <file>', 'a config as JSON or YAML; "-" is standard input')
     .option('--api-host <host>', 'host of the API that the guest is told')
     .option('--api-port <port>', 'port of the API that the guest is told')
     .option('--device <address>', 'PCI device of the host for the guest; may be repeated', collect)
     .option('--device-allowlist <pattern>', 'devices that may be used; may be repeated', collect)
     .option('--idempotency-key <key>', 'the same key again answers what the first create did')
     .option('--dry-run', 'say what would be done, and do nothing');
+  addConfigOptions(create);
   addWaitOptions(create).action(
     shells.action<CreateFlags>(async (shell, [name = ''], flags) => {
       const config = flags.config && (await readConfig(flags.config, shell.streams.stdin));
-      const request = toRequest(name, flags, config || undefined);
+      const { plugin } = flags;
+      const complete = await withFlags(shell, config || undefined, plugin, flags);
+      const request = toRequest(name, flags, complete);
       if (flags.dryRun) return shell.printJson(await shell.client.vms.planCreate(request));
       const startedMs = performance.now();
       const { idempotencyKey } = flags;
@@ -60,7 +64,7 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
       const vm = await shell.progressOf(name, `Creating ${name}`, work);
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
       const address = vm.ip_address || 'no address';
-      shell.say(vm, `${vm.name}  ${address}  ${vm.status} after ${seconds} s`);
+      shell.say(vm, `${vm.name}  ${address}  ${flags.wait ?? vm.status} after ${seconds} s`);
     }),
   );
 }

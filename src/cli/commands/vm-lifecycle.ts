@@ -3,6 +3,7 @@
 import type { Command } from 'commander';
 import type { EndOptions, Vm, WaitOptions } from '../../client/types.ts';
 import { parseCount } from '../arguments.ts';
+import { forEachName } from '../several.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
 import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
@@ -53,12 +54,12 @@ export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
     if (ends) addGraceOption(added);
     added.action(
       shells.action<WaitFlags & EndFlags>(async (shell, names, flags) => {
-        for (const name of names) {
+        await forEachName(shell, names, async (name) => {
           const work = move(shell, name, { ...toWaitOptions(flags), ...toEndOptions(flags) });
           const vm = await shell.progressOf(name, `${doing} ${name}`, work);
           const pid = vm.pid === undefined ? '' : `  pid ${vm.pid}`;
           shell.say(vm, `${vm.name}  ${vm.status}${pid}`);
-        }
+        });
       }),
     );
   }
@@ -69,11 +70,11 @@ export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
     .argument('<vm...>', 'names');
   addGraceOption(removal).action(
     shells.action<EndFlags>(async (shell, names, flags) => {
-      for (const name of names) {
+      await forEachName(shell, names, async (name) => {
         const work = shell.client.vms.destroy(name, toEndOptions(flags));
         await shell.progress(`Deleting ${name}`, work);
         shell.say({ name, deleted: true }, `${name}  deleted`);
-      }
+      });
     }),
   );
 }

@@ -2,8 +2,9 @@
 
 import { type Command, Option } from 'commander';
 import { ApiError } from '../../client/errors.ts';
-import type { VmQuery, VmStatus } from '../../client/types.ts';
+import type { Vm, VmQuery, VmStatus } from '../../client/types.ts';
 import { collect, parseCount } from '../arguments.ts';
+import { byName } from '../natural-order.ts';
 import type { ShellMaker } from '../shell.ts';
 import { showRows, watchRows } from '../watch.ts';
 import { deletedVm, printVm, VM_COLUMNS } from './vm-rows.ts';
@@ -33,13 +34,13 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
       ]),
     )
     .addOption(new Option('--order <order>', 'direction').choices(['asc', 'desc']))
-    .option('--limit <count>', 'at most so many', parseCount)
+    .option('--limit <count>', 'maximum number of rows', parseCount)
     .option('--offset <count>', 'leave out so many', parseCount)
     .option('-w, --watch', 'go on, and print each VM that changes')
     .action(
       shells.action<ListFlags>(async (shell, _args, { watch, search, ...rest }) => {
         const query = { ...rest, ...(search === undefined ? {} : { q: search }) };
-        const list = async () => (await shell.client.vms.list(query)).vms;
+        const list = async () => inOrder((await shell.client.vms.list(query)).vms, query);
         const columns = VM_COLUMNS;
         const keyOf = ({ id }: { id: number }) => String(id);
         await showRows(shell, watch, { list, keyOf, columns, gone: deletedVm }, 'No VMs.');
@@ -52,7 +53,10 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
     .option('-w, --watch', 'go on, and print it whenever it changes, until it is deleted')
     .action(
       shells.action<{ watch?: true }>(async (shell, [name = ''], { watch }) => {
-        if (watch !== true) return printVm(shell, await shell.client.vms.get(name));
+        if (watch !== true) {
+          const { vms: api, configs } = shell.client;
+          return printVm(shell, await api.get(name), await configs.get(name));
+        }
         let seen = false;
         const list = async () => {
           try {
@@ -69,4 +73,11 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
         await watchRows(shell, watched);
       }),
     );
+}
+
+/** The daemon orders names by their characters; a page of that order cannot be put in another one. */
+function inOrder(vms: readonly Vm[], { sort, order, limit, offset }: VmQuery): readonly Vm[] {
+  if (sort !== 'name' || limit !== undefined || offset !== undefined) return vms;
+  const sorted = [...vms].sort(byName);
+  return order === 'desc' ? sorted.reverse() : sorted;
 }

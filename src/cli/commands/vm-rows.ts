@@ -1,6 +1,6 @@
 // cli, commands: how VMs are shown, in tables and one by one.
 
-import type { Vm } from '../../client/types.ts';
+import type { ConfigEnvelope, ManifestInput, Vm, VmConfigInput } from '../../client/types.ts';
 import type { Shell } from '../shell.ts';
 import type { Column, Facts } from '../table.ts';
 
@@ -12,9 +12,9 @@ export const VM_COLUMNS: readonly Column<VmRow>[] = [
   { title: 'STATUS', of: (vm) => vm.status },
   { title: 'PLUGIN', of: (vm) => vm.plugin },
   { title: 'ADDRESS', of: (vm) => vm.ip_address },
-  { title: 'MAC', of: (vm) => vm.mac_address },
+  { title: 'MAC', of: (vm) => vm.mac_address, optional: true },
   { title: 'CPU', of: (vm) => vm.cpu_cores },
-  { title: 'MIB', of: (vm) => vm.memory_mb },
+  { title: 'MEMORY (MiB)', of: (vm) => vm.memory_mb },
 ];
 
 /** The row of a VM that is no longer there. */
@@ -22,18 +22,31 @@ export function deletedVm({ pid: _, ...vm }: VmRow): VmRow {
   return { ...vm, status: 'deleted' };
 }
 
-export function printVm(shell: Shell, vm: Vm): void {
+/** A VM and what it was made of. */
+export function printVm(shell: Shell, vm: Vm, envelope: ConfigEnvelope): void {
+  const { config, pending_restart: isPending, version } = envelope;
+  const { manifest, network, expose = [] } = config;
   const facts: Facts = [
     ['name', vm.name],
     ['status', vm.status],
+    ['reason', vm.status_reason],
+    ...(vm.conditions ?? []).map(
+      ({ type, status, reason, message }) =>
+        [type.toLowerCase(), `${status ? 'yes' : 'no'}, ${reason}: ${message}`] as const,
+    ),
     ['why', whyOf(vm)],
     ...wrongConditionsOf(vm),
     ['plugin', vm.plugin],
     ['runtime', vm.runtime],
+    ['network', network?.mode || manifest?.network?.mode || 'bridged'],
     ['address', vm.ip_address],
     ['mac', vm.mac_address],
     ['cpu', vm.cpu_cores],
     ['memory', `${vm.memory_mb} MiB`],
+    ['ports', expose.map(portText).join(', ')],
+    ['root disk', config.rootfs?.url || manifest?.rootfs?.url],
+    ['disks', (manifest?.disks ?? []).map(diskText).join(', ')],
+    ['config', `version ${version}${isPending ? ', takes effect at the next start' : ''}`],
     ['pid', vm.pid],
     ['vsock cid', vm.vsock_cid],
     ['console', vm.serial_socket],
@@ -58,4 +71,20 @@ function wrongConditionsOf(vm: Vm): Facts {
       'condition',
       `${type} is false since ${since} (${reason}): ${message}`,
     ]);
+}
+
+function portText({
+  host_port: hostPort,
+  port,
+  protocol = 'tcp',
+}: NonNullable<VmConfigInput['expose']>[number]): string {
+  return `${hostPort || 'any'} -> ${port}/${protocol}`;
+}
+
+function diskText({
+  name,
+  source,
+  readonly: isReadonly,
+}: NonNullable<ManifestInput['disks']>[number]): string {
+  return `${name} (${source}${isReadonly ? ', read-only' : ''})`;
 }

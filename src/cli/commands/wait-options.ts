@@ -18,7 +18,11 @@ export function addWaitOptions(command: Command): Command {
         'ready',
       ]),
     )
-    .option('--timeout <duration>', 'wait no longer; it goes on all the same', parseDurationMs);
+    .option(
+      '--timeout <duration>',
+      'wait no longer; the operation continues in the background',
+      parseDurationMs,
+    );
 }
 
 export function toWaitOptions({ wait, timeout }: WaitFlags): WaitOptions {

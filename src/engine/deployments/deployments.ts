@@ -224,8 +224,7 @@ export class Deployments implements DeploymentApi {
 
   #patched(record: DeploymentRecord, request: PatchDeploymentRequest): DeploymentRecord {
     if (record.status === 'deleting') {
-      const why = `Deployment ${record.name} is being deleted`;
-      throw new VolantError('DEPLOYMENT_DELETING', why);
+      throw new VolantError('DEPLOYMENT_DELETING', `Deployment ${record.name} is being deleted`);
     }
     const { replicas, config, max_unavailable } = request;
     const details = { ...boundsOf(request) };

@@ -24,7 +24,7 @@ interface Seen {
   readonly leftovers: ReadonlyMap<number, Leftovers>;
 }
 
-/** What came of the looks so far. */
+/** The results of the looks so far. */
 export interface LookCounts {
   readonly adopted: number;
   readonly crashed: number;

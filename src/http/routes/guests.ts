@@ -27,6 +27,11 @@ export const guestRoutes = {
     }
     return jsonText(200, await context.engine.system.documentToJson(text));
   },
+  getVMConsoleLog: async ({ engine }, { parameters: [name = ''] }) => {
+    const bytes = await engine.consoles.past(name);
+    const body = new TextDecoder().decode(bytes);
+    return { status: 200, body, contentType: 'text/plain; charset=utf-8' };
+  },
   runVMAction: async ({ engine }, { parameters: [name = '', plugin = '', action = ''] }, body) => {
     const { agent, method, path, timeoutMs } = engine.agents.action(name, plugin, action);
     const carries = !['GET', 'HEAD'].includes(method);

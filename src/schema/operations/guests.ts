@@ -31,6 +31,18 @@ export const GUEST_OPERATIONS = {
       ...errors(400, 404, 500, 502, 503),
     },
   },
+  getVMConsoleLog: {
+    scope: 'read',
+    method: 'GET',
+    path: '/api/v1/vms/{name}/console-log',
+    tags: ['vm'],
+    summary: 'What the guest printed last',
+    description: `The end of its console, what its workload wrote included: the last ${LIMITS.consoleReplayBytesMax / 1024} KiB of this run, or of the last one where the VM does not run. Kept until the VM is deleted.`,
+    answers: {
+      200: { description: 'Text', schema: Type.String(), contentType: 'text/plain' },
+      ...errors(404, 500, 503),
+    },
+  },
   runVMAction: {
     scope: 'operate',
     method: 'POST',
