@@ -1,7 +1,7 @@
 // config: the limits of answers that are kept for requests with an Idempotency-Key, as part of LIMITS.
 
 export const ANSWER_LIMITS = {
-  /** So long, at most so many, each at most so large, and all of them together, in memory and in the store. */
+  /** How long, their maximum number, the maximum size of each, and all of them together, in memory and in the store. */
   idempotencyKeepMs: 86_400_000,
   idempotencyKeysMax: 10_000,
   idempotencyAnswerBytesMax: 65_536,

@@ -9,7 +9,7 @@ export const HealthSchema = Type.Object(
     reasons: Type.Optional(
       Type.Array(Type.String(), {
         description:
-          'Why it is degraded. STORE_UNAVAILABLE: records cannot be written; STORE_STUCK: a write does not come back; DISK_FULL: no room on the disk of the records; WORKERS_STUCK: no worker thread comes back; LOOP_STALLED: the main thread stood still for long',
+          'Why it is degraded. STORE_UNAVAILABLE: records cannot be written; STORE_STUCK: a write does not come back; DISK_FULL: no room on the disk of the records; WORKERS_STUCK: no worker thread comes back; LOOP_STALLED: the event loop stalled',
       }),
     ),
     warnings: Type.Optional(
