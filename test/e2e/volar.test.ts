@@ -71,7 +71,7 @@ test('apply makes a plugin, a VM and a deployment, and finds nothing to do the s
   const results = (result: string) => [
     `Plugin mine  ${result}`,
     `VM one  ${result}`,
-    `Deployment web  ${result}`,
+    `Deployment web  ${result}; 2 of 2 ready`,
   ];
   assert.deepEqual(await apply(documents), results('created'));
   assert.deepEqual(await apply(documents), results('unchanged'));
@@ -84,7 +84,7 @@ test('apply makes a plugin, a VM and a deployment, and finds nothing to do the s
   assert.deepEqual(await apply(bigger), [
     'Plugin mine  unchanged',
     'VM one  changed; takes effect at the next start',
-    'Deployment web  changed',
+    'Deployment web  changed; 1 of 1 ready',
   ]);
 });
 
@@ -97,7 +97,7 @@ test('errors of a real daemon: their exit status and their remedy', async (t) =>
     assert.match(ended.stderr, message);
   };
   await expectFailure('vms get none', 3, /volar vms list/);
-  await expectFailure('vms create Bad_Name --plugin hello', 1, /name: /);
+  await expectFailure('vms create Bad_Name --plugin hello', 1, /name must be lower-case/);
   await expectFailure('vms create one --plugin none', 3, /volar plugins list/);
   await daemon.createVm('one');
   await expectFailure('vms create one --plugin hello', 4, /another name/);
