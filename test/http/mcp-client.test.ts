@@ -2,54 +2,11 @@
 // other people's agents will check.
 
 import assert from 'node:assert/strict';
-import { suite, type TestContext, test } from 'node:test';
-import {
-  Client as ModernClient,
-  StreamableHTTPClientTransport,
-} from '@modelcontextprotocol/client';
-import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js';
-import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { suite, test } from 'node:test';
 import { TOOLS } from '../../src/http/mcp/tools.ts';
 import { eventually, inTime } from './harness.ts';
-import { type Served, serve } from './served.ts';
-
-// biome-ignore lint/suspicious/noExplicitAny: answers are compared, whatever they hold
-type Json = any;
-
-const INFO = { name: 'volant-test', version: '1' };
-
-/** What both clients can do, in the words of both. */
-interface Client {
-  listTools(): Promise<Json>;
-  callTool(params: { name: string; arguments?: Record<string, unknown> }): Promise<Json>;
-  listResources(params?: { cursor: string }): Promise<Json>;
-  listResourceTemplates(): Promise<Json>;
-  readResource(params: { uri: string }): Promise<Json>;
-  getServerVersion(): Json;
-  getServerCapabilities(): Json;
-}
-
-const endpoint = (served: Served) => new URL('/api/v1/mcp', served.url);
-
-async function legacyClient(t: TestContext, served: Served): Promise<LegacyClient> {
-  const client = new LegacyClient(INFO);
-  // Its types do not stand exactOptionalPropertyTypes.
-  await client.connect(new LegacyTransport(endpoint(served)) as Json);
-  t.after(() => client.close());
-  return client;
-}
-
-async function modernClient(t: TestContext, served: Served): Promise<ModernClient> {
-  const client = new ModernClient(INFO, { versionNegotiation: { mode: 'auto' } });
-  await client.connect(new StreamableHTTPClientTransport(endpoint(served)));
-  t.after(() => client.close());
-  return client;
-}
-
-const GENERATIONS: [string, (t: TestContext, served: Served) => Promise<Client>][] = [
-  ['the client with a handshake', legacyClient],
-  ['the client of 2026-07-28', modernClient],
-];
+import { GENERATIONS, type Json, modernClient } from './mcp-clients.ts';
+import { serve } from './served.ts';
 
 for (const [title, connect] of GENERATIONS) {
   suite(title, () => {
@@ -62,11 +19,12 @@ for (const [title, connect] of GENERATIONS) {
         tools.map(({ name }: Json) => name),
         TOOLS.map(({ name }) => name),
       );
-      for (const { name, inputSchema, annotations } of tools) {
+      for (const { name, inputSchema, outputSchema, annotations } of tools) {
         assert.equal(inputSchema.type, 'object', name);
+        assert.equal(outputSchema.type, 'object', name);
         assert.equal(
           annotations.readOnlyHint,
-          /list|get|history|info|status|validate|groups/.test(name),
+          /list|get|history|info|status|validate|group|summary|audit|operations/.test(name),
           name,
         );
         assert.equal(annotations.openWorldHint, false, name);

@@ -2,8 +2,13 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
-import { ConfigPatchSchema } from '../../schema/config-patch.ts';
+import {
+  ConfigEnvelopeSchema,
+  ConfigHistorySchema,
+  ConfigPatchSchema,
+} from '../../schema/config-patch.ts';
 import { DRY_RUN, LIMIT, NAME } from './arguments.ts';
+import { outputOf } from './outputs.ts';
 import { defineTool, INTERRUPTS, READS, type Tool } from './tool.ts';
 
 export const CONFIG_TOOLS: readonly Tool[] = [
@@ -12,6 +17,7 @@ export const CONFIG_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'Show the newest config of a VM and whether the VM runs with it already.',
     input: Type.Object(NAME),
+    output: outputOf(ConfigEnvelopeSchema),
     hints: READS,
     run: ({ engine }, { name }) => engine.configs.get(name),
   }),
@@ -21,6 +27,7 @@ export const CONFIG_TOOLS: readonly Tool[] = [
     description:
       'Change members of the config of a VM; null removes one. The next start uses the new version.',
     input: Type.Object({ ...NAME, patch: ConfigPatchSchema, ...DRY_RUN }),
+    output: outputOf(ConfigEnvelopeSchema),
     hints: INTERRUPTS,
     run: ({ engine, cause }, { name, patch, dry_run: isDryRun }) =>
       isDryRun === true
@@ -32,6 +39,7 @@ export const CONFIG_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'List the versions of the config of a VM, the newest first.',
     input: Type.Object({ ...NAME, ...LIMIT }),
+    output: outputOf(Type.Object({ history: ConfigHistorySchema })),
     hints: READS,
     run: ({ engine }, { name, limit = LIMITS.mcpPageDefault }) => ({
       history: engine.configs.history(name, limit),

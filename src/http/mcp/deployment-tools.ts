@@ -2,8 +2,13 @@
 
 import { type Static, Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
-import { CreateDeploymentSchema, PatchDeploymentSchema } from '../../schema/deployment.ts';
+import {
+  CreateDeploymentSchema,
+  DeploymentSchema,
+  PatchDeploymentSchema,
+} from '../../schema/deployment.ts';
 import { DRY_RUN, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import { BriefDeploymentSchema, listOf, outcomeOf, outputOf, TOTAL } from './outputs.ts';
 import { ADDS, CHANGES, defineTool, READS, REMOVES, type Tool, type ToolContext } from './tool.ts';
 
 const CreateInput = Type.Object({ ...CreateDeploymentSchema.properties, ...WAIT, ...DRY_RUN });
@@ -22,6 +27,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     description:
       'List deployments by name without their configs and replicas, and how many there are.',
     input: Type.Object(PAGE),
+    output: listOf('deployments', BriefDeploymentSchema, TOTAL),
     hints: READS,
     run: ({ engine }, { limit = LIMITS.mcpPageDefault, offset = 0 }) => {
       const all = engine.deployments.list();
@@ -37,6 +43,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'Show one deployment: its replicas, how many are ready, its conditions.',
     input: Type.Object(NAME),
+    output: outputOf(DeploymentSchema),
     hints: READS,
     run: ({ engine }, { name }) => engine.deployments.get(name),
   }),
@@ -45,6 +52,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Create a deployment: a number of VMs of one config, which are kept running.',
     input: CreateInput,
+    output: outputOf(DeploymentSchema),
     hints: ADDS,
     run: create,
   }),
@@ -54,6 +62,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     description:
       'Give a deployment another number of replicas, or another config, which replaces them one after the other. Fewer replicas means that VMs are deleted.',
     input: ScaleInput,
+    output: outputOf(DeploymentSchema),
     hints: { ...CHANGES, destructiveHint: true },
     run: scale,
   }),
@@ -62,6 +71,7 @@ export const DEPLOYMENT_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Delete a deployment and all its VMs. They cannot be had back.',
     input: Type.Object(NAME),
+    output: outcomeOf('deleted'),
     hints: REMOVES,
     run: async ({ engine, cause }, { name }) => {
       await engine.deployments.remove(name, cause);

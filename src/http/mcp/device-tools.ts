@@ -2,6 +2,13 @@
 
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
+import {
+  DeviceInfoSchema,
+  DevicesValidSchema,
+  GroupPathsSchema,
+  IommuGroupSchema,
+} from '../../schema/vfio.ts';
+import { listOf, outputOf } from './outputs.ts';
 import { CHANGES, defineTool, INTERRUPTS, READS, type Tool } from './tool.ts';
 
 const ADDRESSES = {
@@ -18,6 +25,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     scope: 'admin',
     description: 'Show ids, driver, IOMMU group and NUMA node of a PCI device of the host.',
     input: Type.Object({ pci_address: Type.String({ description: 'Such as 0000:01:00.0' }) }),
+    output: outputOf(DeviceInfoSchema),
     hints: READS,
     run: ({ engine }, { pci_address }) => engine.devices.info(pci_address),
   }),
@@ -31,6 +39,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
         Type.Array(Type.String(), { description: 'Addresses, vendor:device or vendor:*' }),
       ),
     }),
+    output: outputOf(DevicesValidSchema),
     hints: READS,
     run: ({ engine }, check) => engine.devices.validate(check),
   }),
@@ -39,9 +48,21 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     scope: 'admin',
     description: 'List the whole IOMMU groups of PCI devices: they are given out together.',
     input: Type.Object(ADDRESSES),
+    output: listOf('groups', IommuGroupSchema),
     hints: READS,
     run: async ({ engine }, { pci_addresses }) => ({
       groups: await engine.devices.groups(pci_addresses),
+    }),
+  }),
+  defineTool({
+    name: 'volant.devices.group_paths',
+    scope: 'admin',
+    description: 'List the /dev/vfio paths of PCI devices that are bound.',
+    input: Type.Object(ADDRESSES),
+    output: outputOf(GroupPathsSchema),
+    hints: READS,
+    run: async ({ engine }, { pci_addresses }) => ({
+      group_paths: await engine.devices.groupPaths(pci_addresses),
     }),
   }),
   defineTool({
@@ -50,6 +71,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     description:
       'Take PCI devices from their host drivers for programs outside of Volant, all or none. A VM that names devices takes them by itself.',
     input: Type.Object(ADDRESSES),
+    output: listOf('bound_devices', Type.String()),
     hints: INTERRUPTS,
     run: async ({ engine, cause }, { pci_addresses }) => ({
       bound_devices: await engine.devices.bind(pci_addresses, cause),
@@ -60,6 +82,7 @@ export const DEVICE_TOOLS: readonly Tool[] = [
     scope: 'admin',
     description: 'Give PCI devices back to the drivers that they had.',
     input: Type.Object(ADDRESSES),
+    output: listOf('unbound_devices', Type.String()),
     hints: CHANGES,
     run: async ({ engine, cause }, { pci_addresses }) => {
       const { done, failure } = await engine.devices.unbind(pci_addresses, cause);

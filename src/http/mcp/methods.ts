@@ -28,10 +28,11 @@ interface Method {
   run(context: ToolContext, params: RpcMessage['params']): object | Promise<object>;
 }
 
-const TOOL_LIST = TOOLS.map(({ name, description, input, hints }) => ({
+const TOOL_LIST = TOOLS.map(({ name, description, input, output, hints }) => ({
   name,
   description,
   inputSchema: { ...plainSchema(input), additionalProperties: false },
+  outputSchema: output,
   annotations: { ...hints, openWorldHint: false },
 }));
 

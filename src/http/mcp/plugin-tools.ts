@@ -2,7 +2,9 @@
 
 import { Type } from 'typebox';
 import { ManifestSchema } from '../../schema/manifest.ts';
+import { PluginListSchema } from '../../schema/plugin.ts';
 import { NAME } from './arguments.ts';
+import { outcomeOf, outputOf } from './outputs.ts';
 import { CHANGES, defineTool, READS, REMOVES, type Tool } from './tool.ts';
 
 const setEnabled = (name: string, description: string, enabled: boolean): Tool =>
@@ -11,6 +13,7 @@ const setEnabled = (name: string, description: string, enabled: boolean): Tool =
     scope: 'admin',
     description,
     input: Type.Object(NAME),
+    output: outcomeOf('enabled'),
     hints: CHANGES,
     run: async ({ engine, cause }, { name: plugin }) => {
       await engine.plugins.setEnabled(plugin, enabled, cause);
@@ -24,6 +27,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'List the names of the plugins that VMs can be made of.',
     input: Type.Object({}),
+    output: outputOf(PluginListSchema),
     hints: READS,
     run: ({ engine }) => ({ plugins: engine.plugins.list() }),
   }),
@@ -32,6 +36,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'Show the manifest of a plugin: its image, resources, workload and actions.',
     input: Type.Object(NAME),
+    output: outputOf(ManifestSchema),
     hints: READS,
     run: ({ engine }, { name }) => engine.plugins.get(name),
   }),
@@ -41,6 +46,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
     description:
       'Install a plugin by its manifest. It replaces a plugin of the same name; VMs keep the manifest they were created with.',
     input: Type.Object({ manifest: ManifestSchema }),
+    output: outcomeOf('installed'),
     hints: REMOVES,
     run: async ({ engine, cause }, { manifest }) => {
       await engine.plugins.install(manifest, cause);
@@ -54,6 +60,7 @@ export const PLUGIN_TOOLS: readonly Tool[] = [
     scope: 'admin',
     description: 'Remove a plugin. VMs that were made of it stay.',
     input: Type.Object(NAME),
+    output: outcomeOf('removed'),
     hints: REMOVES,
     run: async ({ engine, cause }, { name }) => {
       await engine.plugins.remove(name, cause);

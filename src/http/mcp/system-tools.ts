@@ -3,9 +3,25 @@
 import { Type } from 'typebox';
 import { LIMITS } from '../../config.ts';
 import { Int64 } from '../../schema/parts.ts';
+import {
+  AuditReportSchema,
+  SystemInfoSchema,
+  SystemStatusSchema,
+  SystemSummarySchema,
+} from '../../schema/system.ts';
+import { systemFacts } from '../system-facts.ts';
 import { LIMIT } from './arguments.ts';
 import { listEvents } from './events.ts';
-import { defineTool, READS, type Tool } from './tool.ts';
+import { listOf, NumberedEventSchema, outputOf } from './outputs.ts';
+import { CHANGES, defineTool, READS, type Tool } from './tool.ts';
+
+const EVENT_PAGE = {
+  next_after: Type.Integer({ description: 'Ask for what comes after this next' }),
+  last_sequence: Type.Integer({ description: 'Number of the newest event of all' }),
+  lost: Type.Optional(
+    Type.Integer({ description: 'Events that were asked for and are gone for good' }),
+  ),
+};
 
 export const SYSTEM_TOOLS: readonly Tool[] = [
   defineTool({
@@ -17,6 +33,7 @@ export const SYSTEM_TOOLS: readonly Tool[] = [
       after: Type.Optional(Int64({ description: 'Only events after the event of this number' })),
       ...LIMIT,
     }),
+    output: listOf('events', NumberedEventSchema, EVENT_PAGE),
     hints: READS,
     run: ({ engine }, { after, limit = LIMITS.mcpPageDefault }) =>
       listEvents(engine.events, after, limit),
@@ -26,15 +43,45 @@ export const SYSTEM_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'Show the version of the daemon, its network, hypervisor and guest kernel.',
     input: Type.Object({}),
+    output: outputOf(SystemInfoSchema),
     hints: READS,
-    run: ({ engine }) => engine.system.info(),
+    run: systemFacts,
   }),
   defineTool({
     name: 'volant.system.status',
     scope: 'read',
     description: 'Show how many VMs there are and how busy the host is.',
     input: Type.Object({}),
+    output: outputOf(SystemStatusSchema),
     hints: READS,
-    run: ({ engine }) => engine.system.status(),
+    run: async ({ engine }) => ({ status: 'ok', ...(await engine.system.status()) }),
+  }),
+  defineTool({
+    name: 'volant.system.summary',
+    scope: 'read',
+    description: 'Count the VMs by status and by runtime, and the plugins.',
+    input: Type.Object({}),
+    output: outputOf(SystemSummarySchema),
+    hints: READS,
+    run: ({ engine }) => engine.system.summary(),
+  }),
+  defineTool({
+    name: 'volant.system.audit',
+    scope: 'read',
+    description: 'Tell where the host differs from what the daemon has written down.',
+    input: Type.Object({}),
+    output: outputOf(AuditReportSchema),
+    hints: READS,
+    run: ({ engine }) => engine.system.audit(false),
+  }),
+  defineTool({
+    name: 'volant.system.repair',
+    scope: 'admin',
+    description:
+      'Put the host in line with what the daemon has written down, and tell what is left.',
+    input: Type.Object({}),
+    output: outputOf(AuditReportSchema),
+    hints: CHANGES,
+    run: ({ engine }) => engine.system.audit(true),
   }),
 ];

@@ -2,7 +2,7 @@
 // one; what a dialect makes of a result is the dialect's business.
 
 import { setImmediate } from 'node:timers/promises';
-import type { Static, TObject } from 'typebox';
+import type { Static, TObject, TSchema } from 'typebox';
 import type { Cause } from '../../engine/engine-api.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
 import type { Scope } from '../../lib/scopes.ts';
@@ -27,7 +27,8 @@ export const CHANGES: ToolHints = hints(false, false, true);
 export const INTERRUPTS: ToolHints = hints(false, true, false);
 export const REMOVES: ToolHints = hints(false, true, true);
 
-export interface ToolContext extends Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log'> {
+export interface ToolContext
+  extends Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log' | 'guards' | 'supervisor'> {
   /** The request that the call came with. */
   readonly cause: Cause;
 }
@@ -42,6 +43,8 @@ interface ToolDefinition<Input extends TObject> {
   /** A sentence for the model that chooses. */
   readonly description: string;
   readonly input: Input;
+  /** What it answers, as clients hold it against its results: see outputs.ts. */
+  readonly output: TSchema;
   readonly hints: ToolHints;
   readonly run: Run<Static<Input>, object>;
   /** As a command of Volant's own dialect, where that answers otherwise. */

@@ -1,19 +1,28 @@
 // http, mcp: all tools, in the order in which they are listed. Every dialect serves these.
 
 import { type TObject, type TSchema, Type } from 'typebox';
+import { StringMap } from '../../schema/parts.ts';
 import { CONFIG_TOOLS } from './config-tools.ts';
 import { DEPLOYMENT_TOOLS } from './deployment-tools.ts';
 import { DEVICE_TOOLS } from './device-tools.ts';
+import { listOf } from './outputs.ts';
 import { PLUGIN_TOOLS } from './plugin-tools.ts';
 import { SYSTEM_TOOLS } from './system-tools.ts';
 import { defineTool, READS, type Tool } from './tool.ts';
 import { VM_TOOLS } from './vm-tools.ts';
+
+const CapabilitySchema = Type.Object({
+  name: Type.String(),
+  description: Type.String(),
+  params: StringMap,
+});
 
 const capabilities = defineTool({
   name: 'volant.system.get_capabilities',
   scope: 'read',
   description: 'List all commands with their parameters.',
   input: Type.Object({}),
+  output: listOf('capabilities', CapabilitySchema),
   hints: READS,
   run: () => ({
     capabilities: TOOLS.map(({ name, description, input }) => ({

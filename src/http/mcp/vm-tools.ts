@@ -5,8 +5,15 @@ import { LIMITS } from '../../config.ts';
 import type { VmListQuery } from '../../engine/engine-api.ts';
 import { VolantError } from '../../lib/errors.ts';
 import { OneOf } from '../../schema/parts.ts';
-import { CreateVmSchema, VM_STATUSES, type Vm } from '../../schema/vm.ts';
-import { DRY_RUN, GRACE, graceMsOf, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import {
+  CreateVmSchema,
+  VM_STATUSES,
+  type Vm,
+  VmOperationSchema,
+  VmSchema,
+} from '../../schema/vm.ts';
+import { DRY_RUN, GRACE, graceMsOf, LIMIT, NAME, PAGE, WAIT, waitOptionsOf } from './arguments.ts';
+import { listOf, outcomeOf, outputOf, TOTAL } from './outputs.ts';
 import {
   ADDS,
   allPages,
@@ -34,6 +41,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'List VMs, the oldest first, and how many there are.',
     input: ListInput,
+    output: listOf('vms', VmSchema, TOTAL),
     hints: READS,
     run: ({ engine }, args) => {
       const { body, total } = engine.vms.list(listQuery(args));
@@ -55,6 +63,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'read',
     description: 'Show one VM: status, address, resources, process.',
     input: Type.Object(NAME),
+    output: outputOf(VmSchema),
     hints: READS,
     run: ({ engine }, { name }) => {
       const body = engine.vms.get(name);
@@ -63,10 +72,23 @@ export const VM_TOOLS: readonly Tool[] = [
     },
   }),
   defineTool({
+    name: 'volant.vms.operations',
+    scope: 'read',
+    description:
+      'Tell why a VM is as it is: what was done for it, the newest first, with its steps, how long they took and why they failed.',
+    input: Type.Object({ ...NAME, ...LIMIT }),
+    output: listOf('operations', VmOperationSchema),
+    hints: READS,
+    run: ({ engine }, { name, limit = LIMITS.mcpPageDefault }) => ({
+      operations: engine.vms.operations(name).slice(0, limit),
+    }),
+  }),
+  defineTool({
     name: 'volant.vms.create',
     scope: 'operate',
     description: 'Create and start a VM of a plugin. Answers when its hypervisor runs.',
     input: CreateInput,
+    output: outputOf(VmSchema),
     hints: ADDS,
     run: create,
     command: async (context, args) => {
@@ -79,6 +101,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Start a stopped or crashed VM with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT }),
+    output: outputOf(VmSchema),
     hints: CHANGES,
     run: async ({ engine, cause }, { name, ...args }) =>
       vmIn(await engine.vms.start(name, waitOptionsOf(args, 'running'), cause)),
@@ -88,6 +111,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Stop a VM: its guest is asked to power off, then ended. Its disk stays.',
     input: Type.Object({ ...NAME, ...GRACE }),
+    output: outputOf(VmSchema),
     hints: REMOVES,
     run: async ({ engine, cause }, { name, ...args }) =>
       vmIn(await engine.vms.stop(name, graceMsOf(args), cause)),
@@ -97,6 +121,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Stop a VM and start it again with its newest config.',
     input: Type.Object({ ...NAME, ...WAIT, ...GRACE }),
+    output: outputOf(VmSchema),
     hints: INTERRUPTS,
     run: async ({ engine, cause }, { name, ...args }) => {
       const options = waitOptionsOf(args, 'running');
@@ -108,6 +133,7 @@ export const VM_TOOLS: readonly Tool[] = [
     scope: 'operate',
     description: 'Delete a VM with its disk and its config. It cannot be had back.',
     input: Type.Object({ ...NAME, ...GRACE }),
+    output: outcomeOf('deleted'),
     hints: REMOVES,
     run: async ({ engine, cause }, { name, ...args }) => {
       await engine.vms.destroy(name, graceMsOf(args), cause);

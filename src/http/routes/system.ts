@@ -1,11 +1,10 @@
 // http, routes: the daemon itself: health, status, facts, its own description.
 
-import type { Config } from '../../config.ts';
-import type { HostAndPort } from '../../lib/settings.ts';
 import { sendDownload } from '../download.ts';
 import type { Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { json, jsonText } from '../reply.ts';
+import { systemFacts } from '../system-facts.ts';
 
 export const systemRoutes = {
   getHealth: async ({ engine, guards }) => {
@@ -25,18 +24,7 @@ export const systemRoutes = {
   },
   getSystemStatus: async ({ engine }) =>
     json(200, { status: 'ok', ...(await engine.system.status()) }),
-  getSystemInfo: async ({ engine, config, guards, supervisor }) => {
-    const { keys, tls } = guards();
-    return json(200, {
-      status: 'ok',
-      api_listen_addr: listenText(config),
-      api_advertise_addr: advertisedText(config),
-      ...(await engine.system.info()),
-      supervisor: supervisor(),
-      ...(keys === null ? {} : { keys }),
-      ...(tls === null ? {} : { tls }),
-    });
-  },
+  getSystemInfo: async (context) => json(200, await systemFacts(context)),
   auditSystem: async ({ engine }, head) => {
     const query = new Query(head.query);
     const repair = query.flag('repair');
@@ -60,16 +48,3 @@ export const systemRoutes = {
   getSystemSummary: ({ engine }) => json(200, engine.system.summary()),
   getOpenAPI: ({ openapi }, head) => jsonText(200, openapi(head.host)),
 } satisfies Partial<Handlers>;
-
-function listenText({ listen }: Config): string {
-  return listen.kind === 'unix' ? `unix:${listen.path}` : addressText(listen);
-}
-
-/** Where the daemon can be found; on a host whose guests cannot reach it that is where it listens. */
-function advertisedText(config: Config): string {
-  return config.advertise.isServed ? addressText(config.advertise) : listenText(config);
-}
-
-function addressText({ host, port }: HostAndPort): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
-}
