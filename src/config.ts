@@ -10,6 +10,7 @@ import { BOOT_LIMITS } from './config/boot-limits.ts';
 import { EVENT_LIMITS } from './config/event-limits.ts';
 import { GUEST_LIMITS } from './config/guest-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
+import { MCP_LIMITS } from './config/mcp-limits.ts';
 import { readOutbound } from './config/outbound.ts';
 import {
   checkSocketPaths,
@@ -79,6 +80,7 @@ export const LIMITS = {
   /** A released address is not given out again for so long, unless the pool is empty. */
   addressQuarantineMs: 60_000,
   ...EVENT_LIMITS,
+  ...MCP_LIMITS,
   /** A console or hypervisor log is cut back to its newest half when it is larger than this. */
   logBytesMax: 1024 * 1024,
   /** How often logs are looked at. */
@@ -163,13 +165,6 @@ export const LIMITS = {
   vmDevicesMax: 8,
   /** A guest with devices has all of its memory made and pinned before its hypervisor answers; slower is stuck. */
   pinnedMbPerSecondMin: 1_024,
-  /** Items of a list that an agent gets when it does not say how many, and the most that it may ask for. */
-  mcpPageDefault: 100,
-  mcpPageMax: 1_000,
-  /** JSON-RPC messages in one request; only the revision of 2025-03-26 knows of more than one. */
-  mcpBatchMax: 32,
-  /** Resources that one stream of an agent watches by name. */
-  mcpWatchedMax: 256,
   /** Files of keys and certificates are looked at so often, to see whether they have changed. */
   filesWatchMs: 1_000,
   /** When keys were used last is written down so often at most. */

@@ -114,8 +114,8 @@ static void fill_lines(struct connection *connection) {
     // Escaped, a character may take six bytes.
     if (RELAY_BYTES - down->end < (size_t)line->length * 6 + frame) break;
     down->end += (size_t)snprintf(down->data + down->end, RELAY_BYTES - down->end,
-                                  "data: {\"stream\":\"%s\",\"timestamp\":\"%s\",\"line\":\"", line->stream,
-                                  line->time);
+                                  "id: %llu\ndata: {\"stream\":\"%s\",\"timestamp\":\"%s\",\"line\":\"",
+                                  (unsigned long long)line->number, line->stream, line->time);
     down->end = json_escape(down->data, RELAY_BYTES, down->end, line->text, line->length);
     down->end += (size_t)snprintf(down->data + down->end, RELAY_BYTES - down->end, "\"}\n\n");
     connection->next_line = line->number + 1;
@@ -143,10 +143,13 @@ static void heartbeat(void *context) {
 }
 
 static void stream_log(struct connection *connection, const struct request *request) {
-  const char *tail = strstr(request->target + request->path_length, "tail=");
+  const char *query = request->target + request->path_length;
+  const char *tail = strstr(query, "tail=");
+  const char *after = strstr(query, "after=");
   if (!flow_init(&connection->down, RELAY_BYTES)) return close_connection(connection);
   connection->mode = STREAMING;
   connection->next_line = tail != NULL ? log_tail(strtoull(tail + 5, NULL, 10)) : 0;
+  if (after != NULL) connection->next_line = strtoull(after + 6, NULL, 10) + 1;
   struct flow *down = &connection->down;
   down->end = (size_t)snprintf(down->data, RELAY_BYTES,
                                "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

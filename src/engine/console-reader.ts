@@ -88,8 +88,12 @@ export class ConsoleReader {
 
   #showPast(): void {
     const past = this.#tail.contents();
-    for (const viewer of this.#joining) if (past.length > 0) viewer.onOutput(past);
+    const joining = [...this.#joining];
     this.#joining.clear();
+    for (const viewer of joining) {
+      if (past.length > 0) viewer.onOutput(past);
+      if (!this.#over) viewer.onCaughtUp?.();
+    }
   }
 
   #write(bytes: Uint8Array): boolean {

@@ -185,6 +185,8 @@ export interface AgentApi {
 export interface ConsoleViewer {
   /** In order. The first is what the guest printed last. The bytes must be copied before returning. */
   onOutput(bytes: Uint8Array): void;
+  /** Once, unless it ends before: what the guest printed earlier has been shown. What comes after is new. */
+  onCaughtUp?(): void;
   /** Once, the last call: the guest has ended, or its console could not be reached. */
   onEnd(reason: 'ended' | 'failed'): void;
 }

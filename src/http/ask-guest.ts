@@ -8,20 +8,32 @@ import { StreamRequest } from '../lib/stream-request.ts';
 export interface GuestQuestion {
   readonly method: string;
   readonly path: string;
+  /** Beside those that every question has. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON; undefined for a request without a body. */
   readonly body?: unknown;
+  /** Sent as they are, instead of a body of JSON. */
+  readonly bytes?: Uint8Array;
   readonly timeoutMs: number;
   readonly answerBytesMax: number;
+  /** Once its head was there, what came of an answer until a bound was reached is enough. */
+  readonly takesPart?: boolean;
+  /** Whoever asks has gone. */
+  readonly signal?: AbortSignal;
 }
 
 export interface GuestAnswer {
   readonly status: number;
   /** Empty when it was not said. */
   readonly contentType: string;
+  /** Names and values in their order, octets as Latin-1 characters. */
+  readonly rawHeaders: readonly string[];
+  readonly bytes: Buffer;
+  readonly isWhole: boolean;
   readonly text: string;
 }
 
-/** Rejects with AGENT_UNREACHABLE when there is no whole answer in time. */
+/** Rejects with AGENT_UNREACHABLE when there is no answer in time, a whole one unless a part is taken, too. */
 export async function askGuest(
   agent: { open(): Duplex },
   question: GuestQuestion,
@@ -39,44 +51,75 @@ export async function askGuest(
 }
 
 function exchange(stream: Duplex, question: GuestQuestion): Promise<GuestAnswer> {
-  const { method, path, body, timeoutMs, answerBytesMax } = question;
-  const text = body === undefined ? undefined : JSON.stringify(body);
+  const { method, path, timeoutMs } = question;
+  const inTime = AbortSignal.timeout(timeoutMs);
+  const signals = question.signal === undefined ? [inTime] : [inTime, question.signal];
+  const signal = AbortSignal.any(signals);
   return new Promise((resolve, reject) => {
-    const signal = AbortSignal.timeout(timeoutMs);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    const headers = {
-      Host: 'agent',
-      Accept: '*/*',
-      ...(text === undefined
-        ? {}
-        : { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(text) }),
-    };
+    const { bytes, headers } = contentOf(question);
+    let answer: IncomingMessage | undefined;
+    // An answer that has begun tells by itself how it was ended.
+    const giveUp = () =>
+      answer === undefined ? reject(signal.reason) : answer.destroy(signal.reason);
+    signal.addEventListener('abort', giveUp, { once: true });
+    if (signal.aborted) giveUp();
     const request = new StreamRequest(
       stream,
       { method, path, headers },
       {
         onAnswer: (incoming) => {
-          const status = incoming.statusCode ?? 0;
-          const contentType = incoming.headers['content-type'] ?? '';
-          collect(incoming, answerBytesMax).then(
-            (collected) => resolve({ status, contentType, text: collected }),
+          answer = incoming;
+          collect(incoming, question, inTime).then(
+            (body) => resolve({ ...factsOf(incoming), ...body, text: body.bytes.toString() }),
             reject,
           );
         },
-        onBroken: reject,
+        onBroken: (error) => {
+          if (answer === undefined) reject(error);
+        },
       },
     );
-    request.finish(text);
+    request.finish(bytes);
   });
 }
 
-async function collect(incoming: IncomingMessage, bytesMax: number): Promise<string> {
+function factsOf({ statusCode: status = 0, headers, rawHeaders }: IncomingMessage) {
+  return { status, contentType: headers['content-type'] ?? '', rawHeaders };
+}
+
+function contentOf({ body, bytes: given, headers }: GuestQuestion) {
+  const bytes = body === undefined ? given : Buffer.from(JSON.stringify(body));
+  return {
+    bytes,
+    headers: {
+      Host: 'agent',
+      Accept: '*/*',
+      ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      ...headers,
+      ...(bytes === undefined ? {} : { 'Content-Length': bytes.length }),
+    },
+  };
+}
+
+async function collect(
+  incoming: IncomingMessage,
+  { answerBytesMax, takesPart = false }: GuestQuestion,
+  inTime: AbortSignal,
+): Promise<Pick<GuestAnswer, 'bytes' | 'isWhole'>> {
   const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of incoming as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > bytesMax) throw new Error('the answer is too long');
-    chunks.push(chunk);
+  let room = answerBytesMax;
+  let isWhole = true;
+  try {
+    for await (const chunk of incoming as AsyncIterable<Buffer>) {
+      chunks.push(chunk.subarray(0, room));
+      isWhole = chunk.length <= room;
+      if (!isWhole) break;
+      room -= chunk.length;
+    }
+  } catch (error) {
+    if (!takesPart || !inTime.aborted) throw error;
+    isWhole = false;
   }
-  return Buffer.concat(chunks).toString();
+  if (!isWhole && !takesPart) throw new Error('the answer is too long');
+  return { bytes: Buffer.concat(chunks), isWhole };
 }

@@ -56,6 +56,11 @@ const SAID_FOR_THE_ORIGIN = [
   'x-content-type-options',
 ];
 
+/** Whether guests get a header of this name; what is sent with it may still stay here. */
+export function isForGuests(name: string): boolean {
+  return !NOT_FOR_GUESTS.has(name.toLowerCase());
+}
+
 /** A Location that leads out of the guest: it is told, but no client follows it. */
 const GUEST_LOCATION = 'X-Volant-Location';
 

@@ -11,6 +11,7 @@ import type { Exchange, RequestHead } from './exchange.ts';
 import type { GuardFacts } from './guards.ts';
 import type { RefusalShape, Reply } from './reply.ts';
 import type { EventStreams } from './sse.ts';
+import type { Waits } from './waits.ts';
 
 /** What handlers have in common. */
 export interface HandlerContext {
@@ -20,6 +21,7 @@ export interface HandlerContext {
   readonly engine: Engine;
   readonly config: Config;
   readonly streams: EventStreams;
+  readonly waits: Waits;
   /** What the daemon tells about its own keys and certificate. */
   readonly guards: () => GuardFacts;
   readonly log: Logger;

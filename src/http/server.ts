@@ -37,6 +37,7 @@ import { EventStreams, STREAM_LIMITS, type StreamLimits } from './sse.ts';
 import { makeApp } from './tls.ts';
 import { Traffic } from './traffic.ts';
 import type { TemplatedApp } from './uws.ts';
+import { Waits } from './waits.ts';
 import { type SocketLimits, type WebSocketParts, WebSockets } from './web-sockets.ts';
 
 export interface HttpServer {
@@ -94,6 +95,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const traffic = new Traffic();
   const { connectionsMax, streamLimits } = limitsOf(parts);
   const connections = new Connections(connectionsMax, log);
+  const waits = new Waits();
   const streams = new EventStreams(engine.events, systemClock, streamLimits);
   const supervisor = parts.supervisor ?? (() => UNSUPERVISED);
   const guards = () => ({ keys: keys.facts, tls: certificate?.facts ?? null });
@@ -104,6 +106,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
       engine: scopedEngine(engine, caller),
       config,
       streams,
+      waits,
       log,
       guards,
       supervisor,
@@ -115,7 +118,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
   const common = { engineFor, access, traffic, log };
   const guests = waysToGuests(parts, { ...common, connections });
   keys.onGone((caller) => {
-    for (const part of [streams, ...guests]) part.endOf(caller);
+    for (const part of [streams, waits, ...guests]) part.endOf(caller);
   });
   const guard = new OriginGuard(config);
   const bind = (app: TemplatedApp) => {
@@ -136,7 +139,7 @@ export async function startHttpServer(parts: HttpServerParts): Promise<HttpServe
       listener.drain();
       traffic.accepting = false;
       streams.close();
-      for (const way of guests) way.drain();
+      for (const part of [waits, ...guests]) part.drain();
       const idle = await within(
         traffic.idle().then(() => true),
         timeoutMs,

@@ -1,10 +1,17 @@
-// http: the data of Server-Sent Events as they come from a guest. Comments and other fields are skipped;
+// http: data and ids of Server-Sent Events as they come from a guest. Comments and other fields are skipped;
 // an event of several data lines is none of ours.
+
+export interface SseLine {
+  readonly data: string;
+  /** As the guest numbers it; null where it does not. */
+  readonly id: number | null;
+}
 
 export class SseLines {
   readonly #bytesMax: number;
   readonly #decoder = new TextDecoder();
   #rest = '';
+  #id: number | null = null;
 
   /** A line may not be longer than this. */
   constructor(bytesMax: number) {
@@ -12,10 +19,20 @@ export class SseLines {
   }
 
   /** The data that are complete now; null when a line is too long. */
-  push(chunk: Uint8Array): readonly string[] | null {
+  push(chunk: Uint8Array): readonly SseLine[] | null {
     const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split('\n');
     this.#rest = lines.pop() ?? '';
     if (this.#rest.length > this.#bytesMax) return null;
-    return lines.flatMap((line) => (line.startsWith('data:') ? [line.slice(5).trim()] : []));
+    return lines.flatMap((line) => {
+      if (line.startsWith('id:')) this.#id = numberIn(line.slice(3).trim());
+      if (!line.startsWith('data:')) return [];
+      const id = this.#id;
+      this.#id = null;
+      return [{ data: line.slice(5).trim(), id }];
+    });
   }
+}
+
+function numberIn(text: string): number | null {
+  return /^\d{1,15}$/.test(text) ? Number(text) : null;
 }

@@ -11,7 +11,7 @@ import { type Access, extraHeadersFor } from './access.ts';
 import { ANYBODY, type Caller, requireScope } from './callers.ts';
 import type { Connections } from './connections.ts';
 import { decoded } from './exchange.ts';
-import { LogStream } from './log-stream.ts';
+import { type LogReader, LogStream } from './log-stream.ts';
 import type { GuardedRoutes, GuardedWebSocket } from './origin-guard.ts';
 import { Query } from './query.ts';
 import { errorReply, writeReply } from './reply.ts';
@@ -204,7 +204,12 @@ export class WebSockets {
     query.throwProblems();
     const stream = this.#openLog(engine, viewer, vmName);
     if (stream === null) return;
-    const log = new LogStream(viewer, stream, { vmName, tail });
+    const reader: LogReader = {
+      onLine: ({ stream, line, timestamp }) =>
+        viewer.send(JSON.stringify({ name: vmName, stream, line, timestamp })),
+      onEnd: (code, reason) => viewer.close(code, reason),
+    };
+    const log = new LogStream(reader, stream, { tail });
     const logs = this.#logs.get(vmName) ?? new Set();
     this.#logs.set(vmName, logs.add(log));
     viewer.serve({

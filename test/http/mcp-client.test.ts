@@ -24,7 +24,9 @@ for (const [title, connect] of GENERATIONS) {
         assert.equal(outputSchema.type, 'object', name);
         assert.equal(
           annotations.readOnlyHint,
-          /list|get|history|info|status|validate|group|summary|audit|operations/.test(name),
+          /list|get|history|info|status|validate|group|summary|audit|operations|logs|read|wait/.test(
+            name,
+          ),
           name,
         );
         assert.equal(annotations.openWorldHint, false, name);

@@ -2,12 +2,14 @@
 // by validators of our own, which also look for members that the schema does not name.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import type { RequestListener } from 'node:http';
+import { duplexPair } from 'node:stream';
+import { type TestContext, test } from 'node:test';
 import { AjvJsonSchemaValidator } from '@modelcontextprotocol/sdk/validation/ajv';
 import { Compile } from 'typebox/compile';
 import { TOOLS } from '../../src/http/mcp/tools.ts';
 import { GENERATIONS, type Json } from './mcp-clients.ts';
-import { serve } from './served.ts';
+import { type Served, serve } from './served.ts';
 
 const DEVICE = '0000:01:00.0';
 const devices = { pci_addresses: [DEVICE] };
@@ -39,11 +41,18 @@ const CALLS: readonly (readonly [string, Record<string, unknown>])[] = [
   ['volant.vms.stop', { name: 'two' }],
   ['volant.vms.start', { name: 'two' }],
   ['volant.vms.operations', { name: 'two' }],
+  ['volant.vms.request', { name: 'two', path: '/' }],
+  ['volant.vms.action', { name: 'acting', action: 'greet' }],
+  ['volant.vms.logs', { name: 'two' }],
+  ['volant.vms.console.read', { name: 'two' }],
+  ['volant.vms.console.write', { name: 'two', input: '', timeout: 50 }],
+  ['volant.vms.wait', { name: 'two' }],
   ['volant.vms.delete', { name: 'two' }],
   ['volant.deployments.create', { name: 'web', replicas: 1, config, dry_run: true }],
   ['volant.deployments.create', { name: 'web', replicas: 1, config }],
   ['volant.deployments.list', {}],
   ['volant.deployments.get', { name: 'web' }],
+  ['volant.deployments.wait', { name: 'web' }],
   ['volant.deployments.scale', { name: 'web', replicas: 2, dry_run: true }],
   ['volant.deployments.scale', { name: 'web', replicas: 2 }],
   ['volant.deployments.delete', { name: 'web' }],
@@ -58,12 +67,31 @@ const CALLS: readonly (readonly [string, Record<string, unknown>])[] = [
   ['volant.events.list', { after: 0, limit: 1 }],
 ];
 
+/** A daemon with guests that answer, one of them with an action. */
+async function serveGuests(t: TestContext): Promise<Served> {
+  const agent: RequestListener = ({ url }, answer) => {
+    if (!url?.startsWith('/v1/logs/')) answer.end('{}');
+    else answer.write('id: 0\ndata: {"stream": "stdout", "timestamp": "now", "line": "a"}\n\n');
+  };
+  const served = await serve(t, { agent });
+  served.world.hypervisor.openConsole = async () => duplexPair()[0];
+  const { engine } = served;
+  const acting = {
+    ...engine.plugins.get('hello'),
+    name: 'mine',
+    actions: { greet: { method: 'POST', path: '/greet' } },
+  };
+  await engine.plugins.install(acting);
+  await engine.vms.create({ name: 'acting', plugin: 'mine' });
+  return served;
+}
+
 /** What a plan tells beside what every plan has. */
 const isPlan = (result: Json) => result.dry_run === true;
 
 for (const [title, connect] of GENERATIONS) {
   test(`every tool answers what its outputSchema says: ${title}`, async (t) => {
-    const served = await serve(t);
+    const served = await serveGuests(t);
     served.world.host.addDevice({ address: DEVICE, driver: 'host' });
     const client = await connect(t, served);
     const { tools } = await client.listTools();

@@ -11,6 +11,7 @@ import { compileValidator, keyOf, type Problems } from '../../schema/validate.ts
 import { requireScope } from '../callers.ts';
 import type { HandlerContext } from '../handlers.ts';
 import { loudnessOf } from '../reply.ts';
+import type { WaitSignals } from '../waits.ts';
 
 /** What a client may think of a tool before it calls it; the protocol's ToolAnnotations. */
 export interface ToolHints {
@@ -28,7 +29,8 @@ export const INTERRUPTS: ToolHints = hints(false, true, false);
 export const REMOVES: ToolHints = hints(false, true, true);
 
 export interface ToolContext
-  extends Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log' | 'guards' | 'supervisor'> {
+  extends Pick<HandlerContext, 'caller' | 'engine' | 'config' | 'log' | 'guards' | 'supervisor'>,
+    WaitSignals {
   /** The request that the call came with. */
   readonly cause: Cause;
 }

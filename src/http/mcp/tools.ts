@@ -5,11 +5,13 @@ import { StringMap } from '../../schema/parts.ts';
 import { CONFIG_TOOLS } from './config-tools.ts';
 import { DEPLOYMENT_TOOLS } from './deployment-tools.ts';
 import { DEVICE_TOOLS } from './device-tools.ts';
+import { GUEST_TOOLS } from './guest-tools.ts';
 import { listOf } from './outputs.ts';
 import { PLUGIN_TOOLS } from './plugin-tools.ts';
 import { SYSTEM_TOOLS } from './system-tools.ts';
 import { defineTool, READS, type Tool } from './tool.ts';
 import { VM_TOOLS } from './vm-tools.ts';
+import { WAIT_TOOLS } from './wait-tools.ts';
 
 const CapabilitySchema = Type.Object({
   name: Type.String(),
@@ -35,8 +37,10 @@ const capabilities = defineTool({
 
 export const TOOLS: readonly Tool[] = [
   ...VM_TOOLS,
+  ...GUEST_TOOLS,
   ...CONFIG_TOOLS,
   ...DEPLOYMENT_TOOLS,
+  ...WAIT_TOOLS,
   ...PLUGIN_TOOLS,
   ...DEVICE_TOOLS,
   ...SYSTEM_TOOLS,

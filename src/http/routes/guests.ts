@@ -8,6 +8,7 @@ import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
 import type { HandlerContext, Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
 import { empty, JSON_TYPE, json, jsonText, type Reply } from '../reply.ts';
+import { type ActionAnswer, runAction } from '../run-action.ts';
 
 const YAML_TYPE = 'application/yaml';
 
@@ -32,13 +33,8 @@ export const guestRoutes = {
     const body = new TextDecoder().decode(bytes);
     return { status: 200, body, contentType: 'text/plain; charset=utf-8' };
   },
-  runVMAction: async ({ engine }, { parameters: [name = '', plugin = '', action = ''] }, body) => {
-    const { agent, method, path, timeoutMs } = engine.agents.action(name, plugin, action);
-    const carries = !['GET', 'HEAD'].includes(method);
-    const answerBytesMax = LIMITS.actionAnswerBytesMax;
-    const question = { method, path, timeoutMs, answerBytesMax, ...(carries ? { body } : {}) };
-    return actionReply(await askGuest(agent, question));
-  },
+  runVMAction: async ({ engine }, { parameters: [vmName = '', plugin = '', action = ''] }, body) =>
+    actionReply(await runAction(engine.agents, { vmName, plugin, action }, body)),
 } satisfies Partial<Handlers>;
 
 /**
@@ -102,27 +98,10 @@ function isYaml(contentType: string): boolean {
   return /ya?ml/i.test(contentType);
 }
 
-function actionReply({ status, text }: GuestAnswer): Reply {
-  const value = parsed(text);
-  if (status >= 300) {
+function actionReply({ status, text, isEmpty, failure }: ActionAnswer): Reply {
+  if (failure !== null) {
     const code: ErrorCode = 'ACTION_FAILED';
-    return json(status, { error: errorIn(value) ?? `The workload answered ${status}`, code });
+    return json(status, { error: failure, code });
   }
-  if (text.trim() === '' || value === null) return empty(202);
-  if (value !== undefined) return jsonText(200, text);
-  throw new VolantError('AGENT_UNREACHABLE', 'The workload did not answer with JSON');
-}
-
-/** undefined for what is not JSON. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-function errorIn(value: unknown): string | undefined {
-  const error = (value as { error?: unknown } | null | undefined)?.error;
-  return typeof error === 'string' ? error : undefined;
+  return isEmpty ? empty(202) : jsonText(200, text);
 }

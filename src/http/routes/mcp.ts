@@ -3,16 +3,27 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import { parseJson } from '../body.ts';
-import type { Handlers, RawHandler } from '../handlers.ts';
+import type { Exchange, RequestHead } from '../exchange.ts';
+import type { HandlerContext, Handlers, RawHandler } from '../handlers.ts';
 import { answerCommand } from '../mcp/commands.ts';
 import { errorAnswer, isObject, RPC, RpcError, readMessage } from '../mcp/json-rpc.ts';
 import { answerBatch, answerLegacy } from '../mcp/legacy.ts';
 import { answerModern, isModern } from '../mcp/modern.ts';
-import { empty } from '../reply.ts';
+import type { ToolContext } from '../mcp/tool.ts';
+import { empty, type Reply } from '../reply.ts';
 import { requested } from '../request-id.ts';
 
-const answer: RawHandler = async (shared, head, raw, exchange) => {
-  const context = { ...shared, cause: requested(head) };
+const answer: RawHandler = (shared, head, raw, exchange) =>
+  shared.waits.during(shared.caller, exchange, (signals) =>
+    answerBody({ ...shared, ...signals, cause: requested(head) }, head, raw, exchange),
+  );
+
+async function answerBody(
+  context: HandlerContext & ToolContext,
+  head: RequestHead,
+  raw: Buffer,
+  exchange: Exchange,
+): Promise<Reply | null> {
   const version = head.headers['mcp-protocol-version'] ?? '';
   try {
     const body = bodyIn(raw, version);
@@ -27,7 +38,7 @@ const answer: RawHandler = async (shared, head, raw, exchange) => {
     if (thrown instanceof RpcError) return errorAnswer(thrown.id, thrown);
     throw thrown;
   }
-};
+}
 
 /** A client that says which revision it speaks understands errors of that revision. */
 function bodyIn(raw: Buffer, version: string): unknown {
