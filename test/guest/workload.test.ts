@@ -118,6 +118,14 @@ suite('workload of the agent', () => {
     assert.deepEqual(late.slice(0, 2), ['line 481', 'line 482'], 'the newest 1024');
     const tail = await readLog(t, agent, '?tail=2');
     assert.deepEqual(textsOf(await tail.until((found) => found.length === 2)), cut.slice(-2));
+    // Each line has its number, also of those that are kept no more.
+    const after = await readLog(t, agent, '?after=1502');
+    const numbered = (text: string) =>
+      [...text.matchAll(/^id: (\d+)\ndata: /gm)].map(([, id]) => id);
+    const rest = await after.until((_found, text) => numbered(text).join() === '1503,1504');
+    assert.deepEqual(textsOf(rest), cut.slice(-2));
+    const gone = await readLog(t, agent, '?after=3');
+    await gone.until((found, text) => found.length === 1024 && numbered(text)[0] === '481');
     await writeFile(pipe, 'go\n');
     const more = await tail.until((found) => found.length === 4);
     assert.deepEqual(textsOf(more).slice(2), ['no end', 'and more']);

@@ -188,6 +188,30 @@ test('a socket of a VM needs its scope and its name', async (t) => {
   assert.equal(await upgrade('/ws/v1/vms/b-one/logs', mine), '403 NAME_FORBIDDEN');
 });
 
+test('every MCP tool that names something is refused for a name outside of the prefix', async (t) => {
+  const mine = key('mine', 'operate', 'a-');
+  const { server } = await served(t, mine);
+  const named = TOOLS.filter(
+    ({ name, scope, input }) =>
+      /^volant\.(vms|deployments)\./.test(name) && scope !== 'admin' && 'name' in input.properties,
+  );
+  assert.ok(named.length > 20);
+  // What these tools need besides; those that do not know an argument are refused for their name all the same.
+  const more: Readonly<Record<string, object>> = {
+    'volant.vms.request': { path: '/' },
+    'volant.vms.action': { action: 'greet' },
+    'volant.vms.console.write': { input: '' },
+    'volant.vms.config.patch': { patch: {} },
+    'volant.deployments.create': { config: { plugin: 'hello' } },
+  };
+  for (const { name } of named) {
+    const message = { name, arguments: { name: 'b-one', ...more[name] } };
+    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: message });
+    const { text } = await ask(server, 'POST /api/v1/mcp', { body, headers: bearer(mine) });
+    assert.equal(JSON.parse(text).result.structuredContent.code, 'NAME_FORBIDDEN', name);
+  }
+});
+
 test('events and MCP pages of a key with a prefix are about its own names', async (t) => {
   const mine = key('mine', 'read', 'a-');
   const { server, fake } = await served(t, mine);

@@ -11,7 +11,7 @@ import { findTool, TOOLS } from './tools.ts';
 export const SERVER_INFO = { name: 'volant', title: 'Volant', version: VERSION };
 
 export const INSTRUCTIONS =
-  'Volant runs microVMs on one Linux host. A VM is made of a plugin: list the plugins, then create VMs or a deployment, which keeps a number of equal VMs running. Most tools that change something take dry_run or wait. Errors have a code and say which argument is wrong.';
+  'Volant runs microVMs on one Linux host. A VM is made of a plugin: list the plugins, then create VMs or a deployment, which keeps a number of equal VMs running. Inside of a VM act volant.vms.request, action, logs and console. Most tools that change something take dry_run or wait. Errors have a code and say which argument is wrong.';
 
 /** Revisions with a handshake, the newest first. */
 export const LEGACY_VERSIONS = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'] as const;
