@@ -19,6 +19,7 @@ import {
   readAllowedNetworks,
   readDevicePatterns,
   readFailPoint,
+  readGuestConnections,
   readHypervisorSettings,
   readIsolation,
   readKeysAndTls,
@@ -274,6 +275,8 @@ export interface Config extends HypervisorSettings {
   readonly exposeAddress: string;
   /** Guests may send from their own MAC and IP address only. */
   readonly antiSpoofing: boolean;
+  /** Connections to host ports through the agent of one VM at once. */
+  readonly guestConnectionsMax: number;
   /** Guests do not reach each other. */
   readonly guestIsolation: boolean;
   readonly isolation: Isolation;
@@ -351,6 +354,7 @@ export function loadConfig(environment: Environment): Config {
     cacheBytesMax: read.number('VOLANT_MEDIA_CACHE_MB', 20 * 1024) * 1024 ** 2,
     diskDirectory: read.path('VOLANT_DISK_DIR', join(home, 'disks')),
     exposeAddress: read.address('VOLANT_EXPOSE_ADDRESS', '0.0.0.0'),
+    guestConnectionsMax: readGuestConnections(read, LIMITS, problems),
     dhcpServer: read.choice('VOLANT_DHCP_SERVER', ['outside', 'dnsmasq'], 'outside'),
     antiSpoofing: read.choice('VOLANT_ANTI_SPOOFING', ['on', 'off'], 'on') === 'on',
     guestIsolation: read.choice('VOLANT_GUEST_ISOLATION', ['on', 'off'], 'off') === 'on',

@@ -45,7 +45,7 @@ async function build(settings: Config, adoptOrphans: boolean): Promise<Daemon> {
   const { config, store, locks, openLog } = await openHome(settings, adoptOrphans);
   const { log } = openLog;
   const host = createHost(config, log);
-  const hypervisor = createHypervisor(log);
+  const hypervisor = createHypervisor(log, config.guestConnectionsMax);
   const clock = systemClock;
   const monitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
   const stalledMs = () => monitor.longestMs();

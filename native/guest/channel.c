@@ -16,7 +16,7 @@
 #define PAYLOAD_BYTES_MAX 4096
 #define NONCE_BYTES 16
 #define WINDOW_BYTES 65536
-#define STREAMS_MAX 32
+#define STREAMS_MAX 64
 #define OUT_BYTES (4 * WINDOW_BYTES)
 #define FIND_EVERY_MS 50
 // A lost wake-up would leave the channel deaf; a look now and then costs nothing.

@@ -15,7 +15,7 @@
 #include "http.h"
 
 #define POWER_OFF_MS_MAX 3600000
-#define CONNECTIONS_MAX 64
+#define CONNECTIONS_MAX 96
 #define HEAD_TIMEOUT_MS 10000
 #define WRITE_TIMEOUT_MS 30000
 #define LINGER_MS 2000

@@ -3,8 +3,9 @@
 export const GUEST_LIMITS = {
   /** Requests, log streams and actions of clients that one VM's agent has at once. */
   agentStreamsMax: 12,
-  /** Connections and flows of datagrams that one VM's agent has at once for host ports. */
+  /** Connections and flows of datagrams that one VM's agent has at once for host ports, and the most that may be set. */
   agentTunnelsMax: 16,
+  agentTunnelsSettingMax: 48,
   /** A guest must have accepted a connection through its agent within so long. */
   tunnelConnectTimeoutMs: 10_000,
   /** Senders of datagrams to one host port, how long each may be silent, and what waits of each. */

@@ -63,6 +63,18 @@ function readTls(read: Reader, listen: ListenAddress, problems: string[]): TlsFi
   return { certificate: resolve(expandHome(certificate)), key: resolve(expandHome(key)) };
 }
 
+/** How many connections to host ports an agent hands on at once; the agent itself has a bound above this. */
+export function readGuestConnections(
+  read: Reader,
+  limits: { readonly agentTunnelsMax: number; readonly agentTunnelsSettingMax: number },
+  problems: string[],
+): number {
+  const { agentTunnelsMax, agentTunnelsSettingMax: most } = limits;
+  const count = read.number('VOLANT_GUEST_CONNECTIONS_MAX', agentTunnelsMax);
+  if (count < 1 || count > most) problems.push(`VOLANT_GUEST_CONNECTIONS_MAX: use 1 to ${most}`);
+  return count;
+}
+
 /** The bridge of the guests, their network, and the host's address in it. */
 export function readNetwork(
   read: Reader,

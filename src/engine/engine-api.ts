@@ -374,6 +374,8 @@ export interface SystemInfo {
   /** Those that guests are told, and why there are none. */
   readonly name_servers: { readonly servers: readonly string[]; readonly problem?: string };
   readonly boots: BootCounts;
+  /** Connections to host ports through agents that no guest took, since the start of the daemon. */
+  readonly refused_connections: { readonly full: number; readonly unanswered: number };
   /** Null users where hypervisors are not isolated. */
   readonly isolation: {
     readonly mode: Isolation;

@@ -103,7 +103,8 @@ export function createEngine(parts: EngineParts): EngineControl {
   );
   const audit = new Audit({ state, host, addresses, network, room, admission, clock, log });
   const health = new Health(parts);
-  const system = new System({ config, host, hostFacts, state, plugins, boots, audit, health });
+  const facts = { config, host, hostFacts, state, plugins, boots, exposures };
+  const system = new System({ ...facts, audit, health });
   const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
   const consoles = new Consoles({ state, live, host, hypervisor, runDirectory, log });
   const trimmer = trimLogs(host, live, log);
@@ -224,6 +225,7 @@ function sharedParts(
   const exposures = new Exposures({
     host,
     networkSpec: () => hostFacts.networkSpec,
+    tunnelsMax: config.guestConnectionsMax,
     readiness,
     agentOf: (vmId) => live.runningVm(vmId)?.agent ?? null,
     tell: (type, vmIds, message) => tellOf(state, clock, log, vmIds, type, message),

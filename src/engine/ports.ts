@@ -292,7 +292,7 @@ export interface AgentConnection {
   open(): Duplex;
   /**
    * A connection to a port of the guest's loopback address. Rejects when nobody listens there, and with
-   * what open() throws; here LIMITS.agentTunnelsMax may be open.
+   * what open() throws; here as many may be open as the setting says.
    */
   connect(port: GuestPort, signal: AbortSignal): Promise<Duplex>;
   close(): void;

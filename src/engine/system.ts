@@ -16,6 +16,7 @@ import type {
   SystemStatus,
   SystemSummary,
 } from './engine-api.ts';
+import type { Exposures } from './exposures/exposures.ts';
 import type { Health } from './health.ts';
 import { type HostFacts, NO_NAME_SERVERS } from './host-facts.ts';
 import type { Plugins } from './plugins.ts';
@@ -29,6 +30,7 @@ export class System implements SystemApi {
   readonly #state: State;
   readonly #plugins: Plugins;
   readonly #boots: Pick<Boots, 'counts'>;
+  readonly #exposures: Pick<Exposures, 'losses'>;
   readonly #audit: Audit;
   readonly #health: Health;
   /** Set once recovery is done. */
@@ -41,6 +43,7 @@ export class System implements SystemApi {
     state: State;
     plugins: Plugins;
     boots: Pick<Boots, 'counts'>;
+    exposures: Pick<Exposures, 'losses'>;
     audit: Audit;
     health: Health;
   }) {
@@ -50,6 +53,7 @@ export class System implements SystemApi {
     this.#state = parts.state;
     this.#plugins = parts.plugins;
     this.#boots = parts.boots;
+    this.#exposures = parts.exposures;
     this.#audit = parts.audit;
     this.#health = parts.health;
   }
@@ -110,6 +114,7 @@ export class System implements SystemApi {
       kernel,
       name_servers: nameServers,
       boots: this.#boots.counts,
+      refused_connections: this.#exposures.losses,
       isolation: isolationOf(this.#config),
       recovery: this.recovery,
     };

@@ -17,7 +17,7 @@ const RECONNECT_MAX_MS = 5_000;
 const HELLO_EVERY_MS = 1_000;
 
 /** Maximum number of streams that the agent serves at once. */
-const STREAMS_MAX = 32;
+const STREAMS_MAX = 64;
 
 /**
  * What a guest has not read stays in the kernel, and beyond its buffers here: above this nothing is added but what ends

@@ -34,11 +34,15 @@ export interface AgentAnswer {
 }
 
 /** Begins to connect at once. The socket need not be there yet. */
-export function createAgentConnection(socketPath: string, log: Logger): AgentConnection {
+export function createAgentConnection(
+  socketPath: string,
+  log: Logger,
+  tunnelsMax: number = LIMITS.agentTunnelsMax,
+): AgentConnection {
   const channel = new AgentChannel(socketPath, log);
   // Together fewer than there can be, so that clients never keep the daemon itself from asking.
   const openRequest = budgetOf(channel, LIMITS.agentStreamsMax, 'requests to the agent of a VM');
-  const openTunnel = budgetOf(channel, LIMITS.agentTunnelsMax, 'connections through an agent');
+  const openTunnel = budgetOf(channel, tunnelsMax, 'connections through an agent');
   return {
     get connected() {
       return channel.connected;

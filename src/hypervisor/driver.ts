@@ -9,7 +9,8 @@ import { complaintIn, hasBrokenClock, qemuCommand } from './qemu.ts';
 import { connectQmp } from './qmp.ts';
 import { simulatorCommand } from './simulator.ts';
 
-export function createHypervisor(log: Logger): HypervisorPort {
+/** `tunnelsMax`: connections to host ports through the agent of one VM at once. */
+export function createHypervisor(log: Logger, tunnelsMax: number): HypervisorPort {
   return {
     command: (spec, facts) =>
       facts.driver === 'simulator' ? simulatorCommand(spec, facts) : qemuCommand(spec, facts),
@@ -21,7 +22,7 @@ export function createHypervisor(log: Logger): HypervisorPort {
     agent: (driver, runDirectory) =>
       driver === 'simulator'
         ? null
-        : createAgentConnection(`${runDirectory}/${RUN_FILES.agent}`, log),
+        : createAgentConnection(`${runDirectory}/${RUN_FILES.agent}`, log, tunnelsMax),
     console: (runDirectory) => connectConsole(`${runDirectory}/${RUN_FILES.serial}`),
   };
 }

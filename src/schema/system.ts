@@ -51,6 +51,17 @@ const BootsSchema = Type.Object(
   { $id: 'Boots', description: 'Guests in their boot phase, since the daemon was started' },
 );
 
+const RefusedConnectionsSchema = Type.Object(
+  {
+    full: Int64({ description: 'The guest had as many as it may have' }),
+    unanswered: Int64({ description: 'Nothing in the guest took them' }),
+  },
+  {
+    $id: 'RefusedConnections',
+    description: 'Connections to host ports of guests without an address, since the start',
+  },
+);
+
 const IsolationSchema = Type.Object(
   {
     mode: Documented(
@@ -221,6 +232,7 @@ export const SystemInfoSchema = Type.Object(
     kernel: KernelSchema,
     name_servers: NameServersSchema,
     boots: BootsSchema,
+    refused_connections: RefusedConnectionsSchema,
     isolation: IsolationSchema,
     keys: Type.Optional(KeysFileSchema),
     tls: Type.Optional(CertificateSchema),

@@ -27,7 +27,7 @@ function fakeAgent() {
 
 /** So many connections, all under way. */
 function filled(idleMs: (index: number) => (() => number) | null) {
-  const tunnels = new Tunnels(silentLog);
+  const tunnels = new Tunnels(LIMITS.agentTunnelsMax, silentLog);
   const { agent, streams } = fakeAgent();
   const connections = Array.from({ length: LIMITS.agentTunnelsMax }, (_, index) => {
     const connection = new PassThrough();
@@ -61,5 +61,57 @@ suite('connections through an agent', () => {
     connections[0]?.destroy();
     for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
     assert.equal(begin(new PassThrough()), true);
+  });
+});
+
+suite('connections that no guest takes', () => {
+  function told() {
+    const lines: { readonly bindings: object; readonly message: string }[] = [];
+    const warn = (bindings: object, message: string) => void lines.push({ bindings, message });
+    return { lines, log: { ...silentLog, warn } };
+  }
+
+  test('are counted, and logged once for each VM and reason', async () => {
+    const { lines, log } = told();
+    const tunnels = new Tunnels(1, log);
+    const { agent } = fakeAgent();
+    const begin = (one: AgentConnection) => {
+      const connection = new PassThrough();
+      return tunnels.begin(VM, one, TARGET, connection, null);
+    };
+    assert.ok(begin(agent));
+    for (let count = 0; count < 3; count += 1) assert.equal(begin(agent), false);
+    assert.deepEqual(tunnels.losses, { full: 3, unanswered: 0 });
+    assert.equal(lines.length, 1);
+    assert.match(lines[0]?.message ?? '', /VOLANT_GUEST_CONNECTIONS_MAX/);
+    const deaf = { connect: () => Promise.reject(new Error('the agent answered 502')) };
+    for (let count = 0; count < 2; count += 1) {
+      const connection = new PassThrough();
+      const other = deaf as Partial<AgentConnection> as AgentConnection;
+      assert.ok(tunnels.begin(VM + 1 + count, other, TARGET, connection, null));
+    }
+    tunnels.refused(VM + 1, TARGET);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+    assert.deepEqual(tunnels.losses, { full: 3, unanswered: 3 });
+    assert.equal(lines.length, 3);
+    tunnels.hasEnded(VM);
+    assert.equal(begin(agent), false);
+    assert.equal(lines.length, 4, 'the next launch is news');
+  });
+
+  test('are none where their client has left', async () => {
+    const { lines, log } = told();
+    const tunnels = new Tunnels(1, log);
+    const connect = (_: unknown, signal: AbortSignal) =>
+      new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason));
+      });
+    const connection = new PassThrough();
+    const agent = { connect } as Partial<AgentConnection> as AgentConnection;
+    assert.ok(tunnels.begin(VM, agent, TARGET, connection, null));
+    await new Promise(setImmediate);
+    connection.destroy();
+    for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+    assert.deepEqual([tunnels.losses, lines.length], [{ full: 0, unanswered: 0 }, 0]);
   });
 });

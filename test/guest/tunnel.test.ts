@@ -9,6 +9,7 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { LIMITS } from '../../src/config.ts';
 import { createAgentConnection } from '../../src/hypervisor/agent-client.ts';
 import { buildHostAgent, startHostAgent, temporaryDirectory } from './programs.ts';
 import { NO_LOG, soon } from './served-agent.ts';
@@ -69,6 +70,25 @@ suite('a connection to a port of the guest', () => {
     const stream = await connection.connect({ protocol: 'tcp', port }, soon());
     stream.end('x'.repeat(500_000));
     assert.ok((await textOf(stream)) === 'X'.repeat(500_000));
+  });
+
+  test('has its place beside as many others as may be set', async (t) => {
+    const { connection: first, port } = await startBoth(t, (socket) => void socket.pipe(socket));
+    first.close();
+    const agent = await startHostAgent(t, program);
+    const most = LIMITS.agentTunnelsSettingMax;
+    const connection = createAgentConnection(agent.socketPath, NO_LOG, most);
+    t.after(() => connection.close());
+    await connection.ready(soon());
+    const connect = () => connection.connect({ protocol: 'tcp', port }, soon());
+    const streams = await Promise.all(Array.from({ length: most }, connect));
+    await assert.rejects(connect(), { code: 'OVERLOADED' });
+    // The same agent still has requests of clients, and is asked for its health.
+    const requests = Array.from({ length: LIMITS.agentStreamsMax }, () => connection.open());
+    assert.equal((await connection.health(soon())).state, 'none');
+    for (const stream of streams) stream.end('echo');
+    assert.deepEqual(await Promise.all(streams.map(textOf)), Array(most).fill('echo'));
+    for (const request of requests) request.destroy();
   });
 
   test('is refused where nobody listens, and costs nothing', async (t) => {

@@ -23,6 +23,8 @@ import { Tunnels } from './tunnels.ts';
 export interface ExposuresParts {
   readonly host: HostPort;
   readonly networkSpec: () => NetworkSpec;
+  /** Connections through the agent of one VM at once. */
+  readonly tunnelsMax: number;
   readonly readiness: Readiness & {
     subscribe(listener: (vmId: number) => void): () => void;
   };
@@ -52,7 +54,7 @@ export class Exposures {
 
   constructor(parts: ExposuresParts) {
     this.#parts = parts;
-    this.#tunnels = new Tunnels(parts.log);
+    this.#tunnels = new Tunnels(parts.tunnelsMax, parts.log);
     this.#claims = new PortClaims(parts.readiness);
     this.#holds = new PortHolds(({ name, protocol, hostPort }) =>
       parts.host.holdPort(protocol, hostPort, (connection, idleMs) =>
@@ -154,9 +156,15 @@ export class Exposures {
    * change; no other program gets the port before.
    */
   async clear(vmId: number): Promise<void> {
+    this.#tunnels.hasEnded(vmId);
     if (this.#claims.portsOf(vmId).length === 0 && !this.#dirty) return;
     this.#claims.leaveAllBut(vmId, []);
     await this.#syncOrLog('the host ports of a VM that ends could not be taken away');
+  }
+
+  /** Connections to host ports that no guest took, since the daemon was started. */
+  get losses() {
+    return this.#tunnels.losses;
   }
 
   /** What the kernel should lead to guests, as it was told; null while that changes. */
@@ -232,8 +240,11 @@ export class Exposures {
     const member = takers[claim.turn++ % Math.max(1, takers.length)];
     if (member === undefined) return false;
     const agent = this.#parts.agentOf(member.vmId);
-    if (agent === null) return false;
     const target = { protocol: claim.protocol, port: member.port };
+    if (agent === null) {
+      this.#tunnels.refused(member.vmId, target);
+      return false;
+    }
     return this.#tunnels.begin(member.vmId, agent, target, connection, idleMs);
   }
 

@@ -9,12 +9,13 @@ import type { AgentConnection } from '../ports.ts';
 
 /**
  * Resolves when both sides have ended. Rejects when one was broken off, when nobody listens on the port or
- * when the agent has too many connections: then both are closed.
+ * when the agent has too many connections: then both are closed. `onRefused` is told of the last two.
  */
 export async function tunnel(
   connection: Duplex,
   agent: AgentConnection,
   port: GuestPort,
+  onRefused: (why: unknown) => void,
 ): Promise<void> {
   // Until the guest has answered nobody else looks after the connection.
   const broken = new AbortController();
@@ -23,7 +24,12 @@ export async function tunnel(
   if (connection.destroyed) giveUp();
   const inTime = AbortSignal.timeout(LIMITS.tunnelConnectTimeoutMs);
   try {
-    const guest = await agent.connect(port, AbortSignal.any([broken.signal, inTime]));
+    const connecting = agent.connect(port, AbortSignal.any([broken.signal, inTime]));
+    const guest = await connecting.catch((error: unknown) => {
+      // A client that has left is no loss.
+      if (!broken.signal.aborted) onRefused(error);
+      throw error;
+    });
     await Promise.all([pipeline(connection, guest), pipeline(guest, connection)]);
   } catch (error) {
     connection.destroy();

@@ -2,11 +2,12 @@
 // that a flow of datagrams, of which nobody says when it is over, makes room for what is new.
 
 import type { Duplex } from 'node:stream';
-import { LIMITS } from '../../config.ts';
+import { VolantError } from '../../lib/errors.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { GuestPort } from '../network-ports.ts';
 import type { AgentConnection } from '../ports.ts';
 import { tunnel } from './tunnel.ts';
+import { type TunnelLoss, TunnelLosses } from './tunnel-losses.ts';
 
 interface Open {
   readonly connection: Duplex;
@@ -18,10 +19,20 @@ interface Open {
 
 export class Tunnels {
   readonly #log: Logger;
+  readonly #tunnelsMax: number;
+  readonly #losses: TunnelLosses;
   readonly #open = new Map<number, Set<Open>>();
 
-  constructor(log: Logger) {
+  /** So many at once for each VM. */
+  constructor(tunnelsMax: number, log: Logger) {
+    this.#tunnelsMax = tunnelsMax;
     this.#log = log;
+    this.#losses = new TunnelLosses(log);
+  }
+
+  /** Connections that no guest took, since the daemon was started. */
+  get losses(): Readonly<Record<TunnelLoss, number>> {
+    return this.#losses.counts;
   }
 
   /**
@@ -36,8 +47,11 @@ export class Tunnels {
     idleMs: (() => number) | null,
   ): boolean {
     const open = this.#open.get(vmId) ?? new Set<Open>();
-    const evicted = open.size < LIMITS.agentTunnelsMax ? null : longestIdle(open);
-    if (evicted === undefined) return false;
+    const evicted = open.size < this.#tunnelsMax ? null : longestIdle(open);
+    if (evicted === undefined) {
+      this.#lose(vmId, target, 'full', null);
+      return false;
+    }
     if (evicted !== null) {
       open.delete(evicted);
       evicted.connection.destroy();
@@ -46,7 +60,7 @@ export class Tunnels {
     connection.on('error', () => undefined);
     const room = evicted?.ended ?? Promise.resolve();
     const ended = room
-      .then(() => tunnel(connection, agent, target))
+      .then(() => tunnel(connection, agent, target, (why) => this.#onRefused(vmId, target, why)))
       .catch((error: unknown) => {
         this.#log.debug({ id: vmId, ...target, err: error }, 'a connection was broken off');
       });
@@ -59,6 +73,25 @@ export class Tunnels {
   /** Connections to a VM whose end can be waited for: flows of datagrams have none. */
   count(vmId: number): number {
     return [...(this.#open.get(vmId) ?? [])].filter(({ idleMs }) => idleMs === null).length;
+  }
+
+  /** A connection that nobody could be asked to take: there is no agent, or none yet. */
+  refused(vmId: number, target: GuestPort): void {
+    this.#lose(vmId, target, 'unanswered', null);
+  }
+
+  /** The VM has ended: what is lost of its next launch is news. */
+  hasEnded(vmId: number): void {
+    this.#losses.forget(vmId);
+  }
+
+  #onRefused(vmId: number, target: GuestPort, why: unknown): void {
+    const isFull = why instanceof VolantError && why.code === 'OVERLOADED';
+    this.#lose(vmId, target, isFull ? 'full' : 'unanswered', why);
+  }
+
+  #lose(vmId: number, target: GuestPort, loss: TunnelLoss, why: unknown): void {
+    this.#losses.note(vmId, target, loss, why, performance.now());
   }
 
   #forget(vmId: number, ended: Open): void {
