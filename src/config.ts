@@ -7,6 +7,7 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { ANSWER_LIMITS } from './config/answer-limits.ts';
 import { BOOT_LIMITS } from './config/boot-limits.ts';
+import { type BudgetSettings, readBudget } from './config/budget.ts';
 import { EVENT_LIMITS } from './config/event-limits.ts';
 import { GUEST_LIMITS } from './config/guest-limits.ts';
 import { JOB_LIMITS } from './config/job-limits.ts';
@@ -301,6 +302,8 @@ export interface Config extends HypervisorSettings {
   readonly corsOrigins: readonly string[];
   /** Hosts that OpenAPI documents named in manifests may be fetched from; "*" is any at a public address. */
   readonly openapiHosts: readonly string[];
+  /** How much of the host VMs may have together. */
+  readonly budget: BudgetSettings;
   /** PCI devices that may be taken from the host, by address or vendor:device; empty is any. */
   readonly vfioAllow: readonly string[];
   readonly sysfsRoot: string;
@@ -369,6 +372,7 @@ export function loadConfig(environment: Environment): Config {
     apiHosts: read.hostNames('VOLANT_API_HOSTS'),
     corsOrigins: read.origins('VOLANT_CORS_ORIGINS'),
     openapiHosts: read.list('VOLANT_OPENAPI_HOSTS', ',').map((host) => host.toLowerCase()),
+    budget: readBudget(read),
     vfioAllow: readDevicePatterns(read, problems),
     sysfsRoot: read.path('VOLANT_SYSFS_ROOT', '/sys'),
     hostTag: createHash('sha256').update(home).digest('hex').slice(0, 4),

@@ -9,6 +9,8 @@ export const VM_LIMITS = {
   intakeMax: 16,
   /** Pace that a line of launches is thought to have until it was measured. */
   launchesPerSecondGuess: 50,
+  /** What a hypervisor is taken to cost its host beside the memory of its guest. */
+  hypervisorCostMb: 48,
   /** Operations that may wait for one VM; more answer 409. */
   operationsPerVmMax: 8,
   /** A step that fails is tried again after so long, and longer each time. */

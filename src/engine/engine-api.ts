@@ -10,6 +10,7 @@ import type {
   PatchDeploymentRequest,
 } from '../schema/deployment.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
+import type { HostBudget } from '../schema/system.ts';
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
 import type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
@@ -267,6 +268,7 @@ export interface SystemStatus {
   readonly vm_count: number;
   readonly cpu_percent: number;
   readonly mem_percent: number;
+  readonly budget: HostBudget;
 }
 
 export interface SystemSummary {

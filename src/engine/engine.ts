@@ -13,6 +13,7 @@ import { Agents } from './agents.ts';
 import { Artifacts } from './artifacts.ts';
 import { Audit } from './audit/audit.ts';
 import { Boots } from './boots/boots.ts';
+import { Budget } from './budget/budget.ts';
 import { builtinPlugins } from './builtin-plugins.ts';
 import { ConditionKeeper } from './conditions/condition-keeper.ts';
 import { Pulse } from './conditions/pulse.ts';
@@ -85,7 +86,8 @@ export function createEngine(parts: EngineParts): EngineControl {
   const state = stateOf(parts, snapshot, pass);
   const live = new LiveVms();
   const shared = sharedParts(parts, snapshot, state, live);
-  const { hostFacts, boots, pulse, readiness, devices, exposures, network, bootMemory } = shared;
+  const { hostFacts, boots, pulse, readiness, devices, exposures, network, bootMemory, budget } =
+    shared;
   const plugins = new Plugins(state, clock, bootMemory, snapshot.plugins);
   const { subnet, hostIp } = config;
   const resting = LIMITS.addressQuarantineMs;
@@ -103,7 +105,7 @@ export function createEngine(parts: EngineParts): EngineControl {
   );
   const audit = new Audit({ state, host, addresses, network, room, admission, clock, log });
   const health = new Health(parts);
-  const facts = { config, host, hostFacts, state, plugins, boots, exposures };
+  const facts = { config, host, hostFacts, state, plugins, boots, exposures, budget };
   const system = new System({ ...facts, audit, health });
   const runDirectory = (vmId: number) => hypervisors.runDirectory(vmId);
   const consoles = new Consoles({ state, live, host, hypervisor, runDirectory, log });
@@ -191,6 +193,7 @@ interface SharedParts {
   readonly exposures: Exposures;
   readonly media: Media;
   readonly bootMemory: BootMemory;
+  readonly budget: Budget;
   readonly network: NetworkKeeper;
 }
 
@@ -244,6 +247,7 @@ function sharedParts(
     devices: new Devices({ config, host, state, clock, log }, devices),
     media: new Media({ config, host, state, clock, log }),
     bootMemory: new BootMemory({ host, hostFacts, bootInitramfs: config.bootInitramfs }),
+    budget: new Budget({ state, settings: config.budget, hostSize: () => host.size() }),
   };
 }
 
@@ -258,13 +262,13 @@ function vmParts(
     readonly pass: PassFailPoint;
   },
 ) {
-  const { hostFacts, boots, conditions, devices, exposures, media, bootMemory } = shared;
+  const { hostFacts, boots, conditions, devices, exposures, media, bootMemory, budget } = shared;
   const { addresses, plugins, pass } = shared;
   const journal = new Journal({ state, clock, log });
-  const launching = { config, host, hostFacts, bootMemory, state, log };
+  const launching = { config, host, hostFacts, bootMemory, budget, state, log };
   const planner = new LaunchPlanner({ ...launching, media });
   const manifestFor = (request: CreateVmRequest) => plugins.manifestFor(request);
-  const leases = { config, state, planner, addresses, exposures, clock, lastVmId };
+  const leases = { config, state, planner, addresses, exposures, budget, clock, lastVmId };
   const admission = new Admission({ ...leases, manifestFor });
   const see = (vmId: number, isDiskFull: boolean) => conditions.see(vmId, { isDiskFull });
   const diskGuard = new DiskGuard({ state, see, clock, log });

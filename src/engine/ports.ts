@@ -173,6 +173,8 @@ export interface HostPort extends NetworkHost, MediaHost, DeviceHost {
   }>;
   /** Percentages of the whole host, 0 to 100, always finite. */
   usage(): Promise<{ readonly cpuPercent: number; readonly memPercent: number }>;
+  /** What the daemon and its VMs may have of the host. */
+  size(): { readonly memoryMb: number; readonly cpuCores: number };
   /** Name servers of the host that a guest can reach (no loopback addresses). */
   nameServers(): Promise<readonly string[]>;
   /** Resolves when some thread has carried out a job, at once when one did so within the last `recentMs`. */

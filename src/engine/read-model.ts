@@ -37,9 +37,16 @@ export class ReadModel {
   /** The last list that was asked for: dashboards ask for the same one again and again. */
   #lastList: { readonly key: string; readonly list: VmList } | null = null;
 
+  readonly #watchers: ((vmId: number, record: VmRecord | undefined) => void)[] = [];
+
   constructor(runtimeDirectory: string, records: readonly VmRecord[]) {
     this.#runtimeDirectory = runtimeDirectory;
     for (const record of [...records].sort((a, b) => a.id - b.id)) this.put(record);
+  }
+
+  /** Called after each change of a record, with it as it is then; undefined: it is gone. Must not throw. */
+  watch(watcher: (vmId: number, record: VmRecord | undefined) => void): void {
+    this.#watchers.push(watcher);
   }
 
   /** Counts the changes of records. */
@@ -76,6 +83,7 @@ export class ReadModel {
     this.#byId.set(record.id, entry);
     if (known) this.#ordered[this.#indexOf(record.id)] = entry;
     else this.#ordered.push(entry);
+    if (isNews) for (const watcher of this.#watchers) watcher(record.id, record);
   }
 
   /** What explain was told last; null for nothing. */
@@ -119,6 +127,7 @@ export class ReadModel {
       if (ids?.size === 0) this.#replicas.delete(replica.deployment);
     }
     this.#ordered.splice(this.#indexOf(vmId), 1);
+    for (const watcher of this.#watchers) watcher(vmId, undefined);
   }
 
   body(name: string): string | undefined {

@@ -57,6 +57,8 @@ export interface VmWanted {
   readonly graceMs?: number | null;
   /** Of this wish. Absent in records of earlier versions. */
   readonly cause?: Cause;
+  /** What the launch was admitted with. Absent in records of earlier versions. */
+  readonly size?: { readonly memoryMb: number; readonly cpuCores: number };
 }
 
 /** What was seen of a VM last. */

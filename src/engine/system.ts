@@ -6,6 +6,7 @@ import { toTimestamp } from '../lib/clock.ts';
 import { VERSION } from '../lib/version.ts';
 import type { Audit } from './audit/audit.ts';
 import type { Boots } from './boots/boots.ts';
+import type { Budget } from './budget/budget.ts';
 import type {
   AuditReport,
   HealthReport,
@@ -30,6 +31,7 @@ export class System implements SystemApi {
   readonly #state: State;
   readonly #plugins: Plugins;
   readonly #boots: Pick<Boots, 'counts'>;
+  readonly #budget: Budget;
   readonly #exposures: Pick<Exposures, 'losses'>;
   readonly #audit: Audit;
   readonly #health: Health;
@@ -43,6 +45,7 @@ export class System implements SystemApi {
     state: State;
     plugins: Plugins;
     boots: Pick<Boots, 'counts'>;
+    budget: Budget;
     exposures: Pick<Exposures, 'losses'>;
     audit: Audit;
     health: Health;
@@ -53,6 +56,7 @@ export class System implements SystemApi {
     this.#state = parts.state;
     this.#plugins = parts.plugins;
     this.#boots = parts.boots;
+    this.#budget = parts.budget;
     this.#exposures = parts.exposures;
     this.#audit = parts.audit;
     this.#health = parts.health;
@@ -64,7 +68,12 @@ export class System implements SystemApi {
 
   async status(): Promise<SystemStatus> {
     const { cpuPercent, memPercent } = await this.#host.usage();
-    return { vm_count: this.#state.vms.size, cpu_percent: cpuPercent, mem_percent: memPercent };
+    return {
+      vm_count: this.#state.vms.size,
+      cpu_percent: cpuPercent,
+      mem_percent: memPercent,
+      budget: this.#budget.report,
+    };
   }
 
   summary(namePrefix = ''): SystemSummary {

@@ -53,6 +53,8 @@ export const ERRORS = {
   ADDRESS_TAKEN: { status: 409, title: 'Another VM has this address' },
   CID_TAKEN: { status: 409, title: 'Another program has the vsock address of the VM' },
   ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
+  MEMORY_EXHAUSTED: { status: 409, title: 'The VMs of this host may have no more memory' },
+  CPU_EXHAUSTED: { status: 409, title: 'The VMs of this host may have no more vCPUs' },
   VERSION_MISMATCH: { status: 412, title: 'The config has another version than expected' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },
   CONTENT_TYPE_UNSUPPORTED: { status: 415, title: 'The request body has a type that is not taken' },

@@ -62,6 +62,14 @@ export function settingsReader(environment: Environment, problems: string[]) {
       if (!/^\d{1,12}$/.test(value)) problems.push(`${name}: use a number of 0 or more`);
       return Number(value);
     },
+    /** 0 or more, with up to three decimals. */
+    factor: (name: string, fallback: number): number => {
+      const value = text(name, String(fallback));
+      if (!/^\d{1,6}(\.\d{1,3})?$/.test(value)) {
+        problems.push(`${name}: use a number of 0 or more, such as 1.5`);
+      }
+      return Number(value);
+    },
     address: (name: string, fallback: string): string => {
       const value = text(name, fallback);
       if (parseIpv4(value) === null) problems.push(`${name}: ${value} is not an IPv4 address`);

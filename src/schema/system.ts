@@ -133,6 +133,28 @@ export const AuditReportSchema = Type.Object(
   { $id: 'AuditReport', description: 'Where the host differs from the records' },
 );
 
+export const HostBudgetSchema = Type.Object(
+  {
+    memory_total_mb: Int64({ description: 'Of the host' }),
+    memory_limit_mb: Nullable(
+      Int64({
+        description:
+          'What VMs may have together, with their hypervisors: VOLANT_MEMORY_OVERCOMMIT, VOLANT_MEMORY_RESERVE_MB; null: no bound',
+      }),
+    ),
+    memory_used_mb: Int64({
+      description: 'What those have that run or shall run; VMs of the simulator have none',
+    }),
+    cpu_cores: Int64({ description: 'Of the host' }),
+    vcpus_limit: Nullable(Int64({ description: 'VOLANT_CPU_OVERCOMMIT; null: no bound' })),
+    vcpus_used: Int64(),
+  },
+  {
+    $id: 'HostBudget',
+    description: 'What VMs have of the host, and may have; a VM that runs is never ended for it',
+  },
+);
+
 const Percent = Type.Number({
   format: 'double',
   minimum: 0,
@@ -146,6 +168,7 @@ export const SystemStatusSchema = Type.Object(
     vm_count: Int32(),
     cpu_percent: Percent,
     mem_percent: Percent,
+    budget: HostBudgetSchema,
   },
   { $id: 'SystemStatus' },
 );
@@ -241,6 +264,9 @@ export const SystemInfoSchema = Type.Object(
   },
   { $id: 'SystemInfo', description: 'The daemon and its host' },
 );
+
+/** What VMs take of their host together, and may take. */
+export type HostBudget = Static<typeof HostBudgetSchema>;
 
 export type SystemStatus = Static<typeof SystemStatusSchema>;
 

@@ -39,6 +39,7 @@ import { ExitWatcher } from './exit-watcher.ts';
 import { withFailPoints } from './failing-run.ts';
 import { GuestNetwork } from './guest-network.ts';
 import { type HeldPort, holdPort, type Serve } from './held-ports.ts';
+import { hostSizeReader } from './host-size.ts';
 import { oomKillsOfHost } from './jobs/oom.ts';
 import { letGoOf } from './late-results.ts';
 import { MediaFiles, type MediaThreads } from './media-files.ts';
@@ -111,6 +112,7 @@ class Host implements HostPort {
   #kernel: Promise<MediaFacts> | null = null;
   #cpu: CpuSample | null = null;
   #toldAboutCgroups = false;
+  readonly #size = hostSizeReader();
   /** Processes of the host that the kernel has killed for want of memory, as far as they matter no more. */
   #oomKillsSeen = oomKillsOfHost();
 
@@ -343,6 +345,10 @@ class Host implements HostPort {
     });
     this.#cpu = after;
     return { cpuPercent, memPercent };
+  }
+
+  size() {
+    return this.#size();
   }
 
   nameServers() {

@@ -289,6 +289,13 @@ export class FakeHost extends FakeDevices implements HostPort {
     return { cpuPercent: 1, memPercent: 2 };
   }
 
+  /** As much as any test needs. */
+  hostSize = { memoryMb: 2 ** 30, cpuCores: 2 ** 16 };
+
+  size() {
+    return this.hostSize;
+  }
+
   async nameServers(): Promise<readonly string[]> {
     return ['10.0.0.53'];
   }

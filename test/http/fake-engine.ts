@@ -13,6 +13,15 @@ import type { EventBody, StoredEvent, VmRecord } from '../../src/engine/records.
 import { VolantError } from '../../src/lib/errors.ts';
 import type { CreateVmRequest } from '../../src/schema/vm.ts';
 
+const NO_BUDGET = {
+  memory_total_mb: 1024,
+  memory_limit_mb: null,
+  memory_used_mb: 0,
+  cpu_cores: 1,
+  vcpus_limit: null,
+  vcpus_used: 0,
+};
+
 /** One call that reached the engine: its name, such as "vms.create", and what it was given. */
 export interface Call {
   readonly name: string;
@@ -49,7 +58,12 @@ export function createFakeEngine(replacements: Replacements = {}): FakeEngine {
     events,
     system: {
       health: async () => ({ reasons: [], warnings: [] }),
-      status: async () => ({ vm_count: vms.size, cpu_percent: 0, mem_percent: 0 }),
+      status: async () => ({
+        vm_count: vms.size,
+        cpu_percent: 0,
+        mem_percent: 0,
+        budget: NO_BUDGET,
+      }),
     },
   };
   const names = new Set([...Object.keys(parts), ...Object.keys(replacements)]) as Set<keyof Engine>;

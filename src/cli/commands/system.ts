@@ -5,6 +5,7 @@ import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { ConnectionError } from '../../client/errors.ts';
+import type { SystemStatus } from '../../client/types.ts';
 import { VERSION } from '../../lib/version.ts';
 import { ToldFailure, UsageError } from '../exit.ts';
 import type { Shell, ShellMaker } from '../shell.ts';
@@ -31,6 +32,7 @@ export function addSystem(program: Command, shells: ShellMaker): void {
           ['VMs', status.vm_count],
           ['CPU', `${status.cpu_percent.toFixed(1)} %`],
           ['memory', `${status.mem_percent.toFixed(1)} %`],
+          ...budgetFacts(status.budget),
         ]);
       }),
     );
@@ -52,6 +54,16 @@ export function addSystem(program: Command, shells: ShellMaker): void {
     .command('version')
     .description('print the versions of volar and of the daemon')
     .action(shells.action(printVersions));
+}
+
+/** What VMs have, and may have together. A daemon of an earlier version does not tell. */
+function budgetFacts(budget: SystemStatus['budget'] | undefined): Facts {
+  if (budget === undefined) return [];
+  const of = (limit: number | null) => (limit === null ? '' : ` of ${limit}`);
+  return [
+    ['memory of VMs', `${budget.memory_used_mb}${of(budget.memory_limit_mb)} MiB`],
+    ['vCPUs of VMs', `${budget.vcpus_used}${of(budget.vcpus_limit)}`],
+  ];
 }
 
 /** What is left of the differences makes the exit status. */

@@ -17,6 +17,8 @@ export interface Situation {
   readonly crashes: number;
   /** Why the last create failed; null when the last one did not. */
   readonly createFailure: string | null;
+  /** Why the host has no room for what should be made; null where there is, or nothing is to be made. */
+  readonly noRoom: string | null;
   /** A roll-out goes on and nothing has become ready for too long. */
   readonly stalled: boolean;
 }
@@ -69,7 +71,7 @@ function available({ deleting, desired, maxUnavailable, ready }: Situation): Sta
 }
 
 function degraded(situation: Situation): State {
-  const { crashes, createFailure, deleting, rebuilt, stalled } = situation;
+  const { crashes, createFailure, noRoom, deleting, rebuilt, stalled } = situation;
   const say = (status: boolean, reason: string, message: string): State => ({
     type: 'Degraded',
     status,
@@ -77,6 +79,7 @@ function degraded(situation: Situation): State {
     message,
   });
   if (rebuilt && !deleting) return say(true, 'Rebuilt', REBUILT);
+  if (noRoom !== null) return say(true, 'NoRoom', noRoom);
   if (createFailure !== null) return say(true, 'CreateFailed', createFailure);
   if (stalled) {
     return say(true, 'RolloutStalled', 'New replicas do not become ready; the old ones are kept');

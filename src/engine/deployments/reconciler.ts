@@ -34,6 +34,8 @@ export interface ReconcilerParts {
 /** A create failure concerns the deployment, not one index: the next index would fail the same way. */
 const ANY_INDEX = 0;
 
+const NO_ROOM: readonly string[] = ['MEMORY_EXHAUSTED', 'CPU_EXHAUSTED'];
+
 export class Reconciler {
   readonly #parts: ReconcilerParts;
   readonly #backoff = new Backoff<number>({
@@ -52,6 +54,9 @@ export class Reconciler {
   #scheduled = false;
   #closed = false;
   #createFailure: string | null = null;
+  /** Why the host has no room for what should be made; what is given back ends it. */
+  #noRoom: string | null = null;
+  readonly #endRoomWatch: () => void;
   readonly #deleteFailures = new Map<string, VolantError>();
   #lastProgressMs: number;
   #lastReady = -1;
@@ -62,6 +67,9 @@ export class Reconciler {
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
+    this.#endRoomWatch = parts.vms.onRoom(() => {
+      if (this.#noRoom !== null) this.poke();
+    });
   }
 
   get conditions(): readonly Condition[] {
@@ -87,7 +95,10 @@ export class Reconciler {
 
   /** Nothing is under way, and what failed waits for its time. */
   get isStuck(): boolean {
-    return this.#createFailure !== null && this.idle;
+    if (!this.idle) return false;
+    if (this.#createFailure !== null) return true;
+    // Those for which there is room are waited for.
+    return this.#noRoom !== null && this.members().every((record) => this.#isReady(record));
   }
 
   /** Looks soon. Many calls in one turn are one look. */
@@ -104,6 +115,7 @@ export class Reconciler {
   retry(): void {
     this.#backoff.forget(ANY_INDEX);
     this.#createFailure = null;
+    this.#noRoom = null;
     this.#deleteFailures.clear();
     this.#isDone = false;
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
@@ -118,6 +130,7 @@ export class Reconciler {
 
   close(): void {
     this.#closed = true;
+    this.#endRoomWatch();
     clearTimeout(this.#timer);
     for (const release of this.#watches.values()) release();
     this.#watches.clear();
@@ -166,11 +179,24 @@ export class Reconciler {
       room: isRebuilt(record) ? 0 : room,
     });
     const { cause } = this;
-    for (const action of plan.actions) void this.#carryOut(action, causeOf(action, cause));
+    for (const action of this.#fitting(plan.actions, record)) {
+      void this.#carryOut(action, causeOf(action, cause));
+    }
     this.#wakeAt(plan.wakeAtMs, nowMs);
     this.#describe(record, members, nowMs);
     this.#parts.onChange();
     this.#isDone ||= this.#conditions.some(({ reason }) => reason === 'Complete');
+  }
+
+  /** Nothing is taken away for what would then not fit; what does not fit now waits for room, and is not tried. */
+  #fitting(actions: readonly Action[], { config }: DeploymentRecord): readonly Action[] {
+    const refusals = actions.map((action) => {
+      if (action.kind === 'delete') return null;
+      const inPlaceOf = action.kind === 'replace' ? action.member.vmId : null;
+      return this.#parts.vms.refusalOf(config, inPlaceOf);
+    });
+    this.#noRoom = refusals.find((refusal) => refusal !== null)?.message ?? null;
+    return actions.filter((_, index) => refusals[index] === null);
   }
 
   async #carryOut(action: Action, cause: Cause): Promise<void> {
@@ -232,6 +258,8 @@ export class Reconciler {
         this.#backoff.failed(index, nowMs);
         return;
       }
+      // The next look sees it, too, and waits.
+      if (error instanceof VolantError && NO_ROOM.includes(error.code)) return;
       this.#backoff.failed(ANY_INDEX, nowMs);
       this.#createFailure = error instanceof Error ? error.message : String(error);
       const facts = { vm: name, ...requestIn(cause), err: error };
@@ -325,6 +353,7 @@ export class Reconciler {
       updated,
       crashes: this.#backoff.total(nowMs),
       createFailure: this.#createFailure,
+      noRoom: this.#noRoom,
       stalled: rolling && nowMs - this.#lastProgressMs >= LIMITS.rolloutStallMs,
     };
     this.#conditions = conditionsOf(situation, this.#conditions, this.#parts.clock.nowMs());

@@ -8,6 +8,8 @@ import type { Manifest } from '../../schema/manifest.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
 import type { AddressPool } from '../addresses.ts';
+import type { Budget } from '../budget/budget.ts';
+import type { VmSize } from '../budget/rules.ts';
 import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from '../exposures/exposed-ports.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from '../identity.ts';
@@ -51,6 +53,7 @@ export interface AdmissionParts {
   readonly planner: LaunchPlanner;
   readonly addresses: AddressPool;
   readonly exposures: Exposures;
+  readonly budget: Budget;
   readonly clock: Clock;
   readonly lastVmId: number;
   /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
@@ -120,19 +123,22 @@ export class Admission {
 
   /**
    * Name, id and leases for a new VM. Where another create has the name and is not on disk yet, this waits for it: a name
-   * is taken when its VM can be seen, and not before. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG.
+   * is taken when its VM can be seen, and not before. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, MEMORY_EXHAUSTED, CPU_EXHAUSTED,
+   * ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG.
    */
   async reserve(vm: NewVm): Promise<Draft> {
-    const { addresses } = this.#parts;
+    const { addresses, budget } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
     // From here to the end nothing waits: two creates of one name cannot both pass.
     this.#requireRoom(vm.name);
     const id = this.#nextId();
+    budget.require(askingOf(id, vm), sizeOf(vm.config));
     const leases = this.leasesFor(id, vm.config);
     try {
       const draft = this.#draft(vm, id, leases);
       this.#reserved.set(vm.name, reservationOf(id));
       this.#lastVmId = id;
+      budget.admit(askingOf(id, vm), sizeOf(vm.config));
       return draft;
     } catch (error) {
       if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
@@ -142,15 +148,42 @@ export class Admission {
 
   /** What `reserve` would give now, or its error. Nothing is taken: the next VM gets the same. */
   async foresee(vm: NewVm): Promise<Draft> {
-    const { addresses } = this.#parts;
+    const { addresses, budget } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
     this.#requireRoom(vm.name);
     const id = this.#nextId();
+    budget.require(askingOf(id, vm), sizeOf(vm.config));
     this.refuseAddress(id, vm.config);
     const leases = this.#leasesWith(id, vm.config, () => {
       return requestedAddressOf(vm.config) ?? addresses.next();
     });
     return this.#draft(vm, id, leases);
+  }
+
+  /**
+   * Another launch of a VM, counted until `settleLaunch`; what it is admitted with. MEMORY_EXHAUSTED, CPU_EXHAUSTED,
+   * VM_NOT_FOUND.
+   */
+  admitLaunch(record: VmRecord): VmSize {
+    const { budget, state } = this.#parts;
+    const size = sizeOf(state.configOf(record, record.configVersion).config);
+    budget.admit(record, size);
+    return size;
+  }
+
+  /** It is written down, or nothing came of it. */
+  settleLaunch(vmId: number): void {
+    this.#parts.budget.settle(vmId);
+  }
+
+  /** Why no VM of this config would be launched now, in the place of this one where it is given; null: it would be. */
+  refusalOf(config: VmConfig, inPlaceOf: number | null): VolantError | null {
+    return this.#parts.budget.refusal(sizeOf(config), inPlaceOf);
+  }
+
+  /** Called when a VM has given back what it took of the host. Returns how to end that. */
+  onRoom(listener: () => void): () => void {
+    return this.#parts.budget.subscribe(listener);
   }
 
   #requireRoom(name: string): void {
@@ -169,7 +202,7 @@ export class Admission {
     const record: VmRecord = {
       id,
       name,
-      wanted: { state: 'running', launch: 1, cause },
+      wanted: { state: 'running', launch: 1, cause, size: sizeOf(config) },
       // Written down before anything is made: from then on the host may have something of it.
       observed: { launch: 0, attempt: 1, end: null, isReleased: false },
       status: 'starting',
@@ -255,6 +288,7 @@ export class Admission {
   /** What never reached the disk has no record whose removal would free its address. */
   settle({ record }: Draft): void {
     this.#reserved.get(record.name)?.settle();
+    this.#parts.budget.settle(record.id);
     this.#reserved.delete(record.name);
     const { ipAddress } = record.leases;
     if (ipAddress === null || this.#parts.state.find(record.id) !== undefined) return;
@@ -265,6 +299,15 @@ export class Admission {
     if (this.#parts.state.vms.body(name) === undefined) return;
     throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
   }
+}
+
+function askingOf(id: number, { preparation }: NewVm) {
+  return { id, driver: preparation.facts.driver };
+}
+
+/** What a guest of this config is given. */
+export function sizeOf({ resources }: VmConfig): VmSize {
+  return { memoryMb: resources.memory_mb, cpuCores: resources.cpu_cores };
 }
 
 function reservationOf(id: number): Reservation {

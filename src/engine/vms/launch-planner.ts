@@ -4,6 +4,7 @@
 import { type Config, LIMITS } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
+import type { Budget } from '../budget/budget.ts';
 import type { HostFacts } from '../host-facts.ts';
 import type { BootMemory } from '../media/boot-memory.ts';
 import type { LocatedMedia, Media } from '../media/media.ts';
@@ -41,6 +42,7 @@ export interface LaunchPlannerParts {
   readonly hostFacts: HostFacts;
   readonly media: Media;
   readonly bootMemory: BootMemory;
+  readonly budget: Budget;
   readonly state: State;
 }
 
@@ -112,12 +114,18 @@ export class LaunchPlanner {
     return { resolved, preparation, facts };
   }
 
-  /** The launch of a VM as its newest config wants it. */
+  /**
+   * The launch of a VM as its newest config wants it. MEMORY_EXHAUSTED, CPU_EXHAUSTED when that has become larger since
+   * it was admitted, and the host has no room.
+   */
   async draft(record: VmRecord, turn: Turn): Promise<LaunchDraft> {
     const { config } = this.#parts.state.configOf(record, record.configVersion);
     const vmId = record.neverRan ? null : record.id;
     // A checksum may have to be computed first.
     const preparation = await turn.wait(() => this.prepare(config, vmId));
-    return this.resolve(record, config, preparation);
+    const draft = this.resolve(record, config, preparation);
+    const { driver } = draft.facts;
+    this.#parts.budget.require({ id: record.id, driver }, draft.facts);
+    return draft;
   }
 }

@@ -3,6 +3,7 @@
 
 import type { Clock } from '../../lib/clock.ts';
 import type { AddressPool } from '../addresses.ts';
+import type { VmSize } from '../budget/rules.ts';
 import { BY_DAEMON } from '../cause.ts';
 import { crashedCondition, runningCondition } from '../conditions/vm-conditions.ts';
 import { type VmEventType, vmEvent } from '../events.ts';
@@ -51,21 +52,21 @@ export class Notes {
   }
 
   /**
-   * A start or a restart. `check` throws where the VM's status does not allow one. `graceMs` is for the guest that is in
-   * its way. The number of the launch.
+   * A start or a restart. `check` throws where the VM's status does not allow one or the host has no room for it, and says
+   * what it is admitted with. `graceMs` is for the guest that is in its way. The number of the launch.
    */
   async wantLaunch(
     vmId: number,
     graceMs: number | null,
     cause: Cause,
-    check: (record: VmRecord) => void,
+    check: (record: VmRecord) => VmSize,
   ): Promise<number> {
     const record = await this.#update(vmId, (before) => {
-      check(before);
+      const size = check(before);
       const next = changed(
         before,
         {
-          wanted: { state: 'running', launch: before.wanted.launch + 1, graceMs, cause },
+          wanted: { state: 'running', launch: before.wanted.launch + 1, graceMs, cause, size },
           observed: { attempt: 1, isReleased: false },
         },
         this.#nowMs(),

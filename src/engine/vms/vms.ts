@@ -3,6 +3,7 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import type { CreateVmRequest, VmStatus } from '../../schema/vm.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
 import { BY_DAEMON } from '../cause.ts';
 import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
@@ -49,7 +50,7 @@ export class Vms {
     return progressOf((accept) => this.#create(request, origin, cause, accept));
   }
 
-  /** VM_STATE_CONFLICT unless it is stopped or crashed. */
+  /** VM_STATE_CONFLICT unless it is stopped or crashed; MEMORY_EXHAUSTED, CPU_EXHAUSTED. */
   start(name: string, cause: Cause = BY_DAEMON): Progress {
     const allows = { statuses: STARTABLE, why: 'cannot be started' };
     return progressOf((accept) => this.#launch(name, allows, { graceMs: null, cause }, accept));
@@ -103,6 +104,16 @@ export class Vms {
       if (!isSecond) this.#deleting.delete(id);
     }
     if (isSecond) throw notFound(name);
+  }
+
+  /** Why no VM of this config would be launched now; `inPlaceOf`: one that would go for it. null: it would be. */
+  refusalOf(config: VmConfig, inPlaceOf: number | null): VolantError | null {
+    return this.#parts.admission.refusalOf(config, inPlaceOf);
+  }
+
+  /** Called when a VM has given back what it took of the host. Returns how to end that. */
+  onRoom(listener: () => void): () => void {
+    return this.#parts.admission.onRoom(listener);
   }
 
   /** Ends a launch that waits for an image or for its turn; what goes on without a wait goes on. */
@@ -165,13 +176,24 @@ export class Vms {
     { graceMs, cause }: { readonly graceMs: number | null; readonly cause: Cause },
     accept: () => void,
   ): Promise<void> {
-    const { state, notes, operations, executor } = this.#parts;
+    const { state, notes, operations, executor, admission } = this.#parts;
     const { id } = state.require(name);
     operations.requireRoom(clientOf(cause));
     executor.requireRoom(id);
-    const launch = await notes.wantLaunch(id, graceMs, cause, ({ status }) => {
+    let isAdmitted = false;
+    const check = (record: VmRecord) => {
+      const { status } = record;
       if (!allows.statuses.includes(status)) throw stateConflict(name, status, allows.why);
-    });
+      const size = admission.admitLaunch(record);
+      isAdmitted = true;
+      return size;
+    };
+    let launch: number;
+    try {
+      launch = await notes.wantLaunch(id, graceMs, cause, check);
+    } finally {
+      if (isAdmitted) admission.settleLaunch(id);
+    }
     accept();
     await this.#until(id, this.#launched(id, name, launch));
   }
