@@ -11,6 +11,8 @@ export const VM_LIMITS = {
   launchesPerSecondGuess: 50,
   /** What a hypervisor is taken to cost its host beside the memory of its guest. */
   hypervisorCostMb: 48,
+  /** VMs that are started at once after a restart of the host; the next ones follow. */
+  autostartsRunningMax: 64,
   /** Operations that may wait for one VM; more answer 409. */
   operationsPerVmMax: 8,
   /** A step that fails is tried again after so long, and longer each time. */

@@ -290,6 +290,7 @@ function launchesAlike(one: VmConfig, other: VmConfig): boolean {
     expose: _expose,
     metadata: _metadata,
     stop_grace_seconds: _stopGrace,
+    autostart: _autostart,
     ...rest
   }: VmConfig) => rest;
   return isDeepStrictEqual(launched(one), launched(other));

@@ -132,6 +132,7 @@ export function createEngine(parts: EngineParts): EngineControl {
     prepare: () => installBuiltins(config, state, plugins, snapshot),
     recover: async () => {
       await recover();
+      room.autostart.begin(snapshot.bootId, room.hostLook.bootId);
       deployments.start();
       audit.start();
       network.start();

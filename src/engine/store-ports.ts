@@ -47,7 +47,7 @@ export type Write =
   | { readonly table: 'meta'; readonly key: 'lastVmId'; readonly value: number }
   | {
       readonly table: 'meta';
-      readonly key: 'hostTag' | 'homeId' | 'runtimeDirectory';
+      readonly key: 'hostTag' | 'homeId' | 'runtimeDirectory' | 'bootId';
       readonly value: string;
     }
   | { readonly table: 'meta'; readonly key: 'builtinsInstalled'; readonly value: boolean }
@@ -71,6 +71,8 @@ export interface Snapshot {
   readonly lastSequence: number;
   /** true once the built-in plugins were installed: one that was removed does not come back. */
   readonly builtinsInstalled: boolean;
+  /** Of the host when all VMs had been asked for that come up with it; null: never. */
+  readonly bootId: string | null;
   readonly hostChanges: HostChanges;
   readonly kvmTrials: Readonly<Record<string, KvmTrial>>;
 }

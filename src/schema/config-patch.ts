@@ -10,7 +10,16 @@ import {
   NetworkConfigSchema,
   RootFsSchema,
 } from './manifest.ts';
-import { GraceSeconds, Int32, Int64, MapOf, Nullable, Timestamp, Warnings } from './parts.ts';
+import {
+  Autostart,
+  GraceSeconds,
+  Int32,
+  Int64,
+  MapOf,
+  Nullable,
+  Timestamp,
+  Warnings,
+} from './parts.ts';
 import { ApiEndpointSchema, ExposeSchema, VmConfigSchema } from './vm-config.ts';
 
 const Resource = Int32({ description: '0 means: keep' });
@@ -46,6 +55,7 @@ export const ConfigPatchSchema = Type.Object(
     initramfs: Type.Optional(Nullable(InitramfsSchema)),
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
+    autostart: Type.Optional(Nullable(Autostart)),
   },
   { $id: 'ConfigPatch', description: 'Members to change; null removes' },
 );

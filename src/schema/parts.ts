@@ -79,6 +79,12 @@ export const TimeoutMs = Int64({ maximum: INT32_MAX, description: 'Milliseconds'
 
 export const GRACE_TEXT = 'Seconds that the guest gets to power off before its hypervisor is ended';
 
+/** Whether a VM comes up with its host. */
+export const Autostart = Type.Boolean({
+  description:
+    'After a restart of the host the VM is started again, unless it was stopped on purpose. Replicas of deployments come back in any case',
+});
+
 /** How long a guest gets to power off. */
 export const GraceSeconds = Int64({
   maximum: LIMITS.graceSecondsMax,

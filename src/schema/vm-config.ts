@@ -14,6 +14,7 @@ import {
 import {
   API_HOST_PATTERN,
   API_PORT_PATTERN,
+  Autostart,
   Documented,
   GraceSeconds,
   Int32,
@@ -67,6 +68,7 @@ export const VmConfigSchema = Type.Object(
     initramfs: Type.Optional(Nullable(InitramfsSchema)),
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
+    autostart: Type.Optional(Nullable(Autostart)),
   },
   { $id: 'Config', description: 'The desired state of a VM' },
 );

@@ -7,6 +7,7 @@ import { DRY_RUN_MEMBERS } from './dry-run.ts';
 import {
   API_HOST_PATTERN,
   API_PORT_PATTERN,
+  Autostart,
   Int32,
   Int64,
   IPV4_PATTERN,
@@ -133,6 +134,7 @@ export const CreateVmSchema = Type.Object(
     kernel_cmdline: Type.Optional(Type.String({ description: 'Added to the kernel command line' })),
     api_host: Type.Optional(Text(API_HOST_PATTERN)),
     api_port: Type.Optional(Text(API_PORT_PATTERN)),
+    autostart: Type.Optional(Autostart),
     config: Type.Optional(Nullable(VmConfigSchema)),
   },
   { $id: 'CreateVM', documented: { required: ['name', 'plugin'] } },

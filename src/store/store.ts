@@ -115,6 +115,7 @@ export class Store implements StorePort {
       lastVmId: records.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,
+      bootId: (meta.get('bootId') as string | undefined) ?? null,
       hostChanges: (meta.get('hostChanges') as HostChanges | undefined) ?? {},
       kvmTrials: (meta.get('kvmTrials') as Record<string, KvmTrial> | undefined) ?? {},
     };

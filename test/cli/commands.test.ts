@@ -73,7 +73,7 @@ test('a create sends nothing that was not given, and prints name, address and du
   await volar(
     t,
     daemon.url,
-    'vms create one --cpu 2 --memory 2G --kernel /k --initramfs /i --device 0000:01:00.0 --device 0000:02:00.0 --wait ready --timeout 1.5s'.split(
+    'vms create one --cpu 2 --memory 2G --kernel /k --initramfs /i --device 0000:01:00.0 --device 0000:02:00.0 --autostart --wait ready --timeout 1.5s'.split(
       ' ',
     ),
   );
@@ -89,6 +89,7 @@ test('a create sends nothing that was not given, and prints name, address and du
         name: 'one',
         cpu_cores: 2,
         memory_mb: 2048,
+        autostart: true,
         config: {
           kernel_override: '/k',
           initramfs: { url: '/i' },

@@ -53,6 +53,8 @@ export interface DaemonOptions {
   readonly mayDie?: boolean;
   /** Its limit of open files. */
   readonly openFiles?: number;
+  /** A file that it sees in the place of the kernel's boot id, so that the host can be restarted for it alone. */
+  readonly bootIdFile?: string;
 }
 
 /** Beside the host ports that tests give to guests, and below those that the kernel gives to clients. */
@@ -64,7 +66,7 @@ let nextPort = 27_000 + (process.pid % 500) * 10;
 export async function startDaemon(
   t: TestContext,
   settings: Record<string, string> = {},
-  { mayDie = false, openFiles }: DaemonOptions = {},
+  { mayDie = false, openFiles, bootIdFile }: DaemonOptions = {},
 ): Promise<Daemon> {
   const home = mkdtempSync(join(tmpdir(), 'volant-e2e-'));
   mkdirSync(join(home, 'images'), { recursive: true });
@@ -89,8 +91,17 @@ export async function startDaemon(
     Object.assign(env, more);
     log = '';
     const limit = openFiles === undefined ? '' : `ulimit -n ${openFiles}; `;
-    const command = ['-c', `${limit}exec "$0" "$@"`, process.execPath];
-    const started = spawn('sh', [...command, join(PROJECT_ROOT, 'dist/main.js'), ...args], { env });
+    const id = '/proc/sys/kernel/random/boot_id';
+    const mount = bootIdFile === undefined ? '' : `mount --bind ${bootIdFile} ${id} && `;
+    const command = ['sh', '-c', `${limit}${mount}exec "$0" "$@"`, process.execPath];
+    // Of these each becomes the next one: the process that is known here is the daemon in the end.
+    const [first = 'sh', ...others] = [
+      ...(bootIdFile === undefined ? [] : ['unshare', '--mount']),
+      ...command,
+      join(PROJECT_ROOT, 'dist/main.js'),
+      ...args,
+    ];
+    const started = spawn(first, others, { env });
     child = started;
     for (const stream of [started.stdout, started.stderr]) {
       stream.on('data', (chunk) => {

@@ -31,6 +31,7 @@ export class FakeStore implements StorePort {
   readonly artifacts = new Map<string, ArtifactRecord>();
   lastVmId = 0;
   builtinsInstalled = false;
+  bootId: string | null = null;
   hostChanges: HostChanges = {};
   kvmTrials: Record<string, KvmTrial> = {};
   /** Throws to make a commit fail. */
@@ -49,6 +50,7 @@ export class FakeStore implements StorePort {
       lastVmId: this.lastVmId,
       lastSequence: this.events.length,
       builtinsInstalled: this.builtinsInstalled,
+      bootId: this.bootId,
       hostChanges: this.hostChanges,
       kvmTrials: this.kvmTrials,
     };
@@ -127,6 +129,7 @@ export class FakeStore implements StorePort {
       case 'meta':
         if (write.key === 'lastVmId') this.lastVmId = write.value;
         else if (write.key === 'builtinsInstalled') this.builtinsInstalled = write.value;
+        else if (write.key === 'bootId') this.bootId = write.value;
         else if (write.key === 'hostChanges') this.hostChanges = write.value ?? {};
         else if (write.key === 'kvmTrials') this.kvmTrials = write.value;
     }

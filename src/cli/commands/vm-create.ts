@@ -23,6 +23,7 @@ interface CreateFlags extends WaitFlags, ConfigFlags {
   readonly device?: readonly string[];
   readonly deviceAllowlist?: readonly string[];
   readonly idempotencyKey?: string;
+  readonly autostart?: true;
   readonly dryRun?: true;
 }
 
@@ -44,6 +45,7 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
     .option('--api-port <port>', 'port of the API that the guest is told')
     .option('--device <address>', 'PCI device of the host for the guest; may be repeated', collect)
     .option('--device-allowlist <pattern>', 'devices that may be used; may be repeated', collect)
+    .option('--autostart', 'start it again after a restart of the host')
     .option('--idempotency-key <key>', 'the same key again answers what the first create did')
     .option('--dry-run', 'say what would be done, and do nothing');
   addConfigOptions(create);
@@ -99,6 +101,7 @@ function toRequest(
     ...(flags.kernelCmdline === undefined ? {} : { kernel_cmdline: flags.kernelCmdline }),
     ...(flags.apiHost === undefined ? {} : { api_host: flags.apiHost }),
     ...(flags.apiPort === undefined ? {} : { api_port: flags.apiPort }),
+    ...(flags.autostart === undefined ? {} : { autostart: true }),
     ...(Object.keys(config).length === 0 ? {} : { config }),
   };
 }

@@ -14,6 +14,7 @@ const REMOVABLE = [
   'initramfs',
   'rootfs',
   'stop_grace_seconds',
+  'autostart',
 ] as const;
 
 /**

@@ -50,6 +50,7 @@ export class HostLook {
   readonly #parts: HostLookParts;
   readonly #counts = { adopted: 0, crashed: 0, stopped: 0, undone: 0, swept: 0 };
   #seeing: Promise<Seen> | undefined;
+  #bootId: string | null = null;
 
   constructor(parts: HostLookParts) {
     this.#parts = parts;
@@ -57,6 +58,11 @@ export class HostLook {
 
   get counts(): LookCounts {
     return { ...this.#counts };
+  }
+
+  /** Of the host, as it was seen last; null: nobody has looked. */
+  get bootId(): string | null {
+    return this.#bootId;
   }
 
   /** The step of one VM: afterwards it is known whether its hypervisor lives. */
@@ -115,6 +121,7 @@ export class HostLook {
 
   async #lookAround(): Promise<Seen> {
     const inventory = await this.#parts.host.inventory();
+    this.#bootId = inventory.bootId;
     return { inventory, leftovers: leftoversIn(inventory) };
   }
 

@@ -48,6 +48,7 @@ export function resolveConfig(
   const given: VmConfigInput = request.config ?? {};
   const resolved: VmConfig = {
     ...withoutNulls(inNormalForm(VmConfigSchema, given)),
+    ...(request.autostart === undefined ? {} : { autostart: request.autostart }),
     plugin: manifest.name,
     runtime: request.runtime || given.runtime || manifest.runtime,
     kernel_cmdline: request.kernel_cmdline?.trim() || given.kernel_cmdline?.trim() || '',

@@ -60,6 +60,7 @@ export class Notes {
     graceMs: number | null,
     cause: Cause,
     check: (record: VmRecord) => VmSize,
+    message?: string,
   ): Promise<number> {
     const record = await this.#update(vmId, (before) => {
       const size = check(before);
@@ -71,19 +72,19 @@ export class Notes {
         },
         this.#nowMs(),
       );
-      return { record: next, events: [eventOfWish(startingOrStopping(next), next)] };
+      return { record: next, events: [eventOfWish(startingOrStopping(next), next, message)] };
     });
     this.#parts.journal.begin(vmId, record.status === 'stopping' ? 'restart' : 'start', cause);
     return record.wanted.launch;
   }
 
   /**
-   * One that is stopped already stays as it is, without an event. One that stops already may be hurried. false when
+   * One that is stopped already stays as it is, without an event, and is not wanted to run any more. One that stops already may be hurried. false when
    * nothing else is wanted than before.
    */
   wantStop(vmId: number, graceMs: number | null, cause: Cause): Promise<boolean> {
     return this.#wantEnd(vmId, 'stop', cause, (before) => {
-      if (before.status === 'stopped') return null;
+      if (before.status === 'stopped') return alsoWanted(before, cause);
       if (before.wanted.state !== 'running') return this.#hurried(before, graceMs, cause);
       const next = changed(before, { wanted: { state: 'stopped', graceMs, cause } }, this.#nowMs());
       const type = next.status === 'stopping' ? 'VM_STOPPING' : 'VM_STOPPED';
@@ -179,6 +180,16 @@ export class Notes {
     });
   }
 
+  /** It should have come up and stays as it is. Nothing where it does not run for another reason meanwhile. */
+  async notStarted(vmId: number, message: string): Promise<void> {
+    await this.#update(vmId, (before) => {
+      if (before.status !== 'stopped' && before.status !== 'crashed') return null;
+      const next = changed(before, {}, this.#nowMs());
+      const type = before.status === 'crashed' ? 'VM_CRASHED' : 'VM_STOPPED';
+      return { record: next, events: [vmEvent(type, next, message, BY_DAEMON)] };
+    });
+  }
+
   /** Nothing of the VM is left anywhere: its record goes, its address rests. */
   async removed(vmId: number, message: string): Promise<void> {
     const { state, addresses } = this.#parts;
@@ -222,6 +233,13 @@ export class Notes {
   #nowMs(): number {
     return this.#parts.clock.nowMs();
   }
+}
+
+/** One that ended by itself and shall stay so: only a restart of the host makes a difference. */
+function alsoWanted(before: VmRecord, cause: Cause): VmChange | null {
+  if (before.wanted.state === 'stopped') return null;
+  const wanted = { state: 'stopped', cause } as const;
+  return { record: changed(before, { wanted }, before.updatedAtMs), events: [] };
 }
 
 /** Of what was done because it is wanted: the request of the wish caused it. */

@@ -15,6 +15,7 @@ import type { HostPort } from '../ports.ts';
 import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Admission } from './admission.ts';
+import { Autostart } from './autostart.ts';
 import { EndReader } from './end-reader.ts';
 import { Executor } from './executor.ts';
 import type { Share } from './fair-line.ts';
@@ -61,6 +62,7 @@ export interface VmsRoom {
   /** What is known of a VM may be wrong: the host is looked at before anything else is done for it. */
   readonly doubt: (vmId: number) => void;
   readonly sweeper: Sweeper;
+  readonly autostart: Autostart;
   /** Lets what was begun end, and begins nothing more. */
   close(): Promise<void>;
 }
@@ -135,15 +137,19 @@ export function createVms(parts: RoomParts): VmsRoom {
     conditions.forget(vmId);
     executor.wake(vmId);
   });
+  const vms = new Vms({ state, admission, planner, notes, live, executor, operations });
+  const autostart = new Autostart({ state, live, vms, notes, executor, log });
   return {
-    vms: new Vms({ state, admission, planner, notes, live, executor, operations }),
+    vms,
     live,
     operations,
     executor,
     hostLook,
     doubt,
     sweeper,
+    autostart,
     close: async () => {
+      autostart.close();
       await operations.close();
       executor.close();
       await Promise.all([journal.close(), hypervisors.close()]);

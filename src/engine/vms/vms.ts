@@ -36,6 +36,20 @@ export interface Progress {
 const STARTABLE: readonly VmStatus[] = ['stopped', 'crashed'];
 const RESTARTABLE: readonly VmStatus[] = ['running', 'stopped', 'crashed'];
 
+interface Allowed {
+  readonly statuses: readonly VmStatus[];
+  readonly why: string;
+  /** Only where it was not stopped on purpose. */
+  readonly isWanted?: boolean;
+}
+
+interface LaunchWish {
+  readonly graceMs: number | null;
+  readonly cause: Cause;
+  /** For its event. */
+  readonly message?: string;
+}
+
 export class Vms {
   readonly #parts: VmsParts;
   /** VMs whose delete somebody waits for. */
@@ -56,6 +70,14 @@ export class Vms {
     return progressOf((accept) => this.#launch(name, allows, { graceMs: null, cause }, accept));
   }
 
+  /** As `start`, for a reason of the daemon's that its event tells; only where it is still wanted to run. */
+  startAgain(name: string, message: string, cause: Cause): Progress {
+    const allows = { statuses: STARTABLE, why: 'cannot be started', isWanted: true };
+    return progressOf((accept) =>
+      this.#launch(name, allows, { graceMs: null, cause, message }, accept),
+    );
+  }
+
   /** VM_STATE_CONFLICT while it starts, ends or is deleted. `graceMs`: as `stop` has it. */
   restart(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Progress {
     const allows = { statuses: RESTARTABLE, why: 'cannot be restarted' };
@@ -69,8 +91,8 @@ export class Vms {
    */
   async stop(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Promise<void> {
     const { notes, state, operations } = this.#parts;
-    const { id, status } = state.require(name);
-    if (status === 'stopped') return;
+    const { id, status, wanted } = state.require(name);
+    if (status === 'stopped' && wanted.state === 'stopped') return;
     this.#requireOpen(id);
     const isNews = await notes.wantStop(id, graceMs, cause);
     if (isNews) operations.giveUp(id, givenUp(name, 'stopped'));
@@ -172,8 +194,8 @@ export class Vms {
 
   async #launch(
     name: string,
-    allows: { readonly statuses: readonly VmStatus[]; readonly why: string },
-    { graceMs, cause }: { readonly graceMs: number | null; readonly cause: Cause },
+    allows: Allowed,
+    { graceMs, cause, message }: LaunchWish,
     accept: () => void,
   ): Promise<void> {
     const { state, notes, operations, executor, admission } = this.#parts;
@@ -182,15 +204,18 @@ export class Vms {
     executor.requireRoom(id);
     let isAdmitted = false;
     const check = (record: VmRecord) => {
-      const { status } = record;
-      if (!allows.statuses.includes(status)) throw stateConflict(name, status, allows.why);
+      const { status, wanted } = record;
+      const isAllowed = allows.isWanted !== true || wanted.state === 'running';
+      if (!isAllowed || !allows.statuses.includes(status)) {
+        throw stateConflict(name, status, allows.why);
+      }
       const size = admission.admitLaunch(record);
       isAdmitted = true;
       return size;
     };
     let launch: number;
     try {
-      launch = await notes.wantLaunch(id, graceMs, cause, check);
+      launch = await notes.wantLaunch(id, graceMs, cause, check, message);
     } finally {
       if (isAdmitted) admission.settleLaunch(id);
     }
