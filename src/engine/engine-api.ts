@@ -1,6 +1,5 @@
 // engine: what the engine offers to http, as types. http sees this and nothing behind it.
 
-import type { Isolation } from '../config/readers.ts';
 import type { VolantError } from '../lib/errors.ts';
 import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
 import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/config-patch.ts';
@@ -10,13 +9,12 @@ import type {
   PatchDeploymentRequest,
 } from '../schema/deployment.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
-import type { HostBudget } from '../schema/system.ts';
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
 import type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
-import type { AgentConnection, HypervisorFacts } from './ports.ts';
-import type { Cause, KvmTrial, OperationKind, OperationStep, StoredEvent } from './records.ts';
-import type { StateBackup } from './store-ports.ts';
+import type { AgentConnection } from './ports.ts';
+import type { Cause, OperationKind, OperationStep, StoredEvent } from './records.ts';
+import type { SystemApi } from './system-api.ts';
 
 export type { Cause } from './records.ts';
 export type { StateBackup } from './store-ports.ts';
@@ -262,129 +260,6 @@ export interface EventApi {
   ): { readonly events: readonly StoredEvent[]; readonly nextAfter: number };
   /** Calls back after each commit, once its events are on disk. Returns the undo. */
   subscribe(listener: (events: readonly StoredEvent[]) => void): () => void;
-}
-
-export interface SystemStatus {
-  readonly vm_count: number;
-  readonly cpu_percent: number;
-  readonly mem_percent: number;
-  readonly budget: HostBudget;
-}
-
-export interface SystemSummary {
-  readonly total_vms: number;
-  readonly by_status: Readonly<Record<string, number>>;
-  readonly by_runtime: Readonly<Record<string, number>>;
-  readonly total_plugins: number;
-  readonly enabled_plugins: number;
-  readonly plugins: readonly {
-    readonly name: string;
-    readonly version: string;
-    readonly enabled: boolean;
-  }[];
-}
-
-/** Why the daemon cannot do its work now. */
-export type HealthReason =
-  | 'STORE_UNAVAILABLE'
-  | 'STORE_STUCK'
-  | 'DISK_FULL'
-  | 'WORKERS_STUCK'
-  | 'LOOP_STALLED';
-
-export interface HealthReport {
-  /** Empty: it is healthy. */
-  readonly reasons: readonly HealthReason[];
-  /** What works in spite of them, and a person should look at. */
-  readonly warnings: readonly string[];
-}
-
-export interface SystemApi {
-  /** At most a few seconds old. Never rejects. */
-  health(): Promise<HealthReport>;
-  status(): Promise<SystemStatus>;
-  /** Counts for an overview, of VMs whose names begin with the prefix; what no VM has is left out. */
-  summary(namePrefix?: string): SystemSummary;
-  /** Compares the host with the records; `repair` puts in line what can be. */
-  audit(repair: boolean): Promise<AuditReport>;
-  /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
-  readDocument(path: string): Promise<string>;
-  /** Of a text in YAML. DOCUMENT_UNREACHABLE where it cannot be made JSON. */
-  documentToJson(text: string): Promise<string>;
-  /** All records as one file, of all VMs. OVERLOADED, STORE_UNAVAILABLE. */
-  backup(): Promise<StateBackup>;
-  /** What the daemon knows about itself and its host; undefined facts are left out. */
-  info(): Promise<SystemInfo>;
-}
-
-/** One place where host and records differ. */
-export interface AuditDifference {
-  readonly kind: string;
-  readonly subject: string;
-  /** The VM that it concerns; null when no VM has what is there. */
-  readonly vm: string | null;
-  /** What to do about it; null: a repair puts it in line. */
-  readonly remedy: string | null;
-}
-
-export interface AuditReport {
-  readonly clean: boolean;
-  readonly differences: readonly AuditDifference[];
-  /** Differences that were put in line by this look. */
-  readonly repaired: number;
-  /** VMs that are on their way from one status to another: nothing is said about them. */
-  readonly in_progress: readonly string[];
-  /** How many of each were looked at. */
-  readonly checked: Readonly<Record<string, number>>;
-  readonly duration_ms: number;
-}
-
-export interface RecoveryReport {
-  readonly adopted: number;
-  readonly crashed: number;
-  readonly stopped: number;
-  readonly undone: number;
-  readonly swept: number;
-  readonly durationMs: number;
-}
-
-export interface BootCounts {
-  /** Guests that were launched and not heard of yet. */
-  readonly booting: number;
-  /** Launches that wait for a place among them. */
-  readonly waiting: number;
-  /** Guests that came up with a broken clock and were launched again. */
-  readonly relaunched: number;
-}
-
-/** Facts of the hypervisor as they are shown. */
-export type ShownHypervisor = Omit<HypervisorFacts, 'kvmTrial'> & {
-  readonly kvmTrial:
-    | (Omit<KvmTrial, 'triedAtMs'> & {
-        readonly triedAt: string;
-      })
-    | null;
-};
-
-export interface SystemInfo {
-  readonly version: string;
-  readonly host_ip: string;
-  readonly bridge: string;
-  readonly subnet: string;
-  readonly hypervisor: ShownHypervisor | { readonly error: string };
-  readonly kernel: { readonly path: string } | { readonly error: string };
-  /** Those that guests are told, and why there are none. */
-  readonly name_servers: { readonly servers: readonly string[]; readonly problem?: string };
-  readonly boots: BootCounts;
-  /** Connections to host ports through agents that no guest took, since the start of the daemon. */
-  readonly refused_connections: { readonly full: number; readonly unanswered: number };
-  /** Null users where hypervisors are not isolated. */
-  readonly isolation: {
-    readonly mode: Isolation;
-    readonly first_uid: number | null;
-    readonly last_uid: number | null;
-  };
-  readonly recovery: RecoveryReport | null;
 }
 
 export interface Engine {

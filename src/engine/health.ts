@@ -6,9 +6,9 @@ import type { Clock } from '../lib/clock.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Logger } from '../lib/log.ts';
-import type { HealthReason, HealthReport } from './engine-api.ts';
 import type { HostPort } from './ports.ts';
 import type { StorePort } from './store-ports.ts';
+import type { HealthReason, HealthReport } from './system-api.ts';
 
 export interface HealthParts {
   readonly store: Pick<StorePort, 'probe'>;

@@ -7,6 +7,12 @@ import { VERSION } from '../lib/version.ts';
 import type { Audit } from './audit/audit.ts';
 import type { Boots } from './boots/boots.ts';
 import type { Budget } from './budget/budget.ts';
+import type { Exposures } from './exposures/exposures.ts';
+import type { Health } from './health.ts';
+import { type HostFacts, NO_NAME_SERVERS } from './host-facts.ts';
+import type { Plugins } from './plugins.ts';
+import type { HostPort, HypervisorFacts } from './ports.ts';
+import type { State } from './state.ts';
 import type {
   AuditReport,
   HealthReport,
@@ -16,13 +22,7 @@ import type {
   SystemInfo,
   SystemStatus,
   SystemSummary,
-} from './engine-api.ts';
-import type { Exposures } from './exposures/exposures.ts';
-import type { Health } from './health.ts';
-import { type HostFacts, NO_NAME_SERVERS } from './host-facts.ts';
-import type { Plugins } from './plugins.ts';
-import type { HostPort, HypervisorFacts } from './ports.ts';
-import type { State } from './state.ts';
+} from './system-api.ts';
 
 export class System implements SystemApi {
   readonly #config: Config;

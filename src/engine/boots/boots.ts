@@ -3,10 +3,10 @@
 
 import { LIMITS } from '../../config.ts';
 import type { Logger } from '../../lib/log.ts';
-import type { BootCounts } from '../engine-api.ts';
 import { Places } from '../places.ts';
 import type { AgentConnection, HypervisorFacts, WatchedProcess } from '../ports.ts';
 import type { VmRecord } from '../records.ts';
+import type { BootCounts } from '../system-api.ts';
 import type { Turn } from '../vms/operations.ts';
 
 /** For each core of the host. */

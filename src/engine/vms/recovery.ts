@@ -6,13 +6,13 @@ import type { Clock } from '../../lib/clock.ts';
 import { within } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log.ts';
 import type { Devices } from '../devices/devices.ts';
-import type { RecoveryReport } from '../engine-api.ts';
 import { exposedPortsOf } from '../exposures/exposed-ports.ts';
 import type { Exposures } from '../exposures/exposures.ts';
 import type { HostFacts } from '../host-facts.ts';
 import type { VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
 import type { Snapshot } from '../store-ports.ts';
+import type { RecoveryReport } from '../system-api.ts';
 import type { VmsRoom } from './room.ts';
 
 export interface RecoveryParts {

@@ -3,7 +3,7 @@
 import { LIMITS } from '../../config.ts';
 import { type ErrorCode, VolantError } from '../../lib/errors.ts';
 import { imageLocation } from '../../lib/image-location.ts';
-import { askGuest, type GuestAnswer } from '../ask-guest.ts';
+import { askGuest } from '../ask-guest.ts';
 import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
 import type { HandlerContext, Handlers } from '../handlers.ts';
 import { Query } from '../query.ts';
