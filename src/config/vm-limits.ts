@@ -63,6 +63,8 @@ export const VM_LIMITS = {
   /** After each boot the agent is asked for its workload for so long, so often at first; on while something is wrong. */
   workloadLookMs: 60_000,
   workloadPauseMinMs: 500,
+  /** However often an agent says that its workload has changed, it is asked at most so often. */
+  workloadNewsMinMs: 500,
   /** Guests that power off at once, for each core of the host; the rest wait in line before their grace begins. */
   endsPerCore: 2,
   /** A guest that has not powered off after so long lets the next one in line begin. */

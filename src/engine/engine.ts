@@ -54,6 +54,7 @@ import { Recovery } from './vms/recovery.ts';
 import { createVms } from './vms/room.ts';
 import { VmService } from './vms/vm-service.ts';
 import { WorkloadNews } from './workload-news.ts';
+import { workloadBody, workloadTrouble, workloadVerdict } from './workload-view.ts';
 
 export interface EngineParts {
   readonly config: Config;
@@ -216,9 +217,16 @@ function sharedParts(
   const readiness = readinessOf({ state, live, boots, conditions, log });
   const workloads = new WorkloadNews({
     agentOf: (vmId) => live.runningVm(vmId)?.agent,
-    explain: (vmId, reason) => state.vms.explain(vmId, reason),
+    tell: (vmId, workload) => {
+      state.vms.explain(vmId, workload && workloadTrouble(workload));
+      state.vms.tellWorkload(vmId, workload && workloadBody(workload));
+      const verdict = workload && workloadVerdict(workload);
+      if (verdict !== null) conditions.see(vmId, { workload: verdict });
+      readiness.recheck(vmId);
+    },
     log,
   });
+  live.subscribe((vmId) => workloads.end(vmId));
   boots.subscribe((vmId, { identity }) => {
     readiness.recheck(vmId);
     workloads.begin(vmId);

@@ -257,11 +257,21 @@ export interface ControlConnection {
 /** A guest's workload, as its agent sees it. */
 export interface WorkloadHealth {
   readonly state: string;
-  /** null where the manifest has no health check. */
+  /** What its check said last; null before the first verdict and where nothing is checked. */
   readonly healthy: boolean | null;
+  /** How it is checked: http, tcp, exec or none; empty from older agents. */
+  readonly check: string;
+  /** Why the last check failed; empty when it did not. */
+  readonly checkFailure: string;
   readonly restarts: number;
   /** Of its last end; empty before the first one. */
   readonly lastExit: string;
+  /** Of its last end, where it ended by itself. */
+  readonly exitCode: number | null;
+  /** Of its last end, where a signal ended it. */
+  readonly exitSignal: number | null;
+  /** What it wrote last before it ended, while there is a reason. */
+  readonly lastLines: readonly string[];
   /** What a person must know; empty when there is nothing, and from older agents. */
   readonly reason: string;
 }
@@ -281,6 +291,11 @@ export interface AgentConnection {
   sendManifest(manifestJson: string, signal: AbortSignal): Promise<void>;
   /** What the agent says of its workload. Rejects when it does not answer in time. */
   health(signal: AbortSignal): Promise<WorkloadHealth>;
+  /**
+   * Calls back when something has changed for its workload, and whenever the agent was connected to. Agents of older
+   * images do not tell. One listener at a time.
+   */
+  onNews(listener: () => void): void;
   /**
    * Asks for an orderly power-off; resolves when the agent has accepted. What runs in the guest gets so long; asked
    * again, the last word counts.

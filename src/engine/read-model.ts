@@ -4,7 +4,7 @@
 
 import { toTimestamp } from '../lib/clock.ts';
 import type { Condition } from '../schema/condition.ts';
-import type { Vm } from '../schema/vm.ts';
+import type { Vm, VmWorkload } from '../schema/vm.ts';
 import type { VmListQuery } from './engine-api.ts';
 import { RUN_FILES } from './ports.ts';
 import type { VmRecord } from './records.ts';
@@ -31,6 +31,8 @@ export class ReadModel {
   readonly #reasons = new Map<number, string>();
   /** What was seen of VMs that run, for their bodies; what must be durable of it is in the records. */
   readonly #conditions = new Map<number, readonly Condition[]>();
+  /** What agents tell of workloads; known to this daemon only. */
+  readonly #workloads = new Map<number, VmWorkload>();
   readonly #replicas = new Map<string, Set<number>>();
   /** Ascending by id, which is the order of creation. */
   #ordered: Entry[] = [];
@@ -93,7 +95,8 @@ export class ReadModel {
 
   /** How a VM of this record would be shown. */
   preview(record: VmRecord): Vm {
-    return vmOf(record, this.#runtimeDirectory, undefined, []);
+    const told = { waitsFor: undefined, conditions: [], workload: undefined };
+    return vmOf(record, this.#runtimeDirectory, told);
   }
 
   /** Tells in the VM's body why it is not further; null: nothing holds it up. */
@@ -112,10 +115,30 @@ export class ReadModel {
     if (record !== undefined) this.put(record);
   }
 
+  /** Tells in the VM's body what its agent says of the workload; null: the guest has ended. */
+  tellWorkload(vmId: number, workload: VmWorkload | null): void {
+    if (workload === null) this.#workloads.delete(vmId);
+    else this.#workloads.set(vmId, workload);
+    const record = this.record(vmId);
+    if (record !== undefined) this.put(record);
+  }
+
+  /** What is said of a VM in its body. */
+  conditionsOf(vmId: number): readonly Condition[] {
+    const { process = null, conditions = [] } = this.record(vmId) ?? {};
+    return (process === null ? undefined : this.#conditions.get(vmId)) ?? conditions;
+  }
+
+  /** What tellWorkload was told last. */
+  workloadOf(vmId: number): VmWorkload | undefined {
+    return this.#workloads.get(vmId);
+  }
+
   remove(vmId: number): void {
     const entry = this.#byId.get(vmId);
     if (entry === undefined) return;
     this.#conditions.delete(vmId);
+    this.#workloads.delete(vmId);
     this.#reasons.delete(vmId);
     this.#lastList = null;
     this.#byId.delete(vmId);
@@ -167,7 +190,11 @@ export class ReadModel {
   #vmOf(record: VmRecord): Vm {
     const { id, process, conditions = [] } = record;
     const seen = process === null ? undefined : this.#conditions.get(id);
-    return vmOf(record, this.#runtimeDirectory, this.#reasons.get(id), seen ?? conditions);
+    return vmOf(record, this.#runtimeDirectory, {
+      waitsFor: this.#reasons.get(id),
+      conditions: seen ?? conditions,
+      workload: process === null ? undefined : this.#workloads.get(id),
+    });
   }
 
   #matching(query: VmListQuery): readonly Entry[] {
@@ -229,11 +256,17 @@ function filtersOf(query: VmListQuery): readonly ((record: VmRecord) => boolean)
   return filters;
 }
 
+/** What is said of a VM beside its record. */
+interface Told {
+  readonly waitsFor: string | undefined;
+  readonly conditions: readonly Condition[];
+  readonly workload: VmWorkload | undefined;
+}
+
 function vmOf(
   record: VmRecord,
   runtimeDirectory: string,
-  waitsFor: string | undefined,
-  conditions: readonly Condition[],
+  { waitsFor, conditions, workload }: Told,
 ): Vm {
   const reason = waitsFor ?? crashIn(record);
   const alive = record.process !== null;
@@ -243,6 +276,7 @@ function vmOf(
     status: record.status,
     ...(reason === undefined ? {} : { status_reason: reason }),
     conditions: [...conditions],
+    ...(workload === undefined ? {} : { workload }),
     runtime: record.runtime,
     plugin: record.plugin,
     ...(record.process === null ? {} : { pid: record.process.pid }),

@@ -1,22 +1,28 @@
-// engine: what is wrong with a workload whose guest has come up, as its agent tells it: asked for a while after each
-// boot, and as long as something is wrong. It is the VM's status_reason; nothing is done about it here.
+// engine: what agents tell of their workloads. An agent says when something has changed, and is asked then; those of older
+// images say nothing, and are asked for a while after each boot and as long as something is wrong. What follows is told to
+// whoever keeps it; nothing is done about it here.
 
 import { LIMITS } from '../config.ts';
 import type { Logger } from '../lib/log.ts';
 import type { AgentConnection, WorkloadHealth } from './ports.ts';
+import { workloadTrouble } from './workload-view.ts';
 
 export interface WorkloadNewsParts {
   /** The agent of a VM that runs; undefined when it does not run, null where there is no agent. */
   readonly agentOf: (vmId: number) => AgentConnection | null | undefined;
-  readonly explain: (vmId: number, reason: string | null) => void;
+  /** Called with each change; null: the guest has ended, and what was told of it counts no more. */
+  readonly tell: (vmId: number, workload: WorkloadHealth | null) => void;
   readonly log: Logger;
 }
 
 interface Look {
-  /** Of the VM's body; null while there is nothing to tell. */
-  told: string | null;
+  told: WorkloadHealth | null;
   pauseMs: number;
   untilMs: number;
+  askedAtMs: number;
+  /** Something has changed since it was asked. */
+  hasNews: boolean;
+  isAsking: boolean;
   timer: NodeJS.Timeout | undefined;
 }
 
@@ -28,7 +34,7 @@ export class WorkloadNews {
     this.#parts = parts;
   }
 
-  /** A guest has come up: its workload begins now. */
+  /** A guest has come up, or was found to be up: its workload is looked after from now on. */
   begin(vmId: number): void {
     const before = this.#looks.get(vmId);
     clearTimeout(before?.timer);
@@ -36,10 +42,23 @@ export class WorkloadNews {
       told: before?.told ?? null,
       pauseMs: LIMITS.workloadPauseMinMs,
       untilMs: performance.now() + LIMITS.workloadLookMs,
+      askedAtMs: Number.NEGATIVE_INFINITY,
+      hasNews: false,
+      isAsking: false,
       timer: undefined,
     };
     this.#looks.set(vmId, look);
+    this.#parts.agentOf(vmId)?.onNews(() => this.#hasNews(vmId, look));
     this.#later(vmId, look);
+  }
+
+  /** The guest has ended. */
+  end(vmId: number): void {
+    const look = this.#looks.get(vmId);
+    if (look === undefined) return;
+    clearTimeout(look.timer);
+    this.#looks.delete(vmId);
+    if (look.told !== null) this.#parts.tell(vmId, null);
   }
 
   close(): void {
@@ -47,20 +66,37 @@ export class WorkloadNews {
     this.#looks.clear();
   }
 
+  /** However often a guest says so, its agent is asked at most so often. */
+  #hasNews(vmId: number, look: Look): void {
+    look.hasNews = true;
+    if (look.isAsking || this.#looks.get(vmId) !== look) return;
+    const passedMs = performance.now() - look.askedAtMs;
+    this.#askIn(vmId, look, Math.max(0, LIMITS.workloadNewsMinMs - passedMs));
+  }
+
   #later(vmId: number, look: Look): void {
-    look.timer = setTimeout(() => void this.#ask(vmId, look), look.pauseMs).unref();
+    this.#askIn(vmId, look, look.pauseMs);
     look.pauseMs = Math.min(look.pauseMs * 2, LIMITS.readinessPauseMaxMs);
   }
 
+  #askIn(vmId: number, look: Look, delayMs: number): void {
+    clearTimeout(look.timer);
+    look.timer = setTimeout(() => void this.#ask(vmId, look), delayMs).unref();
+  }
+
   async #ask(vmId: number, look: Look): Promise<void> {
+    look.askedAtMs = performance.now();
+    look.hasNews = false;
+    look.isAsking = true;
     const agent = this.#parts.agentOf(vmId);
     const health = agent?.connected ? await this.#healthOf(vmId, agent) : null;
+    look.isAsking = false;
     if (this.#looks.get(vmId) !== look) return;
-    // Whatever was told of a guest that has ended is over.
-    if (health !== null || !agent) this.#tell(vmId, look, health && workloadTrouble(health));
-    const isOver = !agent || (look.told === null && performance.now() > look.untilMs);
-    if (isOver) this.#looks.delete(vmId);
-    else this.#later(vmId, look);
+    if (!agent) return this.end(vmId);
+    if (health !== null) this.#tell(vmId, look, health);
+    const isFine = look.told === null || workloadTrouble(look.told) === null;
+    if (look.hasNews) this.#hasNews(vmId, look);
+    else if (!isFine || performance.now() <= look.untilMs) this.#later(vmId, look);
   }
 
   /** null when it does not answer. */
@@ -73,24 +109,13 @@ export class WorkloadNews {
     }
   }
 
-  #tell(vmId: number, look: Look, trouble: string | null): void {
-    if (trouble === look.told) return;
-    look.told = trouble;
-    this.#parts.explain(vmId, trouble);
-    if (trouble !== null) this.#parts.log.info({ id: vmId, trouble }, 'a workload is in trouble');
+  #tell(vmId: number, look: Look, workload: WorkloadHealth): void {
+    if (JSON.stringify(workload) === JSON.stringify(look.told)) return;
+    const before = look.told && workloadTrouble(look.told);
+    const trouble = workloadTrouble(workload);
+    look.told = workload;
+    this.#parts.tell(vmId, workload);
+    if (trouble === null || trouble === before) return;
+    this.#parts.log.info({ id: vmId, trouble }, 'a workload is in trouble');
   }
-}
-
-/** A sentence for a person; null when the workload is as it should be, as far as its agent knows. Pure. */
-export function workloadTrouble({
-  state,
-  restarts,
-  lastExit,
-  reason,
-}: WorkloadHealth): string | null {
-  if (state === 'failed') return `The workload cannot run: ${reason || lastExit}`;
-  if (reason === '') return null;
-  return restarts > 0
-    ? `The workload was started again ${restarts} times: ${reason}`
-    : `The workload: ${reason}`;
 }

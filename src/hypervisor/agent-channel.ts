@@ -32,6 +32,7 @@ export class AgentChannel implements StreamOwner {
   readonly #waiting = new Set<() => void>();
   /** Told of the next answer to a hello: true, or false when the connection is lost before. */
   readonly #pulses = new Set<(answered: boolean) => void>();
+  #tellNews: () => void = () => undefined;
   #nonce: Buffer = Buffer.alloc(0);
   #socket: Socket | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -77,6 +78,11 @@ export class AgentChannel implements StreamOwner {
     // The agent answers a hello that it knows, and keeps its streams.
     if (this.#inStep) this.send(encodeHello(this.#nonce));
     if (!(await answered)) throw new VolantError('AGENT_UNREACHABLE');
+  }
+
+  /** Calls back when the agent says that its workload has changed, and whenever it was connected to. */
+  onNews(listener: () => void): void {
+    this.#tellNews = listener;
   }
 
   /**
@@ -173,9 +179,11 @@ export class AgentChannel implements StreamOwner {
       this.#inStep = true;
       this.#reconnectMs = RECONNECT_MIN_MS;
       this.#wakeAll();
+      this.#tellNews();
     }
     for (const { type, stream, payload } of frames) {
       if (type === FRAME.helloAck) this.#endPulses(true);
+      else if (type === FRAME.news) this.#tellNews();
       else this.#streams.get(stream)?.receive(type, payload);
     }
   }

@@ -22,6 +22,9 @@ const STATE_CHARACTERS_MAX = 32;
 /** A reason of the agent's has up to 224 bytes. */
 const SENTENCE_CHARACTERS_MAX = 256;
 
+/** The agent tells so many at most. */
+const LAST_LINES_MAX = 5;
+
 interface AgentRequest {
   readonly method: string;
   readonly path: string;
@@ -49,6 +52,7 @@ export function createAgentConnection(
     },
     ready: (signal) => channel.ready(signal),
     pulse: () => channel.pulse(),
+    onNews: (listener) => channel.onNews(listener),
     sendManifest: async (manifestJson, signal) => {
       const request = { method: 'PUT', path: '/agent/manifest', body: manifestJson };
       const { status, body } = await askUntilAnswered(channel, request, signal);
@@ -129,14 +133,24 @@ function connectTo(
  */
 export function workloadIn(body: string): WorkloadHealth {
   const { workload } = membersIn(body);
-  const { state, healthy, restarts, last_exit, reason } = isObject(workload) ? workload : {};
+  const told = isObject(workload) ? workload : {};
+  const { state, healthy, check, last_lines: lines } = told;
   return {
     state: typeof state === 'string' ? state.slice(0, STATE_CHARACTERS_MAX) : 'unknown',
     healthy: typeof healthy === 'boolean' ? healthy : null,
-    restarts: Number.isSafeInteger(restarts) ? Math.max(0, Number(restarts)) : 0,
-    lastExit: sentenceIn(last_exit),
-    reason: sentenceIn(reason),
+    check: typeof check === 'string' ? check.slice(0, STATE_CHARACTERS_MAX) : '',
+    checkFailure: sentenceIn(told['check_failure']),
+    restarts: countIn(told['restarts']) ?? 0,
+    lastExit: sentenceIn(told['last_exit']),
+    exitCode: countIn(told['exit_code']),
+    exitSignal: countIn(told['exit_signal']),
+    lastLines: Array.isArray(lines) ? lines.slice(-LAST_LINES_MAX).map(sentenceIn) : [],
+    reason: sentenceIn(told['reason']),
   };
+}
+
+function countIn(value: unknown): number | null {
+  return Number.isSafeInteger(value) ? Math.max(0, Number(value)) : null;
 }
 
 /** Of a guest: bounded, and of one line. */

@@ -11,6 +11,7 @@ export const FRAME = {
   window: 5,
   end: 6,
   reset: 7,
+  news: 8,
 } as const;
 
 export const HEADER_BYTES = 8;

@@ -11,6 +11,7 @@ const CONDITION_TYPES = [
   'ControlConnected',
   'HypervisorResponsive',
   'AgentResponsive',
+  'WorkloadRunning',
   'NetworkInLine',
   'DisksWritable',
 ];

@@ -78,6 +78,35 @@ export const VmOperationSchema = Type.Object(
   { $id: 'VMOperation', description: 'What was done for a VM' },
 );
 
+export const VmWorkloadSchema = Type.Object(
+  {
+    state: Type.String({
+      description:
+        'none, waiting, starting, running, backoff (it ended and is started again), failed (it can never run), external (an init of the root disk runs the guest), stopped',
+    }),
+    healthy: Nullable(
+      Type.Boolean({ description: 'What its check said last; null before the first verdict' }),
+    ),
+    check: Type.Optional(
+      Type.String({ description: 'How it is checked: http, tcp, exec or none' }),
+    ),
+    check_failure: Type.Optional(Type.String({ description: 'Why the last check failed' })),
+    restarts: Int32({ description: 'Since the guest came up' }),
+    last_exit: Type.Optional(Type.String({ description: 'How it ended last, as a sentence' })),
+    exit_code: Type.Optional(Int32()),
+    exit_signal: Type.Optional(Int32()),
+    last_lines: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'What it wrote last before it ended, until it has run for a minute',
+      }),
+    ),
+    reason: Type.Optional(Type.String({ description: 'What a person must know of it' })),
+  },
+  { $id: 'VMWorkload', description: 'What the agent in the guest tells of the workload' },
+);
+
+export type VmWorkload = Static<typeof VmWorkloadSchema>;
+
 export const VmSchema = Type.Object(
   {
     id: Int64({ description: 'Never reused' }),
@@ -92,6 +121,7 @@ export const VmSchema = Type.Object(
       description:
         'What is known of a VM that runs or has crashed: true is as it should be. One that is not listed is not known, or does not apply',
     }),
+    workload: Type.Optional(VmWorkloadSchema),
     runtime: Type.String(),
     plugin: Type.String(),
     pid: Type.Optional(

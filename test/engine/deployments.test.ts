@@ -263,7 +263,7 @@ suite('a roll-out', () => {
     const { world, control } = await withDeployment(3);
     const manifest = control.engine.plugins.get('hello');
     const health_check = { endpoint: '/healthz', timeout_ms: 1000 };
-    world.hypervisor.healthy = false;
+    world.hypervisor.newGuestsAreHealthy = false;
     await assert.rejects(
       control.engine.deployments.patch(
         'web',
@@ -294,6 +294,41 @@ suite('a roll-out', () => {
 });
 
 suite('what is told of a deployment', () => {
+  test('why its replicas are not ready: the workload, its end and its last line', async () => {
+    const { world, control } = await withDeployment(1);
+    const { deployments } = control.engine;
+    world.hypervisor.healthy = false;
+    Object.assign(world.hypervisor.workload, {
+      state: 'backoff',
+      restarts: 4,
+      lastExit: 'exit status 3',
+      exitCode: 3,
+      lastLines: ['no database'],
+      reason: 'the entrypoint ended: exit status 3',
+    });
+    for (const tell of world.hypervisor.news) tell();
+    const degraded = () => condition(deployments.get('web'), 'Degraded');
+    await until('it is degraded', () => degraded()?.reason === 'WorkloadsFail');
+    const why =
+      /web-1: The workload was started again 4 times: the entrypoint ended: exit status 3/;
+    for (const type of ['Degraded', 'Available', 'Progressing']) {
+      assert.match(condition(deployments.get('web'), type)?.message ?? '', why, type);
+    }
+    const vm = JSON.parse(control.engine.vms.get('web-1') ?? '');
+    const { exit_code, last_lines, restarts } = vm.workload;
+    assert.deepEqual([exit_code, last_lines, restarts], [3, ['no database'], 4]);
+    const running = vm.conditions.find(({ type }: { type: string }) => type === 'WorkloadRunning');
+    assert.deepEqual([running.status, running.reason], [false, 'CrashLoop']);
+    assert.match(running.message, /it wrote last: no database/);
+    const waited = control.engine.vms.restart('web-1', { wait: 'ready', timeoutMs: 1_500 });
+    await assert.rejects(waited, (error: VolantError) => {
+      assert.match(error.message, /started again 4 times: the entrypoint ended: exit status 3/);
+      assert.equal(error.details?.['workload.last_lines'], 'no database');
+      return error.code === 'WAIT_TIMEOUT';
+    });
+    await control.shutdown();
+  });
+
   test('a dry run of fewer replicas names those that go: what is not ready goes first', async () => {
     const { world, control } = await withDeployment(4);
     const { deployments } = control.engine;

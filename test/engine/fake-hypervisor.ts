@@ -7,6 +7,7 @@ import type {
   GuestEnd,
   HypervisorPort,
   LaunchRequest,
+  WorkloadHealth,
 } from '../../src/engine/ports.ts';
 import { complaintIn, hasBrokenClock } from '../../src/hypervisor/qemu.ts';
 import { VolantError } from '../../src/lib/errors.ts';
@@ -38,8 +39,22 @@ export class FakeHypervisor implements HypervisorPort {
   };
   /** What every agent says of its workload. */
   healthy = true;
+  /** The same for guests that are launched from now on. */
+  newGuestsAreHealthy = true;
   /** What else the agent says of its workload. */
-  workload = { restarts: 0, lastExit: '', reason: '' };
+  workload: Omit<WorkloadHealth, 'healthy'> = {
+    state: 'running',
+    check: 'http',
+    checkFailure: '',
+    restarts: 0,
+    lastExit: '',
+    exitCode: null,
+    exitSignal: null,
+    lastLines: [],
+    reason: '',
+  };
+  /** Tells that the workload of each agent has changed. */
+  readonly news = new Set<() => void>();
   /** Agents say something when they are asked. */
   answering = true;
   /** Agents are connected. */
@@ -96,6 +111,7 @@ export class FakeHypervisor implements HypervisorPort {
 
   agent(): AgentConnection {
     const owner = this;
+    const isHealthy = this.newGuestsAreHealthy;
     return {
       get connected() {
         return owner.connected;
@@ -107,8 +123,9 @@ export class FakeHypervisor implements HypervisorPort {
       },
       health: async () => {
         if (!this.answering) throw new Error('no answer');
-        return { state: 'running', healthy: this.healthy, ...this.workload };
+        return { healthy: this.healthy && isHealthy, ...this.workload };
       },
+      onNews: (listener) => void this.news.add(listener),
       powerOff: async (timeoutMs) => {
         // What has passed since the request is not what is asked about.
         this.powerOffs.push(Math.ceil(timeoutMs / 50) * 50);

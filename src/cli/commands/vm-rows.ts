@@ -29,13 +29,9 @@ export function printVm(shell: Shell, vm: Vm, envelope: ConfigEnvelope): void {
   const facts: Facts = [
     ['name', vm.name],
     ['status', vm.status],
-    ['reason', vm.status_reason],
-    ...(vm.conditions ?? []).map(
-      ({ type, status, reason, message }) =>
-        [type.toLowerCase(), `${status ? 'yes' : 'no'}, ${reason}: ${message}`] as const,
-    ),
     ['why', whyOf(vm)],
     ...wrongConditionsOf(vm),
+    ...workloadOf(vm),
     ['plugin', vm.plugin],
     ['runtime', vm.runtime],
     ['network', network?.mode || manifest?.network?.mode || 'bridged'],
@@ -87,4 +83,17 @@ function diskText({
   readonly: isReadonly,
 }: NonNullable<ManifestInput['disks']>[number]): string {
   return `${name} (${source}${isReadonly ? ', read-only' : ''})`;
+}
+
+/** What the agent tells of the workload; an agent of an earlier version tells less. */
+function workloadOf({ workload }: Vm): Facts {
+  if (workload === undefined) return [];
+  const { state, healthy, check_failure, restarts, last_exit, last_lines = [] } = workload;
+  const health = healthy === null ? '' : healthy ? ', healthy' : ', not healthy';
+  return [
+    ['workload', `${state}${health}${restarts > 0 ? `, started again ${restarts} times` : ''}`],
+    ['check fails', check_failure],
+    ['last exit', last_exit],
+    ...last_lines.map((line): Facts[number] => ['last lines', line]),
+  ];
 }

@@ -39,6 +39,7 @@ const REPAIRED: Readonly<Record<VmConditionType, string>> = {
   ControlConnected: 'The control socket of the hypervisor is connected again',
   HypervisorResponsive: 'The hypervisor answers again',
   AgentResponsive: 'The agent in the guest answers again',
+  WorkloadRunning: 'The workload runs again, and has for a while',
   NetworkInLine: 'The network of the VM is in line again',
   DisksWritable: 'There is room on the disk of the host again',
 };
@@ -154,10 +155,13 @@ export class ConditionKeeper {
   }
 }
 
-function saysNothingNew(sight: VmSight, { network, ...seen }: Partial<VmSight>): boolean {
+function saysNothingNew(sight: VmSight, given: Partial<VmSight>): boolean {
+  const { network, workload, ...seen } = given;
   const keys = Object.keys(seen) as (keyof typeof seen)[];
   const isSameNetwork = network === undefined || network?.join() === sight.network?.join();
-  return isSameNetwork && keys.every((key) => seen[key] === sight[key]);
+  const isSameWorkload =
+    workload === undefined || JSON.stringify(workload) === JSON.stringify(sight.workload);
+  return isSameNetwork && isSameWorkload && keys.every((key) => seen[key] === sight[key]);
 }
 
 /** A hypervisor that is on its way out is nobody's concern. */

@@ -4,12 +4,14 @@
 import { toTimestamp } from '../../lib/clock.ts';
 import type { Condition } from '../../schema/condition.ts';
 import type { VmRecord } from '../records.ts';
+import type { WorkloadVerdict } from '../workload-view.ts';
 
 export type VmConditionType =
   | 'Running'
   | 'ControlConnected'
   | 'HypervisorResponsive'
   | 'AgentResponsive'
+  | 'WorkloadRunning'
   | 'NetworkInLine'
   | 'DisksWritable';
 
@@ -22,6 +24,7 @@ export interface VmSight {
   /** The state in which the hypervisor has halted its guest, in its words; null: it has not. */
   readonly halted: string | null;
   readonly agentAnswers: boolean | null;
+  readonly workload: WorkloadVerdict | null;
   /** A sentence for each thing that differs; null: nobody has looked. */
   readonly network: readonly string[] | null;
   readonly isDiskFull: boolean;
@@ -33,6 +36,7 @@ export const UNSEEN: VmSight = {
   hypervisorAnswers: null,
   halted: null,
   agentAnswers: null,
+  workload: null,
   network: null,
   isDiskFull: false,
 };
@@ -63,6 +67,7 @@ export function conditionsOf(
           ),
         ]),
     ...answersIn(sight),
+    ...workloadIn(sight),
     ...(network === null
       ? []
       : [stateOf('NetworkInLine', network.length === 0, 'InLine', 'Differs', network.join('; '))]),
@@ -93,6 +98,12 @@ function answersIn({ hypervisorAnswers, halted, agentAnswers }: VmSight): readon
     found.push(stateOf('AgentResponsive', agentAnswers, 'Answers', 'DoesNotAnswer', message));
   }
   return found;
+}
+
+function workloadIn({ workload }: VmSight): readonly State[] {
+  if (workload === null) return [];
+  const { isRunning, reason, message } = workload;
+  return [stateOf('WorkloadRunning', isRunning, reason, reason, message)];
 }
 
 /** The condition of a VM whose hypervisor runs, before anything else was seen of it. */
@@ -132,11 +143,16 @@ export function sightOf({ conditions = [] }: Pick<VmRecord, 'conditions'>): VmSi
   const wrong = (type: VmConditionType) =>
     conditions.find((one) => one.type === type && !one.status);
   const network = wrong('NetworkInLine');
+  const workload = wrong('WorkloadRunning');
   return {
     ...UNSEEN,
     isConnected: wrong('ControlConnected') === undefined ? null : false,
     hypervisorAnswers: wrong('HypervisorResponsive') === undefined ? null : false,
     agentAnswers: wrong('AgentResponsive') === undefined ? null : false,
+    workload:
+      workload === undefined
+        ? null
+        : { isRunning: false, reason: workload.reason, message: workload.message },
     network: network === undefined ? null : [network.message],
     isDiskFull: wrong('DisksWritable') !== undefined,
   };

@@ -21,6 +21,10 @@ export interface Situation {
   readonly noRoom: string | null;
   /** A roll-out goes on and nothing has become ready for too long. */
   readonly stalled: boolean;
+  /** What is known to be wrong with one of those that are not ready; null: nothing. */
+  readonly trouble: string | null;
+  /** Of those that are not ready: workloads that end again and again, or can never run. */
+  readonly failing: number;
 }
 
 const REBUILT =
@@ -43,6 +47,7 @@ export function conditionsOf(
 
 function progressing(situation: Situation): State {
   const { deleting, desired, existing, ready, updated } = situation;
+  const why = becauseOf(situation);
   const say = (status: boolean, reason: string, message: string): State => ({
     type: 'Progressing',
     status,
@@ -53,25 +58,36 @@ function progressing(situation: Situation): State {
   if (situation.rebuilt) return say(false, 'Rebuilt', REBUILT);
   if (existing !== desired) return say(true, 'Scaling', `${existing} of ${desired} replicas exist`);
   if (updated < existing) {
-    return say(true, 'RollingOut', `${updated} of ${existing} replicas have the newest config`);
+    return say(
+      true,
+      'RollingOut',
+      `${updated} of ${existing} replicas have the newest config${why}`,
+    );
   }
-  if (ready < desired) return say(true, 'Starting', `${ready} of ${desired} replicas are ready`);
+  if (ready < desired)
+    return say(true, 'Starting', `${ready} of ${desired} replicas are ready${why}`);
   return say(false, 'Complete', 'All replicas are there and ready');
 }
 
-function available({ deleting, desired, maxUnavailable, ready }: Situation): State {
+function becauseOf({ trouble }: Situation): string {
+  return trouble === null ? '' : `. ${trouble}`;
+}
+
+function available(situation: Situation): State {
+  const { deleting, desired, maxUnavailable, ready } = situation;
   const needed = desired === 0 ? 0 : Math.max(1, desired - maxUnavailable);
   const status = !deleting && ready >= needed;
   return {
     type: 'Available',
     status,
     reason: status ? 'EnoughReady' : 'TooFewReady',
-    message: `${ready} replicas are ready, ${needed} are needed`,
+    message: `${ready} replicas are ready, ${needed} are needed${becauseOf(situation)}`,
   };
 }
 
 function degraded(situation: Situation): State {
-  const { crashes, createFailure, noRoom, deleting, rebuilt, stalled } = situation;
+  const { crashes, createFailure, noRoom, deleting, failing, rebuilt, stalled } = situation;
+  const why = becauseOf(situation);
   const say = (status: boolean, reason: string, message: string): State => ({
     type: 'Degraded',
     status,
@@ -82,7 +98,11 @@ function degraded(situation: Situation): State {
   if (noRoom !== null) return say(true, 'NoRoom', noRoom);
   if (createFailure !== null) return say(true, 'CreateFailed', createFailure);
   if (stalled) {
-    return say(true, 'RolloutStalled', 'New replicas do not become ready; the old ones are kept');
+    const message = `New replicas do not become ready; the old ones are kept${why}`;
+    return say(true, 'RolloutStalled', message);
+  }
+  if (failing > 0) {
+    return say(true, 'WorkloadsFail', `The workloads of ${failing} replicas do not run${why}`);
   }
   if (crashes > 0) return say(true, 'ReplicasCrash', 'Replicas have crashed lately');
   return say(false, 'Healthy', 'No replica has failed lately');

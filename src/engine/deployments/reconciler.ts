@@ -15,6 +15,7 @@ import type { State } from '../state.ts';
 import type { ReplicaOrigin } from '../vms/admission.ts';
 import { configuredGraceMs } from '../vms/grace.ts';
 import type { Vms } from '../vms/vms.ts';
+import { unreadyReason } from '../workload-view.ts';
 import { Backoff } from './backoff.ts';
 import { conditionsOf } from './conditions.ts';
 import { type Action, type Member, type Present, planDeployment } from './plan.ts';
@@ -355,6 +356,7 @@ export class Reconciler {
       createFailure: this.#createFailure,
       noRoom: this.#noRoom,
       stalled: rolling && nowMs - this.#lastProgressMs >= LIMITS.rolloutStallMs,
+      ...troubleOf(this.#parts.state, members),
     };
     this.#conditions = conditionsOf(situation, this.#conditions, this.#parts.clock.nowMs());
   }
@@ -378,4 +380,18 @@ function isRebuilt({ status, isRebuilt: was }: DeploymentRecord): boolean {
 
 export function replicaName(deployment: string, index: number): string {
   return `${deployment}-${index}`;
+}
+
+/** What is known of the workloads of replicas that are not ready. */
+function troubleOf(state: State, members: readonly Member[]) {
+  const unready = members.filter(({ ready }) => !ready);
+  const sentences = unready.flatMap(({ vmId, name }) => {
+    const why = unreadyReason(state.vms.workloadOf(vmId));
+    return why === null ? [] : [`${name}: ${why}`];
+  });
+  const failing = unready.filter(({ vmId }) => {
+    const seen = state.vms.conditionsOf(vmId).find(({ type }) => type === 'WorkloadRunning');
+    return seen?.status === false && seen.reason !== 'Ended';
+  });
+  return { trouble: sentences[0] ?? null, failing: failing.length };
 }

@@ -15,12 +15,16 @@ import type {
   WaitOptions,
 } from '../engine-api.ts';
 import type { Readiness } from '../readiness.ts';
-import type { Cause } from '../records.ts';
+import type { Cause, VmRecord } from '../records.ts';
 import type { State } from '../state.ts';
+import { unreadyReason, workloadDetails } from '../workload-view.ts';
 import type { Admission } from './admission.ts';
 import type { Journal } from './journal.ts';
 import type { LaunchPlanner } from './launch-planner.ts';
 import type { Progress, Vms } from './vms.ts';
+
+/** What a guest's kernel says when it has no memory left. */
+const OUT_OF_MEMORY = /out of memory|oom-killer|deadlocked on memory/i;
 
 export interface VmServiceParts {
   readonly state: State;
@@ -142,10 +146,11 @@ export class VmService implements VmApi {
     this.#detach(name, goal, cause);
     const { state } = this.#parts;
     const id = state.vms.recordByName(name)?.id;
-    const reason = id === undefined ? null : state.vms.reasonOf(id);
+    const workload = id === undefined ? undefined : state.vms.workloadOf(id);
+    const reason = (id === undefined ? null : state.vms.reasonOf(id)) ?? unreadyReason(workload);
     const known = reason === null ? '' : `: ${reason}`;
     const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on${known}`;
-    throw new VolantError('WAIT_TIMEOUT', why);
+    throw new VolantError('WAIT_TIMEOUT', why, { details: workloadDetails(workload) });
   }
 
   /** Resolves when the VM is ready; rejects when it is gone or has ended before. */
@@ -164,8 +169,7 @@ export class VmService implements VmApi {
           const look = () => {
             const record = state.find(id);
             if (record?.status !== 'running') {
-              const status = record?.status ?? 'deleted';
-              const why = `VM ${name} is ${status} before it was ready`;
+              const why = `VM ${name} is ${endedAs(record)}`;
               reject(new VolantError('VM_STATE_CONFLICT', why));
             } else if (readiness.isReady(id)) resolve();
           };
@@ -195,4 +199,15 @@ export class VmService implements VmApi {
     if (body === undefined) throw new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
     return body;
   }
+}
+
+/** A crash says how it came about; one for want of memory what to do about it. */
+function endedAs(record: VmRecord | undefined): string {
+  const text = `${record?.status ?? 'deleted'} before it was ready`;
+  if (record?.status !== 'crashed') return text;
+  const crash = record.conditions?.find(({ type }) => type === 'Running');
+  if (crash === undefined) return text;
+  const isMemory = crash.reason === 'OutOfMemory' || OUT_OF_MEMORY.test(crash.message);
+  const hint = isMemory ? `. It has ${record.memoryMb} MiB: give it more with memory_mb` : '';
+  return `${text}: ${crash.message}${hint}`;
 }
