@@ -106,13 +106,25 @@ const char *json_text(const struct json *object, const char *name, const char *f
 // PATH, HOME and TERM have values of their own where the manifest has none.
 #define STANDARD_VARIABLES 3
 
+// How the workload is checked. CHECK_LISTEN is meant where the manifest says nothing: its port must listen.
+enum check_type { CHECK_NONE, CHECK_LISTEN, CHECK_HTTP, CHECK_TCP, CHECK_EXEC };
+
+struct check {
+  enum check_type type;
+  const char *wrong;     // why it cannot be asked, or NULL
+  const char *endpoint;  // of CHECK_HTTP
+  uint16_t port;         // 0 when it is not known
+  char *command[HEALTH_COMMAND_ARGUMENTS_MAX + 1];
+  // start_ms: so long it may fail before that counts. retries: so many must fail in a row.
+  int start_ms, interval_ms, timeout_ms, retries;
+};
+
 // What a manifest says of its workload; texts belong to the manifest, but for those of variables.
 struct program {
   char *arguments[ARGUMENTS_MAX + 1];
   char *variables[VARIABLES_MAX + STANDARD_VARIABLES + 1];
   const char *directory;
-  const char *endpoint;  // of the health check, empty when there is none
-  bool endpoint_is_wrong;
+  struct check check;
   char host[16];
   char prefix[BASE_URL_PATH_BYTES_MAX + 1];
   uint16_t port;  // 0 when it is not known
@@ -123,6 +135,15 @@ const char *program_take(struct program *program, const struct json *manifest);
 // Only where it is asked, for what an own init runs. false when that cannot be used.
 bool program_take_address(struct program *program, const struct json *manifest);
 
+// What a request line takes as a part of its target.
+bool is_visible_text(const char *text);
+
+// ---- check.c
+
+extern const char *const check_names[];
+// `base_port` is that of base_url, which is meant where the check says none.
+void check_take(struct check *check, const struct json *manifest, uint16_t base_port);
+
 // ---- launch.c
 
 #define LAUNCH_FAILURE_BYTES 160
@@ -131,6 +152,8 @@ bool program_take_address(struct program *program, const struct json *manifest);
 void launch_child(const struct program *program, int out, int err, int report) __attribute__((noreturn));
 // Processes that a workload has left running outside of its group, for example as a daemon.
 unsigned launch_left_behind(pid_t group);
+// How often the guest's kernel has killed for want of memory; 0 where that is not known.
+unsigned long launch_memory_kills(void);
 
 // ---- output.c: what the workload prints
 
@@ -173,18 +196,34 @@ void workload_stop(int timeout_ms, timer_callback done);
 // A stop that is under way has so long from now on.
 void workload_stop_within(int timeout_ms);
 // A buffer for what describes it.
-#define WORKLOAD_BYTES_MAX 1024
+#define WORKLOAD_BYTES_MAX 10240
 // JSON object that describes it. Returns the length.
 size_t workload_describe(char *buffer, size_t size);
 // Host and port of base_url; false when there is none.
 bool workload_address(const char **host, uint16_t *port, const char **prefix);
 
+// ---- report.c
+
+// Each adds a member to a JSON object in a buffer that has room for it, and returns the new length.
+size_t report_text(char *buffer, size_t size, size_t length, const char *name, const char *text);
+// What is negative is left out.
+size_t report_number(char *buffer, size_t size, size_t length, const char *name, int number);
+// The last lines from `first` to before `end`, as far as they are kept; each with at most 160 bytes.
+size_t report_lines(char *buffer, size_t size, size_t length, uint64_t first, uint64_t end);
+
 // ---- health.c
 
-typedef void (*health_callback)(bool success);
-// Asks GET prefix + endpoint; 2xx is success. Calls back once, unless one is under way already.
-void health_probe(const char *host, uint16_t port, const char *prefix, const char *endpoint,
-                  health_callback done);
+#define HEALTH_FAILURE_BYTES 224
+
+// NULL is success, else why not.
+typedef void (*health_callback)(const char *failure);
+// Looks as its check says. Calls back once, unless one is under way already. The program must live until then.
+void health_probe(const struct program *program, health_callback done);
+// What is under way counts no more.
+void health_abandon(void);
+void health_child_ended(pid_t pid, int status);
+// The group of a command that is under way, else 0.
+pid_t health_group(void);
 
 // ---- http.c, relay.c
 
@@ -197,6 +236,8 @@ void http_log_grew(void);
 // ---- channel.c: streams over the virtio-serial port
 
 void channel_open(void);
+// Tells a host that is connected that the workload has changed: it may ask.
+void channel_tell_news(void);
 
 // ---- network.c
 

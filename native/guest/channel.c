@@ -19,10 +19,11 @@
 #define STREAMS_MAX 64
 #define OUT_BYTES (4 * WINDOW_BYTES)
 #define FIND_EVERY_MS 50
+#define NEWS_RETRY_MS 500
 // A lost wake-up would leave the channel deaf; a look now and then costs nothing.
 #define LOOK_EVERY_MS 2000
 
-enum frame { NOP, HELLO, HELLO_ACK, OPEN, DATA, WINDOW, END, RESET };
+enum frame { NOP, HELLO, HELLO_ACK, OPEN, DATA, WINDOW, END, RESET, NEWS };
 
 static const char magic[] = "VOLANT01";
 
@@ -335,4 +336,14 @@ static void try_open(void *context) {
 
 void channel_open(void) {
   try_open(NULL);
+}
+
+static void tell_news(void *context) {
+  (void)context;
+  // A host that connects later asks by itself.
+  if (in_step && !send_frame(NEWS, 0, NULL, 0)) loop_timer(NEWS_RETRY_MS, tell_news, NULL);
+}
+
+void channel_tell_news(void) {
+  tell_news(NULL);
 }

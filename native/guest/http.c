@@ -81,7 +81,7 @@ void answer_error(struct connection *connection, int status, const char *reason,
 
 static void answer_health(struct connection *connection, const struct request *request) {
   (void)request;
-  char body[1536], workload[WORKLOAD_BYTES_MAX];
+  char body[WORKLOAD_BYTES_MAX + 256], workload[WORKLOAD_BYTES_MAX];
   struct timespec up;
   clock_gettime(CLOCK_BOOTTIME, &up);
   workload_describe(workload, sizeof workload);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,7 +62,7 @@ static bool is_left_behind(const char *pid, pid_t group) {
   if (read_file(path, stat, sizeof stat) <= 0) return false;
   const char *end = strrchr(stat, ')');
   if (end == NULL || sscanf(end + 1, " %c %d %d", &state, &parent, &its_group) != 3) return false;
-  return parent == (int)getpid() && its_group != group && state != 'Z';
+  return parent == (int)getpid() && its_group != group && its_group != health_group() && state != 'Z';
 }
 
 unsigned launch_left_behind(pid_t group) {
@@ -74,4 +75,12 @@ unsigned launch_left_behind(pid_t group) {
   }
   closedir(directory);
   return count;
+}
+
+unsigned long launch_memory_kills(void) {
+  static char text[16384];
+  const char *name = "\noom_kill ";
+  if (read_file("/proc/vmstat", text, sizeof text) <= 0) return 0;
+  const char *line = strstr(text, name);
+  return line == NULL ? 0 : strtoul(line + strlen(name), NULL, 10);
 }

@@ -20,6 +20,7 @@ static void reap(void) {
   // As PID 1 it gets every orphan of the guest.
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     workload_child_ended(pid, status);
+    health_child_ended(pid, status);
     init_child_ended(pid, status);
   }
 }

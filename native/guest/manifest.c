@@ -53,8 +53,7 @@ static size_t bytes_of(char *const *texts) {
   return bytes;
 }
 
-// What a request line takes as a part of its target.
-static bool is_visible(const char *text) {
+bool is_visible_text(const char *text) {
   for (; *text != '\0'; text++) {
     if (*text <= ' ' || *text > '~') return false;
   }
@@ -63,7 +62,7 @@ static bool is_visible(const char *text) {
 
 // http://host[:port][/prefix]; the host is an address of this guest or localhost.
 static bool take_base_url(struct program *program, const char *url) {
-  if (url == NULL || strncmp(url, "http://", 7) != 0 || !is_visible(url)) return false;
+  if (url == NULL || strncmp(url, "http://", 7) != 0 || !is_visible_text(url)) return false;
   const char *at = url + 7;
   char host[INET_ADDRSTRLEN];
   struct in_addr parsed;
@@ -90,19 +89,14 @@ static bool take_base_url(struct program *program, const char *url) {
   return true;
 }
 
-// One that cannot be asked for does not keep the program from running: it is never healthy.
-static void take_endpoint(struct program *program, const struct json *manifest) {
-  const char *endpoint = json_text(json_member(manifest, "health_check"), "endpoint", "");
-  bool is_path = endpoint[0] == '/' && is_visible(endpoint) && strchr(endpoint, '#') == NULL;
-  program->endpoint_is_wrong =
-      endpoint[0] != '\0' && (!is_path || strlen(endpoint) > HEALTH_ENDPOINT_BYTES_MAX);
-  program->endpoint = program->endpoint_is_wrong ? "" : endpoint;
-}
-
 bool program_take_address(struct program *program, const struct json *manifest) {
   const char *url = json_text(json_member(manifest, "workload"), "base_url", NULL);
-  take_endpoint(program, manifest);
-  return url == NULL || take_base_url(program, url);
+  program->directory = "/";
+  bool is_taken = url == NULL || take_base_url(program, url);
+  check_take(&program->check, manifest, program->port);
+  // Of a program of its own nothing is known: what it serves, an init decides.
+  if (program->check.type == CHECK_LISTEN) program->check.type = CHECK_NONE;
+  return take_variables(program, NULL) && is_taken;
 }
 
 const char *program_take(struct program *program, const struct json *manifest) {
@@ -119,6 +113,6 @@ const char *program_take(struct program *program, const struct json *manifest) {
     return "arguments and variables of the manifest are too long together";
   }
   if (strlen(program->directory) > PATH_BYTES_MAX) return "workdir is too long";
-  take_endpoint(program, manifest);
+  check_take(&program->check, manifest, program->port);
   return NULL;
 }

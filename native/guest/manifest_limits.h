@@ -22,6 +22,18 @@
 #define BASE_URL_PATH_BYTES_MAX 255
 // The path of the health check.
 #define HEALTH_ENDPOINT_BYTES_MAX 300
+// Members of the command of the health check.
+#define HEALTH_COMMAND_ARGUMENTS_MAX 32
+// The command of the health check, each argument with its NUL.
+#define HEALTH_COMMAND_BYTES_MAX 4096
+// Between two health checks.
+#define HEALTH_INTERVAL_MS_MIN 100
+// Between two health checks.
+#define HEALTH_INTERVAL_MS_MAX 3600000
+// For one health check.
+#define HEALTH_PROBE_TIMEOUT_MS_MAX 600000
+// Health checks that fail in a row before the workload counts as unhealthy.
+#define HEALTH_RETRIES_MAX 100
 // The method of a request, all of it upper-case letters.
 #define REQUEST_METHOD_BYTES_MAX 15
 // Path and query of a request to the agent.

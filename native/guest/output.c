@@ -96,6 +96,8 @@ static void read_rest(struct output *output) {
   char text[4096];
   for (int i = 0; i < PIPE_BYTES / (int)sizeof text && output->open; i++) {
     ssize_t count = read(output->source.fd, text, sizeof text);
+    // A last line may lack its end.
+    if (count == 0) close_output(output);
     if (count <= 0) return;
     take_text(output, text, (size_t)count);
   }

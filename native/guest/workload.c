@@ -16,9 +16,11 @@
 #define STABLE_MS 60000
 #define CHECK_FAST_MS 100
 #define CHECK_START_MS 1000
-#define CHECK_SLOW_MS 5000
-#define START_BUDGET_MS 120000
+#define CHECK_FAST_EXEC_MS 500
+#define CHECK_FAST_FOR_MS 5000
 #define REASON_BYTES 224
+// Of changes that come together one is told.
+#define NEWS_MS 100
 
 enum state { NONE, WAITING, STARTING, RUNNING, BACKOFF, FAILED, STOPPED, EXTERNAL };
 static const char *const state_names[] = {"none",    "waiting", "starting", "running",
@@ -36,18 +38,46 @@ static struct {
   struct source execution;
   char launch_failure[LAUNCH_FAILURE_BYTES];
   char last_exit[LAUNCH_FAILURE_BYTES];
+  // Of its last end; -1 where it ended otherwise, or not yet.
+  int exit_code, exit_signal;
+  // Of its lines: the first one of this start, the first one of the start that ended last, and the end of those.
+  uint64_t first_line, ended_first_line, end_line;
+  unsigned long memory_kills;
   // What a person must know of its ends, until it has run for STABLE_MS.
   char reason[REASON_BYTES];
   timer_callback stop_done;
-} workload = {.program.endpoint = "", .backoff_ms = BACKOFF_MIN_MS, .execution.fd = -1};
+} workload = {.backoff_ms = BACKOFF_MIN_MS, .execution.fd = -1, .exit_code = -1, .exit_signal = -1};
 
 // -1 until the first check has ended.
 static int healthy = -1;
+// In a row, and why the last of them did.
+static int failed_checks;
+static char check_failure[HEALTH_FAILURE_BYTES];
+static bool has_news;
 // It failed before a manifest could say anything.
 static bool given_up;
 
 static void start(void *context);
 static void check_health(void *context);
+
+// ---- news
+
+static void tell_news(void *context) {
+  (void)context;
+  has_news = false;
+  channel_tell_news();
+}
+
+static void changed(void) {
+  if (!has_news) loop_timer(NEWS_MS, tell_news, NULL);
+  has_news = true;
+}
+
+// What was to be known of earlier ends is so no more.
+static void is_stable_now(void *context) {
+  (void)context;
+  changed();
+}
 
 // ---- manifest
 
@@ -55,6 +85,7 @@ void workload_fail(const char *why) {
   workload.state = FAILED;
   snprintf(workload.last_exit, sizeof workload.last_exit, "%s", why);
   say("workload: %s", why);
+  changed();
 }
 
 void workload_give_up(const char *why) {
@@ -103,9 +134,7 @@ bool workload_set_manifest(const char *json_text_of_manifest) {
     workload_fail(wrong);
     return true;
   }
-  if (workload.program.endpoint_is_wrong) {
-    say("health_check.endpoint must be a path that begins with /: the workload is never healthy");
-  }
+  if (workload.program.check.wrong != NULL) say("%s, and the workload is never healthy", workload.program.check.wrong);
   if (!external) workload.state = STARTING;
   disks_mount(json_member(manifest, "mounts"), disks_are_mounted);
   return true;
@@ -167,18 +196,30 @@ static void start(void *context) {
   workload.state = STARTING;
   workload.started_ms = now_ms();
   workload.launch_failure[0] = '\0';
+  workload.first_line = log_next();
+  workload.memory_kills = launch_memory_kills();
   healthy = -1;
+  failed_checks = 0;
+  check_failure[0] = '\0';
+  loop_timer(STABLE_MS + NEWS_MS, is_stable_now, NULL);
+  changed();
   set_nonblocking(pipes[2][0]);
   loop_add(&workload.execution, pipes[2][0], EPOLLIN, on_execution, NULL);
 }
 
 static void describe_exit(int status) {
+  workload.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  workload.exit_signal = WIFSIGNALED(status) ? WTERMSIG(status) : -1;
   if (workload.launch_failure[0] != '\0') {
     snprintf(workload.last_exit, sizeof workload.last_exit, "%s", workload.launch_failure);
   } else if (WIFSIGNALED(status)) {
     snprintf(workload.last_exit, sizeof workload.last_exit, "killed by signal %d", WTERMSIG(status));
   } else {
     snprintf(workload.last_exit, sizeof workload.last_exit, "exit status %d", WEXITSTATUS(status));
+  }
+  if (launch_memory_kills() > workload.memory_kills) {
+    size_t length = strlen(workload.last_exit);
+    snprintf(workload.last_exit + length, sizeof workload.last_exit - length, ": the guest ran out of memory");
   }
 }
 
@@ -204,13 +245,20 @@ void workload_child_ended(pid_t pid, int status) {
   if (pid != workload.pid) return;
   // What it left behind in its own session goes with it.
   kill(-pid, SIGKILL);
+  health_abandon();
+  loop_cancel(check_health, NULL);
+  loop_cancel(is_stable_now, NULL);
   outputs_read_rest();
+  workload.ended_first_line = workload.first_line;
+  workload.end_line = log_next();
   // It may have been too quick for the loop.
   if (workload.execution.fd >= 0) on_execution(NULL, 0);
   if (workload.execution.fd >= 0) execution_is_known();
   workload.pid = 0;
   healthy = 0;
+  check_failure[0] = '\0';
   describe_exit(status);
+  changed();
   if (workload.stop_done != NULL || workload.state == STOPPED) return finish_stop();
   if (now_ms() - workload.started_ms > STABLE_MS) workload.backoff_ms = BACKOFF_MIN_MS;
   say("workload ended (%s), starting it again in %d ms", workload.last_exit, workload.backoff_ms);
@@ -243,64 +291,90 @@ void workload_stop_within(int timeout_ms) {
 
 // ---- health
 
-static int start_budget_ms(void) {
-  const struct json *member =
-      json_member(json_member(workload.manifest, "health_check"), "timeout_ms");
-  bool given = member != NULL && member->type == JSON_NUMBER && member->number >= 1;
-  return given && member->number < 1e9 ? (int)member->number : START_BUDGET_MS;
-}
-
 static bool is_there(void) {
   return workload.pid > 0 || workload.state == EXTERNAL;
 }
 
-static void check_ended(bool success) {
+static int pause_after(bool success, int64_t age_ms) {
+  const struct check *check = &workload.program.check;
+  // Where it is not known when it will listen, it is looked for until it did once.
+  bool comes_up = check->type == CHECK_LISTEN ? healthy < 0 && age_ms < check->start_ms : workload.state != RUNNING;
+  if (success || !comes_up) return check->interval_ms;
+  int pause_ms = age_ms >= CHECK_FAST_FOR_MS ? CHECK_START_MS
+                 : check->type == CHECK_EXEC ? CHECK_FAST_EXEC_MS
+                                             : CHECK_FAST_MS;
+  return pause_ms < check->interval_ms ? pause_ms : check->interval_ms;
+}
+
+static void take_success(void) {
+  healthy = 1;
+  failed_checks = 0;
+  check_failure[0] = '\0';
+  if (workload.state != EXTERNAL) workload.state = RUNNING;
+}
+
+static void take_failure(const char *failure, int64_t age_ms) {
+  const struct check *check = &workload.program.check;
+  bool had_time = workload.state == RUNNING || age_ms > check->start_ms;
+  // A port that has never listened may be none that is served.
+  if (check->type == CHECK_LISTEN) had_time = false;
+  snprintf(check_failure, sizeof check_failure, "%s", failure);
+  if (++failed_checks >= check->retries && (healthy == 1 || had_time)) healthy = 0;
+}
+
+static void check_ended(const char *failure) {
   if (!is_there()) return;
   int64_t age_ms = now_ms() - workload.started_ms;
-  if (success) {
-    healthy = 1;
-    if (workload.state != EXTERNAL) workload.state = RUNNING;
-  } else if (workload.state == RUNNING || healthy == 1 || age_ms > start_budget_ms()) {
-    healthy = 0;
-  }
-  int pause_ms = success || workload.state == RUNNING ? CHECK_SLOW_MS
-                 : age_ms < 5000                      ? CHECK_FAST_MS
-                                                      : CHECK_START_MS;
-  loop_timer(pause_ms, check_health, NULL);
+  int healthy_before = healthy;
+  bool is_same = strcmp(failure == NULL ? "" : failure, check_failure) == 0;
+  if (failure == NULL) take_success();
+  else take_failure(failure, age_ms);
+  if (!is_same || healthy != healthy_before) changed();
+  loop_timer(pause_after(failure == NULL, age_ms), check_health, NULL);
 }
 
 static void check_health(void *context) {
   (void)context;
   if (!is_there()) return;
-  const struct program *program = &workload.program;
-  if (program->endpoint_is_wrong) healthy = 0;
-  if (program->endpoint[0] == '\0') {
-    if (workload.state != EXTERNAL) workload.state = RUNNING;
-    return;
+  const struct check *check = &workload.program.check;
+  if (check->wrong != NULL) {
+    healthy = 0;
+    changed();
   }
+  bool is_told = check->type == CHECK_HTTP || check->type == CHECK_TCP || check->type == CHECK_EXEC;
+  if ((!is_told || check->wrong != NULL) && workload.state != EXTERNAL) {
+    if (workload.state != RUNNING) changed();
+    workload.state = RUNNING;
+  }
+  if (check->type == CHECK_NONE || check->wrong != NULL) return;
   // Without an address there is nothing to ask; only what an own init runs may have none.
-  if (program->port == 0) return;
-  health_probe(program->host, program->port, program->prefix, program->endpoint, check_ended);
+  if (check->port == 0 && check->type != CHECK_EXEC) return;
+  health_probe(&workload.program, check_ended);
 }
+
+// ---- what is told
 
 // Empty when there is nothing that a person must know.
 static const char *reason(void) {
   if (workload.state == FAILED) return workload.last_exit;
-  if (workload.program.endpoint_is_wrong) {
-    return "health_check.endpoint must be a path that begins with /: it is never asked";
-  }
+  if (workload.program.check.wrong != NULL) return workload.program.check.wrong;
   bool is_stable = workload.pid > 0 && now_ms() - workload.started_ms > STABLE_MS;
   return is_stable ? "" : workload.reason;
 }
 
+// The longest texts, escaped, fit into WORKLOAD_BYTES_MAX.
 size_t workload_describe(char *buffer, size_t size) {
-  char last[2 * LAUNCH_FAILURE_BYTES], why[2 * REASON_BYTES];
-  json_escape(last, sizeof last, 0, workload.last_exit, strlen(workload.last_exit));
-  json_escape(why, sizeof why, 0, reason(), strlen(reason()));
-  int length = snprintf(buffer, size,
-                        "{\"state\":\"%s\",\"pid\":%d,\"restarts\":%u,\"healthy\":%s,\"last_exit\":\"%s\","
-                        "\"reason\":\"%s\"}",
-                        state_names[workload.state], workload.pid, workload.restarts,
-                        healthy < 0 ? "null" : healthy ? "true" : "false", last, why);
-  return length < (int)size ? (size_t)length : size - 1;
+  const char *why = reason();
+  size_t length = (size_t)snprintf(buffer, size,
+                                   "{\"state\":\"%s\",\"pid\":%d,\"restarts\":%u,\"healthy\":%s,\"check\":\"%s\"",
+                                   state_names[workload.state], workload.pid, workload.restarts,
+                                   healthy < 0 ? "null" : healthy ? "true" : "false",
+                                   check_names[workload.program.check.type]);
+  length = report_text(buffer, size, length, "check_failure", check_failure);
+  length = report_text(buffer, size, length, "last_exit", workload.last_exit);
+  length = report_number(buffer, size, length, "exit_code", workload.exit_code);
+  length = report_number(buffer, size, length, "exit_signal", workload.exit_signal);
+  length = report_text(buffer, size, length, "reason", why);
+  if (why[0] != '\0') length = report_lines(buffer, size, length, workload.ended_first_line, workload.end_line);
+  return length + (size_t)snprintf(buffer + length, size - length, "}");
 }

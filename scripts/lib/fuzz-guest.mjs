@@ -19,7 +19,7 @@ export const GUEST_TARGETS = [
   {
     name: 'guest-manifest',
     program: 'manifest',
-    sources: ['manifest', 'launch', 'environment', 'json', 'util'],
+    sources: ['manifest', 'check', 'report', 'logring', 'launch', 'environment', 'json', 'util'],
     bytesMax: 8192,
   },
   { name: 'guest-json', program: 'json', sources: ['json', 'util'], bytesMax: 8192 },

@@ -7,6 +7,7 @@ import { type Config, LIMITS } from '../config.ts';
 import type { Clock } from '../lib/clock.ts';
 import { failPoints, type PassFailPoint } from '../lib/fail-points.ts';
 import type { Logger } from '../lib/log.ts';
+import { healthCheckType } from '../schema/health-check-rules.ts';
 import type { CreateVmRequest } from '../schema/vm.ts';
 import { AddressPool } from './addresses.ts';
 import { Agents } from './agents.ts';
@@ -325,7 +326,7 @@ function readinessOf(parts: {
       const vm = live.runningVm(vmId);
       return vm !== undefined && boots.isOver(vm);
     },
-    hasHealthCheck: (vmId) => hasHealthCheck(state, vmId),
+    checkOf: (vmId) => checkOf(state, vmId),
     isResponsive: (vmId) => conditions.isResponsive(vmId),
     silentForMs: (vmId) => conditions.silentForMs(vmId),
     log,
@@ -341,11 +342,11 @@ function readinessOf(parts: {
   return readiness;
 }
 
-function hasHealthCheck(state: State, vmId: number): boolean {
+function checkOf(state: State, vmId: number): ReturnType<typeof healthCheckType> {
   const record = state.find(vmId);
-  if (record === undefined) return false;
+  if (record === undefined) return null;
   const stored = state.store.config(vmId, record.launchedConfigVersion);
-  return Boolean(stored?.config.manifest.health_check.endpoint);
+  return stored === undefined ? null : healthCheckType(stored.config.manifest.health_check);
 }
 
 /** An event about each of these VMs. One that cannot be written is logged. */

@@ -259,7 +259,7 @@ export interface WorkloadHealth {
   readonly state: string;
   /** What its check said last; null before the first verdict and where nothing is checked. */
   readonly healthy: boolean | null;
-  /** How it is checked: http, tcp, exec or none; empty from older agents. */
+  /** How it is checked: http, tcp, exec, listen (nothing is said: its port must listen) or none; empty from older agents. */
   readonly check: string;
   /** Why the last check failed; empty when it did not. */
   readonly checkFailure: string;
@@ -280,6 +280,8 @@ export interface WorkloadHealth {
 export interface AgentConnection {
   /** true while the agent answers: after the first HELLO_ACK and until the connection is lost. */
   readonly connected: boolean;
+  /** true from the first HELLO_ACK on. */
+  readonly wasConnected: boolean;
   /** Resolves when the agent answered for the first time, rejects with the signal's reason. */
   ready(signal: AbortSignal): Promise<void>;
   /**

@@ -1,4 +1,4 @@
-// engine: which VMs are ready: their health check passes; where the manifest has none, they have booted. Agents
+// engine: which VMs are ready: their health check passes; where the manifest has none, their port listens. Agents
 // are asked only about VMs that somebody is interested in, often at first and seldom later.
 
 import { LIMITS } from '../config.ts';
@@ -10,7 +10,8 @@ export interface ReadinessParts {
   readonly agentOf: (vmId: number) => AgentConnection | null | undefined;
   /** The guest has come up, or is not waited for any longer. */
   readonly hasBooted: (vmId: number) => boolean;
-  readonly hasHealthCheck: (vmId: number) => boolean;
+  /** What the VM's manifest says: how its workload is checked; `none`: not at all; null: nothing. */
+  readonly checkOf: (vmId: number) => 'http' | 'tcp' | 'exec' | 'none' | null;
   /** false for one that was asked and does not answer. */
   readonly isResponsive: (vmId: number) => boolean;
   /** For how long it has not answered. */
@@ -132,11 +133,16 @@ export class Readiness {
     if (agent === undefined) return null;
     if (!this.#parts.isResponsive(vmId)) return false;
     if (agent === null) return true;
-    if (!this.#parts.hasHealthCheck(vmId)) return this.#parts.hasBooted(vmId) ? true : null;
-    if (!agent.connected) return null;
+    const check = this.#parts.checkOf(vmId);
+    const hasBooted = this.#parts.hasBooted(vmId) ? true : null;
+    if (check === 'none') return hasBooted;
+    // A guest that was not heard of may have no agent: without a check nothing more is to be known of it.
+    if (!agent.connected) return check === null && !agent.wasConnected ? hasBooted : null;
     try {
-      const { healthy } = await agent.health(AbortSignal.timeout(LIMITS.readinessTimeoutMs));
-      return healthy === true;
+      const health = await agent.health(AbortSignal.timeout(LIMITS.readinessTimeoutMs));
+      // Where the manifest says nothing its port must listen, if the agent is one that looks.
+      const isUnchecked = check === null && (health.check === '' || health.check === 'none');
+      return isUnchecked ? hasBooted : health.healthy === true;
     } catch (error) {
       this.#parts.log.debug({ id: vmId, err: error }, 'an agent did not tell its health');
       return null;

@@ -39,6 +39,7 @@ export class AgentChannel implements StreamOwner {
   #reconnectMs = RECONNECT_MIN_MS;
   #nextStream = 1;
   #inStep = false;
+  #wasInStep = false;
   #closed = false;
 
   constructor(path: string, log: Logger) {
@@ -50,6 +51,11 @@ export class AgentChannel implements StreamOwner {
   /** true while the agent answers. */
   get connected(): boolean {
     return this.#inStep;
+  }
+
+  /** true from the agent's first answer on. */
+  get wasConnected(): boolean {
+    return this.#wasInStep;
   }
 
   /** Resolves when the agent answers, at once when it does. Rejects with the signal's reason. */
@@ -177,6 +183,7 @@ export class AgentChannel implements StreamOwner {
     }
     if (parser.inStep && !this.#inStep) {
       this.#inStep = true;
+      this.#wasInStep = true;
       this.#reconnectMs = RECONNECT_MIN_MS;
       this.#wakeAll();
       this.#tellNews();

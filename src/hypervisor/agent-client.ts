@@ -50,6 +50,9 @@ export function createAgentConnection(
     get connected() {
       return channel.connected;
     },
+    get wasConnected() {
+      return channel.wasConnected;
+    },
     ready: (signal) => channel.ready(signal),
     pulse: () => channel.pulse(),
     onNews: (listener) => channel.onNews(listener),

@@ -21,6 +21,18 @@ export const GUEST_LIMITS = {
   baseUrlPathBytesMax: 255,
   /** The path of the health check. */
   healthEndpointBytesMax: 300,
+  /** Members of the command of the health check. */
+  healthCommandArgumentsMax: 32,
+  /** The command of the health check, each argument with its NUL. */
+  healthCommandBytesMax: 4_096,
+  /** Between two health checks. */
+  healthIntervalMsMin: 100,
+  /** Between two health checks. */
+  healthIntervalMsMax: 3_600_000,
+  /** For one health check. */
+  healthProbeTimeoutMsMax: 600_000,
+  /** Health checks that fail in a row before the workload counts as unhealthy. */
+  healthRetriesMax: 100,
   /** The method of a request, all of it upper-case letters. */
   requestMethodBytesMax: 15,
   /** Path and query of a request to the agent. */

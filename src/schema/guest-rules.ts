@@ -48,7 +48,7 @@ export function guestProblems(manifest: Manifest, mounts: readonly GuestMount[] 
   const guest = guestManifest(manifest, mounts);
   checkProgram(manifest.workload, problems);
   checkBaseUrl(manifest.workload.base_url, problems);
-  checkEndpoint(manifest.health_check.endpoint, problems);
+  checkHealth(manifest.health_check, problems);
   checkActions(manifest.actions ?? {}, problems);
   new ValueCheck(problems).check(guest);
   // What is nested too deep cannot be written as a text either.
@@ -114,10 +114,31 @@ function checkBaseUrl(url: string, problems: Record<string, string>): void {
   }
 }
 
-function checkEndpoint(endpoint: string, problems: Record<string, string>): void {
-  if (endpoint === '') return;
-  const problem = problemOfPath(endpoint, GUEST_LIMITS.healthEndpointBytesMax);
+function checkHealth(check: Manifest['health_check'], problems: Record<string, string>): void {
+  const { healthEndpointBytesMax, healthCommandArgumentsMax, healthCommandBytesMax } = GUEST_LIMITS;
+  const { endpoint, command } = check;
+  const problem = endpoint === '' ? null : problemOfPath(endpoint, healthEndpointBytesMax);
   if (problem !== null) problems['health_check.endpoint'] = problem;
+  if (command !== undefined) {
+    const bytes = command.reduce((sum, text) => sum + Buffer.byteLength(text) + 1, 0);
+    if (command.length > healthCommandArgumentsMax || bytes > healthCommandBytesMax) {
+      problems['health_check.command'] =
+        `must have at most ${healthCommandArgumentsMax} arguments, with at most ${healthCommandBytesMax} bytes together`;
+    }
+  }
+  const { healthIntervalMsMin, healthIntervalMsMax, healthProbeTimeoutMsMax, healthRetriesMax } =
+    GUEST_LIMITS;
+  const bounds = [
+    ['interval_ms', healthIntervalMsMin, healthIntervalMsMax],
+    ['probe_timeout_ms', 1, healthProbeTimeoutMsMax],
+    ['retries', 1, healthRetriesMax],
+    ['port', 1, 65535],
+  ] as const;
+  for (const [name, least, most] of bounds) {
+    const value = check[name];
+    if (value === undefined || (value >= least && value <= most)) continue;
+    problems[`health_check.${name}`] = `must be ${least} to ${most}`;
+  }
 }
 
 function checkActions(

@@ -11,6 +11,7 @@ import {
   PCI_ADDRESS_RULE,
 } from '../lib/pci-address.ts';
 import { type GuestMount, guestProblems } from './guest-rules.ts';
+import { checkHealthCheck } from './health-check-rules.ts';
 import { checkDiskFormat, checkDisks, checkImage, serialOf } from './image-rules.ts';
 import type {
   CloudInitDocInput,
@@ -78,10 +79,7 @@ export function normaliseManifest(
     labels: { ...trimValues(input.labels), 'volant.plugin': name, 'volant.runtime': runtime },
     resources,
     workload,
-    health_check: {
-      endpoint: trimmed(input.health_check?.endpoint),
-      timeout_ms: input.health_check?.timeout_ms ?? 0,
-    },
+    health_check: checkHealthCheck(input.health_check ?? {}, problems),
     ...(actions === undefined ? {} : { actions }),
     rootfs,
     initramfs,

@@ -124,10 +124,28 @@ export const WorkloadSchema = Type.Object(
   { $id: 'Workload' },
 );
 
+export const HEALTH_CHECK_TYPES = ['http', 'tcp', 'exec', 'none'] as const;
+
 export const HealthCheckSchema = Type.Object(
   {
-    endpoint: Type.Optional(Type.String()),
+    type: Type.Optional(
+      Word(HEALTH_CHECK_TYPES, 'When missing it follows from the members that are there'),
+    ),
+    endpoint: Type.Optional(
+      Type.String({ description: 'http: the path below base_url that answers 2xx' }),
+    ),
+    port: Type.Optional(
+      Int32({ description: 'tcp: the port of the guest that accepts connections' }),
+    ),
+    command: Type.Optional(
+      Type.Array(Type.String(), { description: 'exec: ends with status 0 in the guest' }),
+    ),
     timeout_ms: Type.Optional(TimeoutMs),
+    interval_ms: Type.Optional(TimeoutMs),
+    probe_timeout_ms: Type.Optional(TimeoutMs),
+    retries: Type.Optional(
+      Int32({ description: 'Checks in a row that must fail; 0 means: not set' }),
+    ),
   },
   { $id: 'HealthCheck' },
 );
@@ -185,6 +203,17 @@ export type Workload = {
   readonly workdir?: string;
 };
 
+export type HealthCheck = {
+  readonly endpoint: string;
+  readonly timeout_ms: number;
+  readonly type?: (typeof HEALTH_CHECK_TYPES)[number];
+  readonly port?: number;
+  readonly command?: string[];
+  readonly interval_ms?: number;
+  readonly probe_timeout_ms?: number;
+  readonly retries?: number;
+};
+
 /** As it is stored and given out: checked, normalised, with the required members present. */
 export type Manifest = Omit<
   ManifestInput,
@@ -211,7 +240,7 @@ export type Manifest = Omit<
   readonly labels: Readonly<Record<string, string>>;
   readonly resources: { readonly cpu_cores: number; readonly memory_mb: number };
   readonly workload: Workload;
-  readonly health_check: { readonly endpoint: string; readonly timeout_ms: number };
+  readonly health_check: HealthCheck;
   readonly rootfs: {
     readonly url: string;
     readonly checksum?: string;

@@ -88,7 +88,10 @@ export const VmWorkloadSchema = Type.Object(
       Type.Boolean({ description: 'What its check said last; null before the first verdict' }),
     ),
     check: Type.Optional(
-      Type.String({ description: 'How it is checked: http, tcp, exec or none' }),
+      Type.String({
+        description:
+          'How it is checked: http, tcp, exec, listen (the manifest says nothing: its port must listen) or none',
+      }),
     ),
     check_failure: Type.Optional(Type.String({ description: 'Why the last check failed' })),
     restarts: Int32({ description: 'Since the guest came up' }),

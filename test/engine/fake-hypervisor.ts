@@ -116,6 +116,7 @@ export class FakeHypervisor implements HypervisorPort {
       get connected() {
         return owner.connected;
       },
+      wasConnected: true,
       ready: async () => undefined,
       pulse: () => this.#unlessFrozen(undefined),
       sendManifest: async (manifest) => {

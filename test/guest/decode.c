@@ -107,7 +107,7 @@ static void take_manifest(const char *text) {
   struct json *manifest = json_parse(text);
   const char *wrong = manifest == NULL ? "not JSON" : program_take(&program, manifest);
   size_t length = 0;
-  if (wrong == NULL && program.endpoint_is_wrong) wrong = "endpoint";
+  if (wrong == NULL && program.check.wrong != NULL) wrong = program.check.wrong;
   if (wrong != NULL) {
     put_output(wrong, (uint32_t)strlen(wrong));
   } else {
@@ -115,7 +115,13 @@ static void take_manifest(const char *text) {
     length = put_texts(out, length, "arguments", program.arguments);
     length = put_texts(out, length, "variables", program.variables);
     length = put_text(out, length, "\"directory\":", program.directory);
-    length = put_text(out, length, ",\"endpoint\":", program.endpoint);
+    length = put_text(out, length, ",\"endpoint\":", program.check.endpoint);
+    length = put_text(out, length, ",\"check\":", check_names[program.check.type]);
+    length += (size_t)sprintf(out + length, ",");
+    length = put_texts(out, length, "command", program.check.command);
+    length += (size_t)sprintf(out + length, "\"checkPort\":%u,\"interval\":%d,\"timeout\":%d,\"retries\":%d",
+                              program.check.port, program.check.interval_ms, program.check.timeout_ms,
+                              program.check.retries);
     length = put_text(out, length, ",\"host\":", program.host);
     length = put_text(out, length, ",\"prefix\":", program.prefix);
     length += (size_t)sprintf(out + length, ",\"port\":%u}", program.port);

@@ -77,7 +77,10 @@ static void on_signal(void *context, uint32_t events) {
     int status;
     pid_t pid;
     if (info.ssi_signo == SIGTERM) power_off();
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) workload_child_ended(pid, status);
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+      workload_child_ended(pid, status);
+      health_child_ended(pid, status);
+    }
   }
 }
 

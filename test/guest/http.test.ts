@@ -68,6 +68,8 @@ suite('HTTP server of the agent', () => {
       pid: 0,
       restarts: 0,
       healthy: null,
+      check: 'none',
+      check_failure: '',
       last_exit: '',
       reason: '',
     });

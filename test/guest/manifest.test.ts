@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { manifestForGuest } from '../../src/engine/vms/kernel-arguments.ts';
 import { GUEST_LIMITS } from '../../src/schema/guest-limits.ts';
+import { healthCheckType } from '../../src/schema/health-check-rules.ts';
 import type { Manifest, ManifestInput } from '../../src/schema/manifest.ts';
 import { normaliseManifest } from '../../src/schema/manifest-rules.ts';
 import { buildDecoder, decodeWith, temporaryDirectory } from './programs.ts';
@@ -16,6 +17,12 @@ interface Taken {
   readonly variables: readonly string[];
   readonly directory: string;
   readonly endpoint: string;
+  readonly check: string;
+  readonly command: readonly string[];
+  readonly checkPort: number;
+  readonly interval: number;
+  readonly timeout: number;
+  readonly retries: number;
   readonly host: string;
   readonly port: number;
   readonly prefix: string;
@@ -104,6 +111,16 @@ const AT_THE_BOUND: readonly (readonly [name: string, most: Parts, tooMuch: Part
     { endpoint: `/${'x'.repeat(L.healthEndpointBytesMax - 1)}` },
     { endpoint: `/${'x'.repeat(L.healthEndpointBytesMax)}` },
   ],
+  [
+    'arguments of the command',
+    command(texts(L.healthCommandArgumentsMax)),
+    command(texts(L.healthCommandArgumentsMax + 1)),
+  ],
+  [
+    'bytes of the command',
+    command(['/x', 'ä'.repeat((L.healthCommandBytesMax - 4) / 2)]),
+    command(['/x', 'ä'.repeat((L.healthCommandBytesMax - 2) / 2)]),
+  ],
   // The list is four levels below the manifest.
   [
     'depth',
@@ -114,6 +131,10 @@ const AT_THE_BOUND: readonly (readonly [name: string, most: Parts, tooMuch: Part
 
 function entrypoint(list: readonly string[]): Parts {
   return { workload: { entrypoint: list } };
+}
+
+function command(list: readonly string[]): Parts {
+  return { more: { health_check: { command: list } } };
 }
 
 function env(map: Readonly<Record<string, string>>): Parts {
@@ -180,6 +201,7 @@ function randomManifest(below: (bound: number) => number): ManifestInput {
       base_url: sometimes('http://127.0.0.1:80/app'),
     },
     more: {
+      ...(below(2) > 0 ? {} : { health_check: randomCheck(below, sometimes) }),
       actions: {
         [sometimes('go')]: {
           method: ['GET', 'post', ' PUT ', 'CONNECT', 'G(T', ''][below(6)] ?? '',
@@ -190,6 +212,19 @@ function randomManifest(below: (bound: number) => number): ManifestInput {
       },
     },
   });
+}
+
+function randomCheck(below: (bound: number) => number, sometimes: (good: string) => string) {
+  const members = {
+    type: ['http', 'tcp', 'exec', 'none', 'TCP ', 'udp'][below(6)],
+    endpoint: sometimes('/health'),
+    port: [0, 1, 80, 65_535, 65_536, -1][below(6)],
+    command: [sometimes('/bin/true'), sometimes('-v')],
+    interval_ms: [0, 99, 100, 3_600_000, 3_600_001][below(5)],
+    probe_timeout_ms: [0, 1, 600_000, 600_001][below(4)],
+    retries: [0, 1, 100, 101][below(4)],
+  };
+  return Object.fromEntries(Object.entries(members).filter(() => below(3) === 0));
 }
 
 suite('manifests between daemon and agent', () => {
@@ -222,7 +257,14 @@ suite('manifests between daemon and agent', () => {
     assert.deepEqual(result.variables.slice(result.variables.length - own.length), own);
     assert.equal(result.directory, workload.workdir ?? '/');
     assert.equal(result.endpoint, health_check.endpoint);
-    const host = workload.base_url.includes('//localhost') ? 'localhost' : result.host;
+    // Where nothing is said its port must listen.
+    assert.equal(result.check, healthCheckType(health_check) ?? 'listen');
+    assert.deepEqual(result.command, health_check.command ?? []);
+    assert.equal(result.checkPort, health_check.port ?? result.port);
+    assert.equal(result.interval, health_check.interval_ms ?? 5_000);
+    assert.equal(result.timeout, health_check.probe_timeout_ms ?? 5_000);
+    assert.equal(result.retries, health_check.retries ?? 1);
+    const host = workload.base_url.startsWith('http://localhost') ? 'localhost' : result.host;
     const url = new URL(`http://${host}:${result.port}${result.prefix}`);
     assert.equal(url.host, new URL(workload.base_url).host);
     assert.ok(workload.base_url.endsWith(result.prefix) || workload.base_url.endsWith('/'));

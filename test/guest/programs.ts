@@ -37,7 +37,7 @@ export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
 }
 
 export function buildDecoder(directory: string): string {
-  const sources = ['codec.c', 'json.c', 'cmdline.c', 'manifest.c', 'heads.c', 'util.c'];
+  const sources = ['codec.c', 'json.c', 'cmdline.c', 'manifest.c', 'check.c', 'heads.c', 'util.c'];
   return build(directory, 'decode', sources);
 }
 

@@ -28,6 +28,11 @@ export interface WorkloadStatus {
   readonly healthy: boolean | null;
   readonly last_exit: string;
   readonly reason: string;
+  readonly check: string;
+  readonly check_failure: string;
+  readonly exit_code?: number;
+  readonly exit_signal?: number;
+  readonly last_lines?: readonly string[];
 }
 
 export interface ServedAgent extends HostAgent {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { checkConfig, checkKernelCmdline } from '../../src/schema/config-rules.ts';
+import { healthCheckType } from '../../src/schema/health-check-rules.ts';
 import type { Manifest, ManifestInput } from '../../src/schema/manifest.ts';
 import { normaliseManifest } from '../../src/schema/manifest-rules.ts';
 
@@ -26,6 +27,7 @@ function accepted(input: ManifestInput): Manifest {
 }
 
 const workload = (more: object): ManifestInput => ({ workload: { ...GOOD.workload, ...more } });
+const check = (health_check: object): ManifestInput => ({ health_check });
 const endpoint = (path: string): ManifestInput => ({ health_check: { endpoint: path } });
 const action = (more: object): ManifestInput => ({
   actions: { go: { method: 'POST', path: '/go', ...more } },
@@ -55,6 +57,22 @@ suite('manifest rules', () => {
     assert.equal(manifest.labels['volant.plugin'], 'web');
     assert.deepEqual(manifest.health_check, { endpoint: '', timeout_ms: 0 });
     assert.deepEqual(manifest.rootfs, { url: '', format: 'raw' });
+  });
+
+  test('keep a health check as it was given, and know its type', () => {
+    const cases: [object, string | null][] = [
+      [{}, null],
+      [{ type: 'none' }, 'none'],
+      [{ endpoint: '/up' }, 'http'],
+      [{ type: 'tcp' }, 'tcp'],
+      [{ port: 5432, interval_ms: 1000 }, 'tcp'],
+      [{ command: ['/bin/check', ' -v '], probe_timeout_ms: 9, retries: 3 }, 'exec'],
+    ];
+    for (const [given, type] of cases) {
+      const { health_check: kept } = accepted({ ...GOOD, health_check: given });
+      assert.deepEqual(kept, { endpoint: '', timeout_ms: 0, ...given });
+      assert.equal(healthCheckType(kept), type);
+    }
   });
 
   test('keep where the rules of the manifest are, and take file systems for what they hold', () => {
@@ -176,6 +194,20 @@ suite('manifest rules', () => {
     ['a path with a fragment', action({ path: '/a#b' }), 'actions.go.path'],
     ['a path that is no path', action({ path: 'a' }), 'actions.go.path'],
     ['an endpoint without slash', endpoint('health'), 'health_check.endpoint'],
+    ['a check of a type that there is not', check({ type: 'udp' }), 'health_check.type'],
+    ['a request without a path', check({ type: 'http' }), 'health_check.endpoint'],
+    ['a command without a program', check({ type: 'exec' }), 'health_check.command'],
+    ['a command of nothing', check({ command: [''] }), 'health_check.command'],
+    ['a port that is none', check({ port: 70_000 }), 'health_check.port'],
+    ['a port for a request', check({ endpoint: '/', port: 80 }), 'health_check.port'],
+    ['a path for a port', check({ type: 'tcp', endpoint: '/' }), 'health_check.endpoint'],
+    ['checks too close', check({ endpoint: '/', interval_ms: 50 }), 'health_check.interval_ms'],
+    [
+      'a check of an hour',
+      check({ port: 1, probe_timeout_ms: 3_600_000 }),
+      'health_check.probe_timeout_ms',
+    ],
+    ['a thousand tries', check({ port: 1, retries: 1_000 }), 'health_check.retries'],
     ['an endpoint with a space', endpoint('/a b'), 'health_check.endpoint'],
     ['an endpoint with a line break', endpoint('/a\r\nHost: b'), 'health_check.endpoint'],
     ['an endpoint that is too long', endpoint(`/${'x'.repeat(300)}`), 'health_check.endpoint'],

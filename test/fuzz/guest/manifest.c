@@ -20,10 +20,26 @@ void outputs_open(int out, int err) {
 void outputs_read_rest(void) {
 }
 
-void health_probe(const char *host, uint16_t port, const char *prefix, const char *path, health_callback done) {
+void health_probe(const struct program *program, health_callback done) {
+  const struct check *check = &program->check;
   (void)done;
-  REQUIRE(strlen(host) < sizeof workload.program.host && strlen(prefix) < sizeof workload.program.prefix);
-  REQUIRE(port != 0 && path[0] != '\0');
+  REQUIRE(strlen(program->host) < sizeof program->host && strlen(program->prefix) < sizeof program->prefix);
+  REQUIRE(check->type == CHECK_EXEC || check->port != 0);
+  if (check->type == CHECK_HTTP) REQUIRE(check->endpoint[0] == '/');
+  if (check->type == CHECK_EXEC) REQUIRE(check->command[0] != NULL && check->command[0][0] != '\0');
+  REQUIRE(check->interval_ms >= HEALTH_INTERVAL_MS_MIN && check->interval_ms <= HEALTH_INTERVAL_MS_MAX);
+  REQUIRE(check->timeout_ms > 0 && check->timeout_ms <= HEALTH_PROBE_TIMEOUT_MS_MAX);
+  REQUIRE(check->retries > 0 && check->retries <= HEALTH_RETRIES_MAX && check->start_ms > 0);
+}
+
+void health_abandon(void) {
+}
+
+pid_t health_group(void) {
+  return 0;
+}
+
+void channel_tell_news(void) {
 }
 
 void loop_timer(int delay_ms, timer_callback callback, void *context) {
@@ -57,7 +73,6 @@ static void forget_workload(enum state begin) {
   for (char **variable = workload.program.variables; *variable != NULL; variable++) free(*variable);
   json_free(workload.manifest);
   memset(&workload, 0, sizeof workload);
-  workload.program.endpoint = "";
   workload.backoff_ms = BACKOFF_MIN_MS;
   workload.execution.fd = -1;
   workload.state = begin;
@@ -76,7 +91,6 @@ static void check_workload(void) {
   struct json *described = json_parse(text);
   REQUIRE(described != NULL);
   json_free(described);
-  REQUIRE(start_budget_ms() > 0);
   if (workload.state == FAILED) return;
   workload.pid = 1;
   check_health(NULL);

@@ -1,0 +1,119 @@
+// e2e: `ready` means usable, whichever way the workload is checked; and a workload that ends again and again says so
+// wherever somebody asks, as does a daemon that has only just found it. One guest at a time.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
+
+const OPENS_LATE = 'sleep 4; exec httpd -f -p 127.0.0.1:8000 -h /srv/hello';
+
+/** A config whose workload is a script of a shell. */
+async function configOf(daemon: Daemon, script: string, health_check: object): Promise<object> {
+  const { body: manifest } = await daemon.call('GET', '/api/v1/plugins/hello');
+  manifest.workload.entrypoint = ['/bin/sh', '-c', script];
+  return { manifest: { ...manifest, health_check } };
+}
+
+/** undefined without what a real guest needs. */
+async function daemonFor(t: TestContext): Promise<Daemon | undefined> {
+  if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return undefined;
+  return startDaemon(t);
+}
+
+test('a workload that crashes again and again is told in every place, after a restart of the daemon, too', async (t) => {
+  const daemon = await daemonFor(t);
+  if (daemon === undefined) return;
+  const script = 'echo looking; echo no database >&2; exit 3';
+  const config = await configOf(daemon, script, { port: 8000 });
+  const vm = { name: 'loop', plugin: 'hello', config };
+  const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=20000', vm);
+  assert.equal(waited.status, 408);
+  assert.match(waited.body.error, /started again \d+ times: the entrypoint ended: exit status 3/);
+  assert.equal(waited.body.details['workload.last_exit'], 'exit status 3');
+  assert.match(waited.body.details['workload.last_lines'], /no database/);
+  const assertTold = async () => {
+    const deadline = Date.now() + 15_000;
+    for (;;) {
+      const { body } = await daemon.call('GET', '/api/v1/vms/loop');
+      const { workload, conditions } = body;
+      const seen = conditions.find(({ type }: { type: string }) => type === 'WorkloadRunning');
+      if (workload?.restarts >= 3 && seen?.reason === 'CrashLoop') return body;
+      assert.ok(Date.now() < deadline, JSON.stringify(body));
+      await pause(100);
+    }
+  };
+  const { workload, status } = await assertTold();
+  assert.equal(status, 'running');
+  assert.deepEqual([workload.exit_code, workload.check], [3, 'tcp']);
+  // Of two pipes nobody knows which line came first.
+  assert.deepEqual([...workload.last_lines].sort(), ['looking', 'no database']);
+  const told = await volar(daemon, 'vms', 'get', 'loop');
+  assert.match(told, /workload +(?:backoff|starting).*started again \d+ times/);
+  assert.match(told, /last exit +exit status 3/);
+  assert.match(told, /no database/);
+  await daemon.killAndRestart();
+  await assertTold();
+});
+
+test('a port that opens late: not ready before, with a check and without', async (t) => {
+  const daemon = await daemonFor(t);
+  if (daemon === undefined) return;
+  for (const [name, check] of [
+    ['tcp', { type: 'tcp', port: 8000 }],
+    ['listen', {}],
+  ] as const) {
+    const config = await configOf(daemon, OPENS_LATE, check);
+    const made = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=4000', {
+      name,
+      plugin: 'hello',
+      config,
+    });
+    assert.equal(made.status, 408, name);
+    await untilReady(daemon, name);
+    const answer = await daemon.call('GET', `/api/v1/vms/${name}/agent/v1/`);
+    assert.equal(answer.status, 200, `${name} can be used at once`);
+    assert.equal((await daemon.call('DELETE', `/api/v1/vms/${name}`)).status, 204);
+  }
+});
+
+test('a command in the guest says whether it is ready, and why not', async (t) => {
+  const daemon = await daemonFor(t);
+  if (daemon === undefined) return;
+  const script = `(sleep 6; touch /tmp/up) & exec httpd -f -p 127.0.0.1:8000 -h /srv/hello`;
+  const command = ['/bin/sh', '-c', 'echo "it warms up"; test -e /tmp/up'];
+  const config = await configOf(daemon, script, { command, interval_ms: 500 });
+  const vm = { name: 'exec', plugin: 'hello', config };
+  const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=5000', vm);
+  assert.equal(waited.status, 408);
+  assert.match(waited.body.error, /check of the workload does not pass: .*status 1: it warms up/);
+  await untilReady(daemon, 'exec');
+  const { workload } = (await daemon.call('GET', '/api/v1/vms/exec')).body;
+  assert.deepEqual([workload.check, workload.healthy, workload.state], ['exec', true, 'running']);
+});
+
+/** By the body of the VM, which its agent's word has reached by itself. */
+async function untilReady(daemon: Daemon, name: string): Promise<void> {
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const { body } = await daemon.call('GET', `/api/v1/vms/${name}`);
+    if (body.workload?.healthy === true) return;
+    assert.ok(Date.now() < deadline, JSON.stringify(body));
+    await pause(50);
+  }
+}
+
+async function volar(daemon: Daemon, ...args: readonly string[]): Promise<string> {
+  const program = join(PROJECT_ROOT, 'dist/cli/main.js');
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    program,
+    '--api',
+    daemon.url,
+    ...args,
+  ]);
+  return stdout;
+}
