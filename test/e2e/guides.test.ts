@@ -52,6 +52,13 @@ test('every command of the guides works when pasted', async (t) => {
     assert.equal(existsSync('/tmp/greeter'), false, 'the guide cleans up');
   });
 
+  await t.test('the page of images and disks', async () => {
+    const { status, output } = await paste('docs/images-and-disks.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /Hello from a root disk/);
+    assert.equal(existsSync('/tmp/my-system'), false, 'the page cleans up');
+  });
+
   const down = await host.script('down.mjs', '--all');
   assert.equal(down.status, 0, down.output);
   assert.equal(existsSync(host.home), false, 'the home is gone');
