@@ -2,7 +2,9 @@
 // that begins with "sh run" is meant to be pasted, and is run here.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 import { createPrivateHost } from './private-host.ts';
@@ -19,6 +21,7 @@ test('every command of the guides works when pasted', async (t) => {
   const host = createPrivateHost(t);
   const up = await host.script('up.mjs');
   assert.equal(up.status, 0, up.output);
+  const checkout = readdirSync(PROJECT_ROOT);
   const paste = (page: string, ...flags: string[]) =>
     host.run('bash', ...flags, '-uc', commandsOf(page));
 
@@ -52,6 +55,18 @@ test('every command of the guides works when pasted', async (t) => {
     assert.equal(existsSync('/tmp/greeter'), false, 'the guide cleans up');
   });
 
+  await t.test('the page of the command line', async () => {
+    const { status, output } = await paste('docs/volar.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /one +deleted/);
+  });
+
+  await t.test('the page of agents', async () => {
+    const { status, output } = await paste('docs/mcp.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /"name":"volant\.vms\.create"/);
+  });
+
   await t.test('the page of images and disks', async () => {
     const { status, output } = await paste('docs/images-and-disks.md', '-e');
     assert.equal(status, 0, output);
@@ -59,7 +74,24 @@ test('every command of the guides works when pasted', async (t) => {
     assert.equal(existsSync('/tmp/my-system'), false, 'the page cleans up');
   });
 
+  await t.test('the page of keys', async () => {
+    // In the home of the daemon the file would close the API to everything here.
+    const directory = mkdtempSync(join(tmpdir(), 'volant-keys-'));
+    t.after(() => rmSync(directory, { recursive: true }));
+    const setting = `VOLANT_API_KEYS_FILE=${directory}/keys.json`;
+    const { status, output } = await host.run(
+      'env',
+      setting,
+      'bash',
+      '-euc',
+      commandsOf('docs/keys.md'),
+    );
+    assert.equal(status, 0, output);
+    assert.match(output, /ci-/);
+  });
+
   const down = await host.script('down.mjs', '--all');
   assert.equal(down.status, 0, down.output);
   assert.equal(existsSync(host.home), false, 'the home is gone');
+  assert.deepEqual(readdirSync(PROJECT_ROOT), checkout, 'no command leaves a file in the checkout');
 });
