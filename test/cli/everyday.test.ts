@@ -177,7 +177,7 @@ test('a VM is shown with its network, ports, disks and what waits for its next s
     }),
   );
   const { stdout } = await volar(t, daemon.url, ['vms', 'get', 'one']);
-  assert.match(stdout, /^reason +waits for an image$/m);
+  assert.match(stdout, /^why +waits for an image$/m);
   assert.match(stdout, /^network +vsock$/m);
   assert.match(stdout, /^ports +8080 -> 80\/tcp$/m);
   assert.match(stdout, /^disks +data \(\/srv\/data.img\)$/m);

@@ -184,16 +184,16 @@ suite('channel between daemon and agent', () => {
     const { socketPath } = await startHostAgent(t, program);
     const socket = await rawHost(t, socketPath);
     const frames = await greeted(socket);
-    for (let stream = 1; stream <= 33; stream += 1) socket.write(encodeFrame(FRAME.open, stream));
+    for (let stream = 1; stream <= 65; stream += 1) socket.write(encodeFrame(FRAME.open, stream));
     await until(() => frames.length > 0);
     assert.deepEqual(
       frames.map(({ type, stream }) => [type, stream]),
-      [[FRAME.reset, 33]],
+      [[FRAME.reset, 65]],
     );
     socket.write(encodeFrame(FRAME.reset, 5));
-    socket.write(encodeFrame(FRAME.open, 34));
-    socket.write(encodeFrame(FRAME.data, 34, Buffer.from('GET /healthz HTTP/1.1\r\n\r\n')));
-    await until(() => frames.some(({ type, stream }) => type === FRAME.end && stream === 34));
+    socket.write(encodeFrame(FRAME.open, 66));
+    socket.write(encodeFrame(FRAME.data, 66, Buffer.from('GET /healthz HTTP/1.1\r\n\r\n')));
+    await until(() => frames.some(({ type, stream }) => type === FRAME.end && stream === 66));
     // Answered before the end of the line, so nothing is read any more.
     const line = Buffer.alloc(4096, 'x');
     for (let index = 0; index < 200; index += 1) socket.write(encodeFrame(FRAME.data, 1, line));

@@ -361,7 +361,7 @@ suite('HTTP server of the agent', () => {
 
   test('more clients than it has places for are turned away, and places come back', async (t) => {
     const { port } = await serveAgent(t, program);
-    let left = 80;
+    let left = 120;
     const idle = await Promise.all(
       Array.from({ length: left }, async () => {
         const socket = await rawSocket(t, port);
@@ -373,8 +373,8 @@ suite('HTTP server of the agent', () => {
         return socket;
       }),
     );
-    while (left > 64) await pause(10);
-    assert.ok(left >= 60, `${left} were kept`);
+    while (left > 96) await pause(10);
+    assert.ok(left >= 90, `${left} were kept`);
     for (const socket of idle) socket.destroy();
     const signal = AbortSignal.timeout(10_000);
     const works = () =>
