@@ -75,6 +75,7 @@ const SHARED_VALUES = ['RUN_FILES', 'TAP_DESCRIPTOR', 'VERSION', 'qemuVersion'];
 const ONLY_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
   'uWebSockets.js': ['http/uws.ts'],
   lmdb: ['store/env.ts'],
+  msgpackr: ['store/env.ts'],
   piscina: ['workers/crew.ts'],
   ws: ['cli/shell.ts', 'http/guest-socket.ts'],
 };

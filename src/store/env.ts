@@ -4,6 +4,7 @@
 import { mkdirSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { asBinary, type Database, open, type RootDatabase } from 'lmdb';
+import { Encoder } from 'msgpackr';
 
 /** Keys are numbers, strings or arrays of both; LMDB keeps them in their natural order. */
 export type Key = number | string | (number | string)[];
@@ -57,13 +58,17 @@ export interface ReadOnlyEnv {
   close(): Promise<void>;
 }
 
-/** What the library's types leave out. */
-interface Encoding {
-  readonly encoder: { encode(value: unknown): Uint8Array };
-}
-
 /** More tables than there are; LMDB wants a bound. */
 const TABLES_MAX = 16;
+
+/**
+ * How records are encoded: MessagePack, with msgpackr's extension for objects. msgpackr is a direct dependency so that
+ * package.json pins its version, not lmdb. test/store/encoding.test.ts has bytes that every later version must read.
+ * Each record carries its member names. lmdb could keep them once per table, but it would write them in the
+ * transaction that needs them first and believe in them even when that one failed: later records could not be read
+ * after a restart.
+ */
+const RECORD_FORMAT = { encoder: { Encoder } };
 
 /** The file of an environment's records. */
 export function dataFileOf(directory: string): string {
@@ -81,20 +86,18 @@ export function openEnv(directory: string): Env {
   const root: RootDatabase = open({
     path: dataFileOf(directory),
     maxDbs: TABLES_MAX,
-    encoding: 'msgpack',
+    ...RECORD_FORMAT,
     // A commit has been synced before its promise resolves: what was answered is on disk.
     overlappingSync: false,
     // Transactions are made by write() alone. The library's own ones, one per event turn, have
     // promises that nobody holds: on a full disk their rejections would end the process.
     eventTurnBatching: false,
   });
+  const encoder = new Encoder();
   return {
-    // Each record carries its member names. lmdb could keep them once per table, but it would write
-    // them in the transaction that needs them first and believe in them even when that one failed:
-    // later records could not be read after a restart.
     table: (name) => tableOf(root.openDB({ name })),
     // A copy: the encoder's own memory is used again.
-    encode: (value) => Uint8Array.from((root as unknown as Encoding).encoder.encode(value)),
+    encode: (value) => Uint8Array.from(encoder.encode(value)),
     write: (action) => write(root, action),
     freeBytes: async () => {
       const { bfree, bsize } = await statfs(directory);
@@ -112,7 +115,7 @@ export function openEnvToRead(directory: string): ReadOnlyEnv {
   const root: RootDatabase = open({
     path: dataFileOf(directory),
     maxDbs: TABLES_MAX,
-    encoding: 'msgpack',
+    ...RECORD_FORMAT,
     readOnly: true,
   });
   return {
