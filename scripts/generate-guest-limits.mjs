@@ -24,7 +24,8 @@ function headerOf(numbers) {
   const lines = Object.entries(numbers).map(
     ([name, [value, about]]) => `// ${about}\n#define ${macroOf(name)} ${value}`,
   );
-  return `// guest: what the agent takes of a manifest, and the daemon therefore accepts. ${ORIGIN}
+  return `// guest: what the agent takes of a manifest, and the daemon therefore accepts.
+// ${ORIGIN}
 #ifndef VOLANT_MANIFEST_LIMITS_H
 #define VOLANT_MANIFEST_LIMITS_H
 

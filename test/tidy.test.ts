@@ -83,7 +83,12 @@ const ONLY_IMPORTERS: Readonly<Record<string, readonly string[]>> = {
 /** Files that are a process of their own: they alone may end it and read its environment. */
 const PROGRAMS = ['src/main.ts', 'src/daemon.ts', 'src/volantd.ts', 'src/cli/main.ts'];
 
+/** What is started, or imported by a user of the client's package: all of src must be reached from here. */
+const ENTRIES = [...PROGRAMS, 'src/client/client.ts', 'src/client/methods.ts'];
+
 const LINES_MAX = 400;
+/** Of comments, and of C and C++. The formatter breaks TypeScript, except for texts, which it leaves alone. */
+const COLUMNS_MAX = 130;
 const SKIPPED = new Set(['node_modules', 'build', 'dist', '.build', '.git', 'results']);
 
 function filesBelow(directory: string): string[] {
@@ -189,6 +194,58 @@ test('no file is too long to be read at once', () => {
     .map((path) => `${path}: ${read(path).split('\n').length - 1}`)
     .filter((entry) => Number(entry.split(': ')[1]) > LINES_MAX);
   assert.deepEqual(long, []);
+});
+
+test('no comment and no line of C is wider than an editor', () => {
+  const isComment = (line: string) => /^\s*(\/\/|\/?\*)/.test(line);
+  const wide = code.flatMap((path) =>
+    read(path)
+      .split('\n')
+      .map((line, index) => ({ line, at: `${path}:${index + 1}: ${line.length} columns` }))
+      .filter(({ line }) => line.length > COLUMNS_MAX)
+      .filter(({ line }) => isComment(line) || /\.(c|h|cc)$/.test(path))
+      .map(({ at }) => at),
+  );
+  assert.deepEqual(wide, []);
+});
+
+/** Files that a file imports, starts or includes: whatever stands in it as the path of one. */
+function mentionedBy(path: string): string[] {
+  const text = read(path);
+  const beside = [...text.matchAll(/['"`](?:\.\/)?((?:\.\.\/)*[\w./-]+\.(?:ts|js|mjs|h))['"`]/g)];
+  const compiled = [...text.matchAll(/\bdist\/([\w./-]+\.js)/g)];
+  return [
+    ...beside.map(([, target = '']) => join(dirname(path), target)),
+    ...compiled.map(([, target = '']) => join('src', target)),
+  ].map((target) => (FILES.includes(target) ? target : target.replace(/\.js$/, '.ts')));
+}
+
+function reachedFrom(roots: readonly string[]): ReadonlySet<string> {
+  const reached = new Set<string>();
+  const queue = [...roots];
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (reached.has(path) || !code.includes(path)) continue;
+    reached.add(path);
+    queue.push(...mentionedBy(path));
+  }
+  return reached;
+}
+
+test('every file is used: what no program reaches is not kept for its tests alone', () => {
+  const scripts = code.filter((path) => /^scripts\/[\w-]+\.mjs$/.test(path));
+  const tests = code.filter((path) => /^test\/.*\.test\.ts$/.test(path));
+  const agent = code.filter((path) => /^(native|test)\/.*\.(c|cc)$/.test(path));
+  for (const path of ENTRIES) assert.ok(sources.includes(path), `${path} is an entry`);
+  const used = reachedFrom([...ENTRIES, ...scripts]);
+  assert.deepEqual(
+    sources.filter((path) => !used.has(path)),
+    [],
+  );
+  const usedByAll = reachedFrom([...used, ...tests, ...agent, 'bench/run.ts']);
+  assert.deepEqual(
+    code.filter((path) => !usedByAll.has(path)),
+    [],
+  );
 });
 
 test('nothing is left to be done later, and only programs end their process', () => {

@@ -1,4 +1,5 @@
-// guest: what the agent takes of a manifest, and the daemon therefore accepts. Generated from native/guest/manifest-limits.json: npm run guest-limits.
+// guest: what the agent takes of a manifest, and the daemon therefore accepts.
+// Generated from native/guest/manifest-limits.json: npm run guest-limits.
 #ifndef VOLANT_MANIFEST_LIMITS_H
 #define VOLANT_MANIFEST_LIMITS_H
 

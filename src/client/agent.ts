@@ -19,8 +19,8 @@ export class Agent {
    * Sends a request to the agent of a VM, such as `/v1/` for its workload. The answer is given out as it
    * is, whatever its status: it may be the workload's, or the daemon's when the agent is out of reach.
    * It is not asked again, and only its head has a bound. A redirect is not followed: it is the guest's word, and the
-   * request would be sent on with the key. A browser hides it (its type is "opaqueredirect"). Throws a TypeError for a path with a segment "." or
-   * "..", escaped or not: it would leave the agent, and mean something else to the daemon.
+   * request would be sent on with the key. A browser hides it (its type is "opaqueredirect"). Throws a TypeError for a
+   * path with a segment "." or "..", escaped or not: it would leave the agent, and mean something else to the daemon.
    */
   request(vmName: string, agentPath: string, request: AgentRequest = {}): Promise<Response> {
     const { method = 'GET', signal, timeoutMs, ...rest } = request;

@@ -68,8 +68,8 @@ export function isNamedHost(url: URL, hosts: readonly string[]): boolean {
 
 /**
  * The answer of a server, whatever its status; redirects are not followed. The address is checked that is connected to,
- * so a name that has another address a moment later is of no use; what a proxy connects to is up to the proxy. Rejects with AddressRefused, ConnectionFailed, or the
- * reason of the signal.
+ * so a name that has another address a moment later is of no use; what a proxy connects to is up to the proxy.
+ * Rejects with AddressRefused, ConnectionFailed, or the reason of the signal.
  */
 export async function guardedGet(url: URL, request: GuardedRequest): Promise<GuardedAnswer> {
   const { signal } = request;

@@ -82,7 +82,10 @@ export class LeaseServer {
     if (this.#guests.size > 0) void this.#repair();
   }
 
-  /** After pauses that double until one lives for long. Meanwhile another change may have succeeded: then this one finds nothing to do. */
+  /**
+   * After pauses that double until one lives for long. Meanwhile another change may have succeeded: then this one finds
+   * nothing to do.
+   */
   async #repair(): Promise<void> {
     if (this.#repairing) return;
     this.#repairing = true;

@@ -1,5 +1,6 @@
-// engine, vms: the look of a daemon at its host, at its start and when what it knows may be wrong. It finds the hypervisors that live and what is left of those that
-// do not; what is to be done about a VM is next-step's business. What no record owns is swept away here.
+// engine, vms: the look of a daemon at its host, at its start and when what it knows may be wrong. It finds
+// the hypervisors that live and what is left of those that do not; what is to be done about a VM is next-step's business.
+// What no record owns is swept away here.
 
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log.ts';
