@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
 import { PROJECT_ROOT } from './helpers/capabilities.ts';
 
@@ -104,6 +104,11 @@ const FILES = filesBelow(ROOT).map((path) => relative(ROOT, path));
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8');
 const sources = FILES.filter((path) => /^src\/.*\.ts$/.test(path));
 const code = FILES.filter((path) => /\.(ts|mjs|c|h|cc)$/.test(path));
+/** Code outside of src, by the name of the file. */
+const helpersNamed = new Map<string, string[]>();
+for (const path of code.filter((file) => !file.startsWith('src/'))) {
+  helpersNamed.set(basename(path), [...(helpersNamed.get(basename(path)) ?? []), path]);
+}
 const pages = FILES.filter((path) => path.endsWith('.md'));
 
 /** A room is a directory of src, or a file of it. */
@@ -209,15 +214,17 @@ test('no comment and no line of C is wider than an editor', () => {
   assert.deepEqual(wide, []);
 });
 
-/** Files that a file imports, starts or includes: whatever stands in it as the path of one. */
+/** Files that a file imports, starts or includes. Outside of src they are often found by their name alone. */
 function mentionedBy(path: string): string[] {
   const text = read(path);
-  const beside = [...text.matchAll(/['"`](?:\.\/)?((?:\.\.\/)*[\w./-]+\.(?:ts|js|mjs|h))['"`]/g)];
-  const compiled = [...text.matchAll(/\bdist\/([\w./-]+\.js)/g)];
-  return [
-    ...beside.map(([, target = '']) => join(dirname(path), target)),
-    ...compiled.map(([, target = '']) => join('src', target)),
-  ].map((target) => (FILES.includes(target) ? target : target.replace(/\.js$/, '.ts')));
+  const named = [...text.matchAll(/['"`/]((?:\.{0,2}\/)*[\w./-]+)\.(ts|js|mjs|c|h)['"`]/g)].flatMap(
+    ([, stem = '', ending = '']) => {
+      const name = `${stem}.${ending.replace(/^js$/, 'ts')}`;
+      const byName = helpersNamed.get(basename(name)) ?? [];
+      return [join(dirname(path), name), name.replace(/^.*\bdist\//, 'src/'), ...byName];
+    },
+  );
+  return named.filter((target) => code.includes(target));
 }
 
 function reachedFrom(roots: readonly string[]): ReadonlySet<string> {

@@ -38,7 +38,10 @@ export class GuestRelay {
   #isEventStream = false;
   #over = false;
 
-  /** Never throws; owns the stream. Must be made before the first await of a handler. `workloadUrl` is asked for redirects, `onOver` is called once. */
+  /**
+   * Never throws; owns the stream. Must be made before the first await of a handler. `workloadUrl` is asked for
+   * redirects, `onOver` is called once.
+   */
   constructor(
     exchange: Exchange,
     stream: Duplex,

@@ -1,4 +1,5 @@
-// lib: the daemon's log: JSON lines by pino. Where they go, and what may happen there, is log-writer.ts's business. State changes and errors are info and above, requests are debug.
+// lib: the daemon's log: JSON lines by pino. Where they go, and what may happen there, is log-writer.ts's business. State
+// changes and errors are info and above, requests are debug.
 
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
