@@ -79,8 +79,8 @@ export class Notes {
   }
 
   /**
-   * One that is stopped already stays as it is, without an event, and is not wanted to run any more. One that stops already may be hurried. false when
-   * nothing else is wanted than before.
+   * One that is stopped already stays as it is, without an event, and is not wanted to run any more. One that stops
+   * already may be hurried. false when nothing else is wanted than before.
    */
   wantStop(vmId: number, graceMs: number | null, cause: Cause): Promise<boolean> {
     return this.#wantEnd(vmId, 'stop', cause, (before) => {

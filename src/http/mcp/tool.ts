@@ -60,7 +60,10 @@ export interface CommandResult {
 }
 
 export interface Tool extends Omit<ToolDefinition<TObject>, 'run' | 'command'> {
-  /** Throws SCOPE_FORBIDDEN, BODY_INVALID with every wrong argument, those that are not known too, else whatever the engine says. */
+  /**
+   * Throws SCOPE_FORBIDDEN, BODY_INVALID with every wrong argument, those that are not known too, else whatever the
+   * engine says.
+   */
   call(context: ToolContext, args: unknown): Promise<object>;
   /** The same as a command of Volant's own dialect, which ignores arguments that it does not know, and says so. */
   command(context: ToolContext, args: unknown): Promise<CommandResult>;
