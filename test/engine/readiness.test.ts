@@ -22,7 +22,7 @@ class Guest {
   hasAgent = true;
   isRunning = true;
   hasBooted = false;
-  hasHealthCheck = true;
+  check: ReturnType<ReadinessParts['checkOf']> = 'http';
   isResponsive = true;
   silentForMs = 0;
   asked = 0;
@@ -39,7 +39,7 @@ class Guest {
     const parts: ReadinessParts = {
       agentOf: () => (this.isRunning ? (this.hasAgent ? agent : null) : undefined),
       hasBooted: () => this.hasBooted,
-      hasHealthCheck: () => this.hasHealthCheck,
+      checkOf: () => this.check,
       isResponsive: () => this.isResponsive,
       silentForMs: () => this.silentForMs,
       log: silentLog,
@@ -95,9 +95,9 @@ suite('readiness', () => {
     assert.deepEqual(guest.told, [true, false]);
   });
 
-  test('without a health check comes with the boot, and at once where there is no agent', async (t) => {
+  test('without any check comes with the boot, and at once where there is no agent', async (t) => {
     const guest = new Guest(t);
-    guest.hasHealthCheck = false;
+    guest.check = 'none';
     guest.readiness.watch(VM);
     await turn();
     assert.equal(guest.isReady, false);
