@@ -4,6 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -176,8 +177,8 @@ test('what a broken-out guest asks of the kernel is refused', async (t) => {
     '/etc/cron.d/evil',
     join(victimRun, 'x'),
     join(daemon.home, 'x'),
-    '/tmp/x',
-    '/usr/x',
+    `/tmp/volant-${randomUUID()}`,
+    `/usr/volant-${randomUUID()}`,
   ]) {
     const memory = { paging: false, protocol: `file:${filename}`, begin: 0, length: 4096 };
     assert.ok((await ask('dump-guest-memory', memory)).error, filename);
