@@ -119,6 +119,8 @@ async function vms(daemon: Daemon, ask: Ask): Promise<void> {
     [`GET ${VM}/operations`]: 200,
     'GET /api/v1/vms/nosuch/operations': 404,
     [`GET ${VM}/openapi`]: 404,
+    [`GET ${VM}/console-log`]: 200,
+    'GET /api/v1/vms/nosuch/console-log': 404,
   });
   await expect(ask, { [`POST ${VM}/actions/hello/nosuch`]: 404 }, { body: {} });
 }
@@ -251,7 +253,15 @@ test('an answer that is not described is found', () => {
   const headers = new Headers({ 'Content-Type': 'application/json' });
   const check = (status: number, value: unknown) =>
     checker.check('GET', '/api/v1/system/status', { status, headers, text: JSON.stringify(value) });
-  const right = { status: 'ok', vm_count: 1, cpu_percent: 0.5, mem_percent: 99 };
+  const budget = {
+    memory_total_mb: 4096,
+    memory_limit_mb: null,
+    memory_used_mb: 0,
+    cpu_cores: 2,
+    vcpus_limit: null,
+    vcpus_used: 0,
+  };
+  const right = { status: 'ok', vm_count: 1, cpu_percent: 0.5, mem_percent: 99, budget };
   assert.deepEqual(check(200, right), []);
   assert.notDeepEqual(check(200, { ...right, news: 1 }), []);
   assert.notDeepEqual(check(200, { ...right, vm_count: 1e300 }), []);
