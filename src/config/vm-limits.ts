@@ -31,7 +31,7 @@ export const VM_LIMITS = {
   operationStepsMax: 50,
   operationWriteMs: 250,
   /** A VM is described in its run directory so soon after its launch, and again so soon after that failed. */
-  descriptionWriteMs: 3_000,
+  descriptionWriteMs: 10_000,
   descriptionRetryMs: 60_000,
   descriptionsPerJobMax: 64,
   /** A hypervisor that does not answer is asked again after so long, and longer each time. */
