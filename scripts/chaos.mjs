@@ -1,11 +1,11 @@
-// scripts: runs the tests with kills and errors for as long as somebody likes (npm run test:chaos -- --minutes N): every
-// place to fail once, then many clients and mishaps at random. What the tests are is the test files' business.
+// scripts: runs the tests with kills and injected errors for a chosen time (npm run test:chaos -- --minutes N): every fail
+// point once, then many clients and random faults. The test files define the tests.
 
 import { runMain } from './lib/command.mjs';
-import { buildForLongRun, readLongRun, runLong } from './lib/long-runs.mjs';
+import { buildForLongRun, readLongRun, runLong } from './lib/tests/long-runs.mjs';
 
 const MINUTES = 30;
-/** Every place to fail takes so long at most. */
+/** Maximum time for all fail points. */
 const PLACES_MINUTES = 50;
 
 await runMain(async () => {

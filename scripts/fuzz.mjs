@@ -1,5 +1,5 @@
-// scripts: fuzzes the parsers that read what guests, clients and files say (npm run fuzz [-- TARGET...] [--seconds N]
-// [--seed N] [--keep] [--replay FILE]). One line for each target; a finding is written to a file, and the status is 1.
+// scripts: fuzzes the parsers of input from guests, clients and files (npm run fuzz [-- TARGET...] [--seconds N] [--seed N]
+// [--keep] [--replay FILE]). It prints one line for each target. A finding is written to a file, and the exit status is 1.
 
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -15,46 +15,39 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from './lib/arguments.mjs';
 import { Failure, run, runMain } from './lib/command.mjs';
-import { buildForLibFuzzer, GUEST_TARGETS } from './lib/fuzz-guest.mjs';
 import { BUILD, PROJECT_ROOT } from './lib/paths.mjs';
+import { buildForLibFuzzer, GUEST_TARGETS } from './lib/tests/fuzz-guest.mjs';
 
 const CORPUS = join(PROJECT_ROOT, 'test/fuzz/corpus');
 const FINDINGS = join(BUILD.root, 'fuzz/findings');
 const COMPILED = join(PROJECT_ROOT, '.build/test/fuzz');
 
-/** One input takes far less; another machine may be slower and busier. */
+/** Far more than one input needs, for slow and busy machines. */
 const INPUT_SECONDS_MAX = 20;
 const MEMORY_MB_MAX = 1024;
-/** Of an input that is kept. */
+/** Maximum size of an input that is added to the corpus. */
 const KEPT_BYTES_MAX = 2048;
-/** Of those that one run adds. */
+/** Maximum number of inputs that one run adds. */
 const KEPT_MAX = 40;
 const WHY_LINES_MAX = 8;
 
 const USE = 'Use: npm run fuzz [-- TARGET... [--seconds N] [--seed N] [--keep] [--replay FILE]]';
 
-function readArguments() {
-  try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        seconds: { type: 'string', default: '10' },
-        seed: { type: 'string', default: '1' },
-        keep: { type: 'boolean', default: false },
-        replay: { type: 'string' },
-      },
-    });
-    for (const name of ['seconds', 'seed']) {
-      if (!/^[1-9]\d{0,8}$/.test(values[name]))
-        throw new Failure(`--${name} is a number of 1 or more\n${USE}`);
-    }
-    return { ...values, names: positionals };
-  } catch (error) {
-    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new Failure(`${error.message}\n${USE}`);
+function readRequest() {
+  const options = {
+    seconds: { type: 'string', default: '10' },
+    seed: { type: 'string', default: '1' },
+    keep: { type: 'boolean', default: false },
+    replay: { type: 'string' },
+  };
+  const { values, positionals } = readArguments({ allowPositionals: true, options }, USE);
+  for (const name of ['seconds', 'seed']) {
+    if (!/^[1-9]\d{0,8}$/.test(values[name]))
+      throw new Failure(`--${name} must be a number of 1 or more\n${USE}`);
   }
+  return { ...values, names: positionals };
 }
 
 async function compileDaemonTargets() {
@@ -65,7 +58,7 @@ async function compileDaemonTargets() {
   return TARGETS.map(({ name }) => ({ name }));
 }
 
-/** Runs a program and resolves with its status and all that it printed. */
+/** Runs a program. Resolves with its status and its output. */
 function runAndHear(program, args) {
   const child = spawn(program, args, { cwd: PROJECT_ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
@@ -80,7 +73,7 @@ function runAndHear(program, args) {
   });
 }
 
-/** What a target came to: { runs, growth, why, file }; `why` is null when nothing was found. */
+/** The result of a target: { runs, growth, why, file }; `why` is null if nothing was found. */
 async function fuzzDaemon({ name }, { seconds, seed, keep, replay }) {
   const { status, said } = await runAndHear(process.execPath, [
     join(COMPILED, 'run.js'),
@@ -110,7 +103,7 @@ async function fuzzGuest(target, options) {
   }
 }
 
-/** `found` gets what took new ways, and the input of a finding. */
+/** `found` gets the inputs with new coverage, and the input of a finding. */
 async function fuzzInto(found, program, bounds, { name, bytesMax }, { seconds, seed, keep }) {
   const inputs = join(found, 'inputs');
   mkdirSync(inputs);
@@ -137,7 +130,7 @@ async function fuzzInto(found, program, bounds, { name, bytesMax }, { seconds, s
   return { runs, growth, why: said, file };
 }
 
-/** Adds the shortest of what takes ways that the corpus does not take. Returns how many. */
+/** Adds the shortest inputs with coverage that the corpus lacks. Returns their number. */
 async function keepInputs(program, inputs, name) {
   const merged = `${inputs}-merged`;
   const directory = join(CORPUS, name);
@@ -152,14 +145,14 @@ async function keepInputs(program, inputs, name) {
     .sort((one, other) => one.length - other.length)
     .slice(0, KEPT_MAX);
   for (const input of added) {
-    // Named like those of the other targets.
+    // Named like the inputs of other targets.
     const digest = createHash('sha256').update(input).digest('hex').slice(0, 12);
     writeFileSync(join(directory, digest), input);
   }
   return added.length;
 }
 
-/** The sentence that a check said, and where: not the whole stack of the engine. */
+/** The message and the position of a failed check, without the stack frames of the engine. */
 function shortened(why) {
   const lines = why.trim().split('\n');
   const first = lines.findIndex((line) =>
@@ -178,7 +171,7 @@ function tell({ name }, { runs, growth, why, file }, seconds) {
   process.stdout.write(`    input: ${file}\n    again: npm run fuzz -- ${name} --replay ${file}\n`);
 }
 
-/** All targets when none is named. The daemon's are compiled when one of them may be meant. */
+/** All targets if none is named. Compiles the daemon's targets if one of them may be chosen. */
 async function chosenTargets(names) {
   const isGuest = (name) => GUEST_TARGETS.some((target) => target.name === name);
   const guest = GUEST_TARGETS.map((target) => ({ ...target, fuzz: fuzzGuest }));
@@ -196,9 +189,9 @@ async function chosenTargets(names) {
 }
 
 await runMain(async () => {
-  const { names, ...options } = readArguments();
+  const { names, ...options } = readRequest();
   if (options.replay !== undefined && (names.length !== 1 || !existsSync(options.replay))) {
-    throw new Failure(`--replay needs one target and a file that is there\n${USE}`);
+    throw new Failure(`--replay needs one target and an existing file\n${USE}`);
   }
   for (const target of await chosenTargets(names)) {
     const startedMs = performance.now();

@@ -1,16 +1,16 @@
-// scripts: writes what the agent takes of a manifest as C and as TypeScript, from one table. A test compares
-// both files with the table, so that neither grows old.
+// scripts: generates the limits of the guest's agent for manifests as C and as TypeScript from one table. A test compares
+// both files with the table, so they cannot become outdated.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from './lib/paths.mjs';
 
 const TABLE = 'native/guest/manifest-limits.json';
-const HEADER = 'native/guest/manifest_limits.h';
-const MODULE = 'src/schema/guest-limits.ts';
+const HEADER = 'native/guest/base/manifest_limits.h';
+const MODULE = 'src/schema/rules/guest-limits.ts';
 const ORIGIN = `Generated from ${TABLE}: npm run guest-limits.`;
 
-/** Each generated file with its text. */
+/** The generated files with their texts. */
 export function generatedFiles() {
   const { numbers, lists } = JSON.parse(readFileSync(join(PROJECT_ROOT, TABLE), 'utf8'));
   return new Map([
@@ -19,7 +19,7 @@ export function generatedFiles() {
   ]);
 }
 
-/** The host alone reads the lists: the agent takes what any of their members makes of a request. */
+/** Only the host uses the lists: the agent accepts any request that their members lead to. */
 function headerOf(numbers) {
   const lines = Object.entries(numbers).map(
     ([name, [value, about]]) => `// ${about}\n#define ${macroOf(name)} ${value}`,
@@ -45,7 +45,7 @@ function moduleOf(numbers, lists) {
       member(name, about, `[${values.map((value) => `'${value}'`).join(', ')}]`),
     ),
   ];
-  return `// schema: what the guest's agent takes of a manifest. ${ORIGIN}
+  return `// schema: limits of the guest's agent for manifests. ${ORIGIN}
 
 export const GUEST_LIMITS = {
 ${lines.join('\n')}

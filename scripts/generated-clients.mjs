@@ -1,28 +1,20 @@
-// scripts: tries what others' generators make of docs/openapi.json (npm run clients [-- --api URL]): each makes a client, which
-// is compiled and, where a daemon is named, makes a VM, changes it and reads an error. What the machine lacks, or what cannot
-// be fetched, is skipped, and said. TypeScript is not here: it is among the tests.
+// scripts: tests client generators of others with docs/openapi.json (npm run clients [-- --api URL]). Each generates a
+// client, which is compiled. With a daemon's URL it also creates a VM, changes it and reads an error. Steps whose tools are
+// missing or cannot be downloaded are skipped and reported. The generator for TypeScript is tested in the test suite
+// instead.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { GENERATORS, Lacking } from './lib/client-generators.mjs';
-import { Failure, runMain } from './lib/command.mjs';
+import { GENERATORS, Unavailable } from './lib/api/client-generators.mjs';
+import { readArguments } from './lib/arguments.mjs';
+import { runMain } from './lib/command.mjs';
 
-function readArguments() {
-  try {
-    const { values } = parseArgs({
-      options: { api: { type: 'string' }, keep: { type: 'boolean', default: false } },
-    });
-    return values;
-  } catch (error) {
-    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new Failure(`${error.message}\nUse: npm run clients -- [--api URL] [--keep]`);
-  }
-}
+const OPTIONS = { api: { type: 'string' }, keep: { type: 'boolean', default: false } };
+const USE = 'Use: npm run clients -- [--api URL] [--keep]';
 
 await runMain(async () => {
-  const { api = null, keep } = readArguments();
+  const { api = null, keep } = readArguments({ options: OPTIONS }, USE).values;
   const counts = { passed: 0, failed: 0, skipped: 0 };
   const say = (how, name, text) => process.stdout.write(`${how.padEnd(6)} ${name}: ${text}\n`);
   const folder = mkdtempSync(join(tmpdir(), 'volant-clients-'));
@@ -34,7 +26,7 @@ await runMain(async () => {
         counts.passed += 1;
         say('ok', name, done.join(', '));
       } catch (error) {
-        if (error instanceof Lacking) {
+        if (error instanceof Unavailable) {
           counts.skipped += 1;
           const before = done.length === 0 ? '' : `${done.join(', ')}; `;
           say('SKIP', name, `${before}${error.message}`);

@@ -1,14 +1,14 @@
-// scripts: packs a plugin's image (npm run image -- DIRECTORY --output FILE.cpio [--module NAME]): the
-// agent, busybox and kernel modules, with the content of a directory on top.
+// scripts: builds the image of a plugin (npm run image -- DIRECTORY --output FILE.cpio [--module NAME]) from the agent,
+// busybox, kernel modules and the content of a directory.
 
 import { existsSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readArguments } from './lib/arguments.mjs';
 import { Failure, runMain } from './lib/command.mjs';
-import { findBusybox } from './lib/debian.mjs';
-import { packInitramfs } from './lib/initramfs.mjs';
-import { DEFAULT_MODULES } from './lib/kernel-modules.mjs';
+import { packInitramfs } from './lib/guest/initramfs.mjs';
+import { DEFAULT_MODULES } from './lib/guest/kernel-modules.mjs';
 import { BUILD, userCommand } from './lib/paths.mjs';
+import { findBusybox } from './lib/systems/debian.mjs';
 import { guestKernel } from './setup.mjs';
 
 const USAGE = `Use: ${userCommand('image', 'DIRECTORY', '--output', 'FILE.cpio', '[--module NAME]...')}
@@ -17,30 +17,25 @@ const USAGE = `Use: ${userCommand('image', 'DIRECTORY', '--output', 'FILE.cpio',
   --output    the image to write; give it to a plugin's manifest as initramfs.url
   --module    a kernel module that your workload needs, loaded at boot; may be repeated`;
 
-/** npm runs scripts in the checkout; paths mean what they mean where the user stands. */
+/** npm runs scripts in the checkout, but paths are relative to the user's directory. */
 const fromUser = (path) => resolve(process.env.INIT_CWD ?? process.cwd(), path);
 
-function readArguments() {
+function readRequest() {
   const options = {
     output: { type: 'string' },
     module: { type: 'string', multiple: true, default: [] },
   };
-  try {
-    const { values, positionals } = parseArgs({ allowPositionals: true, options });
-    if (positionals.length !== 1 || !values.output) throw new Failure(USAGE);
-    return {
-      directory: fromUser(positionals[0]),
-      output: fromUser(values.output),
-      modules: values.module,
-    };
-  } catch (error) {
-    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new Failure(`${error.message}\n\n${USAGE}`);
-  }
+  const { values, positionals } = readArguments({ allowPositionals: true, options }, USAGE);
+  if (positionals.length !== 1 || !values.output) throw new Failure(USAGE);
+  return {
+    directory: fromUser(positionals[0]),
+    output: fromUser(values.output),
+    modules: values.module,
+  };
 }
 
 await runMain(async () => {
-  const { directory, output, modules: ownModules } = readArguments();
+  const { directory, output, modules: ownModules } = readRequest();
   if (!existsSync(directory) || !statSync(directory).isDirectory()) {
     throw new Failure(`${directory} is not a directory.`);
   }

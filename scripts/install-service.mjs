@@ -1,16 +1,16 @@
-// scripts: makes the daemon a service of this machine (npm run install:service, volantd install-service): sets
-// up what is missing, then writes, enables and starts a unit of systemd. Can be run again at any time.
+// scripts: installs the daemon as a service of this machine (npm run install:service, volantd install-service): sets up
+// what is missing, then writes, enables and starts a systemd unit. It can be run repeatedly.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, runMain } from './lib/command.mjs';
-import { answers, findDaemon } from './lib/daemon.mjs';
 import { homeDirectory, userCommand } from './lib/paths.mjs';
-import { buildProblems, requireNone, runProblems } from './lib/preflight.mjs';
 import { alreadyThere, createProgress } from './lib/progress.mjs';
-import { checkSettings, differences } from './lib/settings.mjs';
-import { problemOfUnit } from './lib/start.mjs';
+import { answers, findDaemon } from './lib/service/daemon.mjs';
+import { buildProblems, requireNone, runProblems } from './lib/service/preflight.mjs';
+import { checkSettings, differences } from './lib/service/settings.mjs';
+import { problemOfUnit } from './lib/service/start.mjs';
 import {
   ENVIRONMENT_FILE,
   environmentText,
@@ -22,7 +22,7 @@ import {
   UNIT_DIRECTORIES,
   unitText,
   writeUnit,
-} from './lib/systemd.mjs';
+} from './lib/service/systemd.mjs';
 import { setup } from './setup.mjs';
 
 const START_TIMEOUT_MS = 30_000;
@@ -30,7 +30,7 @@ const LOOK_EVERY_MS = 100;
 
 const isSetting = ([name]) => name.startsWith('VOLANT_');
 
-/** The settings of the service: those of its file, or those of this shell where there is no file yet. */
+/** The settings of the service: those of its file, or those of this shell if there is no file yet. */
 function readSettings() {
   const given = Object.fromEntries(Object.entries(process.env).filter(isSetting));
   if (!existsSync(ENVIRONMENT_FILE)) return given;
@@ -38,7 +38,7 @@ function readSettings() {
   const found = differences(Object.keys(given), settings, given);
   if (found.length === 0) return settings;
   throw new Failure(
-    `${ENVIRONMENT_FILE} has the settings of the service, and this shell has others:\n${found.map((text) => `  - ${text}`).join('\n')}\nEdit that file, and run this without them.`,
+    `The settings of this shell differ from those of the service in ${ENVIRONMENT_FILE}:\n${found.map((text) => `  - ${text}`).join('\n')}\nEdit that file, and run this command without these settings.`,
   );
 }
 
@@ -46,20 +46,20 @@ async function check(home, settings) {
   const problems = [...buildProblems(), ...(await runProblems(home, settings))];
   if (!systemdRuns()) {
     problems.push(
-      `systemd does not run here, or not in this network: use \`${userCommand('up')}\`, or let another supervisor run the daemon.`,
+      `systemd does not run here, or runs in another network namespace: use \`${userCommand('up')}\`, or let another supervisor run the daemon.`,
     );
   }
   const daemon = findDaemon(home);
   if (daemon !== null && daemon.supervisor.unit !== SERVICE_UNIT) {
     problems.push(
-      `A daemon that is no service serves ${home} (pid ${daemon.pid}): end it first, with \`VOLANT_HOME=${home} ${userCommand('down')}\` where that started it.`,
+      `A daemon that is not a service uses ${home} (pid ${daemon.pid}): end it first. If \`${userCommand('up')}\` started it, run \`VOLANT_HOME=${home} ${userCommand('down')}\`.`,
     );
   }
   requireNone(problems);
   return alreadyThere('systemd runs');
 }
 
-/** Asked of the compiled daemon, so after the set-up. */
+/** Checks the settings with the compiled daemon, so it runs after the set-up. */
 async function checkAgain(settings, log) {
   const { problems, warnings } = await checkSettings(settings);
   requireNone(problems.map((problem) => `${problem}.`));
@@ -103,22 +103,25 @@ async function untilItServes(home) {
   }
 }
 
-await runMain(async () => {
-  const settings = readSettings();
-  const home = homeDirectory({ HOME: process.env.HOME, VOLANT_HOME: SERVICE_HOME, ...settings });
-  const log = createProgress();
-  log.heading('Volant, as a service');
-  await log.step('host', () => check(home, settings));
-  await setup({ log, home });
-  await checkAgain({ ...settings, VOLANT_HOME: home }, log);
-  // What asks the API below asks the daemon that has these settings.
-  Object.assign(process.env, settings);
-  await log.step('settings', () => writeSettings({ ...settings, VOLANT_HOME: home }));
-  await log.step('service', async (tell) => {
-    await startService(tell);
-    return `${SERVICE_UNIT} runs, pid ${await untilItServes(home)}`;
-  });
-  log.line();
-  log.line(`Settings: ${ENVIRONMENT_FILE}. Log: journalctl --unit ${SERVICE_UNIT}.`);
-  log.line(`To remove the service: ${userCommand('uninstall:service')}.`);
-});
+await runMain(
+  async () => {
+    const settings = readSettings();
+    const home = homeDirectory({ HOME: process.env.HOME, VOLANT_HOME: SERVICE_HOME, ...settings });
+    const log = createProgress();
+    log.heading('Volant, as a service');
+    await log.step('host', () => check(home, settings));
+    await setup({ log, home });
+    await checkAgain({ ...settings, VOLANT_HOME: home }, log);
+    // Requests to the API below go to the daemon with these settings.
+    Object.assign(process.env, settings);
+    await log.step('settings', () => writeSettings({ ...settings, VOLANT_HOME: home }));
+    await log.step('service', async (tell) => {
+      await startService(tell);
+      return `${SERVICE_UNIT} runs, pid ${await untilItServes(home)}`;
+    });
+    log.line();
+    log.line(`Settings: ${ENVIRONMENT_FILE}. Log: journalctl --unit ${SERVICE_UNIT}.`);
+    log.line(`To remove the service: ${userCommand('uninstall:service')}.`);
+  },
+  { usage: `Use: ${userCommand('install:service')}. It takes no arguments.`, allowed: [] },
+);

@@ -2,8 +2,8 @@
 // vhost-vsock and cgroup version 2, whose root is this machine's root, read-only.
 
 import { Failure, runMain } from './lib/command.mjs';
-import { findBusybox } from './lib/debian.mjs';
-import { runInLab } from './lib/lab.mjs';
+import { findBusybox } from './lib/systems/debian.mjs';
+import { runInLab } from './lib/systems/lab.mjs';
 import { guestKernel } from './setup.mjs';
 
 await runMain(async () => {

@@ -1,14 +1,16 @@
-// scripts: compiles what a package is made of before npm packs it. Says nothing when it goes well, so that
-// `npm pack --json` stays JSON.
+// scripts: compiles the content of a package, and bundles the dashboard, before npm packs it. Prints nothing on success, so
+// that the output of `npm pack --json` stays JSON.
 
+import { buildPrograms } from './build-programs.mjs';
+import { buildUi } from './build-ui.mjs';
 import { Failure, runMain } from './lib/command.mjs';
-import { compile } from './setup.mjs';
 
 await runMain(async () => {
   try {
-    await compile(() => undefined);
+    await buildPrograms();
+    await buildUi();
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    throw new Failure(`The package cannot be made.\n${error.message}`);
+    throw new Failure(`The package cannot be built.\n${error.message}`);
   }
 });

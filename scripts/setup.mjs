@@ -1,6 +1,6 @@
-// scripts: makes a checkout ready to run (npm run setup), or an installed package (volantd setup): packages,
-// the native programs, the compiled daemon, a guest kernel and the hello image. Each step is skipped when
-// nothing has changed; an installed package brings what npm and the compiler make.
+// scripts: prepares a checkout (npm run setup) or an installed package (volantd setup): packages, native programs, the
+// compiled daemon, the dashboard, a guest kernel and the hello image. Each step is skipped if nothing has changed. In an
+// installed package, npm has done the steps of npm, of the compiler and of the dashboard.
 
 import {
   chmodSync,
@@ -17,6 +17,13 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { buildNative } from './build-native.mjs';
 import { Failure, findCommand, run, runMain } from './lib/command.mjs';
+import { extractKernel, findKernel } from './lib/guest/guest-kernel.mjs';
+import { packInitramfs } from './lib/guest/initramfs.mjs';
+import { DEFAULT_MODULES, ROOT_DISK_MODULES } from './lib/guest/kernel-modules.mjs';
+import { BUILD, homeDirectory, IS_CHECKOUT, PROJECT_ROOT, userCommand } from './lib/paths.mjs';
+import { alreadyThere, createProgress } from './lib/progress.mjs';
+import { buildProblems, canWriteBelow, requireNone } from './lib/service/preflight.mjs';
+import { digest, isFresh, remember } from './lib/stamp.mjs';
 import {
   fetchBusybox,
   fetchKernel,
@@ -24,31 +31,25 @@ import {
   installPackages,
   KERNEL_ROOT,
   missingTools,
-} from './lib/debian.mjs';
-import { extractKernel, findKernel } from './lib/guest-kernel.mjs';
-import { packInitramfs } from './lib/initramfs.mjs';
-import { DEFAULT_MODULES, ROOT_DISK_MODULES } from './lib/kernel-modules.mjs';
-import { BUILD, homeDirectory, IS_CHECKOUT, PROJECT_ROOT } from './lib/paths.mjs';
-import { buildProblems, canWriteBelow, requireNone } from './lib/preflight.mjs';
-import { alreadyThere, createProgress } from './lib/progress.mjs';
-import { digest, isFresh, remember } from './lib/stamp.mjs';
+} from './lib/systems/debian.mjs';
 
 /**
- * Does what is missing of the whole set-up. `home` is the daemon's home directory; null leaves it
- * alone (the tests have homes of their own). Throws a Failure with the remedy.
+ * Runs the missing steps of the set-up. `home` is the daemon's home directory; null skips it (tests have homes of their
+ * own). Throws a Failure with the remedy.
  */
 export async function setup({ log, home }) {
   requireNone([...buildProblems(), ...packageProblems()]);
   await log.step('packages', installTools);
   if (IS_CHECKOUT) await log.step('npm', installNodeModules);
-  await log.step('native', buildPrograms);
+  await log.step('native', buildNativePrograms);
   if (IS_CHECKOUT) await log.step('compile', compile);
+  if (IS_CHECKOUT) await log.step('dashboard', bundleUi);
   await log.step('kernel', prepareKernel);
   await log.step('image', packImages);
   if (home !== null) await log.step('home', () => fillHome(home));
 }
 
-/** What is built is put into the package: whoever installed it may have been somebody else. */
+/** Setup writes into the package, which another user may have installed. */
 function packageProblems() {
   return canWriteBelow(BUILD.root)
     ? []
@@ -78,50 +79,39 @@ async function installNodeModules(tell) {
   await run('npm', ['install', '--no-audit', '--no-fund'], { cwd: PROJECT_ROOT });
   if (!readFileSync(lockFile).equals(before)) {
     throw new Failure(
-      'npm changed package-lock.json: it does not fit package.json. Commit the new one, or restore it with `git checkout package-lock.json`.',
+      'npm changed package-lock.json: it does not match package.json. Commit the new one, or restore it with `git checkout package-lock.json`.',
     );
   }
   remember('npm', value);
-  return 'installed what package-lock.json lists';
+  return 'installed the packages of package-lock.json';
 }
 
-async function buildPrograms(tell) {
+async function buildNativePrograms(tell) {
   tell('addon, guest agent, simulator');
   const built = await buildNative();
   return built.length === 0 ? alreadyThere('all there') : `built ${built.join(', ')}`;
 }
 
-const DIST = join(PROJECT_ROOT, 'dist');
-
-/** What is run by name: the daemon, volantd and volar. */
-const PROGRAMS = ['main.js', 'volantd.js', 'cli/main.js'].map((program) => join(DIST, program));
-
-const NO_THROW = { throwIfNoEntry: false };
-
-/** True when dist/ is what the sources say; an installed package has no others. */
-export function isCompiled() {
-  return !IS_CHECKOUT || isFresh('compile', compiledFrom(), PROGRAMS);
+/** True if dist/ matches the sources; an installed package has no sources. */
+export async function isCompiled() {
+  if (!IS_CHECKOUT) return true;
+  const { areProgramsBuilt } = await import('./build-programs.mjs');
+  return areProgramsBuilt();
 }
 
-function compiledFrom() {
-  const inputs = ['src', 'tsconfig.json', 'package-lock.json'];
-  return digest({ paths: inputs.map((path) => join(PROJECT_ROOT, path)) });
+/** An installed package has the programs and neither their sources nor this script. */
+async function compile(tell) {
+  const { buildPrograms } = await import('./build-programs.mjs');
+  return buildPrograms(tell);
 }
 
-/** Compiles src/ into dist/ when it has changed. */
-export async function compile(tell) {
-  if (isCompiled()) return alreadyThere('all there');
-  tell('TypeScript');
-  // Into an empty directory: a file whose source is gone must not stay behind.
-  rmSync(DIST, { recursive: true, force: true });
-  const compiler = join(PROJECT_ROOT, 'node_modules/.bin/tsc');
-  await run(compiler, ['-p', 'tsconfig.json'], { cwd: PROJECT_ROOT });
-  for (const program of PROGRAMS) chmodSync(program, 0o755);
-  remember('compile', compiledFrom());
-  return 'compiled the daemon and volar into dist/';
+/** An installed package has the bundle and neither its sources nor this script. */
+async function bundleUi(tell) {
+  const { buildUi } = await import('./build-ui.mjs');
+  return buildUi(tell);
 }
 
-/** The kernel that guests boot: the host's own when it fits, else a package that is only unpacked. */
+/** The kernel for guests: the host's own if it meets the requirements, otherwise from a package that is only unpacked. */
 export async function guestKernel(tell = () => {}) {
   const own = findKernel('/');
   if (own?.madeForGuests) return own;
@@ -131,7 +121,7 @@ export async function guestKernel(tell = () => {}) {
     tell('downloading a kernel made for guests');
     await fetchKernel();
   } catch (error) {
-    // The host's general kernel boots more slowly, but it boots.
+    // The host's general kernel is slower, but it boots.
     if (!(error instanceof Failure) || own === null) throw error;
     return own;
   }
@@ -155,11 +145,11 @@ async function prepareKernel(tell) {
   rmSync(unpacked === null ? vmlinux : bzImage, { force: true });
   remember('kernel', value);
   return unpacked === null
-    ? `Linux ${kernel.version}, taken as it is`
+    ? `Linux ${kernel.version}, used unchanged`
     : `Linux ${kernel.version}, unpacked`;
 }
 
-/** What there is to boot from: a plugin to begin with, and the way to a root disk. */
+/** Images that setup builds: a plugin for a first VM, and one that mounts a root disk. */
 const IMAGES = [
   { name: 'hello', overlays: [join(PROJECT_ROOT, 'images/hello')], withBusybox: true },
   { name: 'boot', overlays: [], withBusybox: false, modules: ROOT_DISK_MODULES },
@@ -173,13 +163,13 @@ async function packImages() {
   return packed.length === 0 ? alreadyThere(names) : `packed ${packed.join(', ')}`;
 }
 
-/** null when it is there already. */
+/** null if the image is up to date. */
 async function packImage({ name, overlays, withBusybox, modules = DEFAULT_MODULES }) {
   const output = join(BUILD.images, `${name}.cpio`);
   const kernel = await guestKernel();
   const busybox = withBusybox ? findBusybox() : null;
   const packers = ['initramfs', 'cpio', 'kernel-modules'].map((script) =>
-    join(PROJECT_ROOT, `scripts/lib/${script}.mjs`),
+    join(PROJECT_ROOT, `scripts/lib/guest/${script}.mjs`),
   );
   const inputs = [...overlays, BUILD.agent, ...(busybox === null ? [] : [busybox]), ...packers];
   const value = digest({ paths: inputs, texts: [kernel.version, ...modules] });
@@ -209,10 +199,12 @@ function fillHome(home) {
   return copied.length === 0 ? alreadyThere(home) : `copied ${copied.join(', ')} to ${home}`;
 }
 
-/** A regular file that everybody reads, whatever the umask is: hypervisors are other users than the daemon. */
+const NO_THROW = { throwIfNoEntry: false };
+
+/** A regular file that every user can read, despite the umask: hypervisors run as other users. */
 const FOR_HYPERVISORS = 0o100644;
 
-/** Returns the name when the file was copied, null when the same is there. */
+/** Returns the name if the file was copied, null if it is the same already. */
 function copyIfChanged(name, directory) {
   const [source, target] = [join(BUILD.images, name), join(directory, name)];
   const [from, to] = [statSync(source), statSync(target, NO_THROW)];
@@ -231,10 +223,13 @@ function writeInOneStep(file, content) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  await runMain(async () => {
-    if (IS_CHECKOUT && findCommand('npm') === null) {
-      throw new Failure('npm is missing: install it with Node.');
-    }
-    await setup({ log: createProgress(), home: homeDirectory() });
-  });
+  await runMain(
+    async () => {
+      if (IS_CHECKOUT && findCommand('npm') === null) {
+        throw new Failure('npm is missing: install it with Node.');
+      }
+      await setup({ log: createProgress(), home: homeDirectory() });
+    },
+    { usage: `Use: ${userCommand('setup')}. It takes no arguments.`, allowed: [] },
+  );
 }

@@ -1,5 +1,5 @@
-// scripts: starts the daemon, and starts it again when it died, after pauses that grow. `npm run up` starts
-// this program where there is no systemd; SIGTERM ends the daemon and then this program.
+// scripts: starts the daemon, and restarts it with backoff when it dies. `npm run up` starts this program if there is no
+// systemd. SIGTERM ends the daemon and then this program.
 
 import { spawn } from 'node:child_process';
 import {
@@ -13,15 +13,15 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, runMain } from './lib/command.mjs';
-import { daemonFiles, ENTRY, holderOf } from './lib/daemon.mjs';
 import { homeDirectory } from './lib/paths.mjs';
-import { describeEnd, FINAL_STATUSES, nextPauseMs } from './lib/restarts.mjs';
+import { daemonFiles, ENTRY, holderOf } from './lib/service/daemon.mjs';
+import { describeEnd, FINAL_STATUSES, nextPauseMs } from './lib/service/restarts.mjs';
 
-/** The daemon drains for 20 s and closes for as long; then it hangs. */
+/** The daemon drains for up to 20 s and closes for up to 20 s; after this time it hangs. */
 const KILL_AFTER_MS = 60_000;
 const OUTPUT_BYTES_MAX = 1024 * 1024;
 
-/** Holds the file open that proves who supervises this home. Returns what gives it back. */
+/** Holds a file open that identifies the supervisor of this home directory. Returns the function that releases it. */
 function takeLock(file) {
   for (;;) {
     try {
@@ -35,7 +35,7 @@ function takeLock(file) {
       if (error.code !== 'EEXIST') throw error;
       const holder = holderOf(file);
       if (holder !== null) throw new Failure(`A supervisor runs already, pid ${holder}.`);
-      // Left behind by one that was killed.
+      // Left behind by a supervisor that was killed.
       rmSync(file, { force: true });
     }
   }
@@ -45,22 +45,24 @@ function tell(text) {
   process.stdout.write(`${new Date().toISOString()} supervisor: ${text}\n`);
 }
 
-/** The daemon's words go to the same file as ours, which must not grow without bound. */
+/** The daemon's output goes to the same file as this program's, which must not grow without bound. */
 function boundOutput() {
   const { size } = fstatSync(1);
   if (fstatSync(1).isFile() && size > OUTPUT_BYTES_MAX) ftruncateSync(1, 0);
 }
 
-/** The kernel takes others first when memory is wanting. Where that is not allowed it may take this process, too. */
+/**
+ * Makes the kernel prefer other processes when memory is short. If this is not permitted, it may kill this process, too.
+ */
 function shieldFromOom() {
   try {
     writeFileSync('/proc/self/oom_score_adj', '-900');
   } catch (error) {
-    tell(`not shielded when memory is wanting: ${error.code}`);
+    tell(`not protected from the OOM killer: ${error.code}`);
   }
 }
 
-/** The end of the supervision: set by the first signal, wakes whoever waits. */
+/** Aborted by the first signal: ends the supervision and any pause. */
 const ending = new AbortController();
 let child = null;
 
@@ -68,7 +70,7 @@ function onSignal(signal) {
   ending.abort();
   if (child === null) return;
   tell(`${signal}: ending the daemon`);
-  // A second signal is passed on as well: it makes the daemon end at once.
+  // A second signal is passed on, too: it makes the daemon end at once.
   child.kill('SIGTERM');
   setTimeout(() => child?.kill('SIGKILL'), KILL_AFTER_MS).unref();
 }
@@ -76,8 +78,8 @@ function onSignal(signal) {
 /** Runs the daemon once. Resolves with { status, signal, livedMs }. */
 function runDaemon({ restarts, lastEnd }) {
   const startedMs = performance.now();
-  const told = lastEnd === null ? [] : ['--last-exit', describeEnd(lastEnd)];
-  const args = [ENTRY, '--supervisor', 'volant', '--restarts', String(restarts), ...told];
+  const endArgs = lastEnd === null ? [] : ['--last-exit', describeEnd(lastEnd)];
+  const args = [ENTRY, '--supervisor', 'volant', '--restarts', String(restarts), ...endArgs];
   return new Promise((resolve) => {
     const end = (status, signal) => {
       child = null;
@@ -101,7 +103,7 @@ async function supervise() {
     boundOutput();
     const end = await runDaemon({ restarts, lastEnd });
     const text = `the daemon ended with ${describeEnd(end)}`;
-    // Whoever waits for the first answer of the API need not wait any longer.
+    // The parent stops waiting for the first answer of the API.
     if (process.connected) process.send({ ended: describeEnd(end) });
     if (ending.signal.aborted || FINAL_STATUSES.includes(end.status)) {
       tell(text);
@@ -121,7 +123,7 @@ async function supervise() {
 await runMain(async () => {
   const release = takeLock(daemonFiles(homeDirectory()).supervisorLock);
   process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
-  // The terminal that it was started from may close.
+  // The terminal in which it was started may close.
   process.on('SIGHUP', () => undefined);
   shieldFromOom();
   try {

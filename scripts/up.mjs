@@ -1,9 +1,18 @@
-// scripts: from a checkout, or an installed package, to a running VM (npm run up): checks the host, sets up what is missing,
-// starts the daemon and the VM "hello", and shows its first answer. Can be run again at any time.
+// scripts: from a checkout, or an installed package, to a running VM (npm run up): checks the host, sets up what is
+// missing, starts the daemon and the VM "hello", and prints its first answer. It can be run repeatedly.
 
 import { existsSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure, runMain } from './lib/command.mjs';
+import {
+  consolePath,
+  describeTrouble,
+  readConsole,
+  silenceOf,
+  troubleOf,
+} from './lib/guest/guest-check.mjs';
+import { homeDirectory, userCommand } from './lib/paths.mjs';
+import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
 import {
   answers,
   callApi,
@@ -13,44 +22,35 @@ import {
   ENTRY,
   expectApi,
   findDaemon,
-} from './lib/daemon.mjs';
-import {
-  consolePath,
-  describeTrouble,
-  readConsole,
-  silenceOf,
-  troubleOf,
-} from './lib/guest-check.mjs';
-import { homeDirectory, userCommand } from './lib/paths.mjs';
+} from './lib/service/daemon.mjs';
 import {
   buildProblems,
   describeHost,
   nodeLimit,
   requireNone,
   runProblems,
-} from './lib/preflight.mjs';
-import { alreadyThere, createProgress, formatSeconds } from './lib/progress.mjs';
-import { checkSettings, differences, environmentOf } from './lib/settings.mjs';
+} from './lib/service/preflight.mjs';
+import { checkSettings, differences, environmentOf } from './lib/service/settings.mjs';
 import {
   daemonEnvironment,
   isOrphaned,
   replaceDaemon,
   startDaemon,
   stopDaemon,
-} from './lib/start.mjs';
+} from './lib/service/start.mjs';
 import { isCompiled, setup } from './setup.mjs';
 
 const VM_NAME = 'hello';
 const GUEST_PORT = 8080;
 const GUEST_TIMEOUT_MS = 60_000;
 const LOOK_EVERY_MS = 50;
-/** Guests tell the daemon of their workload at once, but not in the middle of its start. */
+/** The agent reports the workload's state at once, but not during its start. */
 const NEWS_TIMEOUT_MS = 3_000;
 const API_TIMEOUT_MS = 30_000;
 
 async function check(home) {
-  // The rules for settings are the daemon's own: where it is not compiled yet they are asked for later.
-  const settings = isCompiled() ? await checkSettings(daemonEnvironment(home)) : null;
+  // The daemon checks its own settings. If it is not compiled yet, they are checked later.
+  const settings = (await isCompiled()) ? await checkSettings(daemonEnvironment(home)) : null;
   requireNone([
     ...buildProblems(),
     ...(await runProblems(home)),
@@ -69,30 +69,30 @@ async function checkAgain(home, log) {
 async function ensureDaemon(home, settings, tell) {
   const running = findDaemon(home);
   if (running === null) {
-    // One that its supervisor is about to start again would have the settings of before.
+    // Between two restarts its supervisor would start it with the old settings.
     await stopDaemon(home);
     tell('starting');
     return `started, pid ${await startDaemon(home)}`;
   }
   requireSameSettings(home, settings, running);
-  // The lock is written when the daemon starts: an older one runs code that has been replaced.
+  // The daemon writes the lock when it starts: if the lock is older than the code, the daemon runs old code.
   const outdated = existsSync(ENTRY) && running.startedAtMs < statSync(ENTRY).mtimeMs;
   if (!outdated && !isOrphaned(home, running)) {
     await untilItAnswers(running.pid);
     return alreadyThere(`runs, pid ${running.pid}`);
   }
-  tell('ending the old one; VMs run on');
+  tell('ending the old daemon; VMs continue to run');
   const pid = await replaceDaemon(home, running);
   return `restarted ${outdated ? 'with the new code' : 'with a supervisor'}, pid ${pid}`;
 }
 
-/** Settings are read when a daemon starts: one that runs has its own, and ours would do nothing. */
+/** A daemon reads its settings when it starts: a running one would ignore those of this shell. */
 function requireSameSettings(home, settings, { pid }) {
   const found = differences(settings, environmentOf(pid), daemonEnvironment(home));
   if (found.length === 0) return;
   const list = found.map((sentence) => `  - ${sentence}`).join('\n');
   throw new Failure(
-    `The daemon runs already (pid ${pid}), with other settings than those of this shell:\n${list}\nTo use those of this shell: \`${userCommand('down')}\`, then this again; VMs run on. To leave the daemon as it is: set the same here.`,
+    `The daemon runs already (pid ${pid}), with other settings than those of this shell:\n${list}\nTo use those of this shell, run \`${userCommand('down')}\`, then this command again; VMs continue to run. To keep those of the daemon, set the same here.`,
   );
 }
 
@@ -108,7 +108,7 @@ async function untilItAnswers(pid) {
   }
 }
 
-/** The API answers while the daemon still looks at what an earlier one left; that comes to an end first. */
+/** The API answers during the recovery, which looks for what an earlier daemon left. This waits for its end. */
 async function untilRecovered() {
   const deadlineMs = performance.now() + API_TIMEOUT_MS;
   while ((await expectApi('GET', '/api/v1/system/info')).recovery === null) {
@@ -137,7 +137,7 @@ async function ensureVm(tell) {
   return alreadyThere(`${VM_NAME} is ${vm.status}`);
 }
 
-/** Waits until the workload in the guest answers, through its agent. Ends early when the guest will not come up. */
+/** Waits until the workload in the guest answers, through its agent. Ends early if the guest will not boot. */
 async function firstAnswer() {
   const path = `/api/v1/vms/${VM_NAME}`;
   const deadlineMs = performance.now() + GUEST_TIMEOUT_MS;
@@ -164,7 +164,7 @@ async function firstAnswer() {
   }
 }
 
-/** The VM as the daemon knows it once it has heard of the workload; what it has heard by then where that takes too long. */
+/** The VM after the daemon has the state of its workload; the current data after a timeout. */
 async function shownVm() {
   const deadlineMs = performance.now() + NEWS_TIMEOUT_MS;
   for (;;) {
@@ -175,45 +175,50 @@ async function shownVm() {
   }
 }
 
-await runMain(async () => {
-  const startedMs = performance.now();
-  const home = homeDirectory();
-  const log = createProgress();
-  log.heading('Volant');
-  await log.step('host', () => check(home));
-  const limit = nodeLimit();
-  if (limit !== null) log.line(`  ! ${limit}.`);
-  await setup({ log, home });
-  const settings = await checkAgain(home, log);
-  await log.step('daemon', (tell) => ensureDaemon(home, settings, tell));
-  await log.step('VM', ensureVm);
-  const { hypervisor } = await expectApi('GET', '/api/v1/system/info');
-  const simulated = hypervisor.driver === 'simulator';
-  let answer = 'Nothing: the simulator is a pretend hypervisor, and no guest runs in it.';
-  await log.step('guest', async () => {
-    if (simulated) return alreadyThere('none runs under the simulator');
-    answer = await firstAnswer();
-    return 'answers';
-  });
-  const vm = await shownVm();
+const USAGE = `Use: ${userCommand('up')}. It takes no arguments; settings are environment variables, see docs/configuration.md.`;
 
-  const api = curlTarget();
-  log.line();
-  log.heading(`The guest says (http://${vm.ip_address}:${GUEST_PORT}/v1/)`);
-  log.line(typeof answer === 'string' ? answer : JSON.stringify(answer, null, 2));
-  log.line();
-  log.heading(`The API says (GET /api/v1/vms/${VM_NAME})`);
-  log.line(JSON.stringify(vm, null, 2));
-  log.line();
-  log.heading('Try next');
-  log.line(`  curl -s ${api}/api/v1/vms`);
-  log.line(`  curl -s -X POST ${api}/api/v1/vms -d '{"name": "second", "plugin": "hello"}'`);
-  log.line(`  curl -s -X DELETE ${api}/api/v1/vms/second`);
-  log.line();
-  log.line(`All of it took ${formatSeconds((performance.now() - startedMs) / 1000)}.`);
-  log.line(
-    log.dim(
-      `The daemon's log: ${daemonFiles(home).log}. To end the daemon: ${userCommand('down')}.`,
-    ),
-  );
-});
+await runMain(
+  async () => {
+    const startedMs = performance.now();
+    const home = homeDirectory();
+    const log = createProgress();
+    log.heading('Volant');
+    await log.step('host', () => check(home));
+    const limit = nodeLimit();
+    if (limit !== null) log.line(`  ! ${limit}.`);
+    await setup({ log, home });
+    const settings = await checkAgain(home, log);
+    await log.step('daemon', (tell) => ensureDaemon(home, settings, tell));
+    await log.step('VM', ensureVm);
+    const { hypervisor } = await expectApi('GET', '/api/v1/system/info');
+    const simulated = hypervisor.driver === 'simulator';
+    let answer = 'Nothing: the simulator runs no guest.';
+    await log.step('guest', async () => {
+      if (simulated) return alreadyThere('none runs under the simulator');
+      answer = await firstAnswer();
+      return 'answers';
+    });
+    const vm = await shownVm();
+
+    const api = curlTarget();
+    log.line();
+    log.heading(`The guest says (http://${vm.ip_address}:${GUEST_PORT}/v1/)`);
+    log.line(typeof answer === 'string' ? answer : JSON.stringify(answer, null, 2));
+    log.line();
+    log.heading(`The API says (GET /api/v1/vms/${VM_NAME})`);
+    log.line(JSON.stringify(vm, null, 2));
+    log.line();
+    log.heading('Try next');
+    log.line(`  curl -s ${api}/api/v1/vms`);
+    log.line(`  curl -s -X POST ${api}/api/v1/vms -d '{"name": "second", "plugin": "hello"}'`);
+    log.line(`  curl -s -X DELETE ${api}/api/v1/vms/second`);
+    log.line();
+    log.line(`Total time: ${formatSeconds((performance.now() - startedMs) / 1000)}.`);
+    log.line(
+      log.dim(
+        `The daemon's log: ${daemonFiles(home).log}. To end the daemon: ${userCommand('down')}.`,
+      ),
+    );
+  },
+  { usage: USAGE, allowed: [] },
+);

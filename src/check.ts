@@ -1,10 +1,10 @@
-// check: what `volantd --check` says about the settings, and what the daemon warns of when it starts.
-// How a setting is read stands in config.ts.
+// check: checks the settings, for `volantd --check` and for the warnings at the start of the daemon. Settings are
+// read in config.ts.
 
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import type { Environment } from './lib/settings.ts';
 
-/** What is wrong with an environment, and what is risky, each in a sentence that names the setting. */
+/** The problems and warnings of an environment, each as a sentence that names the setting. */
 export interface SettingsCheck {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -12,7 +12,7 @@ export interface SettingsCheck {
   readonly settings: readonly string[];
 }
 
-/** Looks at the settings and at nothing else of the host. */
+/** Checks the settings only, not the host. */
 export function checkSettings(environment: Environment): SettingsCheck {
   const asked = new Set<string>();
   const watched = new Proxy(environment, {
@@ -36,7 +36,7 @@ function load(environment: Environment): Omit<SettingsCheck, 'settings'> {
   }
 }
 
-/** Settings that are allowed and that few people want. */
+/** Warns of settings that are allowed but risky. */
 export function warningsOf(config: Config): readonly string[] {
   return isOpenToAll(config)
     ? [

@@ -1,5 +1,5 @@
-// command: the command line of volantd, and the answers that need no daemon: help, version, the check of
-// the settings. It loads nothing that is built on the host, so it works before `volantd setup`.
+// command: the command line of volantd, and the commands that need no daemon: help, version, check. It loads nothing
+// that is built on the host, so it works before `volantd setup`.
 
 import { parseArgs } from 'node:util';
 import { checkSettings } from './check.ts';
@@ -7,20 +7,20 @@ import type { Environment } from './lib/settings.ts';
 import { isSupervisor, type Supervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
 
-/** The exit status for what a person must change first: starting again changes nothing. */
+/** Exit status when a person must change something first: a restart would not help. */
 export const REFUSED = 2;
 
 const USAGE = `volantd ${VERSION}: runs fleets of microVMs behind a REST API.
 
   volantd              serve in the foreground; settings come from the environment (VOLANT_*)
-  volantd --check      say what is wrong with the settings, then end; --json says it to a program
+  volantd --check      report what is wrong with the settings, then end; --json prints JSON
   volantd --adopt-orphans
-                       serve, after records were made of VMs that run or have disks and that the records do
-                       not know; damaged records are put aside
+                       serve, after recording VMs that run or have disks but have no record; damaged
+                       records are moved away
   volantd --restore FILE
-                       put a backup (volar backup FILE) in the place of the records, then end; what was there
-                       is kept beside it
-  volantd --teardown   delete every VM and everything that was made in the kernel, then end
+                       replace the records by a backup (volar backup FILE), then end; the old records are
+                       kept beside them
+  volantd --teardown   delete every VM and everything that the daemon made in the kernel, then end
   volantd --version
 
 About the host, as root:
@@ -32,15 +32,15 @@ About the host, as root:
                                a unit of systemd that starts the daemon with the host
 
 A supervisor adds --supervisor volant|systemd [--unit NAME] [--restarts N] [--last-exit TEXT].
-Exit status: 0 ended as asked; 1 failed; 2 refused, because of arguments, settings, a directory that
-another daemon uses, or records that are damaged or do not belong to the VMs that run.
+Exit status: 0 success; 1 failure; 2 refusal, because of arguments, settings, a directory that another
+daemon uses, or records that are damaged or do not belong to the running VMs.
 `;
 
 export interface Arguments {
   readonly task: 'serve' | 'restore' | 'teardown' | 'check' | 'version' | 'help';
   /** For `restore`: the backup. */
   readonly file: string | null;
-  /** For `serve` and `teardown`: VMs that the records do not know are written down first. */
+  /** For `serve` and `teardown`: record VMs that the records do not contain first. */
   readonly adoptOrphans: boolean;
   /** For `check`: print one JSON object. */
   readonly json: boolean;
@@ -63,7 +63,7 @@ const OPTIONS = {
 
 const TASKS = ['restore', 'teardown', 'check', 'version', 'help'] as const;
 
-/** null when they mean nothing. */
+/** Parses the arguments; null for a usage error. */
 export function parseArguments(args: readonly string[]): Arguments | null {
   const values = read(args);
   if (values === null) return null;
@@ -101,7 +101,7 @@ export interface Answer {
   readonly stderr: string;
 }
 
-/** null for what only the daemon can do. `parsed` is null for arguments that mean nothing. */
+/** Returns the answer to a command that needs no daemon; null for others. `parsed` is null after a usage error. */
 export function answerWithoutDaemon(
   parsed: Arguments | null,
   environment: Environment,
@@ -117,6 +117,6 @@ function answerCheck(json: boolean, environment: Environment): Answer {
   const status = check.problems.length === 0 ? 0 : REFUSED;
   if (json) return { status, stdout: `${JSON.stringify(check)}\n`, stderr: '' };
   const stdout = status === 0 ? 'The settings can be used.\n' : '';
-  const told = [...check.problems, ...check.warnings.map((warning) => `Warning: ${warning}`)];
-  return { status, stdout, stderr: told.map((line) => `${line}\n`).join('') };
+  const lines = [...check.problems, ...check.warnings.map((warning) => `Warning: ${warning}`)];
+  return { status, stdout, stderr: lines.map((line) => `${line}\n`).join('') };
 }

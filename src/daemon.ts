@@ -1,33 +1,37 @@
-// daemon: the life of volantd. Reads the settings, builds the parts, joins them and handles signals. The only file
-// that knows every room, and the only one that ends the process.
+// daemon: the life of volantd: reads the settings, builds and joins the parts, handles signals. It is the only file
+// that knows every part, and the only one that ends the process.
 
 import { resolve } from 'node:path';
 import { warningsOf } from './check.ts';
 import { answerWithoutDaemon, parseArguments, REFUSED } from './command.ts';
-import { type Config, ConfigError, LIMITS, loadConfig } from './config.ts';
+import { LIMITS } from './config/limits.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
 import { createEngine, type EngineControl } from './engine/engine.ts';
-import type { HostPort } from './engine/ports.ts';
-import type { StorePort } from './engine/store-ports.ts';
+import type { StorePort } from './engine/ports/store-ports.ts';
 import { openHome, restoreHome } from './home/home.ts';
-import { checkGuards } from './http/guards.ts';
-import { type HttpServer, MOST_CONNECTIONS, startHttpServer } from './http/server.ts';
-import { createHypervisor } from './hypervisor/driver.ts';
+import { RecordsCheck } from './home/records-check.ts';
+import { createHost, type Host } from './host/host.ts';
+import { native } from './host/jobs/native.ts';
+import { protectFromOom } from './host/jobs/process/oom.ts';
+import type { Locks } from './host/start/directories.ts';
+import { removeHomeFile } from './host/start/home-file.ts';
+import { requireIsolation } from './host/start/isolation.ts';
+import { checkGuards } from './http/access/guards.ts';
+import { CONNECTION_LIMITS, type HttpServer, startHttpServer } from './http/server.ts';
+import { createHypervisor } from './hypervisor/port.ts';
 import { systemClock } from './lib/clock.ts';
 import { within } from './lib/deadline.ts';
 import { budgetOf, descriptorLimit } from './lib/descriptors.ts';
-import { surviveErrors } from './lib/last-resort.ts';
-import type { Logger, OpenLog } from './lib/log.ts';
-import { type LoopMonitor, monitorLoop } from './lib/loop-monitor.ts';
+import { programFile } from './lib/files/own-files.ts';
+import type { Logger, OpenLog } from './lib/log/log.ts';
+import { type LoopMonitor, monitorLoop } from './lib/log/loop-monitor.ts';
+import { logUncaughtErrors } from './lib/log/uncaught-errors.ts';
+import { putMainThreadFirst, putSessionFirst } from './lib/priority.ts';
 import { StartRefused } from './lib/refusal.ts';
 import { type Supervision, watchSupervision } from './lib/supervision.ts';
 import { VERSION } from './lib/version.ts';
-import { buildOpenApi } from './schema/openapi.ts';
-import type { Locks } from './workers/directories.ts';
-import { removeHomeNote } from './workers/home-note.ts';
-import { requireIsolation } from './workers/isolation.ts';
-import { shieldFromOom } from './workers/jobs/oom.ts';
-import { native } from './workers/native.ts';
-import { createHost } from './workers/pool.ts';
+import { buildOpenApi } from './schema/openapi/openapi.ts';
+import { startThreads } from './workers/pool.ts';
 
 interface Daemon {
   readonly config: Config;
@@ -35,47 +39,64 @@ interface Daemon {
   readonly openLog: OpenLog;
   readonly locks: Locks;
   readonly store: StorePort;
-  readonly host: HostPort;
+  readonly recordsCheck: RecordsCheck;
+  readonly host: Host;
   readonly control: EngineControl;
   readonly monitor: LoopMonitor;
 }
 
-/** Everything but the HTTP server. Throws with a message for a person when something is in the way. */
+/** Builds all parts except the HTTP server. Throws with a message for a person. */
 async function build(settings: Config, adoptOrphans: boolean): Promise<Daemon> {
   const { config, store, locks, openLog } = await openHome(settings, adoptOrphans);
   const { log } = openLog;
-  const host = createHost(config, log);
-  const hypervisor = createHypervisor(log, config.guestConnectionsMax);
+  const priorities = putMainThreadFirst();
+  if (priorities.isMainFirst) putSessionFirst(priorities.others);
+  else log.info({}, 'the main thread waits for processors like all others');
+  const host = createHost(config, log, startThreads, priorities);
+  const hypervisor = createHypervisor({ log, tunnelsMax: config.guestConnectionsMax });
   const clock = systemClock;
   const monitor = monitorLoop(log, LIMITS.loopStallMs, () => process.memoryUsage());
   const stalledMs = () => monitor.longestMs();
-  const control = createEngine({ config, store, host, hypervisor, clock, log, stalledMs });
-  return { config, log, openLog, locks, store, host, control, monitor };
+  const recordsCheck = new RecordsCheck(log);
+  const control = createEngine({
+    config,
+    store,
+    host,
+    hypervisor,
+    limits: LIMITS,
+    clock,
+    log,
+    stalledMs,
+    loop: monitor,
+    areRecordsDamaged: () => recordsCheck.isDamaged,
+  });
+  return { config, log, openLog, locks, store, recordsCheck, host, control, monitor };
 }
 
 async function serve(daemon: Daemon, given: Supervision): Promise<void> {
   const { config, log, control } = daemon;
   const supervisor = watchSupervision(given);
   for (const warning of warningsOf(config)) log.warn({}, warning);
-  if (!shieldFromOom())
-    log.info({}, 'where memory is wanting the kernel may take this process first');
+  if (!protectFromOom()) log.info({}, 'this process is not protected from the OOM killer');
   if (given.last_exit !== null) {
     const { restarts, last_exit: lastExit } = given;
     log.warn(
       { restarts, lastExit },
-      'the daemon before this one died; its supervisor started this',
+      'the previous daemon died and was restarted by its supervisor',
     );
   }
   await control.prepare();
   const openapi = buildOpenApi({ version: VERSION });
-  const budget = budgetOf(descriptorLimit(), LIMITS.descriptorsReserved, MOST_CONNECTIONS);
+  const budget = budgetOf(descriptorLimit(), LIMITS.descriptorsReserved, CONNECTION_LIMITS);
   const server = await startHttpServer({
     engine: control.engine,
     config,
     log,
     openapi,
+    uiDirectory: programFile('ui'),
     supervisor,
     budget,
+    listenControl: native,
   });
   const { listen } = config;
   const address = listen.kind === 'unix' ? listen.path : `${listen.host}:${server.port}`;
@@ -85,8 +106,9 @@ async function serve(daemon: Daemon, given: Supervision): Promise<void> {
     'volantd serves',
   );
   handleSignals(daemon, server);
-  // The API answers meanwhile; an operation on a VM waits until that VM was looked at.
+  // The API answers meanwhile. An operation on a VM waits until that VM was checked.
   await control.recover();
+  daemon.recordsCheck.begin(config.statePath);
 }
 
 function handleSignals(daemon: Daemon, server: HttpServer): void {
@@ -97,11 +119,14 @@ function handleSignals(daemon: Daemon, server: HttpServer): void {
       return finish(daemon, 1);
     }
     ending = true;
-    daemon.log.info({ signal }, 'draining; VMs run on');
-    // Each step has a bound of its own; this is for one that breaks it. It ends as asked all the same: nothing is
-    // left half-done that the next daemon would not bring to its end.
+    daemon.log.info({ signal }, 'draining; VMs keep running');
+    // Each step has a deadline of its own; this is for one that exceeds it. The status is still 0: the next daemon
+    // completes whatever is half-done.
     setTimeout(() => {
-      daemon.log.warn({ afterMs: LIMITS.endTimeoutMs }, 'the end takes too long, ending at once');
+      daemon.log.warn(
+        { afterMs: LIMITS.endTimeoutMs },
+        'the shutdown exceeds its deadline, ending at once',
+      );
       finish(daemon, 0);
     }, LIMITS.endTimeoutMs);
     const drained = async () => {
@@ -119,50 +144,55 @@ function handleSignals(daemon: Daemon, server: HttpServer): void {
   process.on('SIGINT', onSignal);
 }
 
-/** Sent by programs that rotate logs, and by a terminal that is closed. Files of keys and certificates are watched. */
+/**
+ * SIGHUP is sent by programs that rotate logs, and when a terminal closes. It reopens only the log: the files of keys
+ * and certificates are watched.
+ */
 function reopenLogOnHangUp({ log, openLog }: Daemon): void {
   process.on('SIGHUP', () => {
     openLog.reopen();
-    log.info({}, 'SIGHUP: the log is opened again; keys and certificates are watched');
+    log.info({}, 'SIGHUP: the log was reopened; keys and certificates are watched');
   });
 }
 
 async function close(daemon: Daemon): Promise<void> {
+  daemon.recordsCheck.close();
   await daemon.host.close();
   const written = await within(
     daemon.store.close().then(() => true),
     LIMITS.storeEndMs,
   );
-  if (written === undefined) daemon.log.warn({}, 'the disk of the records does not come back');
+  if (written === undefined)
+    daemon.log.warn({}, 'the records were not written before the deadline');
   daemon.locks.release();
 }
 
 async function teardown(daemon: Daemon): Promise<void> {
   await daemon.control.teardown();
   await daemon.control.shutdown();
-  removeHomeNote(daemon.config.runtimeDirectory);
+  removeHomeFile(daemon.config.runtimeDirectory);
   await close(daemon);
   finish(daemon, 0);
 }
 
-/** A start or an end that cannot be carried out: what is on disk and in the kernel is consistent at any point. */
+/** A start or an end that failed. What is on disk and in the kernel is consistent at any point. */
 function fail(daemon: Daemon, error: unknown): void {
-  daemon.log.error({ err: error }, 'volantd cannot go on');
+  daemon.log.error({ err: error }, 'volantd cannot continue');
   finish(daemon, 1);
 }
 
-/** Not by process.exit: that waits for every thread, and one that the kernel holds would keep the process. */
+/** Not by process.exit, which waits for every thread: a thread that the kernel holds would keep the process alive. */
 function finish(daemon: Daemon, status: number): void {
   void daemon.openLog.flush(LIMITS.daemonLogEndMs).then(() => native.endProcess(status));
 }
 
-/** For what goes wrong before there is a log. */
+/** Reports an error before there is a log, and exits. */
 function refuse(message: string, status: number): never {
   process.stderr.write(message);
   process.exit(status);
 }
 
-/** A working directory may be deleted while the daemon runs, and then nothing can be started: it has none of its own. */
+/** Loads the settings. Throws StartRefused when the working directory, to which relative paths refer, was deleted. */
 function loadSettings(): Config {
   try {
     process.cwd();
@@ -179,7 +209,7 @@ async function restore(settings: Config, file: string): Promise<never> {
   process.exit(0);
 }
 
-/** Carries out what the command line asks for. Ends the process; resolves when the daemon lives on. */
+/** Runs the command line. Ends the process, or resolves while the daemon keeps running. */
 export async function start(args: readonly string[]): Promise<void> {
   const parsed = parseArguments(args);
   const answer = answerWithoutDaemon(parsed, process.env);
@@ -192,6 +222,7 @@ export async function start(args: readonly string[]): Promise<void> {
   try {
     const config = loadSettings();
     if (parsed.file !== null) await restore(config, parsed.file);
+    // Another working directory could be deleted later, and then no process could be started.
     process.chdir('/');
     if (task === 'serve') await checkGuards(config);
     daemon = await build(config, parsed.adoptOrphans);
@@ -202,7 +233,7 @@ export async function start(args: readonly string[]): Promise<void> {
     const what = task === 'restore' ? 'restore' : 'start';
     refuse(`volantd cannot ${what}: ${error instanceof Error ? error.message : error}\n`, status);
   }
-  surviveErrors(daemon.log);
+  logUncaughtErrors(daemon.log);
   reopenLogOnHangUp(daemon);
   const life = task === 'teardown' ? teardown(daemon) : serve(daemon, supervision);
   life.catch((error: unknown) => fail(daemon, error));

@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-// main: the program volantd. Looks whether a daemon can be loaded at all, then hands over to daemon.ts: with too few
-// open files the modules themselves cannot be read, and what fails then tells nobody anything.
+// main: the program volantd. Checks that enough files may be opened, then hands over to daemon.ts: with too few the
+// modules cannot be loaded, and the resulting errors are unclear.
 
 import { REFUSED } from './command.ts';
-import { LIMITS } from './config.ts';
+import { LIMITS } from './config/limits.ts';
 import { descriptorLimit } from './lib/descriptors.ts';
 
 const limit = descriptorLimit();

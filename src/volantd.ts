@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// volantd: the command that the package installs. Commands about the host are programs of scripts/, which
-// need nothing that is built; the daemon itself is daemon.ts.
+// volantd: the command that the package installs. Commands about the host are programs of scripts/ and need no build;
+// everything else is main.ts.
 
 import { fileURLToPath } from 'node:url';
 import { answerWithoutDaemon, parseArguments } from './command.ts';

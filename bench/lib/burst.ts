@@ -93,7 +93,7 @@ function open(port: number, localAddress: string | null): Promise<Connection> {
       connection.onEnd();
       resolve(connection);
     });
-    // What went wrong is told by the close that follows.
+    // The close that follows has the reason.
     socket.on('error', () => undefined);
     socket.on('connect', () => resolve(connection));
   });

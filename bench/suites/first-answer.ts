@@ -4,13 +4,10 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { setTimeout as pause } from 'node:timers/promises';
 import { type BenchDaemon, startDaemon } from '../lib/daemon.ts';
-import { type Row, row } from '../lib/row.ts';
-import { median } from '../lib/statistics.ts';
-
-const GUEST_TIMEOUT_MS = 60_000;
-const POLL_MS = 10;
+import { untilAnswered } from '../lib/guest.ts';
+import { inRounds } from '../lib/rounds.ts';
+import type { Row } from '../lib/row.ts';
 
 interface Launched {
   readonly seconds: number;
@@ -19,23 +16,16 @@ interface Launched {
 }
 
 export async function benchFirstAnswer(quick: boolean): Promise<Row[]> {
-  const rounds = quick ? 3 : 9;
   const daemon = await startDaemon({ VOLANT_LOG_LEVEL: 'warn' });
   try {
-    const ours: number[] = [];
-    const bound: number[] = [];
     await byDaemon(daemon, 'warm');
-    for (let round = 0; round < rounds; round += 1) {
-      const { seconds, argv } = await byDaemon(daemon, `boot-${round}`);
-      ours.push(seconds);
-      bound.push(await byHand(argv));
-    }
+    // By hand is always second: it is the command line of the guest before it.
+    const rounds = await inRounds(quick ? 3 : 9, async (index) => {
+      const { seconds, argv } = await byDaemon(daemon, `boot-${index}`);
+      return { boot: { ours: { value: seconds }, bound: { value: await byHand(argv) } } };
+    });
     const boundIs = 'the same QEMU command by hand';
-    return [
-      row('create to first guest answer', 's', median(ours), median(bound), boundIs, {
-        atMost: 1.05,
-      }),
-    ];
+    return [rounds.row('boot', 'create to first guest answer', 's', boundIs, { atMost: 1.05 })];
   } finally {
     await daemon.stop();
   }
@@ -80,20 +70,4 @@ async function byHand(daemonsArgv: readonly string[]): Promise<number> {
     ip('link', 'delete', tap);
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-async function untilAnswered(address: string): Promise<void> {
-  const deadline = Date.now() + GUEST_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    try {
-      const signal = AbortSignal.timeout(500);
-      const response = await fetch(`http://${address}:8080/healthz`, { signal });
-      await response.text();
-      if (response.ok) return;
-    } catch {
-      // Not up yet: the guest's address does not answer before its agent does.
-    }
-    await pause(POLL_MS);
-  }
-  throw new Error(`guest ${address} did not answer`);
 }

@@ -4,15 +4,14 @@
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type BenchDaemon, inParallel, startDaemon } from '../lib/daemon.ts';
-import { type Row, row } from '../lib/row.ts';
-import { median } from '../lib/statistics.ts';
+import { type BenchDaemon, deleteVms, inParallel, startDaemon } from '../lib/daemon.ts';
+import { inRounds, inTurn } from '../lib/rounds.ts';
+import type { Row } from '../lib/row.ts';
 
 const MEBIBYTE = 2 ** 20;
 const VMS = 50;
 
 export async function benchImages(quick: boolean): Promise<Row[]> {
-  const rounds = quick ? 3 : 7;
   const sizeMb = 256;
   const server = await serveImages(sizeMb);
   const daemon = await startDaemon({
@@ -23,13 +22,16 @@ export async function benchImages(quick: boolean): Promise<Row[]> {
   try {
     // Bridge, threads and code are warm.
     await secondsFor(daemon, VMS, `${server.url}/warm`, 'warm');
-    const [one, many]: [number[], number[]] = [[], []];
-    for (let round = 0; round < rounds; round += 1) {
-      one.push(await secondsFor(daemon, 1, `${server.url}/one-${round}`, `one-${round}`));
-      many.push(await secondsFor(daemon, VMS, `${server.url}/many-${round}`, `many-${round}`));
-    }
+    const rounds = await inRounds(quick ? 5 : 9, async (index) => {
+      const [many, one] = await inTurn(
+        index,
+        () => secondsFor(daemon, VMS, `${server.url}/many-${index}`, `many-${index}`),
+        () => secondsFor(daemon, 1, `${server.url}/one-${index}`, `one-${index}`),
+      );
+      return { many: { ours: { value: many }, bound: { value: one } } };
+    });
     const what = `${VMS} VMs of one new image of ${sizeMb} MiB`;
-    return [row(what, 's', median(many), median(one), 'one VM of such an image', { atMost: 2 })];
+    return [rounds.row('many', what, 's', 'one VM of such an image', { atMost: 1.8 })];
   } finally {
     await daemon.stop();
     server.close();
@@ -43,23 +45,14 @@ async function secondsFor(
   url: string,
   prefix: string,
 ): Promise<number> {
-  const expect = async (wanted: number, method: string, path: string, body?: object) => {
-    const { status, text } = await daemon.call(method, path, body);
-    if (status !== wanted) throw new Error(`${method} ${path} answered ${status}: ${text}`);
-  };
   const startedMs = performance.now();
-  await inParallel(count, count, (index) => {
+  await inParallel(count, count, async (index) => {
     const name = `${prefix}-${index}`;
-    return expect(201, 'POST', '/api/v1/vms', {
-      name,
-      plugin: 'hello',
-      config: { rootfs: { url } },
-    });
+    const body = { name, plugin: 'hello', config: { rootfs: { url } } };
+    await daemon.expect(201, 'POST', '/api/v1/vms', body);
   });
   const seconds = (performance.now() - startedMs) / 1000;
-  await inParallel(count, count, (index) =>
-    expect(204, 'DELETE', `/api/v1/vms/${prefix}-${index}`),
-  );
+  await deleteVms(daemon, count, count, prefix);
   return seconds;
 }
 

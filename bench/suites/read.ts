@@ -1,98 +1,84 @@
-// bench: reads. One VM and a list of 100, against the bare HTTP server with answers of the same size.
+// bench: reads. One VM and a list of 100, against the bare HTTP server with answers of the same size: how many a second,
+// and how much processor time each takes.
 
-import { execFile, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { type BenchDaemon, inParallel, ROOT, startDaemon } from '../lib/daemon.ts';
-import { type Row, row } from '../lib/row.ts';
-import { median, quantile } from '../lib/statistics.ts';
+import { startBare } from '../lib/bare.ts';
+import { type BenchDaemon, createVms, SIMULATED, startDaemon } from '../lib/daemon.ts';
+import { exactCpuSecondsOf } from '../lib/machine.ts';
+import { putLoad } from '../lib/programs.ts';
+import { inRounds, inTurn, type Pair } from '../lib/rounds.ts';
+import type { Row } from '../lib/row.ts';
 
-const run = promisify(execFile);
-const BARE_PORT = 20_900;
+const VMS = 100;
+const CONNECTIONS = 64;
+/** Server and generator have a processor each. */
+const SERVER_PROCESSOR = 0;
+const GENERATOR_PROCESSOR = 1;
 
-/** Requests a second by wrk on the other core: 64 connections, kept alive. */
-async function load(port: number, path: string, seconds: number): Promise<number> {
-  const { stdout } = await run('taskset', [
-    ...['-c', '1', 'wrk', '-t1', '-c64', `-d${seconds}s`],
-    `http://127.0.0.1:${port}${path}`,
-  ]);
-  const errors = /Non-2xx or 3xx responses: (\d+)/.exec(stdout);
-  if (errors !== null) throw new Error(`${errors[1]} requests failed:\n${stdout}`);
-  return Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)?.[1]);
-}
+const BARE = 'bare uWebSockets.js, a constant of the same size';
 
-/** The two in turn, so that a machine that slows down slows both. */
-async function compare(
-  daemon: BenchDaemon,
-  path: string,
-  rounds: number,
-  seconds: number,
-): Promise<{ ours: number; bound: number }> {
-  const { text } = await daemon.call('GET', path);
-  const args = [join(ROOT, '.build/bench/bare-uws.js'), String(BARE_PORT), String(text.length)];
-  const bare = spawn('taskset', ['-c', '0', process.execPath, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await once(bare.stdout, 'data');
-  const ours: number[] = [];
-  const bound: number[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    ours.push(await load(daemon.port, path, seconds));
-    bound.push(await load(BARE_PORT, '/', seconds));
-  }
-  bare.kill();
-  await once(bare, 'exit');
-  return { ours: median(ours), bound: median(bound) };
-}
+const READS = [
+  { what: 'GET one VM', path: '/api/v1/vms/vm-7', rate: 0.9, cpu: 1.15 },
+  { what: 'GET a list of 100', path: '/api/v1/vms?limit=100', rate: 0.9, cpu: 1.15 },
+] as const;
 
 export async function benchReads(quick: boolean): Promise<Row[]> {
-  const rounds = quick ? 3 : 7;
-  const seconds = quick ? 2 : 4;
-  const daemon = await startDaemon({ VOLANT_HYPERVISOR: 'simulator', VOLANT_LOG_LEVEL: 'warn' });
+  const daemon = await startDaemon(SIMULATED);
   try {
-    await inParallel(100, 16, async (index) => {
-      await daemon.call('POST', '/api/v1/vms', { name: `vm-${index}`, plugin: 'hello' });
-    });
-    const one = await compare(daemon, '/api/v1/vms/vm-7', rounds, seconds);
-    const list = await compare(daemon, '/api/v1/vms?limit=100', rounds, seconds);
-    const busy = await latencyUnderCreates(daemon, quick ? 1500 : 5000);
-    const bare = 'bare uWebSockets.js, a constant of the same size';
-    return [
-      row('GET one VM', 'requests/s', one.ours, one.bound, bare, { atLeast: 0.85 }),
-      row('GET a list of 100', 'requests/s', list.ours, list.bound, bare, { atLeast: 0.5 }),
-      row('GET p99 while creates run', 'ms', busy.busy, busy.idle, 'GET p99 on an idle daemon', {
-        atMost: 2,
-      }),
-    ];
+    await createVms(daemon, VMS, 16, 'vm');
+    daemon.pinMainThread(SERVER_PROCESSOR);
+    const rows: Row[] = [];
+    for (const read of READS) rows.push(...(await measure(daemon, read, quick)));
+    return rows;
   } finally {
     await daemon.stop();
   }
 }
 
-/** One reader after the other: how long a client waits, not how much the server can do. */
-async function latencyUnderCreates(
+async function measure(
   daemon: BenchDaemon,
-  samples: number,
-): Promise<{ idle: number; busy: number }> {
-  const measure = async (): Promise<number> => {
-    const times: number[] = [];
-    for (let count = 0; count < samples; count += 1) {
-      const startedMs = performance.now();
-      await daemon.call('GET', '/api/v1/vms/vm-7');
-      times.push(performance.now() - startedMs);
-    }
-    return quantile(times, 0.99);
-  };
-  await measure();
-  const idle = await measure();
-  let running = true;
-  const creating = inParallel(2_000, 2, async (index) => {
-    if (!running) return;
-    await daemon.call('POST', '/api/v1/vms', { name: `busy-${index}`, plugin: 'hello' });
+  { what, path, rate, cpu }: (typeof READS)[number],
+  quick: boolean,
+): Promise<Row[]> {
+  const seconds = quick ? 0.8 : 3;
+  const bare = await startBare((await daemon.expect(200, 'GET', path)).length, SERVER_PROCESSOR);
+  try {
+    // Both are compiled by the time that counts.
+    await side(daemon, path, 0.5);
+    await side(bare, '/', 0.5);
+    const rounds = await inRounds(quick ? 5 : 9, async (index) => {
+      const [ours, bound] = await inTurn(
+        index,
+        () => side(daemon, path, seconds),
+        () => side(bare, '/', seconds),
+      );
+      const pairOf = (name: keyof typeof ours): Pair => ({ ours: ours[name], bound: bound[name] });
+      return { rate: pairOf('rate'), cpu: pairOf('cpu') };
+    });
+    return [
+      rounds.row('rate', what, 'requests/s', BARE, { atLeast: rate }),
+      rounds.row('cpu', `${what}: processor time`, 'us/request', BARE, { atMost: cpu }),
+    ];
+  } finally {
+    await bare.stop();
+  }
+}
+
+async function side(
+  server: { readonly port: number; readonly pid: number },
+  path: string,
+  seconds: number,
+) {
+  const before = exactCpuSecondsOf(server.pid);
+  const { requests, perSecond, generator } = await putLoad({
+    port: server.port,
+    path,
+    connections: CONNECTIONS,
+    seconds,
+    processor: GENERATOR_PROCESSOR,
   });
-  const busy = await measure();
-  running = false;
-  await creating;
-  return { idle, busy };
+  const cpuSeconds = exactCpuSecondsOf(server.pid) - before;
+  return {
+    rate: { value: perSecond, generator },
+    cpu: { value: (cpuSeconds * 1e6) / requests, generator },
+  };
 }

@@ -1,4 +1,4 @@
-// addon: what JavaScript finds in the module; nothing else belongs here.
+// addon: the list of functions that JavaScript finds in the module. Nothing else belongs here.
 #include <napi.h>
 
 #include "exports.h"
@@ -13,8 +13,9 @@ void Export(Napi::Env env, Napi::Object exports, const char* name) {
 }
 
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  Export<TapAttach>(env, exports, "tapAttach");
   Export<TapsDelete>(env, exports, "tapsDelete");
+  Export<TapsSettle>(env, exports, "tapsSettle");
+  Export<SetElementsChange>(env, exports, "setElementsChange");
   Export<LinkNames>(env, exports, "linkNames");
   Export<Links>(env, exports, "links");
   Export<LinkJoin>(env, exports, "linkJoin");
@@ -22,9 +23,12 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<BridgeDelete>(env, exports, "bridgeDelete");
   Export<AddressDelete>(env, exports, "addressDelete");
   Export<LinkAddresses>(env, exports, "linkAddresses");
+  Export<FlowsDelete>(env, exports, "flowsDelete");
   Export<FlowsForget>(env, exports, "flowsForget");
+  Export<FlowsFrom>(env, exports, "flowsFrom");
   Export<Launch>(env, exports, "launch");
   Export<SandboxTry>(env, exports, "sandboxTry");
+  Export<HypervisorsFind>(env, exports, "hypervisorsFind");
   Export<PidfdOpen>(env, exports, "pidfdOpen");
   Export<PidfdSignal>(env, exports, "pidfdSignal");
   Export<CloseFd>(env, exports, "closeFd");
@@ -35,7 +39,13 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<ExitWatchAdd>(env, exports, "exitWatchAdd");
   Export<NetworkWatchStart>(env, exports, "networkWatchStart");
   Export<ExitWatchStop>(env, exports, "exitWatchStop");
+  Export<ListeningSockets>(env, exports, "listeningSockets");
+  Export<ListenBacklog>(env, exports, "listenBacklog");
+  Export<ListenHandles>(env, exports, "listenHandles");
+  Export<FdReplace>(env, exports, "fdReplace");
   Export<VfioProbeGroup>(env, exports, "vfioProbeGroup");
+  Export<XattrSet>(env, exports, "xattrSet");
+  Export<NodeMake>(env, exports, "nodeMake");
   return exports;
 }
 

@@ -1,5 +1,5 @@
-// addon: IPv4 addresses of interfaces. What an interface has from others stays beside ours: the ioctl for
-// addresses would replace it, and routes with it.
+// addon: IPv4 addresses of interfaces, by netlink. Addresses of others stay. The ioctl for addresses would replace them, with
+// their routes.
 #include "address.h"
 
 #include <arpa/inet.h>
@@ -34,7 +34,7 @@ struct AddressRequest {
 static_assert(sizeof(AddressRequest) ==
               NLMSG_LENGTH(sizeof(ifaddrmsg)) + 2 * RTA_LENGTH(sizeof(in_addr)));
 
-/** One request about an address; 0 or an errno. */
+/** Sends one request about an address. Returns 0 or an errno. */
 int SendAddressRequest(int socket, uint16_t type, uint16_t flags, unsigned index,
                        const InterfaceAddress& address) {
   AddressRequest request{};

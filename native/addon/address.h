@@ -14,11 +14,11 @@ struct InterfaceAddress {
   int prefix_length;
 };
 
-/** Throws a TypeError when it is no IPv4 address or no prefix length. */
+/** Throws a TypeError if an argument is no IPv4 address or no prefix length. */
 InterfaceAddress RequireAddress(const Napi::Value& address, const Napi::Value& prefix_length,
                                 std::string_view usage);
 
-/** Gives an interface one address more. One that it has already is fine. Throws. */
+/** Adds an address to an interface. An address that it has already is no error. Throws on failure. */
 void AddAddress(Napi::Env env, const std::string& name, const InterfaceAddress& address);
 
 }  // namespace volant

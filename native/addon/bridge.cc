@@ -1,4 +1,4 @@
-// addon: the bridge that guests' taps are ports of, and the host's address on it.
+// addon: the bridge whose ports are the taps of guests, and the host's address on it.
 #include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
@@ -17,8 +17,8 @@ namespace volant {
 namespace {
 
 /**
- * A bridge otherwise takes the lowest address of its ports, and changes it when ports come and go: the
- * guests' ARP entries for their gateway would be wrong each time.
+ * Gives the bridge a MAC address of its own. Without one a bridge takes the lowest address of its ports and changes it with
+ * them, and then the guests' ARP entries for their gateway are wrong.
  */
 void FixHardwareAddress(Napi::Env env, int control, const std::string& name, in_addr address) {
   ifreq request = RequestFor(name);
@@ -50,7 +50,7 @@ Napi::Value BridgeEnsure(const Napi::CallbackInfo& info) {
     AddAddress(env, name, address);
     BringUp(env, control.get(), name);
   } catch (...) {
-    // SAFETY: as above. A half-made bridge of ours must not stay.
+    // SAFETY: as above. A bridge that is half made must not stay.
     if (created) ::ioctl(control.get(), SIOCBRDELBR, name.c_str());
     throw;
   }

@@ -1,11 +1,10 @@
-// addon: how code that runs between clone and exec, or on a thread of its own, says what failed: there it can
-// neither throw nor allocate.
+// addon: the result of code that runs between clone and exec, or on a thread of its own, where it can neither throw nor allocate.
 #pragma once
 
 namespace volant {
 
 struct ChildFailure {
-  // The system call; nullptr when nothing has failed. Both texts outlive the call.
+  // The system call that failed, or nullptr. Both texts outlive the call.
   const char* step = nullptr;
   const char* subject = nullptr;
   int err = 0;

@@ -1,4 +1,4 @@
-// addon: errors and argument checks that every export shares.
+// addon: errors and argument checks that all exports use.
 #include "errno_error.h"
 
 #include <net/if.h>

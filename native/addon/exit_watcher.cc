@@ -1,5 +1,5 @@
-// addon: one thread that waits for the ends of many processes through their pidfds, and for news of the network,
-// and tells them to the thread of JavaScript that started it. Lives with that thread's instance of the addon.
+// addon: one thread that waits for the exits of processes, through their pidfds, and for changes of the network, and reports
+// them to the JavaScript thread that started it. It belongs to that thread's instance of the addon.
 #include <napi.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,22 +26,22 @@ namespace volant {
 
 namespace {
 
-/** News of the network are read together: each new tap alone is several messages. */
-constexpr std::chrono::milliseconds kNewsPause{50};
+/** Changes of the network within this time are reported together, because each new tap causes several messages. */
+constexpr std::chrono::milliseconds kChangesPause{50};
 
-/** How a process ended. code and signal are both -1 when nobody can tell. */
+/** How a process ended. code and signal are both -1 if it is not known. */
 struct Exit {
   double token;
   int code;
   int signal;
-  // Closed on JavaScript's thread, after it was told: until then a signal sent there must not reach
-  // whatever gets this number next.
+  // Closed on the JavaScript thread after the exit was reported. Until then a signal that is sent there must not reach another
+  // process with this descriptor number.
   UniqueFd pidfd;
 };
 
 /**
- * Linux 6.15 and newer keep the status of a process for whoever held a pidfd when it ended, child or
- * not. From <linux/pidfd.h> of those kernels, which older headers lack.
+ * From <linux/pidfd.h> of Linux 6.15, which older headers lack. Since then the kernel keeps the exit status for holders of a
+ * pidfd, even if the process is not their child.
  */
 struct PidfdInfo {
   uint64_t mask;
@@ -67,7 +67,7 @@ Exit Reap(int pidfd, double token) {
     else exit.signal = status.si_status;
     return exit;
   }
-  // Not our child: an earlier daemon launched it.
+  // The process is not our child, because an earlier daemon launched it.
   PidfdInfo details{};
   details.mask = kPidfdInfoExit;
   // SAFETY: pidfd is open and owned by the watcher; details is zeroed and as large as the request says.
@@ -90,7 +90,7 @@ class ExitWatcher {
       throw ErrnoError(env, errno, "epoll_ctl");
     }
     deliver_ = Napi::ThreadSafeFunction::New(env, callback, "exitWatch", 0, 1);
-    // Waiting for ends that may never come is no reason to keep the program alive.
+    // The watcher does not keep the program alive.
     deliver_.Unref(env);
     thread_ = std::thread([this] { Run(); });
   }
@@ -100,7 +100,7 @@ class ExitWatcher {
     if (::write(stop_.get(), &one, sizeof(one)) == sizeof(one)) thread_.join();
     else thread_.detach();
     deliver_.Release();
-    if (tell_) tell_.Release();
+    if (report_) report_.Release();
   }
 
   ExitWatcher(const ExitWatcher&) = delete;
@@ -119,16 +119,16 @@ class ExitWatcher {
     }
   }
 
-  /** Once in the life of a watcher. Throws where the kernel refuses; processes are watched all the same. */
+  /** Called once for a watcher. Throws if the kernel refuses. Processes are watched anyway. */
   void WatchNetwork(Napi::Env env, Napi::Function callback) {
-    if (tell_) throw UsageError(env, "networkWatchStart() once until exitWatchStop()");
-    UniqueFd route = OpenRouteNews();
+    if (report_) throw UsageError(env, "networkWatchStart() once until exitWatchStop()");
+    UniqueFd route = OpenRouteChanges();
     if (!route) throw ErrnoError(env, errno, "socket(NETLINK_ROUTE)");
-    UniqueFd tables = OpenTableNews();
+    UniqueFd tables = OpenTableChanges();
     if (!tables) throw ErrnoError(env, errno, "socket(NETLINK_NETFILTER)");
     std::lock_guard<std::mutex> lock(mutex_);
-    tell_ = Napi::ThreadSafeFunction::New(env, callback, "networkWatch", 0, 1);
-    tell_.Unref(env);
+    report_ = Napi::ThreadSafeFunction::New(env, callback, "networkWatch", 0, 1);
+    report_.Unref(env);
     route_ = std::move(route);
     tables_ = std::move(tables);
     for (const int fd : {route_.get(), tables_.get()}) {
@@ -149,57 +149,54 @@ class ExitWatcher {
   static constexpr Clock::time_point kNever = Clock::time_point::max();
 
   void Run() {
-    Clock::time_point news_due = kNever;
+    Clock::time_point changes_due = kNever;
     for (;;) {
       epoll_event events[64];
-      const int count = ::epoll_wait(epoll_.get(), events, 64, MillisecondsUntil(news_due));
+      const int count = ::epoll_wait(epoll_.get(), events, 64, MillisecondsUntil(changes_due));
       if (count < 0 && errno != EINTR) return;
       for (int i = 0; i < count; ++i) {
         const int fd = events[i].data.fd;
         if (fd == stop_.get()) return;
-        if (!IsNews(fd)) Take(fd);
-        else if (news_due == kNever) news_due = Clock::now() + kNewsPause;
+        if (!IsNotifier(fd)) Take(fd);
+        else if (changes_due == kNever) changes_due = Clock::now() + kChangesPause;
       }
-      if (Clock::now() >= news_due) {
-        news_due = kNever;
-        TakeNews();
+      if (Clock::now() >= changes_due) {
+        changes_due = kNever;
+        TakeChanges();
       }
     }
   }
 
-  /** For epoll_wait: rounded up, and -1 for no end. */
+  /** The timeout for epoll_wait, rounded up. -1: none. */
   static int MillisecondsUntil(Clock::time_point due) {
     if (due == kNever) return -1;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(due - Clock::now()).count();
     return left > 0 ? static_cast<int>(left) : 0;
   }
 
-  bool IsNews(int fd) {
+  bool IsNotifier(int fd) {
     std::lock_guard<std::mutex> lock(mutex_);
     return fd == route_.get() || fd == tables_.get();
   }
 
-  /** Tells all that has come, and waits for more. */
-  void TakeNews() {
+  /** Reports all changes so far, and waits for more. */
+  void TakeChanges() {
     using Changes = std::vector<NetworkChange>;
-    auto changes = std::make_unique<Changes>();
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      *changes = ReadRouteNews(route_.get());
-      const Changes of_tables = ReadTableNews(tables_.get());
-      changes->insert(changes->end(), of_tables.begin(), of_tables.end());
-      for (const int fd : {route_.get(), tables_.get()}) {
-        epoll_event event{};
-        event.events = EPOLLIN | EPOLLONESHOT;
-        event.data.fd = fd;
-        ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
-      }
+    // The sockets were set before the first changes came, and stay. The JavaScript thread must not wait for the reading.
+    auto changes = std::make_unique<Changes>(ReadRouteChanges(route_.get()));
+    const Changes of_tables = ReadTableChanges(tables_.get());
+    changes->insert(changes->end(), of_tables.begin(), of_tables.end());
+    for (const int fd : {route_.get(), tables_.get()}) {
+      epoll_event event{};
+      event.events = EPOLLIN | EPOLLONESHOT;
+      event.data.fd = fd;
+      ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event);
     }
     if (changes->empty()) return;
     Changes* handed = changes.release();
     const napi_status status =
-        tell_.NonBlockingCall(handed, [](Napi::Env env, Napi::Function callback, Changes* told) {
-          const std::unique_ptr<Changes> owned(told);
+        report_.NonBlockingCall(handed, [](Napi::Env env, Napi::Function callback, Changes* handed_over) {
+          const std::unique_ptr<Changes> owned(handed_over);
           if (env == nullptr) return;
           Napi::Array list = Napi::Array::New(env, owned->size());
           for (uint32_t i = 0; i < owned->size(); ++i) {
@@ -245,11 +242,11 @@ class ExitWatcher {
   UniqueFd route_;
   UniqueFd tables_;
   Napi::ThreadSafeFunction deliver_;
-  Napi::ThreadSafeFunction tell_;
+  Napi::ThreadSafeFunction report_;
   std::thread thread_;
 };
 
-/** Per instance of the addon, so per JavaScript thread. */
+/** One for each instance of the addon, so one for each JavaScript thread. */
 struct InstanceData {
   std::unique_ptr<ExitWatcher> watcher;
 };
@@ -259,8 +256,8 @@ InstanceData& DataOf(Napi::Env env) {
   if (data == nullptr) {
     data = new InstanceData();
     env.SetInstanceData(data);
-    // A hook runs while the thread-safe function can still be released; the instance data's own
-    // destructor would come later.
+    // A cleanup hook runs while the thread-safe function can still be released. The destructor of the instance data would be too
+    // late.
     env.AddCleanupHook([](InstanceData* instance) { instance->watcher.reset(); }, data);
   }
   return *data;

@@ -1,5 +1,5 @@
-// addon: connections as the kernel's connection tracking knows them (ctnetlink). What it knows is not
-// looked up in the rules again, so what must follow changed rules has to be forgotten.
+// addon: lists and deletes entries of connection tracking (ctnetlink). A tracked connection keeps its old path when rules
+// change, so its entry has to be deleted.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -26,7 +26,7 @@ namespace {
 constexpr size_t kReceiveBytes = 64 * 1024;
 constexpr int kTypeMask = NLA_TYPE_MASK;
 
-/** What a call wants to be forgotten; addresses and ports in network order. */
+/** Which entries a call deletes. Addresses and ports are in network byte order. */
 struct Wanted {
   std::unordered_set<uint16_t> udp_ports;
   std::unordered_set<uint32_t> guests;
@@ -40,10 +40,10 @@ struct Tuple {
   uint16_t destination_port = 0;
 };
 
-/** Attributes that name one entry, as they came. */
+/** The attributes that identify one entry, as the kernel sent them. */
 using EntryName = std::vector<char>;
 
-/** Calls `visit(type, value, size, attribute)` for each attribute of a region. */
+/** Calls `visit(type, value, size, attribute)` for each attribute in a region of memory. */
 template <typename Visit>
 void ForEachAttribute(const char* data, size_t size, Visit visit) {
   while (size >= NLA_HDRLEN) {
@@ -87,8 +87,9 @@ bool IsWanted(const Wanted& wanted, const Tuple& original, const Tuple& reply) {
          IsOwn(wanted, original.destination);
 }
 
-/** Adds the names of wanted entries of one message of the dump. */
-void Collect(const Wanted& wanted, const nlmsghdr* header, std::vector<EntryName>& found) {
+/** Calls `visit(original, reply, name)` for the entry in one message of the dump. */
+template <typename Visit>
+void VisitEntry(const nlmsghdr* header, Visit visit) {
   if (header->nlmsg_len < NLMSG_LENGTH(sizeof(nfgenmsg))) return;
   const char* data = static_cast<const char*>(NLMSG_DATA(header)) + NLMSG_ALIGN(sizeof(nfgenmsg));
   const size_t size = header->nlmsg_len - NLMSG_LENGTH(sizeof(nfgenmsg));
@@ -101,7 +102,7 @@ void Collect(const Wanted& wanted, const nlmsghdr* header, std::vector<EntryName
     name.insert(name.end(), attribute, attribute + NLA_HDRLEN + length);
     name.resize(NLA_ALIGN(name.size()));
   });
-  if (IsWanted(wanted, original, reply)) found.push_back(std::move(name));
+  visit(original, reply, std::move(name));
 }
 
 std::vector<char> RequestOf(uint16_t operation, uint16_t flags, const EntryName& name) {
@@ -119,8 +120,9 @@ std::vector<char> RequestOf(uint16_t operation, uint16_t flags, const EntryName&
   return request;
 }
 
-/** Reads the whole table; 0 or an errno. */
-int Find(int socket, const Wanted& wanted, std::vector<EntryName>& found) {
+/** Reads the whole table, and calls `visit` for each entry, as VisitEntry does. Returns 0 or an errno. */
+template <typename Visit>
+int ReadTable(int socket, Visit visit) {
   const std::vector<char> request = RequestOf(IPCTNL_MSG_CT_GET, NLM_F_DUMP, {});
   if (::send(socket, request.data(), request.size(), 0) < 0) return errno;
   std::vector<char> answer(kReceiveBytes);
@@ -134,7 +136,7 @@ int Find(int socket, const Wanted& wanted, std::vector<EntryName>& found) {
       if (header->nlmsg_type == NLMSG_ERROR) {
         return -static_cast<const nlmsgerr*>(NLMSG_DATA(header))->error;
       }
-      Collect(wanted, header, found);
+      VisitEntry(header, visit);
     }
   }
 }
@@ -151,6 +153,19 @@ std::unordered_set<uint32_t> OwnAddresses(Napi::Env env) {
   return addresses;
 }
 
+/** IPv4 addresses in network byte order. */
+std::unordered_set<uint32_t> RequireAddresses(Napi::Env env, const Napi::Array& texts, std::string_view usage) {
+  std::unordered_set<uint32_t> addresses;
+  for (uint32_t i = 0; i < texts.Length(); ++i) {
+    const Napi::Value value = texts.Get(i);
+    in_addr address{};
+    const std::string text = value.IsString() ? value.As<Napi::String>().Utf8Value() : "";
+    if (::inet_pton(AF_INET, text.c_str(), &address) != 1) throw UsageError(env, usage);
+    addresses.insert(address.s_addr);
+  }
+  return addresses;
+}
+
 Wanted RequireWanted(const Napi::CallbackInfo& info, std::string_view usage) {
   Napi::Env env = info.Env();
   if (info.Length() != 2 || !info[0].IsArray() || !info[1].IsArray()) throw UsageError(env, usage);
@@ -161,34 +176,86 @@ Wanted RequireWanted(const Napi::CallbackInfo& info, std::string_view usage) {
     if (!port.IsNumber()) throw UsageError(env, usage);
     wanted.udp_ports.insert(htons(static_cast<uint16_t>(port.As<Napi::Number>().Uint32Value())));
   }
-  const Napi::Array guests = info[1].As<Napi::Array>();
-  for (uint32_t i = 0; i < guests.Length(); ++i) {
-    const Napi::Value guest = guests.Get(i);
-    in_addr address{};
-    const std::string text = guest.IsString() ? guest.As<Napi::String>().Utf8Value() : "";
-    if (::inet_pton(AF_INET, text.c_str(), &address) != 1) throw UsageError(env, usage);
-    wanted.guests.insert(address.s_addr);
-  }
+  wanted.guests = RequireAddresses(env, info[1].As<Napi::Array>(), usage);
   wanted.own_addresses = OwnAddresses(env);
   return wanted;
 }
 
+/** Deletes entries. One that has expired in the meantime is no error. */
+void Delete(Napi::Env env, int socket, const std::vector<EntryName>& names) {
+  for (const EntryName& name : names) {
+    const std::vector<char> request = RequestOf(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, name);
+    const int deleted = Transact(socket, request.data(), request.size());
+    if (deleted != 0 && deleted != ENOENT) throw ErrnoError(env, deleted, "ctnetlink(IPCTNL_MSG_CT_DELETE)");
+  }
+}
+
+UniqueFd OpenTracking(Napi::Env env) {
+  UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+  if (!socket) throw ErrnoError(env, errno, "socket(NETLINK_NETFILTER)");
+  return socket;
+}
+
+/** A tracked connection, with the attributes that identify its entry. */
+struct Flow {
+  Tuple original;
+  EntryName name;
+};
+
 }  // namespace
+
+Napi::Value FlowsFrom(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr std::string_view usage = "flowsFrom(sources: string[])";
+  if (info.Length() != 1 || !info[0].IsArray()) throw UsageError(env, usage);
+  const std::unordered_set<uint32_t> sources = RequireAddresses(env, info[0].As<Napi::Array>(), usage);
+  const UniqueFd socket = OpenTracking(env);
+  std::vector<Flow> found;
+  const int err = ReadTable(socket.get(), [&](const Tuple& original, const Tuple&, EntryName name) {
+    if (sources.contains(original.source)) found.push_back({original, std::move(name)});
+  });
+  if (err != 0) throw ErrnoError(env, err, "ctnetlink(IPCTNL_MSG_CT_GET)");
+  Napi::Array flows = Napi::Array::New(env, found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    const auto& [original, name] = found[i];
+    Napi::Object flow = Napi::Object::New(env);
+    flow["source"] = Napi::Number::New(env, ntohl(original.source));
+    flow["destination"] = Napi::Number::New(env, ntohl(original.destination));
+    flow["protocol"] = Napi::Number::New(env, original.protocol);
+    flow["port"] = Napi::Number::New(env, ntohs(original.destination_port));
+    flow["name"] = Napi::Buffer<char>::Copy(env, name.data(), name.size());
+    flows[static_cast<uint32_t>(i)] = flow;
+  }
+  return flows;
+}
+
+Napi::Value FlowsDelete(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  constexpr std::string_view usage = "flowsDelete(names: Buffer[])";
+  if (info.Length() != 1 || !info[0].IsArray()) throw UsageError(env, usage);
+  const Napi::Array buffers = info[0].As<Napi::Array>();
+  std::vector<EntryName> names;
+  for (uint32_t i = 0; i < buffers.Length(); ++i) {
+    const Napi::Value value = buffers.Get(i);
+    if (!value.IsBuffer()) throw UsageError(env, usage);
+    const auto buffer = value.As<Napi::Buffer<char>>();
+    names.emplace_back(buffer.Data(), buffer.Data() + buffer.Length());
+  }
+  const UniqueFd socket = OpenTracking(env);
+  Delete(env, socket.get(), names);
+  return env.Undefined();
+}
 
 Napi::Value FlowsForget(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   const Wanted wanted = RequireWanted(info, "flowsForget(udpPorts: number[], guests: string[])");
-  UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
-  if (!socket) throw ErrnoError(env, errno, "socket(NETLINK_NETFILTER)");
+  const UniqueFd socket = OpenTracking(env);
   std::vector<EntryName> found;
-  const int err = Find(socket.get(), wanted, found);
+  const int err = ReadTable(socket.get(), [&](const Tuple& original, const Tuple& reply, EntryName name) {
+    if (IsWanted(wanted, original, reply)) found.push_back(std::move(name));
+  });
   if (err != 0) throw ErrnoError(env, err, "ctnetlink(IPCTNL_MSG_CT_GET)");
-  for (const EntryName& name : found) {
-    const std::vector<char> request = RequestOf(IPCTNL_MSG_CT_DELETE, NLM_F_ACK, name);
-    const int deleted = Transact(socket.get(), request.data(), request.size());
-    // ENOENT: it has ended by itself since.
-    if (deleted != 0 && deleted != ENOENT) throw ErrnoError(env, deleted, "ctnetlink(IPCTNL_MSG_CT_DELETE)");
-  }
+  Delete(env, socket.get(), found);
   return Napi::Number::New(env, static_cast<double>(found.size()));
 }
 

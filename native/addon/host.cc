@@ -1,4 +1,5 @@
-// addon: facts about the host that only machine code can measure, the lock of a home, and the end of the process.
+// addon: facts about the host that only native code can measure, the lock of a home directory, and the immediate end of the
+// process.
 #include <fcntl.h>
 #include <sys/file.h>
 #include <time.h>
@@ -24,7 +25,7 @@ struct ClockPair {
   double seconds;
 };
 
-/** Counter and clock read as close together as 200 tries allow: a preempted try has a wide gap. */
+/** Reads counter and clock 200 times and returns the pair with the smallest gap. A preempted try has a large gap. */
 ClockPair ReadPair() {
   ClockPair best{};
   unsigned long long narrowest = std::numeric_limits<unsigned long long>::max();
@@ -78,7 +79,7 @@ Napi::Value LockFile(const Napi::CallbackInfo& info) {
   if (::ftruncate(file.get(), 0) < 0 || ::pwrite(file.get(), pid.data(), pid.size(), 0) < 0) {
     throw ErrnoError(env, errno, "write", path);
   }
-  // The lock lives as long as this descriptor: until closeFd or the end of the process.
+  // The lock exists as long as this descriptor: until closeFd or the end of the process.
   result.Set("fd", Napi::Number::New(env, file.release()));
   return result;
 }

@@ -1,4 +1,4 @@
-// addon: what taps and bridges share: the control socket and flags of an interface.
+// addon: helpers for interfaces that taps and bridges use: the control socket, requests and flags.
 #pragma once
 
 #include <napi.h>
@@ -10,13 +10,13 @@
 
 namespace volant {
 
-/** A socket for the SIOC* requests; the kind does not matter to the kernel. */
+/** A socket for SIOC* requests, for which the kernel accepts any kind of socket. */
 UniqueFd OpenControlSocket(Napi::Env env);
 
 /** A zeroed request that names an interface. */
 ifreq RequestFor(const std::string& name);
 
-/** Sets IFF_UP. Throws. */
+/** Sets IFF_UP. Throws on failure. */
 void BringUp(Napi::Env env, int control, const std::string& name);
 
 }  // namespace volant

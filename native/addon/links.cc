@@ -1,5 +1,4 @@
-// addon: interfaces as the kernel has them: what each is a port of and whether it is up, all in one request;
-// and putting one back into its bridge.
+// addon: the list of interfaces, with bridge and state, in one request; and adding an interface to its bridge again.
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -21,7 +20,7 @@ namespace volant {
 namespace {
 
 constexpr size_t kReceiveBytes = 64 * 1024;
-/** Links come and go while the kernel lists them; a list that may lack some is asked for again. */
+/** Interfaces may change while the kernel lists them. A list that may be incomplete is requested again. */
 constexpr int kAttempts = 8;
 
 struct Link {
@@ -63,7 +62,7 @@ void Take(std::map<int, Link>& links, const nlmsghdr* header) {
   links[message->ifi_index] = std::move(link);
 }
 
-/** 0 or an errno; EAGAIN when the list changed while it was made. */
+/** Returns 0 or an errno. EAGAIN: the list has changed while it was made. */
 int List(int socket, std::map<int, Link>& links) {
   ListRequest request{};
   request.header.nlmsg_len = sizeof(request);

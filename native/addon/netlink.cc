@@ -1,4 +1,4 @@
-// addon: one request to the kernel by netlink, and its answer.
+// addon: sends one netlink request to the kernel and reads its answer.
 #include "netlink.h"
 
 #include <linux/netlink.h>

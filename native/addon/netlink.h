@@ -1,4 +1,4 @@
-// addon: one request to the kernel by netlink, and its answer.
+// addon: one netlink request to the kernel, with its answer.
 #pragma once
 
 #include <cstddef>
@@ -6,8 +6,8 @@
 namespace volant {
 
 /**
- * Sends a request that asks for an acknowledgement (NLM_F_ACK) and waits for it. 0, or the errno of the
- * kernel's answer or of the socket.
+ * Sends a request that has NLM_F_ACK and waits for the acknowledgement. Returns 0, or the errno of the kernel's answer or of the
+ * socket.
  */
 int Transact(int socket, const void* request, size_t size);
 

@@ -1,4 +1,4 @@
-// addon: what the kernel tells by itself of links, addresses and tables of nftables that are lost.
+// addon: reads the kernel's notifications about links, addresses and tables of nftables that are lost.
 #include "network_changes.h"
 
 #include <linux/netfilter/nf_tables.h>
@@ -16,17 +16,17 @@ namespace volant {
 
 namespace {
 
-/** A link that is up and a port: takes back what was said of it before, and is not told itself. */
+/** The link is up and a port of a bridge. This cancels earlier changes of the link and is not reported itself. */
 constexpr std::string_view kInOrder = "in order";
 
 constexpr size_t kReceiveBytes = 64 * 1024;
-/** A burst of changes, such as a fleet that is deleted, waits here until the thread comes by. */
+/** The size of the receive buffer. It has room for many changes at once, for example when many VMs are deleted. */
 constexpr int kSocketBytes = 4 * 1024 * 1024;
 
 UniqueFd Open(int protocol, unsigned group_a, unsigned group_b) {
   UniqueFd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   if (!socket) return socket;
-  // A smaller buffer loses news, which is noticed: no reason to go without.
+  // A failure is ignored: a smaller buffer may lose notifications, but the loss is noticed.
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kSocketBytes, sizeof(kSocketBytes));
   sockaddr_nl own{};
   own.nl_family = AF_NETLINK;
@@ -40,7 +40,7 @@ UniqueFd Open(int protocol, unsigned group_a, unsigned group_b) {
   return socket;
 }
 
-/** Calls `take(header, changes)` for each message that waits. */
+/** Calls `take(header, changes)` for each message in the buffer. */
 template <typename Take>
 std::vector<NetworkChange> ReadAll(int socket, Take take) {
   std::vector<NetworkChange> changes;
@@ -50,7 +50,7 @@ std::vector<NetworkChange> ReadAll(int socket, Take take) {
     if (length < 0) {
       if (errno == EINTR) continue;
       if (errno == ENOBUFS) {
-        // What was lost is not known: everything has to be looked at.
+        // It is not known what was lost, so everything has to be read again.
         changes.push_back({"missed", ""});
         continue;
       }
@@ -72,7 +72,7 @@ void TakeLink(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
     if (part->rta_type == IFLA_MASTER) is_port = true;
   }
   if (name.empty()) return;
-  // Of the family of bridges this is a port that left one; else the link is gone.
+  // For the family AF_BRIDGE a port has left its bridge. Otherwise the link is gone.
   if (header->nlmsg_type == RTM_DELLINK) {
     changes.push_back({message->ifi_family == AF_BRIDGE ? "loose" : "gone", std::move(name)});
   } else if ((message->ifi_flags & IFF_UP) == 0) {
@@ -82,7 +82,7 @@ void TakeLink(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
   }
 }
 
-/** What comes last of each link counts: one that is being made is down and no port for a moment, and nothing is lost. */
+/** The last change of each link counts. A link that is being made is down and no port for a moment, which is no loss. */
 std::vector<NetworkChange> LastOfEachLink(const std::vector<NetworkChange>& all) {
   const auto is_of_link = [](const NetworkChange& change) {
     return change.kind != "missed" && change.kind != "address";
@@ -91,12 +91,12 @@ std::vector<NetworkChange> LastOfEachLink(const std::vector<NetworkChange>& all)
   for (const NetworkChange& change : all) {
     if (is_of_link(change)) last[change.name] = &change;
   }
-  std::vector<NetworkChange> told;
+  std::vector<NetworkChange> reported;
   for (const NetworkChange& change : all) {
     const bool is_over = is_of_link(change) && last[change.name] != &change;
-    if (!is_over && change.kind != kInOrder) told.push_back(change);
+    if (!is_over && change.kind != kInOrder) reported.push_back(change);
   }
-  return told;
+  return reported;
 }
 
 void TakeAddress(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
@@ -114,7 +114,7 @@ void TakeRoute(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
   }
 }
 
-/** Tables, chains and rules name their table in the attribute of the same number. */
+/** Messages about tables, chains and rules have the table's name in the same attribute. */
 void TakeTable(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
   static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1);
   if (NFNL_SUBSYS_ID(header->nlmsg_type) != NFNL_SUBSYS_NFTABLES) return;
@@ -135,14 +135,14 @@ void TakeTable(const nlmsghdr* header, std::vector<NetworkChange>& changes) {
 
 }  // namespace
 
-UniqueFd OpenRouteNews() { return Open(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR); }
+UniqueFd OpenRouteChanges() { return Open(NETLINK_ROUTE, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR); }
 
-UniqueFd OpenTableNews() { return Open(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0); }
+UniqueFd OpenTableChanges() { return Open(NETLINK_NETFILTER, NFNLGRP_NFTABLES, 0); }
 
-std::vector<NetworkChange> ReadRouteNews(int socket) {
+std::vector<NetworkChange> ReadRouteChanges(int socket) {
   return LastOfEachLink(ReadAll(socket, TakeRoute));
 }
 
-std::vector<NetworkChange> ReadTableNews(int socket) { return ReadAll(socket, TakeTable); }
+std::vector<NetworkChange> ReadTableChanges(int socket) { return ReadAll(socket, TakeTable); }
 
 }  // namespace volant

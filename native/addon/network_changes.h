@@ -1,5 +1,4 @@
-// addon: what the kernel tells by itself of links, addresses and tables of nftables that are lost: each as a
-// short line. What comes into being is not told.
+// addon: the kernel's notifications about links, addresses and tables of nftables that are lost. New ones are not reported.
 #pragma once
 
 #include <string>
@@ -10,18 +9,21 @@
 
 namespace volant {
 
-/** How an interface was lost, or what else: the names that JavaScript sees (native.ts). */
+/** The kinds of changes, with the names that JavaScript sees (native.ts). */
 struct NetworkChange {
   std::string_view kind;
   std::string name;
 };
 
-/** Sockets that hear of links and addresses, and of nftables. Invalid with errno set where the kernel refuses. */
-UniqueFd OpenRouteNews();
-UniqueFd OpenTableNews();
+/** Sockets for notifications about links and addresses, and about nftables. Invalid, with errno, if the kernel refuses. */
+UniqueFd OpenRouteChanges();
+UniqueFd OpenTableChanges();
 
-/** All that has come on such a socket; of each link the last only, and nothing where it is in order by then. Never waits. */
-std::vector<NetworkChange> ReadRouteNews(int socket);
-std::vector<NetworkChange> ReadTableNews(int socket);
+/**
+ * All changes that a socket has received. Of each link only the last change, and none if it is in order by then. Never
+ * blocks.
+ */
+std::vector<NetworkChange> ReadRouteChanges(int socket);
+std::vector<NetworkChange> ReadTableChanges(int socket);
 
 }  // namespace volant

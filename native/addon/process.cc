@@ -1,10 +1,8 @@
-// addon: launching a process in constant time, however large this one is, and pidfds.
+// addon: launches a process, in a time that does not depend on the size of this one; and pidfds.
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <linux/if_tun.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -21,32 +19,34 @@
 
 #include "errno_error.h"
 #include "exports.h"
-#include "link.h"
 #include "sandbox.h"
+#include "tap.h"
 #include "unique_fd.h"
 
 namespace volant {
 
 namespace {
 
-/** Where a process finds the tap that it was given. */
+/** The descriptor number of the tap in the new process. */
 constexpr int kTapDescriptor = 3;
 
-/** What the child does; the parent's memory, which it reads, and writes `failure` and `cgroup_errno` of. */
+/** What the child does. It is memory of the parent. The child only writes `failure` and `cgroup_errno`. */
 struct ChildPlan {
-  // nullptr: the child ends when all else has succeeded.
+  // nullptr: the child ends after all other steps.
   const char* file;
   char* const* argv;
   char* const* envp;
   const char* cwd;
-  // nullptr: what it says is lost.
+  // nullptr: its output is discarded.
   const char* log_path;
-  // nullptr when there is no cgroup.
+  // nullptr: no cgroup.
   const char* cgroup_path;
-  // Its name; nullptr without one.
-  const ifreq* tap;
-  // nullptr: the process is what the daemon is.
+  // nullptr: none.
+  const Tap* tap;
+  // nullptr: the process has the rights of the daemon.
   Sandbox* sandbox;
+  // Whether the kernel may give the process huge pages.
+  bool huge_pages = true;
   int cgroup_errno = 0;
   ChildFailure failure = {};
 };
@@ -58,49 +58,43 @@ struct ChildPlan {
   End();
 }
 
-/** Opens the file as this descriptor; every lower one is open already. */
+/** Opens the file as this descriptor. All lower descriptors are open already. */
 void OpenAs(int fd, const char* path, int flags, ChildPlan* plan) {
   const int opened = ::open(path, flags | O_CLOEXEC, 0600);
   if (opened < 0 || ::dup2(opened, fd) < 0) Fail(plan, "open(stdio)", path);
   if (opened != fd) ::close(opened);
 }
 
-/** Joins the cgroup; a VM runs without one too, so that a failure is only told. */
+/** Joins the cgroup. A failure is only reported, because a VM can run without one. */
 void JoinCgroup(ChildPlan* plan) {
   const int fd = ::open(plan->cgroup_path, O_WRONLY | O_CLOEXEC);
   if (fd < 0 || ::write(fd, "0", 1) < 0) plan->cgroup_errno = errno;
   if (fd >= 0) ::close(fd);
 }
 
-/** The tap is opened here, in the network that it is in and as root: the process is in another and is nobody. */
+/** Makes the tap as root and in its network namespace. The process itself will be in another one, without rights. */
 void OpenTap(ChildPlan* plan) {
-  const int fd = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0) Fail(plan, "open", "/dev/net/tun");
-  ifreq request = *plan->tap;
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  // SAFETY: fd is open and the child's own; request is a copy with a terminated name.
-  if (::ioctl(fd, TUNSETIFF, &request) < 0) Fail(plan, "ioctl(TUNSETIFF)", plan->tap->ifr_name);
+  const int fd = plan->tap->Open(&plan->failure);
+  if (fd < 0) End();
   if (fd == kTapDescriptor) ::fcntl(fd, F_SETFD, 0);
   else if (::dup2(fd, kTapDescriptor) < 0) Fail(plan, "dup2", "tap");
 }
 
 /**
- * Runs in the child, on its own stack but in the parent's memory, while the parent's thread waits.
- * Only async-signal-safe calls, and nothing of the parent's memory is changed but *plan.
+ * Runs in the child, on its own stack but in the parent's memory, while the parent's thread waits. Makes async-signal-safe
+ * calls only and changes nothing in the parent's memory except *plan.
  */
 int RunChild(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   Sandbox* const sandbox = plan->sandbox;
-  // Up to here the table of descriptors is the parent's own. This leaves it for one that holds stdio
-  // only: what the daemon has open (store, sockets, locks) stays with the daemon, and a descriptor that
-  // another thread closes at this moment is really closed. A copy of the whole table would keep a tap
-  // attached that another thread has just let go, and its own hypervisor would find it busy.
+  // Up to here the child shares the parent's table of descriptors. From here on it has a table with stdio only. The daemon's
+  // descriptors (store, sockets, locks) stay with the daemon, and a descriptor that another thread closes now is really closed.
   if (::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_UNSHARE) < 0) Fail(plan, "close_range", "");
   for (int signal = 1; signal < NSIG; ++signal) {
     struct sigaction action {};
     if (::sigaction(signal, nullptr, &action) != 0) continue;
     if (action.sa_handler == SIG_DFL) continue;
-    // A handler of the parent's would run on the parent's data.
+    // A signal handler of the parent would change the parent's data.
     action.sa_handler = SIG_DFL;
     action.sa_flags = 0;
     ::sigaction(signal, &action, nullptr);
@@ -108,7 +102,7 @@ int RunChild(void* argument) {
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  // Own session: signals to the daemon's terminal or process group do not reach it.
+  // In a session of its own the process gets no signals that are sent to the daemon's terminal or process group.
   if (::setsid() < 0) Fail(plan, "setsid", "");
   if (plan->cgroup_path != nullptr) JoinCgroup(plan);
   OpenAs(0, "/dev/null", O_RDONLY, plan);
@@ -123,11 +117,13 @@ int RunChild(void* argument) {
     if (!sandbox->Enter(plan->cwd, &plan->failure)) End();
   }
   if (plan->file == nullptr) ::_exit(0);
+  // It belongs to the memory, which is the parent's until exec and has to be reset there. A failure costs memory only.
+  if (!plan->huge_pages) ::prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
   ::execve(plan->file, plan->argv, plan->envp);
   Fail(plan, "execve", plan->file);
 }
 
-/** A stack for the child with a guard page below it; unmapped at the end of the scope. */
+/** A stack for the child, with a guard page below it. It is unmapped at the end of the scope. */
 class ChildStack {
  public:
   ChildStack()
@@ -149,7 +145,7 @@ class ChildStack {
   void* base_;
 };
 
-/** Blocks every signal on this thread for the length of a scope. */
+/** Blocks all signals on this thread until the end of the scope. */
 class BlockedSignals {
  public:
   BlockedSignals() {
@@ -184,7 +180,7 @@ std::vector<char*> PointersTo(std::vector<std::string>& strings) {
   return pointers;
 }
 
-/** Field 22 of /proc/<pid>/stat; -1 when it cannot be read. The name in field 2 may hold anything. */
+/** Field 22 of /proc/<pid>/stat, or -1 if it cannot be read. The name in field 2 may have any characters. */
 double StartTimeTicks(pid_t pid) {
   char path[64];
   std::snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -196,7 +192,7 @@ double StartTimeTicks(pid_t pid) {
   text[length] = '\0';
   const char* cursor = ::strrchr(text, ')');
   if (cursor == nullptr) return -1;
-  // After the name come field 3 and on; field 22 is behind 20 spaces.
+  // Field 3 follows the name, and field 22 follows 20 spaces.
   for (int spaces = 0; spaces < 20; ++spaces) {
     cursor = ::strchr(cursor + 1, ' ');
     if (cursor == nullptr) return -1;
@@ -204,7 +200,7 @@ double StartTimeTicks(pid_t pid) {
   return std::strtod(cursor + 1, nullptr);
 }
 
-/** Returns when the child has exec'ed, or ended without. Throws the step of it that failed. */
+/** Returns when the child has called exec or ended. Throws an error that names the step that failed. */
 pid_t Start(Napi::Env env, ChildPlan* plan, UniqueFd* owned_pidfd) {
   ChildStack stack;
   if (!stack.valid()) throw ErrnoError(env, ENOMEM, "mmap");
@@ -215,15 +211,16 @@ pid_t Start(Napi::Env env, ChildPlan* plan, UniqueFd* owned_pidfd) {
   int clone_errno;
   {
     BlockedSignals blocked;
-    // SAFETY: with CLONE_VFORK this thread sleeps until the child has exec'ed or ended, so stack and
-    // plan outlive their use in the child; CLONE_VM makes the cost independent of our size, CLONE_FILES
-    // independent of how much is open.
+    // SAFETY: with CLONE_VFORK this thread sleeps until the child has called exec or ended, so stack and plan outlive their
+    // use in the child. CLONE_VM makes the cost independent of the size of this process, CLONE_FILES of the number of
+    // descriptors.
     pid = ::clone(RunChild, stack.top(), CLONE_VM | CLONE_FILES | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
                   plan, &pidfd);
     clone_errno = errno;
   }
-  // A change of user takes this from everybody who shares the memory: it was meant for the child.
+  // The change of user has cleared this for all processes that share the memory. It was meant for the child only.
   if (plan->sandbox != nullptr && dumpable == 1) ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  if (!plan->huge_pages) ::prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
   if (pid < 0) throw ErrnoError(env, clone_errno, "clone");
   *owned_pidfd = UniqueFd(pidfd);
   if (plan->failure.step != nullptr) {
@@ -238,8 +235,8 @@ pid_t Start(Napi::Env env, ChildPlan* plan, UniqueFd* owned_pidfd) {
 Napi::Value Launch(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   constexpr std::string_view usage =
-      "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null, tap: string | null, "
-      "sandbox: object | null })";
+      "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null, tap: object | null, "
+      "sandbox: object | null, hugePages?: boolean })";
   if (info.Length() != 1 || !info[0].IsObject()) throw UsageError(env, usage);
   const Napi::Object options = info[0].As<Napi::Object>();
   const std::string file = RequireString(options, "file", usage);
@@ -252,10 +249,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   const std::string cgroup_path = cgroup.IsString() ? cgroup.As<Napi::String>().Utf8Value() : "";
   std::vector<char*> argv_pointers = PointersTo(argv);
   std::vector<char*> env_pointers = PointersTo(environment);
-  const Napi::Value tap = options.Get("tap");
+  const Napi::Value given_tap = options.Get("tap");
   const Napi::Value sandboxed = options.Get("sandbox");
-  std::optional<ifreq> tap_request;
-  if (tap.IsString()) tap_request = RequestFor(RequireLinkName(tap, usage));
+  std::optional<Tap> tap;
+  if (given_tap.IsObject()) tap.emplace(given_tap.As<Napi::Object>());
   std::optional<Sandbox> sandbox;
   if (sandboxed.IsObject()) sandbox.emplace(env, sandboxed.As<Napi::Object>());
   ChildPlan plan{file.c_str(),
@@ -264,8 +261,10 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
                  cwd.c_str(),
                  log_path.c_str(),
                  cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
-                 tap_request ? &*tap_request : nullptr,
+                 tap ? &*tap : nullptr,
                  sandbox ? &*sandbox : nullptr};
+  const Napi::Value huge_pages = options.Get("hugePages");
+  if (huge_pages.IsBoolean()) plan.huge_pages = huge_pages.As<Napi::Boolean>().Value();
   UniqueFd pidfd;
   const pid_t pid = Start(env, &plan, &pidfd);
   Napi::Object result = Napi::Object::New(env);
@@ -295,7 +294,7 @@ Napi::Value PidfdOpen(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (info.Length() != 1 || !info[0].IsNumber()) throw UsageError(env, "pidfdOpen(pid: number)");
   const pid_t pid = info[0].As<Napi::Number>().Int32Value();
-  // pidfds are close-on-exec by themselves.
+  // The kernel makes pidfds close-on-exec.
   const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (fd < 0) throw ErrnoError(env, errno, "pidfd_open", std::to_string(pid));
   return Napi::Number::New(env, fd);

@@ -1,6 +1,6 @@
-// addon: builds the root of a sandbox and gives up what root can do. Everything that the child calls is
-// async-signal-safe and a plain system call: glibc's wrappers of setuid and its like signal every thread of a process,
-// and until exec the child shares the daemon's memory. (namespaces(7), capabilities(7))
+// addon: builds the root of a sandbox and drops privileges. All that the child calls is async-signal-safe and a plain system
+// call: glibc's wrappers of setuid and similar calls signal all threads of a process, and until exec the child shares the
+// daemon's memory. (namespaces(7), capabilities(7))
 #include "sandbox.h"
 
 #include <fcntl.h>
@@ -30,10 +30,10 @@ constexpr std::string_view kUsage =
     "sandbox: { uid, capabilities: number[], hostNetwork, readOnly: string[], readWrite: string[], devices: string[], "
     "tasksMax, filesMax, lockedBytesMax }";
 
-/** Devices that any program may need, and that no user can do harm with. */
+/** Devices that any program may need and that do no harm. */
 constexpr const char* kHarmlessDevices[] = {"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"};
 
-/** Root of its own is nothing special in there, for ever; who the process is does not change its capabilities. */
+/** In the sandbox user 0 has no special rights, and a change of user does not change capabilities. Both are permanent. */
 constexpr unsigned long kSecureBits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
                                       SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED;
 
@@ -77,7 +77,7 @@ uint64_t MaskOf(Napi::Env env, const Napi::Value& value) {
   return mask;
 }
 
-/** Never above what the daemon may have itself: raising that takes a privilege that not every host gives. */
+/** Sets a limit, but never above the daemon's own, because raising that takes a privilege that not every host gives. */
 bool LimitTo(int resource, const char* name, uint64_t most, ChildFailure* failure) {
   rlimit now{};
   if (::getrlimit(resource, &now) < 0) return Failed(failure, "getrlimit", name);
@@ -87,9 +87,9 @@ bool LimitTo(int resource, const char* name, uint64_t most, ChildFailure* failur
 }
 
 /**
- * Keys that the daemon was started with stay with it: this thread, and with it what it launches, has a session keyring
- * without keys, into which nobody can put one. Once for each thread: a keyring for each launch costs a fifth of the
- * sandbox. A kernel without keys has none to give. (keyctl(2))
+ * Gives this thread, and so what it launches, an empty session keyring to which nobody can add a key. Keys that the daemon
+ * was started with stay with the daemon. It is done once for each thread, because a keyring for each launch costs a fifth of
+ * the sandbox's time. A kernel without keys needs none. (keyctl(2))
  */
 bool LeaveSessionKeyring() {
   if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) < 0) return false;
@@ -172,11 +172,11 @@ bool Sandbox::Limit(ChildFailure* failure) const {
   return ::setrlimit(RLIMIT_MEMLOCK, &wanted) == 0 || Failed(failure, "setrlimit", "memlock");
 }
 
-/** Of the files that the view is to have: once it is in the view the child does not see them any more. */
+/** Opens the files that the view will have. Inside the view the child does not see them any more. */
 bool Sandbox::CopyMounts(ChildFailure* failure) {
   for (Binding& binding : bindings_) {
     const char* source = binding.source.c_str();
-    // A link that somebody has put there since leads nowhere.
+    // A link that was put there in the meantime is not followed.
     const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW;
     binding.tree = static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, source, flags));
     if (binding.tree < 0) return Failed(failure, "open_tree", source);
@@ -190,7 +190,7 @@ bool Sandbox::CopyMounts(ChildFailure* failure) {
   return true;
 }
 
-/** All are opened before the first is entered: behind it there is no /proc. */
+/** Opens all namespaces before it enters the first one, because there is no /proc inside. */
 bool Sandbox::EnterNamespaces(ChildFailure* failure) const {
   const int mounts = ::open(mount_namespace_.c_str(), O_RDONLY | O_CLOEXEC);
   if (mounts < 0) return Failed(failure, "open", "mount namespace");
@@ -201,7 +201,7 @@ bool Sandbox::EnterNamespaces(ChildFailure* failure) const {
   if (!host_network_ && ::setns(network, CLONE_NEWNET) < 0) return Failed(failure, "setns", "network namespace");
   if (::setns(ipc, CLONE_NEWIPC) < 0) return Failed(failure, "setns", "IPC namespace");
   if (::setns(mounts, CLONE_NEWNS) < 0) return Failed(failure, "setns", "mount namespace");
-  // A copy: what is mounted from here on no other sandbox sees.
+  // The namespace is a copy, so other sandboxes do not see what is mounted from here on.
   return ::unshare(CLONE_NEWNS) == 0 || Failed(failure, "unshare", "mount namespace");
 }
 
@@ -221,7 +221,7 @@ bool Sandbox::EnterView(const char* directory, ChildFailure* failure) const {
 
 bool Sandbox::Furnish(ChildFailure* failure) const {
   for (const std::string& path : directories_) {
-    // What lies below a directory of programs is there already.
+    // A path below a directory of programs exists already.
     if (::mkdir(path.c_str(), 0755) < 0 && errno != EEXIST) return Failed(failure, "mkdir", path.c_str());
   }
   for (const std::string& path : files_) {
@@ -251,7 +251,7 @@ bool Sandbox::BecomeUser(ChildFailure* failure) const {
   for (unsigned long capability = 0; capability < 64; ++capability) {
     if ((capabilities_ >> capability & 1) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
-    // The first one that this kernel does not know.
+    // This is the first capability that the kernel does not know.
     if (errno == EINVAL) break;
     return Failed(failure, "prctl", "PR_CAPBSET_DROP");
   }

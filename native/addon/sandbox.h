@@ -1,5 +1,5 @@
-// addon: what a launched process may be and see: a user of its own, no capabilities but named ones, and a root that
-// holds what it was given and nothing else.
+// addon: the sandbox of a launched process: a user of its own, only the named capabilities, and a root directory with only
+// what it was given.
 #pragma once
 
 #include <napi.h>
@@ -17,16 +17,16 @@ namespace volant {
 class Sandbox {
  public:
   /**
-   * Reads `sandbox` of a launch (see native.ts). Throws what is wrong with the paths, and where the host forbids
-   * sandboxes the step that it forbids.
+   * Reads `sandbox` of a launch (see native.ts). Throws if a path is wrong, or if the host forbids a step of making sandboxes.
    */
   Sandbox(Napi::Env env, const Napi::Object& options);
 
   [[nodiscard]] uid_t uid() const { return uid_; }
 
   /**
-   * In the child, as root: limits, namespaces, the view as the root with `directory` as the working directory, and at
-   * last the user. What the process had as root is gone for good. Async-signal-safe. false, and why, when a step fails.
+   * Called in the child, as root. Sets limits, enters the namespaces, makes the view the root with `directory` as the working
+   * directory, and changes the user. Privileges cannot be regained. Async-signal-safe. Returns false, with the reason, if a
+   * step fails.
    */
   bool Enter(const char* directory, ChildFailure* failure);
 
@@ -35,7 +35,7 @@ class Sandbox {
     std::string source;
     std::string target;
     bool writable;
-    // Of the copied mount; in the child.
+    // The descriptor of the copied mount, in the child.
     int tree;
   };
   struct Node {
@@ -60,18 +60,18 @@ class Sandbox {
   bool host_network_;
   uint64_t tasks_max_;
   uint64_t files_max_;
-  // 0: as the daemon has it.
+  // 0: the limit of the daemon.
   uint64_t locked_bytes_max_;
-  // Parents first.
+  // Parents come first.
   std::vector<std::string> directories_;
   std::vector<std::string> files_;
   std::vector<Node> nodes_;
   std::vector<Binding> bindings_;
-  // Of the template; outlives every sandbox.
+  // The template's. It outlives all sandboxes.
   const ViewTemplate* template_;
   std::vector<std::string> moved_from_;
   std::vector<std::string> moved_to_;
-  // The template's namespaces, as the child finds them: it has none of the daemon's descriptors.
+  // Paths of the template's namespaces. The child has none of the daemon's descriptors.
   std::string mount_namespace_;
   std::string network_namespace_;
   std::string ipc_namespace_;

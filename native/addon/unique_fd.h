@@ -7,7 +7,7 @@
 
 namespace volant {
 
-/** Closes its descriptor at the end of its scope. release() is the only way out and hands ownership on. */
+/** Closes its descriptor at the end of the scope. release() gives ownership to the caller. */
 class UniqueFd {
  public:
   explicit UniqueFd(int fd = -1) noexcept : fd_(fd) {}

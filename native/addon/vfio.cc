@@ -1,5 +1,5 @@
-// addon: a VFIO group asked the way a hypervisor asks, before a hypervisor does: whether the kernel would hand it
-// out. Nothing stays open. (linux/vfio.h; Documentation/driver-api/vfio.rst)
+// addon: checks whether the kernel would give a VFIO group to a hypervisor, with the same requests. Nothing stays open.
+// (linux/vfio.h; Documentation/driver-api/vfio.rst)
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <sys/ioctl.h>
@@ -23,7 +23,7 @@ UniqueFd Open(Napi::Env env, const std::string& path) {
   return file;
 }
 
-/** A container of the version that this file was written for, with the mappings that hypervisors use. */
+/** Opens a container with the API version of this file and the mappings that hypervisors use. */
 UniqueFd OpenContainer(Napi::Env env) {
   UniqueFd container = Open(env, kContainerPath);
   // SAFETY: container is open and owned here; neither request has an argument that is a pointer.
@@ -54,7 +54,7 @@ Napi::Value VfioProbeGroup(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (info.Length() != 1 || !info[0].IsString()) throw UsageError(env, "vfioProbeGroup(path: string)");
   const std::string path = info[0].As<Napi::String>().Utf8Value();
-  // Closed in the other order: the group leaves the container before that ends.
+  // They are closed in the reverse order, so the group leaves the container before the container ends.
   UniqueFd container = OpenContainer(env);
   UniqueFd group = Open(env, path);
   RequireViable(env, group.get(), path);

@@ -1,4 +1,4 @@
-// addon: makes the namespaces that every sandbox starts from. (mount_namespaces(7), pivot_root(2))
+// addon: makes the namespaces that all sandboxes start from. (mount_namespaces(7), pivot_root(2))
 #include "view_template.h"
 
 #include <fcntl.h>
@@ -22,16 +22,16 @@ namespace volant {
 
 namespace {
 
-/** Where programs, their libraries and their firmware are. On today's systems all but the first are links to it. */
+/** The directories of programs, libraries and firmware. On current systems all except the first are links into the first. */
 constexpr const char* kProgramDirectories[] = {"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"};
 
-/** Tells the loader where libraries outside of its own directories are. */
+/** Tells the loader where libraries outside its own directories are. */
 constexpr const char* kLoaderCache = "/etc/ld.so.cache";
 
-/** Of umount2(2); the kernel's own headers do not have it. */
+/** A flag of umount2(2) that the kernel's headers lack. */
 constexpr int kDetach = 2;
 
-/** Any directory that every root has: the template grows there until it is the root itself. */
+/** A directory that every root has. The template is built there before it becomes the root. */
 constexpr const char* kScaffold = "/proc";
 
 struct Source {
@@ -44,7 +44,7 @@ bool Failed(ChildFailure* failure, const char* step, const char* subject) {
   return false;
 }
 
-/** A copy of what is mounted there, read-only, that no later change of the host's mounts reaches. */
+/** Makes a read-only copy of a mount, which later changes of the host's mounts do not affect. */
 bool CopyReadOnly(const char* path, std::vector<Source>* sources, ChildFailure* failure) {
   const unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
   UniqueFd tree(static_cast<int>(::syscall(SYS_open_tree, AT_FDCWD, path, flags)));
@@ -60,7 +60,7 @@ bool CopyReadOnly(const char* path, std::vector<Source>* sources, ChildFailure* 
   return true;
 }
 
-/** Looks at the host's programs: directories are copied, links stay links. */
+/** Takes over the host's directories of programs: directories are copied, links stay links. */
 bool FindSources(ViewTemplate* made, std::vector<Source>* sources, ChildFailure* failure) {
   for (const char* path : kProgramDirectories) {
     struct stat facts {};
@@ -99,7 +99,7 @@ bool Mount(const char* source, const char* target, const char* type, unsigned lo
   return ::syscall(SYS_mount, source, target, type, flags, data) == 0 || Failed(failure, "mount", target);
 }
 
-/** The new root, in the working directory, with what is to be seen in it. */
+/** Builds the new root in the working directory. */
 bool Furnish(const std::vector<Source>& sources, ChildFailure* failure) {
   if (::mkdir("view", 0755) < 0 || ::mkdir("etc", 0755) < 0) return Failed(failure, "mkdir", kViewRoot);
   for (const Source& source : sources) {
@@ -114,25 +114,25 @@ bool Furnish(const std::vector<Source>& sources, ChildFailure* failure) {
   return true;
 }
 
-/** Makes the working directory, which is a mount, the root of the namespace. */
+/** Makes the working directory, which must be a mount, the root of the namespace. */
 bool BecomeRoot(ChildFailure* failure) {
   if (::syscall(SYS_pivot_root, ".", ".") == 0) {
-    // The old root lies upon the new one and is taken away: nothing of the host's files is left.
+    // The old root is mounted over the new one. It is unmounted, so no file of the host is left.
     return ::syscall(SYS_umount2, ".", kDetach) == 0 || Failed(failure, "umount2", "");
   }
   if (errno != EINVAL) return Failed(failure, "pivot_root", "");
-  // An initramfs cannot be left (ramfs-rootfs-initramfs.rst): the new root is laid upon it, and who enters the
-  // namespace is at the top. What lies below has no name any more.
+  // The root cannot be moved away from an initramfs (ramfs-rootfs-initramfs.rst). The new root is mounted over it, and a
+  // process that enters the namespace sees the upper one. The lower one cannot be reached.
   return Mount(".", "/", nullptr, MS_MOVE, nullptr, failure) &&
          (::chroot(".") == 0 || Failed(failure, "chroot", ""));
 }
 
-/** Runs on a thread of its own: from `unshare` on it sees another world than the others. */
+/** Runs on a thread of its own, because `unshare` changes the namespaces of the calling thread. */
 bool Build(ViewTemplate* made, std::vector<Source>* sources, ChildFailure* failure) {
   if (!FindSources(made, sources, failure)) return false;
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0) return Failed(failure, "unshare", "");
   if (!OpenNamespaces(made, failure)) return false;
-  // In a chroot the root is no mount. This leads to the root of the namespace, which is one.
+  // In a chroot the root directory is no mount. This changes to the root of the namespace, which is one.
   if (::setns(made->mount, CLONE_NEWNS) < 0) return Failed(failure, "setns", "");
   if (!Mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr, failure)) return false;
   const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;

@@ -1,5 +1,5 @@
-// addon: the namespaces that every sandbox starts from: a mount namespace with the host's programs and libraries
-// and nothing else of its files, a network without links, and an IPC namespace.
+// addon: the namespaces that all sandboxes start from: a mount namespace with the host's programs and libraries and no other
+// files, a network namespace without links, and an IPC namespace.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace volant {
 
-/** The directory of the template where a sandbox makes its own root. */
+/** The directory of the template in which a sandbox makes its own root. */
 inline constexpr const char* kViewRoot = "/view";
 
 struct ViewTemplate {
@@ -17,22 +17,22 @@ struct ViewTemplate {
     std::string target;
     std::string path;
   };
-  // Descriptors of namespaces; open as long as the process lives.
+  // Descriptors of the namespaces. They stay open until the process ends.
   int mount = -1;
   int network = -1;
   int ipc = -1;
-  // What is mounted in the template's root and moves into a sandbox's: usr, etc/ld.so.cache.
+  // Paths that are mounted in the template's root and are moved into the root of a sandbox: usr, etc/ld.so.cache.
   std::vector<std::string> mounts;
-  // Directories of a sandbox that these need.
+  // Directories that the root of a sandbox needs for them.
   std::vector<std::string> directories;
-  // Empty files of a sandbox that are mounted over.
+  // Empty files in the root of a sandbox, as mount points.
   std::vector<std::string> files;
   std::vector<Link> links;
 };
 
 /**
- * Made once and shared by all threads of the process. nullptr, and why, where the host forbids one of the steps;
- * the next call tries again.
+ * Makes the template once for all threads of the process. Returns nullptr, with the reason, if the host forbids a step. The
+ * next call tries again.
  */
 const ViewTemplate* TemplateOfViews(ChildFailure* failure);
 

@@ -1,5 +1,7 @@
-// guest: streams over a virtio-serial port. README.md in this folder describes the frames. Each stream
-// is a socket pair: one end here, the other with the HTTP server, which cannot tell it from TCP.
+// guest: streams over a virtio-serial port. README.md in this folder describes the frames. Each stream is a socket pair: one
+// end is here, the other end is a connection of the HTTP server like any other.
+#include "channel.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,22 +10,28 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "base/files.h"
+#include "base/loop.h"
+#include "http/server.h"
 
+#define AGENT_PORT_NAME "volant.agent"
 #define HEADER_BYTES 8
 #define PAYLOAD_BYTES_MAX 4096
 #define NONCE_BYTES 16
 #define WINDOW_BYTES 65536
-#define STREAMS_MAX 64
+#define STREAMS_MAX 88
 #define OUT_BYTES (4 * WINDOW_BYTES)
+// Frames that are written together: the port takes 32 KiB at once.
+#define FRAMES_TOGETHER 7
 #define FIND_EVERY_MS 50
-#define NEWS_RETRY_MS 500
-// A lost wake-up would leave the channel deaf; a look now and then costs nothing.
+#define CHANGED_RETRY_MS 500
+// The port is also read at this interval, because a wake-up that got lost would stop the channel.
 #define LOOK_EVERY_MS 2000
 
-enum frame { NOP, HELLO, HELLO_ACK, OPEN, DATA, WINDOW, END, RESET, NEWS };
+enum frame { NOP, HELLO, HELLO_ACK, OPEN, DATA, WINDOW, END, RESET, CHANGED, RESULT };
 
 static const char magic[] = "VOLANT01";
 
@@ -31,10 +39,10 @@ struct stream {
   bool used;
   uint32_t number;
   struct source source;
-  uint32_t credit;      // what we may still send
-  uint32_t uncredited;  // what we have passed on and not yet told the host
+  uint32_t credit;      // bytes that we may still send
+  uint32_t uncredited;  // bytes that we have passed on and not yet granted again
   bool host_ended, ours_ended;
-  size_t start, end;  // what the HTTP server has not taken yet
+  size_t start, end;  // the bytes of `pending` that the HTTP server has not taken yet
   char pending[WINDOW_BYTES];
 };
 
@@ -61,26 +69,32 @@ static void flush(void) {
   }
 }
 
-static bool out_has_room(void) {
-  return sizeof out - out_length >= HEADER_BYTES + PAYLOAD_BYTES_MAX + 1024;
+// Frames with data that fit, and leave room for others.
+static size_t room_for_data(void) {
+  size_t room = sizeof out - out_length;
+  return room < 1024 ? 0 : (room - 1024) / (HEADER_BYTES + PAYLOAD_BYTES_MAX);
 }
 
-// false when there is no room. Data leave some for the other frames: see out_has_room.
-static bool send_frame(enum frame type, uint32_t number, const void *payload, size_t length) {
-  if (sizeof out - out_length < HEADER_BYTES + length) return false;
-  unsigned char *to = out + out_length;
+static void write_header(unsigned char *to, enum frame type, uint32_t number, size_t length) {
   to[0] = (unsigned char)type;
   to[1] = 0;
   to[2] = (unsigned char)length;
   to[3] = (unsigned char)(length >> 8);
   for (int i = 0; i < 4; i++) to[4 + i] = (unsigned char)(number >> (8 * i));
+}
+
+// Returns false if there is no room. Frames with data leave room for other frames: see room_for_data.
+static bool send_frame(enum frame type, uint32_t number, const void *payload, size_t length) {
+  if (sizeof out - out_length < HEADER_BYTES + length) return false;
+  unsigned char *to = out + out_length;
+  write_header(to, type, number, length);
   if (length > 0) memcpy(to + HEADER_BYTES, payload, length);
   out_length += HEADER_BYTES + length;
   flush();
   return true;
 }
 
-// Tells the host what was passed on. Without room it is told later: a lost window would end the stream.
+// Grants the host the bytes that were passed on. Without room it is done later, because a lost grant would stop the stream.
 static void send_window(struct stream *stream) {
   unsigned char payload[4];
   for (int i = 0; i < 4; i++) payload[i] = (unsigned char)(stream->uncredited >> (8 * i));
@@ -134,16 +148,29 @@ static void open_stream(uint32_t number) {
 }
 
 static void watch(struct stream *stream) {
-  bool reads = !stream->ours_ended && stream->credit > 0 && out_has_room();
+  bool reads = !stream->ours_ended && stream->credit > 0 && room_for_data() > 0;
   loop_change(&stream->source, (reads ? EPOLLIN : 0) | (stream->start < stream->end ? EPOLLOUT : 0));
+}
+
+// Reads what the HTTP server has written into the payloads of frames, as many as there is credit and room for.
+static ssize_t read_payloads(const struct stream *stream, unsigned char *to) {
+  struct iovec payloads[FRAMES_TOGETHER];
+  size_t room = room_for_data(), left = stream->credit;
+  int used = 0;
+  for (; used < FRAMES_TOGETHER && (size_t)used < room && left > 0; used++) {
+    size_t length = left < PAYLOAD_BYTES_MAX ? left : PAYLOAD_BYTES_MAX;
+    payloads[used] = (struct iovec){to + HEADER_BYTES, length};
+    to += HEADER_BYTES + PAYLOAD_BYTES_MAX;
+    left -= length;
+  }
+  return readv(stream->source.fd, payloads, used);
 }
 
 // From the HTTP server to the host.
 static bool send_up(struct stream *stream) {
-  char text[PAYLOAD_BYTES_MAX];
-  while (!stream->ours_ended && stream->credit > 0 && out_has_room()) {
-    size_t most = stream->credit < sizeof text ? stream->credit : sizeof text;
-    ssize_t count = read(stream->source.fd, text, most);
+  while (!stream->ours_ended && stream->credit > 0 && room_for_data() > 0) {
+    unsigned char *to = out + out_length;
+    ssize_t count = read_payloads(stream, to);
     if (count < 0) return errno == EAGAIN;
     if (count == 0) {
       stream->ours_ended = true;
@@ -151,7 +178,14 @@ static bool send_up(struct stream *stream) {
       return true;
     }
     stream->credit -= (uint32_t)count;
-    send_frame(DATA, stream->number, text, (size_t)count);
+    for (size_t left = (size_t)count; left > 0;) {
+      size_t length = left < PAYLOAD_BYTES_MAX ? left : PAYLOAD_BYTES_MAX;
+      write_header(to, DATA, stream->number, length);
+      to += HEADER_BYTES + length;
+      left -= length;
+    }
+    out_length = (size_t)(to - out);
+    flush();
   }
   return true;
 }
@@ -185,7 +219,7 @@ static void move(struct stream *stream) {
 static void on_stream(void *context, uint32_t events) {
   struct stream *stream = context;
   if (stream->ours_ended && (events & (EPOLLHUP | EPOLLERR)) != 0) {
-    // All was said, and nobody is there for what the host still sends.
+    // Our side has ended, and nobody reads what the host still sends.
     send_frame(RESET, stream->number, NULL, 0);
     forget(stream);
     return;
@@ -199,7 +233,7 @@ static void take_data(struct stream *stream, const unsigned char *payload, size_
     memmove(stream->pending, stream->pending + stream->start, stream->end);
     stream->start = 0;
   }
-  // More than the window: the host does not keep to the protocol.
+  // More than the window. The host violates the protocol.
   if (length > sizeof stream->pending - stream->end) {
     send_frame(RESET, stream->number, NULL, 0);
     forget(stream);
@@ -207,12 +241,13 @@ static void take_data(struct stream *stream, const unsigned char *payload, size_
   }
   memcpy(stream->pending + stream->end, payload, length);
   stream->end += length;
-  move(stream);
+  // The rest when all that has come is taken.
+  if (stream->end >= WINDOW_BYTES / 4) move(stream);
 }
 
 static void take_window(struct stream *stream, const unsigned char *payload) {
   uint32_t more = payload[0] | (uint32_t)payload[1] << 8 | (uint32_t)payload[2] << 16 | (uint32_t)payload[3] << 24;
-  // For what it never got.
+  // More than was sent. The host violates the protocol.
   if (more > WINDOW_BYTES - stream->credit) {
     send_frame(RESET, stream->number, NULL, 0);
     forget(stream);
@@ -227,7 +262,7 @@ static void take_window(struct stream *stream, const unsigned char *payload) {
 static void take_hello(const unsigned char *payload, size_t length) {
   if (length != sizeof magic - 1 + NONCE_BYTES || memcmp(payload, magic, sizeof magic - 1) != 0) return;
   const unsigned char *nonce = payload + sizeof magic - 1;
-  // The same one again is the host's repetition; a new one is a new daemon.
+  // The same nonce is a repetition. A new nonce is a new daemon.
   if (!in_step || memcmp(session, nonce, NONCE_BYTES) != 0) {
     forget_all();
     out_length = 0;
@@ -255,7 +290,7 @@ static void take_frame(enum frame type, uint32_t number, const unsigned char *pa
   }
 }
 
-// Takes one frame off the front of `in`. false when it is not complete.
+// Removes one frame from the front of `in`. Returns false if it is not complete.
 static bool take_next(void) {
   if (in_length == 0) return false;
   size_t used = 1;
@@ -268,7 +303,7 @@ static bool take_next(void) {
       uint32_t number = in[4] | (uint32_t)in[5] << 8 | (uint32_t)in[6] << 16 | (uint32_t)in[7] << 24;
       take_frame((enum frame)in[0], number, in + HEADER_BYTES, length);
     }
-    // Else no frame of ours: skipped byte by byte until the zeros before a hello.
+    // Otherwise the byte begins no frame and is skipped, until the zeros before a HELLO.
   }
   in_length -= used;
   memmove(in, in + used, in_length);
@@ -287,7 +322,7 @@ static void on_port(void *context, uint32_t events) {
   (void)events;
   for (;;) {
     ssize_t count = read(port_fd, in + in_length, sizeof in - in_length);
-    // 0: no host is connected.
+    // 0 means that no host is connected.
     if (count == 0 && (in_step || in_length > 0)) reset();
     if (count <= 0) break;
     in_length += (size_t)count;
@@ -325,11 +360,11 @@ static void try_open(void *context) {
   (void)context;
   port_fd = open_port();
   if (port_fd < 0) {
-    // Ports appear some time after their driver was loaded.
+    // A port appears some time after its driver was loaded.
     loop_timer(FIND_EVERY_MS, try_open, NULL);
     return;
   }
-  // Edge-triggered: a port without a host reports a hang-up for as long as it lasts.
+  // Edge-triggered, because a port without a host reports a hang-up all the time.
   loop_add(&port, port_fd, EPOLLIN | EPOLLOUT | EPOLLET, on_port, NULL);
   look(NULL);
 }
@@ -338,12 +373,21 @@ void channel_open(void) {
   try_open(NULL);
 }
 
-static void tell_news(void *context) {
+static void send_changed(void *context) {
   (void)context;
-  // A host that connects later asks by itself.
-  if (in_step && !send_frame(NEWS, 0, NULL, 0)) loop_timer(NEWS_RETRY_MS, tell_news, NULL);
+  // A host that connects later asks without a notice.
+  if (in_step && !send_frame(CHANGED, 0, NULL, 0)) loop_timer(CHANGED_RETRY_MS, send_changed, NULL);
 }
 
-void channel_tell_news(void) {
-  tell_news(NULL);
+void channel_send_changed(void) {
+  send_changed(NULL);
+}
+
+static void send_result(void *context) {
+  (void)context;
+  if (in_step && !send_frame(RESULT, 0, NULL, 0)) loop_timer(CHANGED_RETRY_MS, send_result, NULL);
+}
+
+void channel_send_result(void) {
+  send_result(NULL);
 }

@@ -1,4 +1,4 @@
-// guest: PID 1: the order in which a guest comes up, and the signals of its life.
+// guest: the agent's main program: the order of the start, the signals, and the connections between modules.
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -10,18 +10,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent.h"
+#include "base/base64url.h"
+#include "base/gunzip.h"
+#include "base/loop.h"
+#include "base/manifest_limits.h"
+#include "base/say.h"
+#include "channel.h"
+#include "exec/exec.h"
+#include "exec/routes.h"
+#include "files/transfer.h"
+#include "http/server.h"
+#include "metadata/service.h"
+#include "network/network.h"
+#include "system/boot.h"
+#include "system/clock.h"
+#include "system/cmdline.h"
+#include "system/disks.h"
+#include "system/environment.h"
+#include "system/init.h"
+#include "system/rootfs.h"
+#include "workload/health.h"
+#include "workload/power.h"
+#include "workload/workload.h"
 
 static struct source signals;
 
 static void reap(void) {
   int status;
   pid_t pid;
-  // As PID 1 it gets every orphan of the guest.
+  // Process 1 is the parent of all orphans of the guest.
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
     workload_child_ended(pid, status);
     health_child_ended(pid, status);
+    exec_child_ended(pid, status);
     init_child_ended(pid, status);
+    transfer_child_ended(pid);
   }
 }
 
@@ -31,14 +54,13 @@ static void on_signal(void *context, uint32_t events) {
   (void)events;
   while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
     if (info.ssi_signo == SIGCHLD) reap();
-    // An init that ends sends them to all; the agent is of use until the last moment.
+    // An init that shuts down sends signals to all processes. The agent ignores them and serves until the end.
     else if (!init_is_beside()) power_off();
   }
 }
 
 static void watch_signals(void) {
-  // SIGTERM, SIGUSR1 and SIGUSR2 are what busybox sends for reboot, halt and poweroff, SIGPWR what
-  // others do; SIGINT is Ctrl-Alt-Del.
+  // Busybox sends SIGTERM, SIGUSR1 and SIGUSR2 for reboot, halt and poweroff. Others send SIGPWR. SIGINT is Ctrl-Alt-Del.
   static const int numbers[] = {SIGCHLD, SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGPWR};
   sigset_t set;
   sigemptyset(&set);
@@ -60,7 +82,7 @@ static void start_workload(void) {
   char *text = NULL;
   ssize_t length = base64url_decode(encoded, &packed);
   if (length > 0 && packed[0] == '{') {
-    // Plain JSON, without gzip: an older form.
+    // An older form is JSON without gzip.
     packed[length] = '\0';
     workload_set_manifest((char *)packed);
   } else if (length > 0 && gunzip(packed, (size_t)length, MANIFEST_BYTES_MAX, &text) >= 0) {
@@ -72,7 +94,7 @@ static void start_workload(void) {
   free(text);
 }
 
-// false when the guest stays in the initramfs though it should not: nothing can be run then.
+// Returns false if the guest has to stay in the initramfs because its root disk cannot be entered. Nothing can run then.
 static bool enter_root(void) {
   char why[192];
   const char *boot = cmdline_value("volant.boot");
@@ -82,7 +104,8 @@ static bool enter_root(void) {
   return false;
 }
 
-// The kernel itself does not look at init= when its initramfs has an /init. NULL when the agent stays PID 1.
+// The init of the root disk, or NULL if the agent stays process 1. The kernel itself ignores init= if the initramfs has an
+// /init.
 static const char *own_init(bool entered) {
   const char *boot = cmdline_value("volant.boot");
   bool is_rootfs = boot != NULL && strcmp(boot, "rootfs") == 0;
@@ -93,14 +116,14 @@ static void hand_over(const char *init, char *name) {
   char why[192];
   workload_set_external();
   start_workload();
-  // The init's programs expect their disks.
+  // Programs that the init starts expect their disks.
   disks_wait();
   if (init_start(init, name)) return;
   snprintf(why, sizeof why, "the init %.80s cannot be executed: %s", init, strerror(errno));
   workload_give_up(why);
 }
 
-// Before anything that may sleep: in a guest whose timers do not fire it would never go on.
+// Called before anything that may sleep. In a guest whose timers do not fire a sleep does not end.
 static void check_clock(void) {
   const char *fault = clock_fault("/sys/devices/system/clockevents");
   if (fault != NULL) clock_end_guest(fault);
@@ -113,12 +136,14 @@ int main(int count, char **arguments) {
   check_clock();
   cmdline_load();
   boot_load_modules();
-  // Before the switch: a read-only root disk may lack a /dev, and the daemon must be able to learn of it.
+  // Opened before the switch to the root disk, which may be read-only and have no /dev. The daemon must learn about that.
+  workload_on_change(channel_send_changed);
+  workload_on_final_end(power_off_after_end);
   channel_open();
   const char *init = own_init(enter_root());
   network_setup();
   if (init != NULL) hand_over(init, arguments[0]);
-  // From here on it may be a process beside the init. What belongs to a process comes after that.
+  // From here on the agent may be a process beside the init. What belongs to a process is set up after that.
   watch_signals();
   environment_protect_agent();
   if (!init_is_beside()) {
@@ -127,6 +152,9 @@ int main(int count, char **arguments) {
     disks_own_dev();
   }
   power_watch_button();
+  exec_begin();
+  exec_serve();
+  metadata_serve(METADATA_PORT, channel_send_result);
   http_listen();
   if (init == NULL) start_workload();
   loop_run();

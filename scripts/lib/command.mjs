@@ -1,5 +1,5 @@
-// scripts: running other programs. A failure becomes one sentence and the last lines that the program
-// printed; what to do about it is known by the caller.
+// scripts: runs other programs. A failure becomes one sentence and the stderr tail of the program; the caller knows the
+// remedy.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -8,12 +8,12 @@ import { delimiter, join } from 'node:path';
 const OUTPUT_BYTES_MAX = 1024 * 1024 * 1024;
 const ERROR_LINES_MAX = 15;
 
-/** Something that the user can mend: shown without a stack trace. */
+/** A failure that the user can fix: printed without a stack trace. */
 export class Failure extends Error {
   name = 'Failure';
 }
 
-/** Absolute path of a command, or null. Looks in the sbin directories too: a user's PATH may lack them. */
+/** Absolute path of a command, or null. Searches the sbin directories, too, which a user's PATH may lack. */
 export function findCommand(name) {
   const path = `${process.env.PATH ?? ''}${delimiter}/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin`;
   for (const directory of path.split(delimiter).filter((item) => item !== '')) {
@@ -28,7 +28,7 @@ export function findCommand(name) {
   return null;
 }
 
-/** Runs a command and returns what it wrote to standard output, as bytes. Throws a Failure. */
+/** Runs a command and returns its standard output as bytes. Throws a Failure. */
 export function capture(file, args, options = {}) {
   const result = spawnSync(file, args, { maxBuffer: OUTPUT_BYTES_MAX, ...options });
   if (result.error !== undefined)
@@ -38,7 +38,7 @@ export function capture(file, args, options = {}) {
   return result.stdout;
 }
 
-/** Runs a command without holding up this process. Resolves with its standard output as text. */
+/** Runs a command asynchronously. Resolves with its standard output as text. Rejects with a Failure. */
 export function run(file, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
@@ -63,14 +63,25 @@ function failureOf(file, args, how, output) {
   return new Failure(`\`${command}\` failed (${how}):\n  ${lines.join('\n  ')}`);
 }
 
-/** Runs the main function of a script; a Failure is printed as it is, anything else with its stack. */
-export async function runMain(main) {
-  // A reader that has seen enough (`| head`) is no fault.
+/**
+ * Runs the main function of a script. A Failure is printed as a sentence, any other error with its stack. `--help` prints
+ * `usage`, and nothing is run. With `allowed` any other argument is a Failure.
+ */
+export async function runMain(main, { usage, allowed } = {}) {
+  // A reader such as `head` may close the output early; this is not a failure.
   process.stdout.on('error', (error) => {
     if (error.code !== 'EPIPE') throw error;
     process.exit();
   });
   try {
+    const args = process.argv.slice(2);
+    if (usage !== undefined && args.includes('--help')) {
+      process.stdout.write(`${usage}\n`);
+      return;
+    }
+    if (allowed !== undefined && args.some((argument) => !allowed.includes(argument))) {
+      throw new Failure(usage);
+    }
     await main();
   } catch (error) {
     const text = error instanceof Failure ? error.message : error.stack;

@@ -1,17 +1,16 @@
-// scripts: tells what is being done and how long it took, one line for each step. In a terminal the
-// line of the step that is under way is shown and then replaced; elsewhere only finished lines are
-// written, without colours.
+// scripts: prints what is being done and how long it took, one line for each step. In a terminal the line of the current
+// step is shown and then replaced. Other outputs get finished lines only, without colours.
 
 const TITLE_WIDTH = 16;
 
-/** A result of a step that found nothing to do. */
+/** The result of a step that had nothing to do. */
 export function alreadyThere(detail) {
   return { detail, skipped: true };
 }
 
 /**
- * `step(title, work)` runs `work(tell)` and prints its line. `work` returns the text behind the title
- * or alreadyThere(text); `tell(text)` shows what it is doing meanwhile.
+ * `step(title, work)` runs `work(tell)` and prints its line. `work` returns the text after the title, or
+ * alreadyThere(text). `tell(text)` shows what it is doing.
  */
 export function createProgress(stream = process.stdout) {
   const terminal = stream.isTTY === true && process.env.TERM !== 'dumb';

@@ -1,11 +1,11 @@
-// scripts: remembers from what something was made, so that it is not made again from the same.
+// scripts: records the inputs of a build step, so that the step is skipped while they are the same.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BUILD } from './paths.mjs';
 
-/** A digest over the names and contents of files and directories, and over further texts. */
+/** A digest of the names and contents of files and directories, and of further texts. */
 export function digest({ paths = [], texts = [] }) {
   const hash = createHash('sha256');
   const add = (path) => {
@@ -20,7 +20,7 @@ export function digest({ paths = [], texts = [] }) {
   return hash.digest('hex');
 }
 
-/** True when `name` was made from this digest and all its outputs still exist. */
+/** True if `name` was built from this digest and all its outputs still exist. */
 export function isFresh(name, value, outputs) {
   const file = join(BUILD.stamps, name);
   return (

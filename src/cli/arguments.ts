@@ -1,18 +1,31 @@
-// cli: texts of the command line into values. Only their form is checked: what may be asked for is
-// the daemon's to say.
+// cli: parses values of the command line. Only their form is checked; the daemon checks their meaning.
 
 import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { UsageError } from './exit.ts';
 
-const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
-/** `500ms`, `30s`, `2m`, `1h`; a number alone is seconds. */
+/** `500ms`, `30s`, `2m`, `1h`, `7d`; a number without a unit is seconds. */
 export function parseDurationMs(text: string): number {
-  const [, number = '', unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
-  if (number === '') throw new UsageError(`${text} is no duration: write 500ms, 30s or 2m`);
+  const [, number = '', unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  if (number === '')
+    throw new UsageError(`${text} is not a duration: write 500ms, 30s, 2m, 1h or 7d`);
   return Math.round(Number(number) * (UNITS_MS[unit] ?? 1000));
+}
+
+/** A duration of whole seconds, of which there must be one. */
+export function parseSeconds(text: string): number {
+  const seconds = Math.round(parseDurationMs(text) / 1000);
+  if (seconds < 1) throw new UsageError(`${text} is less than a second`);
+  return seconds;
 }
 
 export function parseCount(text: string): number {
@@ -20,14 +33,15 @@ export function parseCount(text: string): number {
   return Number(text);
 }
 
-/** `128`, `128M`, `2G`: MiB. */
+/** `128`, `128M`, `2G`; the result is in MiB. */
 export function parseMemoryMb(text: string): number {
   const [, number = '', unit = 'm'] = /^(\d{1,9})(m|g)?$/.exec(text.toLowerCase()) ?? [];
-  if (number === '') throw new UsageError(`${text} is no amount of memory: write 512, 512M or 2G`);
+  if (number === '')
+    throw new UsageError(`${text} is not an amount of memory: write 512, 512M or 2G`);
   return Number(number) * (unit === 'g' ? 1024 : 1);
 }
 
-/** Collects an option that may be given again and again. */
+/** Collects the values of a repeatable option. */
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }
@@ -57,7 +71,10 @@ export async function readBytes(file: string, stdin: Readable): Promise<Buffer<A
   return Buffer.concat(chunks);
 }
 
-/** As readBytes; what is no UTF-8 is refused, for it would arrive as something else. A mark of the byte order goes. */
+/**
+ * Like readBytes, for text. Throws UsageError for bytes that are not UTF-8, because they would be changed on the way. A
+ * byte order mark is removed.
+ */
 export async function readText(file: string, stdin: Readable): Promise<string> {
   return toText(await readBytes(file, stdin), file === '-' ? 'Standard input' : file);
 }
@@ -75,11 +92,11 @@ export function parseJson(text: string, whence: string): unknown {
   }
 }
 
-/** A file in JSON, or in YAML; several documents in YAML are a list. */
+/** The content of a JSON or YAML file; several YAML documents are a list. */
 export async function parseData(text: string, whence: string): Promise<unknown> {
   const isYaml = /\.ya?ml$/i.test(whence) || !/^\s*[[{"]/.test(text);
   if (!isYaml) return parseJson(text, whence);
-  // Most calls read no file at all.
+  // Loaded on use: most commands read no file.
   const { parseAllDocuments } = await import('yaml');
   const documents = parseAllDocuments(text);
   const problem = documents.flatMap(({ errors }) => errors)[0];
@@ -99,22 +116,22 @@ export function asObject(value: unknown, whence: string): Record<string, unknown
   throw new UsageError(`${whence} is not an object`);
 }
 
-/** A file with one object, in JSON or YAML. */
+/** The content of a file with one object, in JSON or YAML. */
 export async function readObject(file: string, stdin: Readable): Promise<Record<string, unknown>> {
   return asObject(await parseData(await readText(file, stdin), file), file);
 }
 
-/** What stands around a config in its envelope. */
+/** The members of the envelope around a config. */
 const ENVELOPE = ['config', 'id', 'version', 'updated_at', 'pending_restart'];
 
-/** A config as a file has it: alone, or in the envelope that `vms config get --raw` prints. */
+/** A config from a file: alone, or in the envelope that `vms config get --raw` prints. */
 export async function readConfig(file: string, stdin: Readable): Promise<Record<string, unknown>> {
   const content = await readObject(file, stdin);
   if (!('config' in content)) return content;
   const strange = Object.keys(content).find((member) => !ENVELOPE.includes(member));
   if (strange !== undefined) {
     throw new UsageError(
-      `${file}: ${strange} stands beside config; a config's members belong into it`,
+      `${file}: ${strange} is next to the member config; members of the config belong inside it`,
     );
   }
   return asObject(content['config'], `${file}: config`);

@@ -1,9 +1,9 @@
-// cli: completion of what is being typed. The shells' scripts only ask volar itself, which walks its
-// own commands, so they never have to change.
+// cli: completion of a command line. The scripts of the shells only call volar, which searches its own commands, so the
+// scripts never have to change.
 
 import type { Argument, Command, Option } from 'commander';
 
-/** Names that only the daemon knows, by the name of the argument that they are for. */
+/** Finds names that only the daemon knows, by the name of the argument. */
 export type NameSource = (argument: string) => Promise<readonly string[]>;
 
 const BASH = `# bash completion of volar: source <(volar completion bash)
@@ -28,7 +28,7 @@ export function completionScript(shell: (typeof SHELLS)[number]): string {
   return shell === 'bash' ? BASH : ZSH;
 }
 
-/** What the last word can become; none where a file name or free text is meant. */
+/** Candidates for the last word; none for a file name or free text. */
 export async function complete(
   program: Command,
   words: readonly string[],
@@ -43,7 +43,7 @@ export async function complete(
 interface Place {
   readonly command: Command;
   readonly argumentsBefore: number;
-  /** An option whose value comes next. */
+  /** An option that still needs its value. */
   readonly open: Option | undefined;
 }
 
@@ -80,7 +80,7 @@ async function candidatesFor(
   return argument?.argChoices ?? (argument === undefined ? [] : names(argument.name()));
 }
 
-/** The last argument goes on for ever where it takes several. */
+/** The last argument repeats if it takes several values. */
 function argumentAt(command: Command, at: number): Argument | undefined {
   const { registeredArguments: known } = command;
   const last = known.at(-1);
@@ -96,7 +96,7 @@ function namesOf(command: Command): readonly string[] {
   return [command.name(), ...command.aliases()];
 }
 
-/** Its own and those of the commands above it. */
+/** The options of the command and of the commands above it. */
 function optionsOf(command: Command): readonly Option[] {
   const above = command.parent === null ? [] : optionsOf(command.parent);
   return [...command.options, ...above].filter(({ hidden }) => !hidden);

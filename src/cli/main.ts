@@ -3,8 +3,10 @@
 
 import { runCli } from './program.ts';
 
-// Whoever reads the output may have seen enough, such as `head`: that is no failure.
+// A reader such as `head` may close the output early; this is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A command that has something to clean up listens for that, and ends then.
+  if (process.emit('SIGPIPE', 'SIGPIPE')) return;
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });

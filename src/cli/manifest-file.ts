@@ -1,17 +1,16 @@
-// cli: a manifest as a file or a URL has it -> as the daemon takes it. The daemon knows nothing of the
-// directory that a file lies in: paths are made absolute, and cloud-init documents are put in.
+// cli: reads a manifest from a file or URL, and completes it for the daemon, which does not know the directory of the file:
+// relative paths become absolute, and cloud-init documents are embedded.
 
 import { isUtf8 } from 'node:buffer';
 import { dirname, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { fetchAtAnyPort } from '../client/transport.ts';
 import type { ManifestInput } from '../client/types.ts';
 import { asObject, parseData, readBytes, readText, toText } from './arguments.ts';
 import { UsageError } from './exit.ts';
 
 const DOWNLOAD_TIMEOUT_MS = 30_000;
 
-/** Of a file, a URL, or standard input for `-`. */
+/** From a file, a URL, or standard input for `-`. */
 export async function readManifest(source: string, stdin: Readable): Promise<ManifestInput> {
   if (/^https?:\/\//.test(source)) {
     return asObject(await parseData(await download(source), source), source) as ManifestInput;
@@ -21,7 +20,7 @@ export async function readManifest(source: string, stdin: Readable): Promise<Man
   return completeManifest(manifest as ManifestInput, directory, stdin);
 }
 
-/** Paths relative to a directory made absolute; what is elsewhere is left as it is. */
+/** Makes paths that are relative to a directory absolute; other locations are unchanged. */
 export async function completeManifest(
   manifest: ManifestInput,
   directory: string,
@@ -31,20 +30,21 @@ export async function completeManifest(
   const absolute = (path: string) =>
     path === '' || /^[a-z]+:\/\//i.test(path) ? path : resolve(directory, path);
   const withUrl = <T extends { url?: string }>(image: T): T =>
-    image.url === undefined ? image : { ...image, url: absolute(image.url) };
+    typeof image.url === 'string' ? { ...image, url: absolute(image.url) } : image;
   const completed: ManifestInput = { ...manifest };
   if (rootfs) completed.rootfs = withUrl(rootfs);
   if (initramfs) completed.initramfs = withUrl(initramfs);
-  if (disks !== undefined) {
+  // What has another form than a manifest's is sent unchanged, and refused by the daemon.
+  if (Array.isArray(disks)) {
     completed.disks = disks.map((disk) =>
-      disk.source === undefined ? disk : { ...disk, source: absolute(disk.source) },
+      typeof disk?.source === 'string' ? { ...disk, source: absolute(disk.source) } : disk,
     );
   }
-  if (cloud_init) {
+  if (typeof cloud_init === 'object' && cloud_init !== null) {
     const inlined = { ...cloud_init };
     for (const name of ['user_data', 'meta_data', 'network_config'] as const) {
       const path = cloud_init[name]?.path;
-      if (path === undefined || path === '') continue;
+      if (typeof path !== 'string' || path === '') continue;
       inlined[name] = inlineDocument(await readBytes(resolve(directory, path), stdin));
     }
     completed.cloud_init = inlined;
@@ -52,7 +52,7 @@ export async function completeManifest(
   return completed;
 }
 
-/** What is no text, such as packed user-data, stays the bytes that it is. */
+/** Content that is not text, such as compressed user-data, is embedded as base64. */
 function inlineDocument(
   bytes: Buffer,
 ): NonNullable<NonNullable<ManifestInput['cloud_init']>['user_data']> {
@@ -65,11 +65,25 @@ function inlineDocument(
 async function download(url: string): Promise<string> {
   let response: Response;
   try {
-    const signal = AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS);
-    response = await fetchAtAnyPort(url, { method: 'GET', headers: {}, signal });
+    response = await fetchAtAnyPort(url, AbortSignal.timeout(DOWNLOAD_TIMEOUT_MS));
   } catch (error) {
     throw new Error(`${url} cannot be reached`, { cause: error });
   }
   if (!response.ok) throw new UsageError(`${url} answers ${response.status}`);
   return toText(new Uint8Array(await response.arrayBuffer()), url);
+}
+
+/**
+ * The global fetch follows redirects, but refuses ports that other protocols use (10080, 6000 and a few more), though a
+ * server may listen there.
+ */
+async function fetchAtAnyPort(url: string, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(url, { signal });
+  } catch (error) {
+    const { cause } = error as { cause?: { message?: string } };
+    if (cause?.message !== 'bad port') throw error;
+    const { nodeFetch } = await import('../client/node-http.ts');
+    return await nodeFetch({})(url, { method: 'GET', headers: {}, signal });
+  }
 }

@@ -1,4 +1,4 @@
-// cli: the operations of a workload's OpenAPI document, as far as they are needed to call one. Pure.
+// cli: the operations in a workload's OpenAPI document, with what is needed to call one. Pure.
 
 import { asObject, parseJson } from './arguments.ts';
 import { UsageError } from './exit.ts';
@@ -14,7 +14,7 @@ export interface WorkloadOperation {
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options'];
 
-/** OpenAPI 3 in JSON; a document in YAML is refused with what can be done about it. */
+/** Reads OpenAPI 3 as JSON. Throws UsageError for a document in YAML, with a remedy. */
 export function operationsOf(document: { text: string; contentType: string }): WorkloadOperation[] {
   if (/ya?ml/.test(document.contentType)) {
     throw new UsageError('The OpenAPI document of this workload is YAML; only JSON can be read');
@@ -36,7 +36,7 @@ export function operationsOf(document: { text: string; contentType: string }): W
   );
 }
 
-/** By operationId, ignoring case, or as METHOD:PATH. */
+/** By operationId, ignoring case, or by METHOD:PATH. */
 export function findOperation(
   operations: readonly WorkloadOperation[],
   wanted: string,
@@ -47,7 +47,7 @@ export function findOperation(
       id.toLowerCase() === lower || `${method}:${path}`.toLowerCase() === lower,
   );
   if (found !== undefined) return found;
-  throw new UsageError(`There is no operation ${wanted}: \`volar vms operations\` shows them`);
+  throw new UsageError(`There is no operation ${wanted}: \`volar vms operations\` lists them`);
 }
 
 /** The path with its parameters filled in. */

@@ -1,19 +1,32 @@
-// cli: volar: its commands joined, its options, and how a call of it ends. Knows no process.
+// cli: volar: joins its commands and global options, and runs one command line. It does not access the process.
 
 import { Command } from 'commander';
+import { baseUrlOf } from '../client/base-url.ts';
 import { VERSION } from '../lib/version.ts';
 import { addApply } from './commands/apply.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addCopy } from './commands/cp.ts';
 import { addDeployments } from './commands/deployments.ts';
 import { addDevices } from './commands/devices.ts';
+import { addDiff } from './commands/diff.ts';
 import { addEvents } from './commands/events.ts';
+import { addExec } from './commands/exec.ts';
+import { addExecs } from './commands/execs.ts';
+import { addImages } from './commands/images.ts';
 import { addKeys } from './commands/keys.ts';
 import { addPlugins } from './commands/plugins.ts';
+import { addRun } from './commands/run.ts';
 import { addSystem } from './commands/system.ts';
+import { addTop } from './commands/top.ts';
 import { addVms } from './commands/vms.ts';
+import { addWatch } from './commands/watch.ts';
 import { EXIT, renderFailure, toFailure } from './exit.ts';
-import { baseUrlOf, ShellMaker } from './shell.ts';
-import type { Environment, Streams } from './streams.ts';
+import { endOptionsAtImage } from './program-words.ts';
+import { ShellMaker } from './shell-maker.ts';
+import type { Environment, Streams } from './terminal/streams.ts';
+
+/** Options of volar itself whose value is the next word. */
+const GLOBAL_WITH_VALUE = ['-a', '--api', '--ca'];
 
 const AFTER_HELP = `
 Environment:
@@ -22,7 +35,7 @@ Environment:
   VOLANT_CA_FILE   as --ca
 
 Exit status: 0 done, 1 refused or failed, 2 usage error, 3 not found, 4 conflict,
-5 no daemon, 6 took too long.`;
+5 no daemon, 6 took too long, 130 interrupted by Ctrl-C.`;
 
 export function createProgram(streams: Streams, environment: Environment): Command {
   const program = new Command('volar')
@@ -35,26 +48,34 @@ export function createProgram(streams: Streams, environment: Environment): Comma
     .configureOutput({
       writeOut: (text) => void streams.stdout.write(text),
       writeErr: (text) => void streams.stderr.write(text),
-      // As renderFailure begins.
+      // The same prefix as in renderFailure.
       outputError: (text, write) => write(text.replace(/^error: /, 'volar: ')),
     })
     .addHelpText('after', AFTER_HELP)
     .showSuggestionAfterError()
     .exitOverride();
   const shells = new ShellMaker(streams, environment);
+  addRun(program, shells);
   addVms(program, shells);
+  addExec(program, shells);
+  addExecs(program, shells);
   addDeployments(program, shells);
   addPlugins(program, shells);
+  addImages(program, shells);
   addDevices(program, shells);
   addEvents(program, shells);
   addApply(program, shells);
+  addCopy(program, shells);
+  addWatch(program, shells);
+  addDiff(program, shells);
   addKeys(program, shells);
   addSystem(program, shells);
+  addTop(program, shells);
   addCompletion(program, shells);
   return program;
 }
 
-/** Runs one command line, without the program's own name, and resolves with its exit status. */
+/** Runs one command line, without the program's name. Resolves with the exit status. */
 export async function runCli(
   words: readonly string[],
   streams: Streams,
@@ -62,7 +83,8 @@ export async function runCli(
 ): Promise<number> {
   const program = createProgram(streams, environment);
   try {
-    await program.parseAsync(withHelp(words), { from: 'user' });
+    const given = endOptionsAtImage(program, withArchive(withHelp(words)));
+    await program.parseAsync(given, { from: 'user' });
     return EXIT.ok;
   } catch (error) {
     const { api, json } = program.opts<{ api?: string; json?: true }>();
@@ -72,8 +94,23 @@ export async function runCli(
   }
 }
 
-/** `help vms create` is `vms create --help`, as deep as commands go. */
+/** Behind `cp` the option -a is that of docker cp. Elsewhere it names the API. */
+function withArchive(words: readonly string[]): string[] {
+  let at = 0;
+  while (words[at]?.startsWith('-')) at += GLOBAL_WITH_VALUE.includes(words[at] ?? '') ? 2 : 1;
+  if (words[at] !== 'cp') return [...words];
+  return words.flatMap((word, index) => {
+    if (index < at || !/^-[aLq]*a[aLq]*$/.test(word)) return [word];
+    const others = word.replaceAll('a', '');
+    return others === '-' ? ['--archive'] : ['--archive', others];
+  });
+}
+
+/** Converts `help vms create` to `vms create --help`, for every depth of commands, also after global options. */
 function withHelp(words: readonly string[]): string[] {
-  const [first, ...command] = words;
-  return first === 'help' && command.length > 0 ? [...command, '--help'] : [...words];
+  let at = 0;
+  while (words[at]?.startsWith('-')) at += GLOBAL_WITH_VALUE.includes(words[at] ?? '') ? 2 : 1;
+  const command = words.slice(at + 1);
+  if (words[at] !== 'help' || command.length === 0) return [...words];
+  return [...words.slice(0, at), ...command, '--help'];
 }

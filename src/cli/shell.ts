@@ -1,73 +1,78 @@
-// cli: what every command has at hand: the client, the way to print, progress. One for each call of
-// volar, made when the options are known.
+// cli: what every command uses: the client, printing, progress. There is one shell for each run of volar, created when the
+// options are known. This file is loaded only when a command runs, not for help.
 
 import { readFileSync } from 'node:fs';
-import type { Command } from 'commander';
-import { WebSocket } from 'ws';
-import {
-  type ClientOptions,
-  createClient,
-  DEFAULT_BASE_URL,
-  type VolantClient,
-} from '../client/client.ts';
+import { baseUrlOf } from '../client/base-url.ts';
+import { type ClientOptions, createClient, type VolantClient } from '../client/client.ts';
+import type { WebSocketConstructor } from '../client/sockets.ts';
 import { type Failure, renderFailure, UsageError } from './exit.ts';
-import { withProgress } from './progress.ts';
-import type { Environment, Streams } from './streams.ts';
-import { type Column, type Facts, renderFacts, renderTable } from './table.ts';
+import { Interrupts, type Leaves } from './interrupt.ts';
+import { withProgress } from './terminal/progress.ts';
+import type { Environment, Streams } from './terminal/streams.ts';
+import { type Column, type Facts, renderFacts, renderTable } from './terminal/table.ts';
 
-/** `localhost:7777`, `10.0.0.1:7777`, `[::1]:7777`: without a scheme, which is then http. */
-const HOST_AND_PORT = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}\/?$/;
-
-/** As shells count what SIGINT has ended. */
-const EXIT_INTERRUPTED = 130;
-
-interface GlobalOptions {
+export interface GlobalOptions {
   readonly api?: string;
   readonly ca?: string;
   readonly json?: true;
 }
 
-/** Of a command: its arguments as they were typed, and its own options. */
-type Run<Options> = (
-  shell: Shell,
-  args: readonly string[],
-  options: Options,
-) => void | Promise<void>;
+/** Commands that show the progress of an operation. */
+const ASK = {
+  VM: 'volar vms why',
+  Deployment: 'volar deployments rollout status',
+  Plugin: 'volar plugins show',
+  Image: 'volar images list',
+} as const;
+
+/** The object of a command. */
+export interface Subject {
+  readonly kind: keyof typeof ASK;
+  readonly name: string;
+}
 
 export class Shell {
   readonly streams: Streams;
   readonly baseUrl: string;
   readonly client: VolantClient;
-  /** For programs: JSON instead of tables and sentences. */
+  /** true: JSON for programs instead of tables and sentences. */
   readonly json: boolean;
+  readonly interrupts: Interrupts;
 
-  constructor(streams: Streams, environment: Environment, options: GlobalOptions) {
+  /** `WebSocket` is set for commands that need one. */
+  constructor(
+    streams: Streams,
+    environment: Environment,
+    options: GlobalOptions,
+    WebSocket?: WebSocketConstructor,
+  ) {
     this.streams = streams;
     this.json = options.json === true;
+    this.interrupts = new Interrupts(streams, (failure) => this.printFailure(failure));
     this.baseUrl = baseUrlOf(environment, options.api);
     const apiKey = environment['VOLANT_API_KEY'];
     const caFile = options.ca ?? environment['VOLANT_CA_FILE'];
     this.client = clientOf({
       strict: true,
       baseUrl: this.baseUrl,
-      WebSocket,
+      ...(WebSocket === undefined ? {} : { WebSocket }),
       ...(apiKey ? { apiKey } : {}),
       ...(caFile ? { ca: readCa(caFile) } : {}),
     });
   }
 
-  /** A line of the result. */
+  /** Prints a line of the result. */
   print(line: string): void {
     this.streams.stdout.write(`${line}\n`);
   }
 
-  /** A line that is not part of the result. */
+  /** Prints a line that is not part of the result. */
   note(line: string): void {
     this.streams.stderr.write(`${line}\n`);
   }
 
-  /** What failed for one of several names. */
-  tellFailure(failure: Failure): void {
+  /** Prints the failure for one of several names. */
+  printFailure(failure: Failure): void {
     if (failure.silent !== true) this.streams.stderr.write(renderFailure(failure, this.json));
   }
 
@@ -75,19 +80,20 @@ export class Shell {
     this.print(JSON.stringify(value, null, 2));
   }
 
-  /** The value for programs, the sentence for people. */
+  /** Prints the value for programs, the sentence for people. */
   say(value: unknown, sentence: string): void {
+    for (const warning of warningsIn(value)) this.note(`Warning: ${warning}`);
     if (this.json) this.printJson(value);
     else this.print(sentence);
   }
 
-  /** One thing: all of it for programs, a fact on each line for people. */
+  /** Prints one object: all of it for programs, one fact on each line for people. */
   printFacts(value: unknown, facts: Facts): void {
     if (this.json) this.printJson(value);
     else for (const line of renderFacts(facts)) this.print(line);
   }
 
-  /** A list for programs, a table for people; `none` is said when there is nothing. */
+  /** Prints a list for programs, a table for people; `none` is printed if there are no rows. */
   printRows<T>(rows: readonly T[], columns: readonly Column<T>[], none: string): void {
     if (this.json) this.printJson(rows);
     else if (rows.length === 0) this.note(none);
@@ -97,35 +103,33 @@ export class Shell {
     }
   }
 
-  /** Waits, and shows on a terminal that it does. */
-  progress<T>(what: string, work: Promise<T>): Promise<T> {
-    return withProgress(this.streams.stderr, what, work);
+  /**
+   * Waits for `work`, and shows progress on a terminal; `leaves` describes what is left if Ctrl-C ends the command, `detail`
+   * how far the work is.
+   */
+  progress<T>(
+    what: string,
+    work: Promise<T>,
+    leaves: Leaves = {},
+    detail?: () => string,
+  ): Promise<T> {
+    const shown = withProgress(this.streams.stderr, what, work, undefined, detail);
+    return this.interrupts.during(leaves, shown);
   }
 
-  /** The same for what may have to wait for images of a VM or of a deployment: their progress is told. */
-  progressOf<T>(name: string, what: string, work: Promise<T>): Promise<T> {
+  /** Like progress(), for work that may wait for images of a VM or deployment: their download is shown, too. */
+  progressOf<T>({ kind, name }: Subject, what: string, work: Promise<T>): Promise<T> {
     const { events } = this.client;
-    return this.#interruptible(
-      name,
-      withProgress(this.streams.stderr, what, work, { events, name }),
-    );
+    const shown = withProgress(this.streams.stderr, what, work, { events, name });
+    const ask = kind === 'Image' ? ASK[kind] : `${ASK[kind]} ${name}`;
+    return this.interrupts.during({ ask }, shown);
   }
+}
 
-  /** Who leaves with Ctrl-C is told that the daemon goes on. */
-  async #interruptible<T>(name: string, work: Promise<T>): Promise<T> {
-    const onInterrupt = () => {
-      this.note(
-        `\nThe operation continues in the background; \`volar vms why ${name}\` tells of it.`,
-      );
-      this.streams.exit?.(EXIT_INTERRUPTED);
-    };
-    this.streams.once?.('SIGINT', onInterrupt);
-    try {
-      return await work;
-    } finally {
-      this.streams.off?.('SIGINT', onInterrupt);
-    }
-  }
+/** Warnings in an answer of the daemon. */
+function warningsIn(value: unknown): readonly string[] {
+  const { warnings } = (value ?? {}) as { readonly warnings?: unknown };
+  return Array.isArray(warnings) ? warnings : [];
 }
 
 function readCa(path: string): string {
@@ -136,41 +140,13 @@ function readCa(path: string): string {
   }
 }
 
-/** An address that is none is a slip of whoever typed it. */
+/** An invalid address is an error in the command line. */
 function clientOf(options: ClientOptions): VolantClient {
   try {
     return createClient(options);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     const forms = 'write http://host:port, https://host:port, host:port or unix:/path';
-    throw new UsageError(`${options.baseUrl} is no address of an API: ${forms}`);
-  }
-}
-
-export function baseUrlOf(environment: Environment, option: string | undefined): string {
-  const given = option ?? (environment['VOLANT_API_BASE'] || DEFAULT_BASE_URL);
-  return HOST_AND_PORT.test(given) ? `http://${given}` : given;
-}
-
-/** Makes shells for commands. */
-export class ShellMaker {
-  readonly streams: Streams;
-  readonly environment: Environment;
-
-  constructor(streams: Streams, environment: Environment) {
-    this.streams = streams;
-    this.environment = environment;
-  }
-
-  for(command: Command): Shell {
-    return new Shell(this.streams, this.environment, command.optsWithGlobals());
-  }
-
-  /** An action in the form that commander calls. */
-  action<Options = unknown>(run: Run<Options>): (...given: unknown[]) => Promise<void> {
-    return async (...given) => {
-      const command = given.at(-1) as Command;
-      await run(this.for(command), command.args, command.opts() as Options);
-    };
+    throw new UsageError(`${options.baseUrl} is not an address of an API: ${forms}`);
   }
 }

@@ -1,24 +1,24 @@
-// cli: --watch: rows again whenever they have changed. Events say when to look, the list says what is.
+// cli: --watch: prints rows again after they have changed. Events trigger a new list request, which has the data.
 
 import type { StreamState } from '../client/events.ts';
 import type { VolantEvent } from '../client/types.ts';
 import type { Shell } from './shell.ts';
-import { type Column, renderRow } from './table.ts';
+import { type Column, renderRow } from './terminal/table.ts';
 
 export interface Watched<T> {
   readonly list: () => Promise<readonly T[]>;
   readonly keyOf: (row: T) => string;
-  /** What is printed of a row that is no longer there. */
+  /** The row to print for an object that was deleted. */
   readonly gone: (last: T) => T;
   readonly columns: readonly Column<T>[];
-  /** End when there are no rows any more, as for one VM. */
+  /** End when there are no more rows, as for one VM. */
   readonly untilGone?: boolean;
 }
 
-/** Room for what comes later, so that columns stay where they are. */
+/** Minimum width, so that columns keep their places when longer cells arrive. */
 const CELL_CHARS_MIN = 12;
 
-/** Prints all rows, then each that is new, different or gone, until the stream ends. */
+/** Prints all rows, then each row that is new, changed or deleted, until the stream ends. */
 export async function watchRows<T>(shell: Shell, watched: Watched<T>): Promise<void> {
   const controller = new AbortController();
   const printer = new RowPrinter(shell, watched.columns);
@@ -36,7 +36,7 @@ export async function watchRows<T>(shell: Shell, watched: Watched<T>): Promise<v
   const looks = new Looks(look, (error) => controller.abort(error));
   const onState = (state: StreamState) => {
     if (state.state === 'open') looks.again();
-    else shell.note(`The connection was lost; trying again: ${state.error.message}`);
+    else shell.note(`The connection was lost; retrying: ${state.error.message}`);
   };
   const events = shell.client.events.all({ signal: controller.signal, onState });
   await drain(events, () => looks.again());
@@ -47,7 +47,7 @@ async function drain(events: AsyncIterable<VolantEvent>, each: () => void): Prom
   for await (const _ of events) each();
 }
 
-/** One look at a time: whatever happens during a look makes one more after it, not many. */
+/** One list request at a time: events during a request cause one more request after it, not many. */
 class Looks {
   readonly #look: () => Promise<void>;
   readonly #onError: (error: unknown) => void;
@@ -67,7 +67,7 @@ class Looks {
     });
   }
 
-  /** Rejects with the error of a look that failed. */
+  /** Rejects with the error of a failed request. */
   async finished(): Promise<void> {
     await this.#running;
     if (this.#failure !== undefined) throw this.#failure.error;
@@ -96,7 +96,7 @@ class RowPrinter<T> {
     this.#columns = columns;
   }
 
-  /** One JSON text on each line for programs. */
+  /** Prints one JSON text on each line for programs. */
   print(rows: readonly T[]): void {
     if (this.#shell.json) {
       for (const row of rows) this.#shell.print(JSON.stringify(row));
@@ -117,7 +117,7 @@ function same(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
 }
 
-/** Shows rows once, or again and again. */
+/** Prints rows once, or again after each change. */
 export async function showRows<T>(
   shell: Shell,
   watch: boolean | undefined,

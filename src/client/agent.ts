@@ -4,7 +4,7 @@ import { type Call, type CallOptions, type Http, path } from './http.ts';
 
 export interface AgentRequest extends CallOptions, Pick<Call, 'query' | 'headers' | 'body'> {
   readonly method?: Call['method'];
-  /** Sent as JSON; use either this or `body`. */
+  /** Sent as JSON. Set either this or `body`. */
   readonly json?: unknown;
 }
 
@@ -16,11 +16,11 @@ export class Agent {
   }
 
   /**
-   * Sends a request to the agent of a VM, such as `/v1/` for its workload. The answer is given out as it
-   * is, whatever its status: it may be the workload's, or the daemon's when the agent is out of reach.
-   * It is not asked again, and only its head has a bound. A redirect is not followed: it is the guest's word, and the
-   * request would be sent on with the key. A browser hides it (its type is "opaqueredirect"). Throws a TypeError for a
-   * path with a segment "." or "..", escaped or not: it would leave the agent, and mean something else to the daemon.
+   * Sends a request to the agent of a VM, such as `/v1/` for its workload. The answer is returned unchanged, whatever its
+   * status: it comes from the workload, or from the daemon if the agent cannot be reached. The request is not retried, and
+   * its timeout ends with the head of the answer. Redirects are not followed: the target comes from the guest, and the
+   * request would be sent there with the API key. A browser hides a redirect (its type is "opaqueredirect"). Throws a
+   * TypeError for a path with a segment "." or "..", escaped or not, because it would lead out of the agent.
    */
   request(vmName: string, agentPath: string, request: AgentRequest = {}): Promise<Response> {
     const { method = 'GET', signal, timeoutMs, ...rest } = request;
@@ -38,7 +38,7 @@ export class Agent {
     });
   }
 
-  /** Runs an action of a plugin's manifest in a VM. null when the workload has nothing to say. */
+  /** Runs an action of a plugin's manifest in a VM. null if the answer of the workload is empty. */
   async action(
     vmName: string,
     plugin: string,
@@ -55,7 +55,7 @@ export class Agent {
   }
 }
 
-/** URL parsers drop tabs and line ends, take backslashes for slashes, and resolve dots that are escaped. */
+/** URL parsers drop tabs and line breaks, treat backslashes as slashes, and resolve escaped dots. */
 function climbs(agentPath: string): boolean {
   const [beforeQuery = ''] = agentPath.replaceAll(/[\t\r\n]/g, '').split(/[?#]/);
   const plain = beforeQuery.replaceAll(/%(25)*2e/gi, '.').replaceAll(/\\|%(25)*(2f|5c)/gi, '/');

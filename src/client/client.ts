@@ -1,36 +1,41 @@
-// client: the way in for programs that use the API. Each group of operations is a file of its own.
+// client: the entry point for programs that use the API. Each group of operations has a file of its own.
 
 import { Agent } from './agent.ts';
+import { DEFAULT_BASE_URL } from './base-url.ts';
 import { Configs } from './configs.ts';
 import { Deployments } from './deployments.ts';
 import { Events } from './events.ts';
+import { Execs } from './execs.ts';
+import type { Fetch } from './fetch.ts';
+import { Files } from './files.ts';
 import { Http } from './http.ts';
+import { Images } from './images.ts';
 import { Plugins } from './plugins.ts';
 import { DEFAULT_RETRY, type RetryPolicy } from './retry.ts';
 import { Sockets, type WebSocketConstructor } from './sockets.ts';
 import { System } from './system.ts';
-import { type Fetch, resolveEndpoint } from './transport.ts';
+import { resolveEndpoint } from './transport.ts';
 import { Vfio } from './vfio.ts';
 import { Vms } from './vms.ts';
 
-export const DEFAULT_BASE_URL = 'http://127.0.0.1:7777';
+export { DEFAULT_BASE_URL };
 
-/** A restart of a guest that does not want to stop takes about a minute; no call takes longer. */
+/** A restart of a guest that does not power off takes about a minute; no other call takes longer. */
 const CALL_TIMEOUT_MS = 90_000;
 
 export interface ClientOptions {
-  /** `http://host:port`, `https://host:port` or `unix:/path`; http://127.0.0.1:7777 unless told. */
+  /** `http://host:port`, `https://host:port` or `unix:/path`; http://127.0.0.1:7777 by default. */
   readonly baseUrl?: string;
   readonly apiKey?: string;
-  /** PEM certificates of the authorities that an HTTPS server may be signed by; Node's unless told. */
+  /** PEM certificates of the authorities that may have signed an HTTPS server's certificate; those of Node by default. */
   readonly ca?: string;
-  /** The bound of a call that has none of its own; 90 s unless told. */
+  /** Timeout of a call without one of its own; 90 s by default. */
   readonly timeoutMs?: number;
   readonly retry?: Partial<RetryPolicy>;
-  /** Refuse members that the daemon does not know, instead of ignoring them with a warning; false unless told. */
+  /** true: the daemon refuses unknown members instead of ignoring them with a warning; false by default. */
   readonly strict?: boolean;
   readonly fetch?: Fetch;
-  /** Needed for logs and consoles where Node has no WebSocket: the class of the package ws. */
+  /** The class of the package ws; needed for logs and consoles if Node has no WebSocket. */
   readonly WebSocket?: WebSocketConstructor;
 }
 
@@ -39,14 +44,17 @@ export interface VolantClient {
   readonly configs: Configs;
   readonly deployments: Deployments;
   readonly plugins: Plugins;
+  readonly images: Images;
   readonly events: Events;
   readonly agent: Agent;
+  readonly execs: Execs;
+  readonly files: Files;
   readonly sockets: Sockets;
   readonly vfio: Vfio;
   readonly system: System;
 }
 
-/** A client costs nothing until it is used, and there is nothing to close. */
+/** Creates a client. It opens no connection before its first call, and need not be closed. */
 export function createClient(options: ClientOptions = {}): VolantClient {
   const http = new Http({
     endpoint: resolveEndpoint(options.baseUrl ?? DEFAULT_BASE_URL, options.fetch, options.ca),
@@ -60,8 +68,11 @@ export function createClient(options: ClientOptions = {}): VolantClient {
     configs: new Configs(http),
     deployments: new Deployments(http),
     plugins: new Plugins(http),
+    images: new Images(http),
     events: new Events(http),
     agent: new Agent(http),
+    execs: new Execs(http),
+    files: new Files(http),
     sockets: new Sockets(http, options.WebSocket),
     vfio: new Vfio(http),
     system: new System(http),

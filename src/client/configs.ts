@@ -4,7 +4,7 @@ import { type CallOptions, type Http, path } from './http.ts';
 import type { ConfigEnvelope, ConfigHistory, ConfigPatch, DryRun } from './types.ts';
 
 export interface UpdateOptions extends CallOptions {
-  /** Change only this version; VERSION_MISMATCH when another one is the newest. */
+  /** Change only this version; VERSION_MISMATCH if another one is the newest. */
   readonly ifVersion?: number;
 }
 
@@ -19,12 +19,12 @@ export class Configs {
     return this.#http.json({ method: 'GET', path: path`/api/v1/vms/${vmName}/config`, options });
   }
 
-  /** One new version. Members that are absent are kept. */
+  /** Creates one new version. Absent members are unchanged. */
   update(vmName: string, patch: ConfigPatch, options?: UpdateOptions): Promise<ConfigEnvelope> {
     return this.#patch(vmName, patch, {}, options);
   }
 
-  /** What update would do, or the error that it would answer. Changes nothing. */
+  /** What update would do, or the error that it would return. Changes nothing. */
   planUpdate(
     vmName: string,
     patch: ConfigPatch,

@@ -4,8 +4,10 @@ import { type CallOptions, type Http, path } from './http.ts';
 import type {
   CreateDeploymentRequest,
   Deployment,
+  DeploymentRevision,
   DryRun,
   PatchDeploymentRequest,
+  RollbackRequest,
   WaitOptions,
 } from './types.ts';
 import { waitCall } from './wait.ts';
@@ -19,7 +21,7 @@ export class Deployments {
     this.#http = http;
   }
 
-  /** By name. */
+  /** Sorted by name. */
   list(options?: CallOptions): Promise<readonly Deployment[]> {
     return this.#http.json({ method: 'GET', path: DEPLOYMENTS, options });
   }
@@ -28,13 +30,13 @@ export class Deployments {
     return this.#http.json({ method: 'GET', path: path`/api/v1/deployments/${name}`, options });
   }
 
-  /** The answer has the true counts, which may still be smaller than what was asked for. */
+  /** The answer has the actual counts, which can still be smaller than requested. */
   create(request: CreateDeploymentRequest, options?: WaitOptions): Promise<Deployment> {
     const call = { method: 'POST', path: DEPLOYMENTS, json: request } as const;
     return this.#http.json({ ...call, ...waitCall(options) });
   }
 
-  /** What create would do, or the error that it would answer. Changes nothing. */
+  /** What create would do, or the error that it would return. Changes nothing. */
   planCreate(
     request: CreateDeploymentRequest,
     options?: CallOptions,
@@ -53,7 +55,7 @@ export class Deployments {
     return this.#http.json({ ...call, json: request, ...waitCall(options) });
   }
 
-  /** What patch would do, or the error that it would answer. Changes nothing. */
+  /** What patch would do, or the error that it would return. Changes nothing. */
   planPatch(
     name: string,
     json: PatchDeploymentRequest,
@@ -68,7 +70,34 @@ export class Deployments {
     });
   }
 
-  /** Resolves when none of its VMs is left. */
+  /** The configs that the deployment has had, newest first, including the current one. */
+  revisions(name: string, options?: CallOptions): Promise<readonly DeploymentRevision[]> {
+    const call = { method: 'GET', path: path`/api/v1/deployments/${name}/revisions` } as const;
+    return this.#http.json({ ...call, options });
+  }
+
+  /** Restores the config of an earlier revision, of the previous one by default. Starts a roll-out. */
+  rollback(name: string, request: RollbackRequest, options?: WaitOptions): Promise<Deployment> {
+    const call = { method: 'POST', path: path`/api/v1/deployments/${name}/rollback` } as const;
+    return this.#http.json({ ...call, json: request, ...waitCall(options) });
+  }
+
+  /** What rollback would do, or the error that it would return. Changes nothing. */
+  planRollback(
+    name: string,
+    json: RollbackRequest,
+    options?: CallOptions,
+  ): Promise<DryRun & Deployment> {
+    return this.#http.json({
+      method: 'POST',
+      path: path`/api/v1/deployments/${name}/rollback`,
+      query: { dry_run: true },
+      json,
+      options,
+    });
+  }
+
+  /** Resolves when all its VMs are deleted. */
   delete(name: string, options?: CallOptions): Promise<void> {
     return this.#http.done({ method: 'DELETE', path: path`/api/v1/deployments/${name}`, options });
   }

@@ -1,25 +1,34 @@
-// client: what can go wrong with a call: the daemon refused it (ApiError), could not be reached
-// (ConnectionError) or took too long (RequestTimeoutError). Nothing else is thrown on purpose.
+// client: errors of a call: the daemon refused it (ApiError), could not be reached (ConnectionError) or took too long
+// (RequestTimeoutError). The client throws no other errors on purpose.
 
-/** The daemon's answer was an error. `code` is one of docs/errors.md and never changes its meaning. */
+/** The daemon answered with an error. `code` is one of docs/errors.md and never changes its meaning. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
   readonly code: string;
   /** What is wrong with each field or parameter. */
   readonly details: Readonly<Record<string, string>>;
-  /** When the daemon asks to come back; undefined when it does not. */
+  /** When to retry; undefined if the daemon does not say. */
   readonly retryAfterSeconds: number | undefined;
-  /** X-Request-Id of the answer, under which the daemon's log tells of it; undefined when it has none. */
+  /** X-Request-Id of the answer, to find it in the daemon's log; undefined if it has none. */
   readonly requestId: string | undefined;
-  /** The whole answer; a few errors tell more than the members above. */
+  /** The whole answer; a few errors have more members than those above. */
   readonly body: unknown;
 
-  constructor(status: number, body: unknown, retryAfterSeconds?: number, requestId?: string) {
+  /** `location` is the target of a redirect. */
+  constructor(
+    status: number,
+    body: unknown,
+    retryAfterSeconds?: number,
+    requestId?: string,
+    location?: string,
+  ) {
     const { error, code, details } = isObject(body) ? body : {};
-    super(typeof error === 'string' && error !== '' ? error : `The answer is ${status}`);
+    const redirect = location === undefined ? '' : `, a redirect to ${location}: use that address`;
+    const known = typeof error === 'string' && error !== '' ? error : undefined;
+    super(known ?? `The answer is ${status}${redirect}`);
     this.status = status;
-    // Only what is not a Volant daemon, such as a proxy before it, answers an error without a code.
+    // A program that is not a Volant daemon, such as a proxy in front of it, answers errors without a code.
     this.code = typeof code === 'string' ? code : `HTTP_${status}`;
     this.details = isObject(details) ? (details as Record<string, string>) : {};
     this.retryAfterSeconds = retryAfterSeconds;
@@ -28,12 +37,12 @@ export class ApiError extends Error {
   }
 }
 
-/** There was no answer, or it ended too early. For anything but a GET it may still have been done. */
+/** There was no answer, or it was incomplete. Any request except a GET may have been carried out. */
 export class ConnectionError extends Error {
   override readonly name = 'ConnectionError';
-  /** Of the system, such as ECONNREFUSED; undefined when it gave none. */
+  /** Code of the system, such as ECONNREFUSED; undefined if there is none. */
   readonly code: string | undefined;
-  /** Of a WebSocket that the daemon closed (RFC 6455, 7.4). */
+  /** Close code of a WebSocket that the daemon closed (RFC 6455, 7.4). */
   readonly closeCode: number | undefined;
 
   constructor(message: string, cause?: unknown, closeCode?: number) {
@@ -47,7 +56,7 @@ export class ConnectionError extends Error {
   }
 }
 
-/** No answer within the bound of the call. It may still be done. */
+/** No answer within the timeout of the call. The request may still be carried out. */
 export class RequestTimeoutError extends Error {
   override readonly name = 'RequestTimeoutError';
   readonly timeoutMs: number;
@@ -58,16 +67,17 @@ export class RequestTimeoutError extends Error {
   }
 }
 
-/** An answer with a status of 300 or more as an error; reads its body. */
+/** Converts an answer with a status of 300 or more to an error; reads its body. */
 export async function toApiError(response: Response): Promise<ApiError> {
   const text = await response.text();
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   const retryAfterSeconds = seconds >= 0 ? seconds : undefined;
   const requestId = response.headers.get('x-request-id') ?? undefined;
-  return new ApiError(response.status, parsed(text), retryAfterSeconds, requestId);
+  const location = response.headers.get('location') ?? undefined;
+  return new ApiError(response.status, parsed(text), retryAfterSeconds, requestId, location);
 }
 
-/** fetch wraps what happened once or twice; what says most is at the bottom. */
+/** fetch wraps the original error once or twice; the innermost one has the best message. */
 function reasonOf(cause: unknown): string {
   let reason = '';
   for (let error = cause; isObject(error); error = error['cause']) {
@@ -76,7 +86,7 @@ function reasonOf(cause: unknown): string {
   return reason;
 }
 
-/** The first code on the way down, which is the system's. */
+/** The first code in the chain of causes is the code of the system. */
 function systemCodeOf(cause: unknown): string | undefined {
   for (let error = cause; isObject(error); error = error['cause']) {
     if (typeof error['code'] === 'string') return error['code'];

@@ -1,5 +1,5 @@
-// client: events as something to iterate over. A lost connection is made again with the number of the
-// last event that was given out, so nothing is missed and nothing comes twice.
+// client: events as an async iterator. After a lost connection, a new one resumes after the number of the last returned
+// event, so that no event is lost or repeated.
 
 import { ApiError, ConnectionError, toApiError } from './errors.ts';
 import { type Http, isConnectionTrouble } from './http.ts';
@@ -10,11 +10,11 @@ import type { EventFilter, VolantEvent } from './types.ts';
 
 export interface StreamOptions extends EventFilter {
   readonly signal?: AbortSignal;
-  /** Told each time the stream is open, and each time it was lost and will be tried again. */
+  /** Called each time the stream is open, and each time it was lost and will be retried. */
   readonly onState?: (state: StreamState) => void;
-  /** Tries in a row that may fail after the stream was open once; 10 unless told. */
+  /** Maximum number of consecutive failed reconnects, after the stream was open once; 10 by default. */
   readonly reconnectsMax?: number;
-  /** No byte for so long means that the connection is lost; the daemon sends some every 15 s. */
+  /** The connection counts as lost after this much silence; the daemon sends data every 15 s. */
   readonly silenceMsMax?: number;
 }
 
@@ -34,15 +34,15 @@ export class Events {
   }
 
   /**
-   * All events, until the loop is left or the signal aborts, which ends it without an error. RESYNC
-   * among them says that events are gone: list again, then go on. Rejects with ApiError when the
-   * daemon refuses, and with ConnectionError when the stream could not be had again.
+   * All events, until the caller leaves the loop or the signal aborts, which ends it without an error. The event RESYNC
+   * means that events are gone: list the objects again, then continue. Rejects with ApiError if the daemon refuses, and
+   * with ConnectionError if the stream cannot be restored.
    */
   all(options: StreamOptions = {}): AsyncGenerator<VolantEvent, void, undefined> {
     return stream(this.#http, '/api/v1/events', options);
   }
 
-  /** The same, for changes of VMs only. */
+  /** Like all(), for events of VMs only. */
   vms(options: StreamOptions = {}): AsyncGenerator<VolantEvent, void, undefined> {
     return stream(this.#http, '/api/v1/events/vms', options);
   }
@@ -81,7 +81,7 @@ async function* stream(
 }
 
 interface Cursor {
-  /** Number of the last event that was given out, or where to begin. */
+  /** Number of the last returned event, or the start position. */
   last: number | null;
   seen: boolean;
 }
@@ -132,11 +132,14 @@ class Connection {
         this.#cursor.last = id;
         this.#cursor.seen = true;
       }
+      // While the caller has the event, nothing is read, and nothing can be heard.
+      clearTimeout(this.#silence);
       yield { ...(JSON.parse(event.data) as Omit<VolantEvent, 'id'>), id };
+      this.#heard();
     }
   }
 
-  /** What was thrown while this connection was made or read. */
+  /** The error for what was thrown while this connection was made or read. */
   explain(thrown: unknown): Error {
     if (this.#silent) {
       return new ConnectionError(`The event stream was silent for ${this.#silenceMsMax} ms`);
@@ -161,7 +164,7 @@ class Connection {
   }
 }
 
-/** Without a number nothing can be asked for again, so the reader is told as the daemon would tell it. */
+/** Without a number the stream cannot be resumed, so the reader gets a RESYNC, as the daemon would send. */
 function ownResync(): VolantEvent {
   const message = 'The connection was lost before the first event; some may have been missed';
   const timestamp = new Date().toISOString();

@@ -1,20 +1,15 @@
-// client: one call over HTTP: URL, headers, bound, retries, errors. What the operations are called
-// stands in the files of their groups.
+// client: one call over HTTP: URL, headers, timeout, retries, errors. The operations are in the files of their groups.
 
 import { VERSION } from '../lib/version.ts';
 import { ApiError, ConnectionError, RequestTimeoutError, toApiError } from './errors.ts';
+import type { FetchInit } from './fetch.ts';
 import { type RetryPolicy, withRetry } from './retry.ts';
-import type { Endpoint, FetchInit } from './transport.ts';
-
-const IS_BROWSER = !('process' in globalThis);
-
-/** The global fetch of Node waits no longer for the head of an answer, whatever bound a call has. */
-const FETCH_TIMEOUT_MS = 300_000;
+import { type Endpoint, IS_BROWSER } from './transport.ts';
 
 /** Options that every method takes. */
 export interface CallOptions {
   readonly signal?: AbortSignal;
-  /** From sending until the whole answer is there, instead of the client's own bound. */
+  /** From sending the request to the end of the answer; overrides the client's timeout. */
   readonly timeoutMs?: number;
 }
 
@@ -24,14 +19,14 @@ export type Query = Readonly<Record<string, QueryValue>>;
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   readonly path: string;
-  /** Lists are separated by commas; what is undefined is left out. */
+  /** Lists are joined with commas; undefined values are left out. */
   readonly query?: Query;
   readonly headers?: Readonly<Record<string, string>>;
   /** Sent as JSON. */
   readonly json?: unknown;
-  /** Sent as it is. */
-  readonly body?: string | Uint8Array<ArrayBuffer>;
-  /** A redirect is given out as it is. */
+  /** Sent unchanged. */
+  readonly body?: string | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+  /** `manual`: a redirect is returned as an answer. */
   readonly redirect?: 'manual';
   readonly options?: CallOptions | undefined;
 }
@@ -41,17 +36,17 @@ export interface HttpOptions {
   readonly apiKey: string | undefined;
   readonly timeoutMs: number;
   readonly retry: RetryPolicy;
-  /** Members of a body and parameters that the daemon does not know are refused. */
+  /** The daemon refuses unknown members and parameters. */
   readonly strict: boolean;
 }
 
-/** Path of a request. Values become one segment each, whatever characters they have. */
+/** The path of a request. Each value becomes one segment, whatever characters it has. */
 export function path(parts: TemplateStringsArray, ...values: readonly string[]): string {
   return parts.reduce((before, part, index) => `${before}${segment(values[index - 1])}${part}`);
 }
 
 function segment(value = ''): string {
-  // No URL can name these: they would be taken away, and the request would mean something else.
+  // No URL can contain these as names: URL parsers remove them, and the request would mean something else.
   if (value === '' || value === '.' || value === '..') {
     throw new TypeError(`${JSON.stringify(value)} cannot be a name in a path`);
   }
@@ -62,43 +57,44 @@ export class Http {
   readonly endpoint: Endpoint;
   readonly retry: RetryPolicy;
   readonly #apiKey: string | undefined;
-  readonly #timeoutMs: number;
+  /** The bound of a call that has none of its own, and of making a connection. */
+  readonly timeoutMs: number;
   readonly #strict: boolean;
 
   constructor({ endpoint, apiKey, timeoutMs, retry, strict }: HttpOptions) {
     this.endpoint = endpoint;
     this.retry = retry;
     this.#apiKey = apiKey;
-    this.#timeoutMs = timeoutMs;
+    this.timeoutMs = timeoutMs;
     this.#strict = strict;
   }
 
-  /** What every request carries. */
+  /** Headers of every request. */
   headers(): Record<string, string> {
     const key = this.#apiKey === undefined ? {} : { Authorization: `Bearer ${this.#apiKey}` };
-    // A browser names itself, and would have to ask whether a page may send this.
+    // A browser sets its own User-Agent, and setting one here would cause a preflight request.
     return IS_BROWSER ? key : { 'User-Agent': `volant-client/${VERSION}`, ...key };
   }
 
-  /** The answer's JSON. It is trusted to have the type that the contract gives it. */
+  /** The JSON of the answer. It is not checked against the type of the contract. */
   async json<T>(call: Call): Promise<T> {
     return (await this.exchange(call, async (response) => JSON.parse(await response.text()))) as T;
   }
 
-  /** For answers whose body says nothing. */
+  /** For answers whose body is not needed. */
   async done(call: Call): Promise<void> {
     await this.exchange(call, (response) => response.text());
   }
 
-  /** Sends, and reads the answer within the bound of the call. Asks again where that is safe. */
+  /** Sends a request, and reads the answer within the timeout of the call. Retries where that is safe. */
   async exchange<T>(given: Call, read: (response: Response) => Promise<T>): Promise<T> {
     const isStrict = this.#strict && given.json !== undefined;
     const call = isStrict ? { ...given, query: { ...given.query, strict: true } } : given;
     const repeatable = call.method === 'GET' || call.headers?.['Idempotency-Key'] !== undefined;
     return withRetry(this.retry, repeatable, call.options?.signal, async () => {
-      const bound = new Bound(call.options?.timeoutMs ?? this.#timeoutMs, call.options?.signal);
+      const bound = new Bound(call.options?.timeoutMs ?? this.timeoutMs, call.options?.signal);
       try {
-        const response = await this.#fetch(call, bound.signal);
+        const response = await this.#fetch(call, { signal: bound.signal, whole: true });
         if (response.status >= 300) throw await toApiError(response);
         return await read(response);
       } catch (error) {
@@ -110,22 +106,22 @@ export class Http {
   }
 
   /**
-   * Sends, and gives out the answer when its head is there; the bound ends there too. Never asks again.
-   * An error status is an answer here: see toApiError.
+   * Sends a request, and returns the answer when its head has arrived; the timeout ends there, too. Never retries. An error
+   * status is a normal answer here: see toApiError.
    */
   async open(call: Call): Promise<Response> {
-    const bound = new Bound(call.options?.timeoutMs ?? this.#timeoutMs, call.options?.signal);
+    const bound = new Bound(call.options?.timeoutMs ?? this.timeoutMs, call.options?.signal);
     try {
-      const response = await this.#fetch(call, bound.signal);
+      const response = await this.#fetch(call, { signal: bound.signal });
       bound.clearTimer();
-      return response;
+      return whenRead(response, () => bound.clear());
     } catch (error) {
       bound.clear();
       throw this.#explain(error, bound, call.options?.signal);
     }
   }
 
-  #fetch(call: Call, signal: AbortSignal): Promise<Response> {
+  #fetch(call: Call, how: Pick<FetchInit, 'signal' | 'whole'>): Promise<Response> {
     const { endpoint } = this;
     const query = toSearch(call.query ?? {});
     const body = call.json === undefined ? call.body : JSON.stringify(call.json);
@@ -133,8 +129,9 @@ export class Http {
     const init: FetchInit = {
       method: call.method,
       headers: { ...this.headers(), ...contentType, ...call.headers },
-      signal,
+      ...how,
       ...(body === undefined ? {} : { body }),
+      ...(body instanceof ReadableStream ? { duplex: 'half' } : {}),
       ...(call.redirect === undefined ? {} : { redirect: call.redirect }),
     };
     return endpoint.fetch(endpoint.httpOrigin + call.path + query, init);
@@ -144,17 +141,47 @@ export class Http {
     if (signal?.aborted) return signal.reason;
     if (bound.expired) return new RequestTimeoutError(bound.timeoutMs);
     if (error instanceof ApiError || !isConnectionTrouble(error)) return error;
-    const trouble = new ConnectionError(`${this.endpoint.baseUrl} cannot be reached`, error);
-    const gaveUp = trouble.code === 'UND_ERR_HEADERS_TIMEOUT';
-    return gaveUp ? new RequestTimeoutError(FETCH_TIMEOUT_MS) : trouble;
+    return new ConnectionError(`${this.endpoint.baseUrl} cannot be reached`, error);
   }
 }
 
-/** fetch rejects with a TypeError that has a cause, node:http with an error that has a code. */
+/** fetch rejects with a TypeError, which has a cause in Node and none in browsers; node:http with an error that has a code. */
 export function isConnectionTrouble(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
-  if (error instanceof TypeError) return error.cause !== undefined;
+  if (error instanceof TypeError) return error.cause !== undefined || IS_BROWSER;
   return 'code' in error && typeof error.code === 'string';
+}
+
+/** The same answer. `release` is called when its body was read, broke or was cancelled, or at once if it has none. */
+function whenRead(response: Response, release: () => void): Response {
+  if (response.body === null) {
+    release();
+    return response;
+  }
+  const reader = response.body.getReader();
+  const body = new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        try {
+          const { done, value } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          release();
+          controller.close();
+        } catch (error) {
+          release();
+          throw error;
+        }
+      },
+      cancel: (reason) => {
+        release();
+        return reader.cancel(reason);
+      },
+    },
+    // Nothing is read before it is asked for.
+    { highWaterMark: 0 },
+  );
+  const { status, statusText, headers } = response;
+  return new Response(body, { status, statusText, headers });
 }
 
 function toSearch(query: Query): string {
@@ -168,7 +195,7 @@ function toSearch(query: Query): string {
   return text === '' ? '' : `?${text}`;
 }
 
-/** One abort signal out of the caller's and a timer, which do not outlive the call. */
+/** Joins the caller's signal and a timer in one signal. clear() releases both. */
 class Bound {
   readonly timeoutMs: number;
   readonly #controller = new AbortController();

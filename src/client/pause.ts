@@ -1,6 +1,6 @@
-// client: waiting, with what Node and browsers have in common.
+// client: a pause that works in Node and in browsers.
 
-/** Resolves after so long, or as soon as the signal aborts: the caller looks at the signal. */
+/** Resolves after `durationMs`, or when the signal aborts: the caller checks the signal. */
 export function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     if (signal?.aborted) {

@@ -10,7 +10,7 @@ export class Plugins {
     this.#http = http;
   }
 
-  /** Names, sorted. */
+  /** Sorted names. */
   async list(options?: CallOptions): Promise<readonly string[]> {
     const call = { method: 'GET', path: '/api/v1/plugins', options } as const;
     return (await this.#http.json<{ plugins: readonly string[] }>(call)).plugins;
@@ -20,7 +20,7 @@ export class Plugins {
     return this.#http.json({ method: 'GET', path: path`/api/v1/plugins/${name}`, options });
   }
 
-  /** The manifest as a guest's agent asks for it: PLUGIN_DISABLED when the plugin is. */
+  /** The manifest as a guest's agent gets it: PLUGIN_DISABLED if the plugin is disabled. */
   manifest(name: string, options?: CallOptions): Promise<Manifest> {
     return this.#http.json({
       method: 'GET',
@@ -83,7 +83,7 @@ export class Plugins {
     });
   }
 
-  /** Those of one version, or all. */
+  /** Removes the records of one version, or all. */
   removeArtifacts(
     plugin: string,
     { version, ...options }: CallOptions & { readonly version?: string } = {},

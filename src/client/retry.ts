@@ -1,22 +1,22 @@
-// client: what may be asked again, how often and when. A request is repeated only when it cannot have
-// been done (503 with Retry-After: refused before anything began) or when doing it twice is doing it
-// once (GET, and a POST with an Idempotency-Key).
+// client: which requests may be retried, how often and after which pauses. A request is retried only if it cannot have been
+// carried out (503 with Retry-After: refused before anything began), or if a repetition has no further effect (GET, and a
+// POST with an Idempotency-Key).
 
 import { ApiError, ConnectionError } from './errors.ts';
 import { pause } from './pause.ts';
 
 export interface RetryPolicy {
-  /** Tries in all, the first included; 1 never asks again. */
+  /** Maximum number of attempts, including the first; 1 never retries. */
   readonly attemptsMax: number;
-  /** The first pause; it doubles each time, and a random part of it is left out. */
+  /** The first pause. It doubles with each attempt, and a random part of it is left out. */
   readonly pauseMs: number;
-  /** No pause is longer; a daemon that asks for a longer one is not asked again. */
+  /** The longest pause. If the daemon asks for a longer one, the call is not retried. */
   readonly pauseMsMax: number;
 }
 
 export const DEFAULT_RETRY: RetryPolicy = { attemptsMax: 3, pauseMs: 100, pauseMsMax: 10_000 };
 
-/** Runs it until it resolves, fails with what must not be repeated, or was tried often enough. */
+/** Calls `run` until it resolves, fails with an error that must not be retried, or has used all attempts. */
 export async function withRetry<T>(
   policy: RetryPolicy,
   repeatable: boolean,
@@ -35,7 +35,7 @@ export async function withRetry<T>(
   }
 }
 
-/** Half of the pause is fixed and half is random, so that clients do not come back all at once. */
+/** One half of the pause is fixed and one is random, so that clients do not all retry at the same time. */
 export function backOffMs(attempt: number, policy: Omit<RetryPolicy, 'attemptsMax'>): number {
   const fullMs = Math.min(policy.pauseMs * 2 ** (attempt - 1), policy.pauseMsMax);
   return fullMs / 2 + (Math.random() * fullMs) / 2;

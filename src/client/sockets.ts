@@ -1,53 +1,40 @@
-// client: the two WebSockets of a VM, its workload's log and its console. The WebSocket itself comes
-// from outside: the global one of Node 22 and browsers, or the class of the package ws.
+// client: the WebSockets of a VM: the log of its workload, its console, and programs that run in it. The WebSocket class is
+// passed in: the global one of Node 22 and browsers, or the class of the package ws.
 
-import { ConnectionError } from './errors.ts';
+import { ConnectionError, RequestTimeoutError } from './errors.ts';
+import { type ExecConnection, type ExecSocketOptions, openExecSocket } from './exec-socket.ts';
 import { type Http, path } from './http.ts';
 import type { LogLine } from './types.ts';
+import type { SocketHandlers, WebSocketConstructor, WebSocketLike } from './web-socket.ts';
 
-/** What is used of the standard's WebSocket. */
-export interface WebSocketLike {
-  binaryType: string;
-  onopen: ((event: never) => void) | null;
-  onmessage: ((event: never) => void) | null;
-  onclose: ((event: never) => void) | null;
-  onerror: ((event: never) => void) | null;
-  send(data: string | Uint8Array<ArrayBuffer>): void;
-  close(code?: number): void;
-}
-
-/** Takes headers in its second argument, as the class of ws and the global one of Node do. */
-export type WebSocketConstructor = new (
-  url: string,
-  options: { headers: Record<string, string>; ca?: string },
-) => WebSocketLike;
+export type { WebSocketConstructor, WebSocketLike } from './web-socket.ts';
 
 export interface LogOptions {
-  /** Begin with so many of the lines that the agent kept; with all of them unless told. */
+  /** Start with this many of the lines that the agent has stored; with all of them by default. */
   readonly tail?: number;
-  /** End when no line came for so long; without it the lines go on as long as the VM runs. */
+  /** End after this much time without a line; without it, lines follow as long as the VM runs. */
   readonly quietMs?: number;
   readonly signal?: AbortSignal;
 }
 
 export interface ConsoleOptions {
-  /** What the guest prints. Called in order, from the moment of the call on. */
+  /** Called in order with the output of the guest, from the time of the call on. */
   readonly onOutput: (bytes: Uint8Array) => void;
   readonly signal?: AbortSignal;
 }
 
 export interface Console {
   write(data: string | Uint8Array<ArrayBuffer>): void;
-  /** Leaves; the guest does not notice. */
+  /** Detaches; the guest does not notice. */
   close(): void;
-  /** Resolves when either side closed it, with the reason if one was given; rejects when it broke. */
+  /** Resolves when either side closed the console, with the reason if there is one; rejects if the connection broke. */
   readonly closed: Promise<string>;
 }
 
-/** Lines that wait for a reader that is slower than the workload writes; with more the stream ends. */
+/** Maximum number of unread lines; the stream ends if the reader is slower than that. */
 const LINES_WAITING_MAX = 100_000;
 
-/** Close codes of RFC 6455, 7.4.1, that end a stream in an orderly way. */
+/** Close codes of RFC 6455, 7.4.1, of an orderly end. */
 const NORMAL_CLOSURES = [1000, 1001];
 
 export class Sockets {
@@ -59,7 +46,7 @@ export class Sockets {
     this.#WebSocket = given ?? globalWebSocket();
   }
 
-  /** Lines of a VM's workload, oldest first, until the loop is left, the signal aborts or the VM ends. */
+  /** Lines of a VM's workload, oldest first, until the caller leaves the loop, the signal aborts or the VM ends. */
   async *logs(
     name: string,
     { tail, quietMs, signal }: LogOptions = {},
@@ -69,6 +56,7 @@ export class Sockets {
     let quiet: ReturnType<typeof setTimeout> | undefined;
     const heard = () => {
       clearTimeout(quiet);
+      if (queue.hasEnded) return;
       if (quietMs !== undefined) quiet = setTimeout(() => queue.end(), quietMs);
     };
     const socket = this.#connect(`${path`/ws/v1/vms/${name}/logs`}${query}`, {
@@ -88,6 +76,7 @@ export class Sockets {
     try {
       yield* queue.lines();
     } finally {
+      queue.end();
       clearTimeout(quiet);
       signal?.removeEventListener('abort', onAbort);
       socket.close();
@@ -101,7 +90,7 @@ export class Sockets {
       const closed = new Promise<string>((resolveClosed, rejectClosed) => {
         endClosed = (error, reason) => (error ? rejectClosed(error) : resolveClosed(reason));
       });
-      // Who never got the console hears of it by the rejection of this call.
+      // If the console was never opened, the rejection of this call reports it.
       closed.catch(() => undefined);
       const socket = this.#connect(path`/ws/v1/vms/${name}/console`, {
         onOpen: () =>
@@ -109,7 +98,7 @@ export class Sockets {
         onMessage: (data) => onOutput(bytesOf(data)),
         onEnd: (error, reason) => {
           signal?.removeEventListener('abort', onAbort);
-          reject(error ?? new ConnectionError(`The console was closed at once: ${reason}`));
+          reject(error ?? new ConnectionError(`The console was closed immediately: ${reason}`));
           endClosed(error, reason);
         },
       });
@@ -119,10 +108,17 @@ export class Sockets {
     });
   }
 
+  /** Connects to an exec. It can be done again, from the offsets behind the last bytes that came. */
+  exec(name: string, id: string, options: ExecSocketOptions): Promise<ExecConnection> {
+    const { stdout = 0, stderr = 0 } = options;
+    const socketPath = `${path`/ws/v1/vms/${name}/exec/${id}`}?stdout=${stdout}&stderr=${stderr}`;
+    return openExecSocket((handlers) => this.#connect(socketPath, handlers), options);
+  }
+
   #connect(socketPath: string, handlers: SocketHandlers): WebSocketLike {
     if (this.#WebSocket === undefined) {
       throw new TypeError(
-        'This Node has no WebSocket: give createClient the class of the package ws',
+        'This Node has no WebSocket: pass the class of the package ws to createClient',
       );
     }
     const { endpoint } = this.#http;
@@ -130,28 +126,35 @@ export class Sockets {
       headers: this.#http.headers(),
       ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
     });
-    listen(socket, endpoint.baseUrl, handlers);
+    listen(socket, endpoint.baseUrl, this.#http.timeoutMs, handlers);
     return socket;
   }
 }
 
-interface SocketHandlers {
-  readonly onOpen: () => void;
-  readonly onMessage: (data: unknown) => void;
-  /** Once. No error when it was closed in an orderly way. */
-  readonly onEnd: (error: Error | undefined, reason: string) => void;
-}
-
-function listen(socket: WebSocketLike, baseUrl: string, handlers: SocketHandlers): void {
+/** A connection that is not made within the timeout ends with RequestTimeoutError. */
+function listen(
+  socket: WebSocketLike,
+  baseUrl: string,
+  timeoutMs: number,
+  handlers: SocketHandlers,
+): void {
   let trouble: Error | undefined;
+  const timer = setTimeout(() => {
+    trouble = new RequestTimeoutError(timeoutMs);
+    socket.close();
+  }, timeoutMs);
   socket.binaryType = 'arraybuffer';
-  socket.onopen = handlers.onOpen;
+  socket.onopen = () => {
+    clearTimeout(timer);
+    handlers.onOpen();
+  };
   socket.onmessage = ({ data }: { data: unknown }) => handlers.onMessage(data);
   socket.onerror = ({ message, error }: { message?: string; error?: unknown }) => {
     const why = message ?? 'the WebSocket failed';
-    trouble = new ConnectionError(`${baseUrl}: ${why}`, error);
+    trouble ??= new ConnectionError(`${baseUrl}: ${why}`, error);
   };
   socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
+    clearTimeout(timer);
     if (trouble === undefined && !NORMAL_CLOSURES.includes(code) && code !== 1005) {
       const why = `The WebSocket was closed: ${reason || `code ${code}`}`;
       trouble = new ConnectionError(why, undefined, code);
@@ -165,13 +168,19 @@ class LineQueue {
   #end: { readonly error: Error | undefined } | undefined;
   #wake: () => void = () => undefined;
 
+  /** Nothing is taken after the end: what comes behind a line that is missing would hide the gap. */
   push(line: LogLine): void {
+    if (this.#end !== undefined) return;
     if (this.#lines.length >= LINES_WAITING_MAX) {
       this.end(new ConnectionError(`More than ${LINES_WAITING_MAX} lines were not read in time`));
       return;
     }
     this.#lines.push(line);
     this.#wake();
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== undefined;
   }
 
   end(error?: Error): void {
@@ -194,7 +203,8 @@ class LineQueue {
 }
 
 function globalWebSocket(): WebSocketConstructor | undefined {
-  return (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
+  // The type of a browser's WebSocket allows less than that of the package ws; browsers get no options.
+  return (globalThis as unknown as { WebSocket?: WebSocketConstructor }).WebSocket;
 }
 
 function textOf(data: unknown): string {

@@ -1,17 +1,20 @@
-// client: Server-Sent Events out of the bytes of an answer, after the rules of the HTML standard,
-// section 9.2.6. What the events mean is not known here.
+// client: parses Server-Sent Events from the bytes of an answer, by the rules of the HTML standard, section 9.2.6. The
+// meaning of events is not known here.
 
-/** A line that is longer than this is no event of ours. */
+import { ConnectionError } from './errors.ts';
+import { isConnectionTrouble } from './http.ts';
+
+/** A longer line cannot be an event of the daemon. */
 const LINE_CHARS_MAX = 1024 * 1024;
 
 export interface ServerSentEvent {
-  /** The last one that was sent; undefined before the first. */
+  /** The last id of the stream; undefined before the first. */
   readonly id: string | undefined;
   readonly type: string;
   readonly data: string;
 }
 
-/** Reads until the stream ends. `onActivity` is called for each piece, comments included. */
+/** Reads until the stream ends. `onActivity` is called for each chunk, including comments. */
 export async function* readServerSentEvents(
   body: ReadableStream<Uint8Array>,
   onActivity: () => void,
@@ -27,7 +30,7 @@ export async function* readServerSentEvents(
       yield* parser.push(decoder.decode(value, { stream: true }));
     }
   } finally {
-    // Whoever stops reading early must not leave the connection open.
+    // A reader that stops early must not leave the connection open.
     await reader.cancel().catch(() => undefined);
   }
 }
@@ -40,7 +43,7 @@ class Parser {
 
   push(text: string): ServerSentEvent[] {
     const events: ServerSentEvent[] = [];
-    // A CR at the very end may be the first half of a CRLF: it waits for what comes next.
+    // A CR at the very end may be the first half of a CRLF: it is kept for the next chunk.
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
     this.#rest = lines.pop() ?? '';
     if (this.#rest.length > LINE_CHARS_MAX) {
@@ -69,5 +72,22 @@ class Parser {
     }
     this.#type = '';
     this.#data = [];
+  }
+}
+
+/**
+ * The events of an answer. If it breaks, throws the reason of the signal, if that was aborted, or a ConnectionError with this
+ * message.
+ */
+export async function* eventsOf(
+  body: ReadableStream<Uint8Array>,
+  message: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ServerSentEvent, void, undefined> {
+  try {
+    yield* readServerSentEvents(body, () => undefined);
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw isConnectionTrouble(error) ? new ConnectionError(message, error) : error;
   }
 }

@@ -1,10 +1,17 @@
-// client: what the daemon tells about itself.
+// client: health, facts and records of the daemon.
 
 import { toApiError } from './errors.ts';
 import type { CallOptions, Http } from './http.ts';
-import type { AuditReport, McpAnswer, SystemInfo, SystemStatus, SystemSummary } from './types.ts';
+import type {
+  AuditReport,
+  McpAnswer,
+  SystemInfo,
+  SystemLoad,
+  SystemStatus,
+  SystemSummary,
+} from './types.ts';
 
-/** Records on their way. */
+/** A backup that is being read. */
 export interface Backup {
   readonly sizeBytes: number;
   readonly stream: ReadableStream<Uint8Array>;
@@ -17,7 +24,7 @@ export class System {
     this.#http = http;
   }
 
-  /** Needs no API key. Rejects with status 503 while the state cannot be written. */
+  /** Needs no API key. Rejects with status 503 while the records cannot be written. */
   health(options?: CallOptions): Promise<{ readonly status: string }> {
     return this.#http.json({ method: 'GET', path: '/healthz', options });
   }
@@ -26,7 +33,7 @@ export class System {
     return this.#http.json({ method: 'GET', path: '/api/v1/system/info', options });
   }
 
-  /** Compares the host with the records; `repair` puts in line what can be. */
+  /** Compares the host with the records; `repair` repairs differences. */
   audit(
     { repair = false }: { readonly repair?: boolean } = {},
     options?: CallOptions,
@@ -43,9 +50,20 @@ export class System {
     return this.#http.json({ method: 'GET', path: '/api/v1/system/summary', options });
   }
 
+  /** The load of host and daemon. */
+  load(options?: CallOptions): Promise<SystemLoad> {
+    return this.#http.json({ method: 'GET', path: '/api/v1/system/load', options });
+  }
+
+  /** All metrics, in the text format of Prometheus. */
+  metrics(options?: CallOptions): Promise<string> {
+    const call = { method: 'GET', path: '/metrics', options } as const;
+    return this.#http.exchange(call, (response) => response.text());
+  }
+
   /**
-   * A copy of all records, of this moment, for `volantd --restore`. What is read of the stream is bounded by the signal
-   * alone; a stream that ends with fewer bytes than `sizeBytes` is not whole.
+   * A consistent copy of all records, for `volantd --restore`. Only the signal bounds the time of reading the stream. A
+   * stream that ends with fewer bytes than `sizeBytes` is incomplete.
    */
   async backup(options?: CallOptions): Promise<Backup> {
     const call = { method: 'GET', path: '/api/v1/system/backup', options } as const;
@@ -55,12 +73,12 @@ export class System {
     return { sizeBytes, stream: response.body ?? new Blob([]).stream() };
   }
 
-  /** The contract as an OpenAPI document. */
+  /** The API as an OpenAPI document. */
   openapi(options?: CallOptions): Promise<Readonly<Record<string, unknown>>> {
     return this.#http.json({ method: 'GET', path: '/openapi', options });
   }
 
-  /** One command of POST /api/v1/mcp. A command that fails is an answer with `error`. */
+  /** Runs one command of POST /api/v1/mcp. A command that fails is an answer with `error`. */
   mcp(
     command: string,
     params: Readonly<Record<string, unknown>> = {},

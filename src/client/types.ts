@@ -1,5 +1,5 @@
-// client: the nouns of the API as a program sees them. Most are the schema's own types; here are
-// those that the schema does not name, and the options that several groups share.
+// client: the nouns of the API for programs. Most are the schema's own types; this file adds those that the schema does not
+// name, and options that several groups share.
 
 import type { EventData } from '../schema/event.ts';
 import type { SystemFacts } from '../schema/system.ts';
@@ -16,28 +16,38 @@ export type {
 export type {
   CreateDeploymentRequest,
   Deployment,
+  DeploymentRevision,
   PatchDeploymentRequest,
+  RollbackRequest,
 } from '../schema/deployment.ts';
+export type { EgressInput, EgressStatus } from '../schema/egress.ts';
+export type { CreateExec, Exec, ExecInput } from '../schema/exec.ts';
+export type { FileChange, FileFacts, FileWatchEvent, GuestFile } from '../schema/file.ts';
+export type { Image, ImageList } from '../schema/image.ts';
 export type { Manifest, ManifestInput } from '../schema/manifest.ts';
+export type { SystemLoad, VmStats } from '../schema/stats.ts';
 export type { SystemStatus } from '../schema/system.ts';
-export type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
+export type { CreateVmRequest, Vm, VmResult, VmStatus } from '../schema/vm.ts';
 export type { VmConfig, VmConfigInput } from '../schema/vm-config.ts';
 
-/** How far an operation must be before it is answered; `ready` is the health check of the manifest. */
+/** The state in which an operation is answered; `ready` means that the health check of the manifest passes. */
 export type WaitFor = 'accepted' | 'running' | 'ready';
 
-/** For operations that go on in the background. */
-export interface WaitOptions extends CallOptions {
-  readonly wait?: WaitFor;
-  /** The daemon answers WAIT_TIMEOUT after this; the operation goes on. */
+/** As WaitFor, for one VM; `exited` means that its workload has ended and is not started again. */
+export type VmWaitFor = WaitFor | 'exited';
+
+/** For operations that continue in the background. */
+export interface WaitOptions<Goal extends VmWaitFor = WaitFor> extends CallOptions {
+  readonly wait?: Goal;
+  /** The daemon answers WAIT_TIMEOUT after this; the operation continues. */
   readonly waitTimeoutMs?: number;
-  /** The same key makes a repeated request answer what the first one did. Allows retries. */
+  /** A repeated request with the same key gets the answer of the first one. Allows retries. */
   readonly idempotencyKey?: string;
 }
 
 /** For operations that end a guest. */
 export interface EndOptions extends CallOptions {
-  /** Whole seconds that the guest gets to power off; without it the VM's config says, or the daemon. */
+  /** The grace period in whole seconds; by default that of the VM's config, or of the daemon. */
   readonly graceSeconds?: number;
 }
 
@@ -45,11 +55,11 @@ export interface IdempotentOptions extends CallOptions {
   readonly idempotencyKey?: string;
 }
 
-/** What an operation would do; beside these, the resource as it would be. */
+/** What an operation would do, in addition to the resource as it would be. */
 export interface DryRun {
   readonly dry_run: true;
   readonly actions: readonly { readonly action: string; readonly subject: string }[];
-  /** The resolved config, where one was made. */
+  /** The resolved config, if there is one. */
   readonly config?: VmConfig;
   readonly [fact: string]: unknown;
 }
@@ -58,7 +68,7 @@ export interface VmQuery {
   readonly status?: readonly VmStatus[];
   readonly runtime?: string;
   readonly plugin?: string;
-  /** Part of name, address or runtime. */
+  /** Part of the name, address or runtime. */
   readonly q?: string;
   readonly sort?: 'name' | 'status' | 'runtime' | 'created_at' | 'updated_at';
   readonly order?: 'asc' | 'desc';
@@ -68,7 +78,7 @@ export interface VmQuery {
 
 /** One event of a stream. */
 export type VolantEvent = EventData & {
-  /** Its number; null in a RESYNC of the client's own, when no number was seen before the loss. */
+  /** Number of the event; null in a RESYNC of the client itself, if the connection was lost before the first number. */
   readonly id: number | null;
 };
 
@@ -77,7 +87,7 @@ export interface EventFilter {
   readonly name?: readonly string[];
   readonly type?: readonly string[];
   readonly deployment?: readonly string[];
-  /** Begin after the event of this number; 0 is all that are kept. Without it: what comes next. */
+  /** Start after the event with this number; 0 means all stored events. By default only future events. */
   readonly after?: number;
 }
 
@@ -89,51 +99,51 @@ export interface LogLine {
   readonly timestamp: string;
 }
 
-/** What of the daemon's facts cannot be known is left out, or is an `error` in words. */
+/** Facts that are unknown are left out, or replaced by an `error` message. */
 export type SystemInfo = Omit<SystemFacts, 'hypervisor' | 'kernel' | 'recovery'> & {
   readonly hypervisor: Readonly<Record<string, unknown>>;
   readonly kernel: Readonly<Record<string, unknown>>;
   readonly recovery: Readonly<Record<string, unknown>> | null;
 };
 
-/** What was done for a VM, from when something was wanted until nothing was left to be done. */
+/** An operation on a VM, from the change of its wanted state until nothing was left to do. */
 export interface VmOperation {
   readonly number: number;
-  /** create, start, stop, restart, delete; reconcile: nobody asked for it. */
+  /** create, start, stop, restart, delete; reconcile: started by the daemon itself. */
   readonly kind: string;
   /** request, deployment, exit, daemon. */
   readonly cause: string;
-  /** Of the request that is behind it. */
+  /** Id of the request that caused it. */
   readonly request_id?: string;
   readonly started_at: string;
-  /** null while it is under way. */
+  /** null while it is running. */
   readonly ended_at: string | null;
   /** running, done, failed, superseded. */
   readonly outcome: string;
   readonly error: string | null;
   readonly steps: readonly {
     readonly step: string;
-    /** In a row, with the same result. */
+    /** Number of consecutive runs with the same result. */
     readonly times: number;
-    /** Of the last time. */
+    /** Duration of the last run. */
     readonly duration_ms: number;
     readonly error: string | null;
   }[];
 }
 
 export interface AuditReport {
-  /** The host is as the records say. */
+  /** true: the host matches the records. */
   readonly clean: boolean;
   readonly differences: readonly {
     readonly kind: string;
     readonly subject: string;
-    /** null: no VM has what is there. */
+    /** null: it belongs to no VM. */
     readonly vm: string | null;
-    /** null: a repair puts it in line. */
+    /** null: a repair fixes it. */
     readonly remedy: string | null;
   }[];
   readonly repaired: number;
-  /** VMs on their way from one status to another. */
+  /** VMs that change their status. */
   readonly in_progress: readonly string[];
   readonly checked: Readonly<Record<string, number>>;
   readonly duration_ms: number;
@@ -154,6 +164,6 @@ export interface SystemSummary {
 
 export interface McpAnswer {
   readonly result: unknown;
-  /** The command failed; the answer's status is 200 all the same. */
+  /** Set if the command failed; the status of the answer is 200 in both cases. */
   readonly error?: string;
 }

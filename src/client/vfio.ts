@@ -1,4 +1,4 @@
-// client: PCI devices of the host that are given to guests.
+// client: PCI devices of the host that can be passed to guests.
 
 import type { CallOptions, Http } from './http.ts';
 
@@ -7,10 +7,10 @@ export interface VfioDeviceInfo {
   /** Hexadecimal, without 0x. */
   readonly vendor: string;
   readonly device: string;
-  /** Empty when none. */
+  /** Empty if no driver is bound. */
   readonly driver: string;
   readonly iommu_group: string;
-  /** "-1" when unknown. */
+  /** "-1" if unknown. */
   readonly numa_node: string;
 }
 
@@ -22,7 +22,7 @@ export interface VfioVerdict {
 
 export interface IommuGroup {
   readonly id: string;
-  /** PCI addresses of every member. */
+  /** PCI addresses of all devices of the group. */
   readonly devices: readonly string[];
 }
 
@@ -70,7 +70,7 @@ export class Vfio {
     return this.#post('unbind', { pci_addresses: pciAddresses }, options);
   }
 
-  /** /dev/vfio/<group>, each once. */
+  /** Paths of the form /dev/vfio/<group>, without duplicates. */
   async groupPaths(
     pciAddresses: readonly string[],
     options?: CallOptions,

@@ -1,15 +1,15 @@
-// client: the query and headers of operations that may be waited for, and the bound of such a call.
+// client: query and headers of operations with a wait, and the timeout of such a call.
 
 import type { Call } from './http.ts';
-import type { EndOptions, WaitOptions } from './types.ts';
+import type { EndOptions, VmWaitFor, WaitOptions } from './types.ts';
 
-/** The daemon keeps the bound of the wait; the call itself gets this much more to answer. */
+/** The daemon ends the wait; the call gets this much more time for the answer. */
 const ANSWER_TIMEOUT_MS = 10_000;
-/** What the end of a guest takes beside its grace: that of its connections, and the hypervisor's own. */
+/** Time for the end of a guest beyond its grace period: closing its connections and ending its hypervisor. */
 const END_TIMEOUT_MS = 60_000;
 
 export function waitCall(
-  options: WaitOptions & EndOptions = {},
+  options: WaitOptions<VmWaitFor> & EndOptions = {},
 ): Pick<Call, 'query' | 'headers' | 'options'> {
   const { wait, waitTimeoutMs, graceSeconds, idempotencyKey } = options;
   const boundMs = boundOf(options);
@@ -23,7 +23,7 @@ export function waitCall(
   };
 }
 
-function boundOf(options: WaitOptions & EndOptions): number | undefined {
+function boundOf(options: WaitOptions<VmWaitFor> & EndOptions): number | undefined {
   const { waitTimeoutMs, graceSeconds, timeoutMs } = options;
   if (timeoutMs !== undefined) return timeoutMs;
   if (waitTimeoutMs !== undefined) return waitTimeoutMs + ANSWER_TIMEOUT_MS;

@@ -1,17 +1,18 @@
-// config: how much of the host VMs may have together.
+// config: settings of the budget: how much of the host all VMs together may use.
 
 import type { settingsReader } from '../lib/settings.ts';
 
 export interface BudgetSettings {
-  /** The host's memory times this, less the reserve, is what VMs may have; 0 is no bound. */
+  /** VMs may have the host's memory times this, less the reserve. 0: no limit. */
   readonly memoryOvercommit: number;
   readonly memoryReserveMb: number;
-  /** The host's cores times this are the vCPUs that VMs may have; 0 is no bound. */
+  /** VMs may have the host's cores times this as vCPUs. 0: no limit. */
   readonly cpuOvercommit: number;
-  /** VMs of the simulator count as if they had guests. */
+  /** Whether VMs of the simulator count like VMs with guests. */
   readonly countsSimulator: boolean;
 }
 
+/** Reads these settings. */
 export function readBudget(read: ReturnType<typeof settingsReader>): BudgetSettings {
   return {
     memoryOvercommit: read.factor('VOLANT_MEMORY_OVERCOMMIT', 1.5),

@@ -1,12 +1,13 @@
-// config: how servers of the outside are reached. The variables of proxies have the names that most programs read.
+// config: settings of outgoing connections: proxies and certificate authorities. The proxy variables have the names
+// that most programs use.
 
 import { resolve } from 'node:path';
-import { type Outbound, proxyProblem } from '../lib/proxy.ts';
+import { type Outbound, proxyProblem } from '../lib/net/proxy.ts';
 import { expandHome, type settingsReader } from '../lib/settings.ts';
 
 type Reader = ReturnType<typeof settingsReader>;
 
-/** The file is read with each request, for authorities are renewed. */
+/** Reads these settings. The file of authorities itself is read with each request, because authorities are renewed. */
 export function readOutbound(read: Reader, problems: string[]): Outbound {
   const caFile = read.text('VOLANT_CA_FILE', '');
   return {
@@ -20,7 +21,7 @@ export function readOutbound(read: Reader, problems: string[]): Outbound {
   };
 }
 
-/** A proxy without a scheme is one for http, as other programs take it. */
+/** A proxy without a scheme is an http proxy, as in other programs. */
 function readProxy(read: Reader, name: string, problems: string[]): string | null {
   const given = eitherCase(read, name);
   if (given === '') return null;

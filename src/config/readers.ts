@@ -1,32 +1,32 @@
-// config: settings that take more than one line to read, by subject. Defaults of single settings and all
-// limits stand in config.ts.
+// config: readers of settings that take more than one line, by subject. Each adds what is wrong to `problems`.
+// Defaults of single settings are in config.ts, limits in limits.ts.
 
 import { isAbsolute, join, resolve } from 'node:path';
 import { type FailPoint, parseFailPoint } from '../lib/fail-points.ts';
-import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from '../lib/ipv4.ts';
-import { DEVICE_PATTERN_RULE, isDevicePattern } from '../lib/pci-address.ts';
+import { DEVICE_PATTERN_RULE, isDevicePattern } from '../lib/formats/pci-address.ts';
+import { contains, type Ipv4Network, parseCidr, parseIpv4, sizeOf } from '../lib/net/ipv4.ts';
 import { expandHome, type ListenAddress, type settingsReader } from '../lib/settings.ts';
+import { DRIVER_NAMES, type HypervisorChoice, isDriverName } from './drivers.ts';
 
 type Reader = ReturnType<typeof settingsReader>;
 
 export type AcceleratorChoice = 'auto' | 'kvm' | 'tcg';
-export type HypervisorChoice = 'auto' | 'qemu' | 'simulator' | { readonly path: string };
 
-/** Whether hypervisors run as users of their own, in a view of their own, or as the daemon itself. */
+/** Whether hypervisors have users and file system views of their own, or those of the daemon. */
 export type Isolation = 'full' | 'off';
 
-/** Below are users of the system and people; 2^32 - 1 and 2^16 - 1 mean nobody. */
+/** Lower ids belong to the system and to people; 2^32 - 1 and 2^16 - 1 mean nobody. */
 const UID_BASE_MIN = 100_000;
 const UID_END = 0xffff_fffe;
 
-/** PEM files. */
+/** Paths of PEM files. */
 export interface TlsFiles {
-  /** The server's own certificate first, then those that lead to the authority's. */
+  /** The server's certificate first, then the chain to the authority. */
   readonly certificate: string;
   readonly key: string;
 }
 
-/** Where the daemon ends or fails on purpose. */
+/** Reads where a test lets the daemon end or fail. */
 export function readFailPoint(read: Reader, problems: string[]): FailPoint | null {
   const point = parseFailPoint(read.text('VOLANT_FAIL_POINT', ''));
   if (point === null || !('problem' in point)) return point;
@@ -34,7 +34,7 @@ export function readFailPoint(read: Reader, problems: string[]): FailPoint | nul
   return null;
 }
 
-/** Named keys, who needs none, and the certificate. */
+/** Reads the settings of API keys and TLS. */
 export function readKeysAndTls(
   read: Reader,
   home: string,
@@ -63,7 +63,10 @@ function readTls(read: Reader, listen: ListenAddress, problems: string[]): TlsFi
   return { certificate: resolve(expandHome(certificate)), key: resolve(expandHome(key)) };
 }
 
-/** How many connections to host ports an agent hands on at once; the agent itself has a bound above this. */
+/**
+ * Reads how many connections to published ports one VM's agent forwards at once. The agent has a higher limit of its
+ * own.
+ */
 export function readGuestConnections(
   read: Reader,
   limits: { readonly agentTunnelsMax: number; readonly agentTunnelsSettingMax: number },
@@ -75,7 +78,7 @@ export function readGuestConnections(
   return count;
 }
 
-/** The bridge of the guests, their network, and the host's address in it. */
+/** Reads the guests' bridge, their network, and the host's address in it. */
 export function readNetwork(
   read: Reader,
   problems: string[],
@@ -99,9 +102,9 @@ export function readNetwork(
 export interface HypervisorSettings {
   readonly hypervisor: HypervisorChoice;
   readonly accelerator: AcceleratorChoice;
-  /** `auto` is microvm, and q35 for a VM with PCI devices. */
+  /** `auto`: q35 for a VM with PCI devices, otherwise microvm. */
   readonly machine: 'auto' | 'q35';
-  /** Guests that boot at a time; 0 leaves it to the daemon. */
+  /** Number of boot slots; 0: the daemon decides. */
   readonly bootsMax: number;
 }
 
@@ -117,13 +120,14 @@ export function readHypervisorSettings(read: Reader, problems: string[]): Hyperv
 function readHypervisor(read: Reader, problems: string[]): HypervisorChoice {
   const name = 'VOLANT_HYPERVISOR';
   const value = read.text(name, 'auto');
-  if (value === 'auto' || value === 'qemu' || value === 'simulator') return value;
+  if (value === 'auto' || isDriverName(value)) return value;
   if (isAbsolute(value)) return { path: value };
-  problems.push(`${name}: use auto, qemu, simulator or the absolute path of a QEMU binary`);
+  const words = ['auto', ...DRIVER_NAMES].join(', ');
+  problems.push(`${name}: use ${words} or the absolute path of a QEMU binary`);
   return 'auto';
 }
 
-/** How hypervisors are kept apart from the host, and whose users they are; null is for the daemon to choose. */
+/** Reads how hypervisors are isolated from the host, and their first user id; null: the daemon chooses. */
 export function readIsolation(
   read: Reader,
   uidsMax: number,
@@ -140,11 +144,17 @@ export function readIsolation(
   };
 }
 
-/** Where nobody else has users, says systemd (https://systemd.io/UIDS-GIDS/): 0x70000000 to 0x7fffffff. */
+/**
+ * The range that no other program uses, according to systemd (https://systemd.io/UIDS-GIDS/): 0x70000000 to
+ * 0x7fffffff.
+ */
 const UID_SPACE_BASE = 0x7000_0000;
 const UID_SPACE_SIZE = 0x1000_0000;
 
-/** The daemon's own helpers run as this user, hypervisors as those after it. Tags differ, and so most likely do ranges. */
+/**
+ * Returns the user id of the daemon's helpers; hypervisors have the following ones. Host tags differ, so the ranges
+ * of two daemons most likely do, too.
+ */
 export function firstUidOf(
   { uidBase, hostTag }: { readonly uidBase: number | null; readonly hostTag: string },
   uidsMax: number,
@@ -178,7 +188,7 @@ export function readDevicePatterns(read: Reader, problems: string[]): readonly s
   });
 }
 
-/** Each VM has its sockets in a directory of its own below this one; Linux bounds the length of their paths. */
+/** Checks that socket paths below the runtime directory, one directory per VM, are within Linux' limit. */
 export function checkSocketPaths(
   runtimeDirectory: string,
   bytesMax: number,

@@ -1,4 +1,4 @@
-// engine: what the engine offers to http, as types. http sees this and nothing behind it.
+// engine: the interface of the engine for http, as types. http imports nothing else of the engine.
 
 import type { VolantError } from '../lib/errors.ts';
 import type { Artifact, ArtifactInput } from '../schema/artifact.ts';
@@ -6,20 +6,27 @@ import type { ConfigEnvelope, ConfigHistory, ConfigPatch } from '../schema/confi
 import type {
   CreateDeploymentRequest,
   Deployment,
+  DeploymentRevision,
   PatchDeploymentRequest,
+  RollbackRequest,
 } from '../schema/deployment.ts';
+import type { EgressStatus } from '../schema/egress.ts';
+import type { Image, ImageList, PullImageRequest } from '../schema/image.ts';
 import type { Manifest, ManifestInput } from '../schema/manifest.ts';
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../schema/vfio.ts';
-import type { CreateVmRequest, Vm, VmStatus } from '../schema/vm.ts';
+import type { CreateVmRequest, Vm, VmResult, VmStatus } from '../schema/vm.ts';
 import type { VmConfig } from '../schema/vm-config.ts';
-import type { AgentConnection } from './ports.ts';
+import type { AgentApi, ExecApi } from './guest-api.ts';
+import type { EgressCount } from './ports/network-ports.ts';
 import type { Cause, OperationKind, OperationStep, StoredEvent } from './records.ts';
+import type { StatsApi } from './stats-api.ts';
 import type { SystemApi } from './system-api.ts';
 
+export type * from './guest-api.ts';
+export type { StateBackup } from './ports/store-ports.ts';
 export type { Cause } from './records.ts';
-export type { StateBackup } from './store-ports.ts';
 
-/** Ready JSON text of one VM; answers send it as it is. */
+/** The JSON text of one VM, sent as it is. */
 export type VmBody = string;
 
 export interface VmListQuery {
@@ -27,7 +34,7 @@ export interface VmListQuery {
   readonly statuses: readonly VmStatus[];
   readonly runtime?: string;
   readonly plugin?: string;
-  /** Only names that begin with it. */
+  /** Only names that begin with this. */
   readonly namePrefix?: string;
   /** Substring of name, address or runtime, ignoring case. */
   readonly text?: string;
@@ -37,71 +44,106 @@ export interface VmListQuery {
   readonly offset: number;
 }
 
-/** Until when an operation is waited for; `ready` is the health check of the manifest. */
+/** A JSON array as text, and the number of VMs that matched before paging. The same object until something changes. */
+export interface VmPage {
+  readonly body: string;
+  readonly total: number;
+}
+
+/** A JSON array of any length, in pieces of text. */
+export interface VmStream {
+  readonly total: number;
+  /** The number of VMs in it. */
+  readonly count: number;
+  /** Call `return` if it is not read to its end, which frees its resources. */
+  readonly pieces: Iterator<string, void, void>;
+}
+
+/** How far an operation must be before the response; `ready` is the health check of the manifest. */
 export type WaitFor = 'accepted' | 'running' | 'ready';
 
-export interface WaitOptions {
-  readonly wait: WaitFor;
-  /** WAIT_TIMEOUT after this; the operation itself goes on. */
+/** As WaitFor, for one VM; `exited`: its workload has ended and is not started again. */
+export type VmWaitFor = WaitFor | 'exited';
+
+export interface WaitOptions<Goal extends VmWaitFor = WaitFor> {
+  readonly wait: Goal;
+  /** WAIT_TIMEOUT after this; the operation itself continues. */
   readonly timeoutMs: number;
 }
 
-/** What an operation would do, without doing it: beside these, the resource as it would be. */
+/** What an operation would do. Other members are the resource as it would be. */
 export interface DryRun {
   readonly dry_run: true;
   readonly actions: readonly { readonly action: string; readonly subject: string }[];
-  /** The resolved config, where one was made. */
+  /** The resolved config, if there is one. */
   readonly config?: VmConfig;
   readonly [fact: string]: unknown;
 }
 
-/** What was done for a VM, from when something was wanted until nothing was left to be done. */
+/** One operation on a VM: from a change of the wanted state until nothing was left to do. */
 export interface VmOperation {
   readonly number: number;
   readonly kind: OperationKind;
   readonly cause: Cause['by'];
-  /** Of the request that is behind it. */
+  /** The request that caused it. */
   readonly request_id?: string;
   readonly started_at: string;
-  /** null while it is under way. */
+  /** null while it is in progress. */
   readonly ended_at: string | null;
   readonly outcome: 'running' | 'done' | 'failed' | 'superseded';
   readonly error: string | null;
   readonly steps: readonly OperationStep[];
 }
 
-/** What changes something takes its cause last. Without one the daemon does it for a reason of its own. */
+/** Methods that change something take the cause last. Without one, the daemon itself is the cause. */
 export interface VmApi {
   /**
-   * Resolves when the VM is as far as the options say, else when it runs. Rejects with the error of
-   * the step that failed; then nothing is left of it.
+   * Creates a VM. Resolves when it is as far as the options ask, else when it runs. Rejects with the error of the step
+   * that failed; nothing is left of the VM then.
    */
-  create(request: CreateVmRequest, options?: WaitOptions, cause?: Cause): Promise<VmBody>;
-  /** What create would lease and launch, or its error. */
+  create(
+    request: CreateVmRequest,
+    options?: WaitOptions<VmWaitFor>,
+    cause?: Cause,
+  ): Promise<VmBody>;
+  /** The allocations and the launch of a create, or its error. Changes nothing. */
   planCreate(request: CreateVmRequest): Promise<DryRun & Vm>;
-  /** undefined when there is no such VM. Costs one map look-up. */
+  /** undefined if there is no such VM. Costs one map look-up if it was read recently. */
   get(name: string): VmBody | undefined;
-  /** A JSON array as text, and how many VMs matched before paging. */
-  list(query: VmListQuery): { readonly body: string; readonly total: number };
-  /** What was done for a VM, newest first. VM_NOT_FOUND. */
+  /** Synchronous, except shortly after a start of the daemon. For short pages, because it is made in one piece. */
+  list(query: VmListQuery): VmPage | Promise<VmPage>;
+  /** For long lists. Throws OVERLOADED while too many streams are open. */
+  stream(query: VmListQuery): Promise<VmStream>;
+  /** The operations on a VM, newest first. Throws VM_NOT_FOUND. */
   operations(name: string): readonly VmOperation[];
-  start(name: string, options?: WaitOptions, cause?: Cause): Promise<VmBody>;
-  /** `graceMs`: how long the guest gets to power off. Without it the VM's config says. */
+  /** The newest result that the guest has posted. Throws VM_NOT_FOUND or RESULT_NOT_FOUND. */
+  result(name: string): VmResult;
+  start(name: string, options?: WaitOptions<VmWaitFor>, cause?: Cause): Promise<VmBody>;
+  /** `graceMs` is the grace period in ms; the VM's config has the default. */
   stop(name: string, graceMs?: number, cause?: Cause): Promise<VmBody>;
-  restart(name: string, options?: WaitOptions, graceMs?: number, cause?: Cause): Promise<VmBody>;
-  /** Without `graceMs` the guest gets little time: nothing of it is kept. */
+  restart(
+    name: string,
+    options?: WaitOptions<VmWaitFor>,
+    graceMs?: number,
+    cause?: Cause,
+  ): Promise<VmBody>;
+  /** When the VM is deleted, in so many seconds; null: it stays. Throws VM_NOT_FOUND or VM_STATE_CONFLICT. */
+  setDeadline(name: string, seconds: number | null, cause?: Cause): Promise<VmBody>;
+  /** Without `graceMs` the grace period is short, because nothing of the guest is kept. */
   destroy(name: string, graceMs?: number, cause?: Cause): Promise<void>;
 }
 
-/** Of which version a change may be made: one of several, where they are a list. */
+/** The version that a change requires; one of several, if it is a list. */
 export type ExpectedVersion = number | readonly number[];
 
 export interface ConfigApi {
-  /** The newest version. VM_NOT_FOUND. */
+  /** The newest version. Throws VM_NOT_FOUND. */
   get(vmName: string): ConfigEnvelope;
-  /** Newest first. No limit is all that are kept. VM_NOT_FOUND. */
+  /** Newest first. Without a limit, all kept versions. Throws VM_NOT_FOUND. */
   history(vmName: string, limit?: number): ConfigHistory;
-  /** One new version. VERSION_MISMATCH unless the newest is the expected one, BODY_INVALID, VM_NOT_FOUND. */
+  /**
+   * Makes one new version. Throws VERSION_MISMATCH unless the newest is an expected one, BODY_INVALID or VM_NOT_FOUND.
+   */
   patch(
     vmName: string,
     patch: ConfigPatch,
@@ -115,12 +157,19 @@ export interface ConfigApi {
   ): DryRun & ConfigEnvelope;
 }
 
+export interface EgressApi {
+  /** The egress rules of a VM and what was counted. Throws VM_NOT_FOUND. */
+  status(vmName: string): Promise<EgressStatus>;
+  /** What was counted of every guest with rules, by the name of its VM. One job, however many there are. */
+  counts(): Promise<ReadonlyMap<string, EgressCount>>;
+}
+
 export interface DeploymentApi {
-  /** By name. */
+  /** Sorted by name. */
   list(): readonly Deployment[];
-  /** DEPLOYMENT_NOT_FOUND. */
+  /** Throws DEPLOYMENT_NOT_FOUND. */
   get(name: string): Deployment;
-  /** Resolves when the replicas are there, at the latest after the bound, with the true counts. */
+  /** Resolves with the current counts when the replicas exist, or after a deadline. */
   create(
     request: CreateDeploymentRequest,
     options?: WaitOptions,
@@ -134,9 +183,21 @@ export interface DeploymentApi {
   ): Promise<Deployment>;
   planCreate(request: CreateDeploymentRequest): DryRun & Deployment;
   planPatch(name: string, request: PatchDeploymentRequest): DryRun & Deployment;
+  /** Newest first, including the current one. Throws DEPLOYMENT_NOT_FOUND. */
+  revisions(name: string): readonly DeploymentRevision[];
+  /** The revision that this request restores. Throws DEPLOYMENT_NOT_FOUND or REVISION_NOT_FOUND. */
+  rollbackTarget(name: string, request: RollbackRequest): DeploymentRevision;
+  /** Restores an earlier config by an ordinary change. Throws REVISION_NOT_FOUND, and what patch throws. */
+  rollback(
+    name: string,
+    request: RollbackRequest,
+    options?: WaitOptions,
+    cause?: Cause,
+  ): Promise<Deployment>;
+  planRollback(name: string, request: RollbackRequest): DryRun & Deployment;
   /**
-   * Resolves when nothing of it is left. DELETE_INCOMPLETE when a replica could not be deleted, WAIT_TIMEOUT when none went
-   * for long; it goes on, and may be asked for again.
+   * Resolves when nothing of it is left. Throws DELETE_INCOMPLETE if a replica could not be deleted, or WAIT_TIMEOUT if
+   * no replica was removed for a while. The delete continues and may be requested again.
    */
   remove(name: string, cause?: Cause): Promise<void>;
 }
@@ -145,7 +206,7 @@ export interface PluginApi {
   /** Sorted. */
   list(): readonly string[];
   get(name: string): Manifest;
-  /** The manifest as guests may have it: PLUGIN_DISABLED when the plugin is. */
+  /** The manifest for guests. Throws PLUGIN_DISABLED if the plugin is disabled. */
   enabledManifest(name: string): Manifest;
   install(manifest: ManifestInput, cause?: Cause): Promise<void>;
   remove(name: string, cause?: Cause): Promise<void>;
@@ -153,80 +214,80 @@ export interface PluginApi {
 }
 
 export interface ArtifactApi {
-  /** Newest version first; of all versions unless one is named. */
+  /** Newest version first; all versions unless one is named. */
   list(plugin: string, version?: string): readonly Artifact[];
-  /** ARTIFACT_NOT_FOUND. */
+  /** Throws ARTIFACT_NOT_FOUND. */
   get(plugin: string, version: string, name: string): Artifact;
-  /** Replaces the record of the same version and name. The plugin need not be installed. */
+  /** Replaces the record of this version and name. The plugin need not be installed. */
   put(plugin: string, input: ArtifactInput): Promise<void>;
-  /** No error when there is nothing. */
+  /** Does nothing if there is no such record. */
   remove(plugin: string, version?: string): Promise<void>;
 }
 
-/** How an action of a manifest is asked of its VM's agent. */
-export interface ActionCall {
-  readonly agent: AgentConnection;
-  readonly method: string;
-  readonly path: string;
-  readonly timeoutMs: number;
+/** Container images on this host. */
+export interface ImageApi {
+  /** By their first name. */
+  list(): Promise<ImageList>;
+  /** By its digest or a name of it. Throws IMAGE_NOT_FOUND. */
+  get(nameOrDigest: string): Promise<Image>;
+  /** Resolves when the image is here. Throws BODY_INVALID, and what MediaHost.fetchImage throws. */
+  pull(request: PullImageRequest, cause?: Cause): Promise<Image>;
+  /** Throws IMAGE_NOT_FOUND, IMAGE_IN_USE. */
+  remove(nameOrDigest: string, cause?: Cause): Promise<void>;
 }
 
-export interface AgentApi {
-  /** The channel to a VM's agent. VM_NOT_FOUND, VM_STATE_CONFLICT, AGENT_UNREACHABLE. */
-  connection(vmName: string): AgentConnection;
-  /** Besides the errors of connection(): ACTION_NOT_FOUND, PLUGIN_DISABLED. */
-  action(vmName: string, plugin: string, action: string): ActionCall;
-  /** The base_url of the workload that the VM was launched with; null when there is none, or no such VM. */
-  workloadUrl(vmName: string): string | null;
-}
-
-/** Somebody who looks at a console. */
+/** A client that reads a console. */
 export interface ConsoleViewer {
-  /** In order. The first is what the guest printed last. The bytes must be copied before returning. */
+  /** Called in order, first with past output. The bytes must be copied before returning. */
   onOutput(bytes: Uint8Array): void;
-  /** Once, unless it ends before: what the guest printed earlier has been shown. What comes after is new. */
+  /** Called once, unless the console ends before: all past output has been sent, what follows is new. */
   onCaughtUp?(): void;
-  /** Once, the last call: the guest has ended, or its console could not be reached. */
+  /** The last call: the guest has ended, or its console could not be reached. */
   onEnd(reason: 'ended' | 'failed'): void;
 }
 
 export interface ConsoleSession {
-  /** The bytes are kept until the guest has read them. false: it does not read, they were not taken. */
+  /**
+   * Sends bytes, which are buffered until the guest reads them. Returns false if the buffer is full; nothing was taken
+   * then.
+   */
   write(bytes: Uint8Array): boolean;
-  /** The viewer is called no more. */
+  /** Ends the session. The viewer is not called any more. */
   leave(): void;
 }
 
 export interface ConsoleApi {
-  /** The viewer is called only after this has returned. VM_NOT_FOUND, VM_STATE_CONFLICT, OVERLOADED. */
+  /**
+   * Adds a viewer, which is called only after this has returned. Throws VM_NOT_FOUND, VM_STATE_CONFLICT or OVERLOADED.
+   */
   attach(vmName: string, viewer: ConsoleViewer): ConsoleSession;
-  /** What the guest printed last, in this run or, where it does not run, in its last one. VM_NOT_FOUND. */
+  /** The end of the console output of this launch, or of the last one if the VM does not run. Throws VM_NOT_FOUND. */
   past(vmName: string): Promise<Uint8Array>;
 }
 
-/** Each device is given back as far as it can be: one that cannot does not keep the others. */
+/** The result of giving devices back. One that cannot be given back does not affect the others. */
 export interface DevicesGivenBack {
   readonly done: readonly string[];
-  /** What went wrong first, with what went wrong with each device in its details; null when nothing did. */
+  /** The first error, with the error of each device in its details; null if there was none. */
   readonly failure: VolantError | null;
 }
 
 export interface DeviceApi {
-  /** BODY_INVALID, DEVICE_NOT_FOUND. */
+  /** Throws BODY_INVALID or DEVICE_NOT_FOUND. */
   info(address: string): Promise<DeviceInfo>;
-  /** Tells every problem; rejects only when it could not look. */
+  /** Reports all problems. Rejects only if the devices could not be inspected. */
   validate(check: DevicesCheck): Promise<DevicesValid>;
-  /** Whole groups, by number. BODY_INVALID, DEVICE_NOT_FOUND, VFIO_UNAVAILABLE. */
+  /** Whole IOMMU groups, by number. Throws BODY_INVALID, DEVICE_NOT_FOUND or VFIO_UNAVAILABLE. */
   groups(addresses: readonly string[]): Promise<readonly IommuGroup[]>;
-  /** All or none. Those that are bound already stay so. */
+  /** Binds all devices or none. Devices that are bound already stay bound. */
   bind(addresses: readonly string[], cause?: Cause): Promise<readonly string[]>;
-  /** Gives back to the drivers that they had. DEVICE_OWNED for what a VM has, or whose group it has. */
+  /** Gives devices back to their former drivers. Throws DEVICE_OWNED if a VM has one of them or its group. */
   unbind(addresses: readonly string[], cause?: Cause): Promise<DevicesGivenBack>;
-  /** /dev/vfio/<group>, unique and sorted. DEVICE_NOT_BOUND. */
+  /** Paths such as /dev/vfio/<group>, unique and sorted. Throws DEVICE_NOT_BOUND. */
   groupPaths(addresses: readonly string[]): Promise<readonly string[]>;
 }
 
-/** An answer that is kept for a request that comes again. */
+/** A response that is kept for a repeated request. */
 export interface KeptAnswer {
   readonly status: number;
   readonly body: string;
@@ -234,9 +295,9 @@ export interface KeptAnswer {
 
 export interface IdempotencyApi {
   /**
-   * Carries out the first request of a key and keeps its answer, over restarts; later ones get the same
-   * answer, one at the same time waits for it. `again` is true when an earlier daemon had begun it and
-   * did not live to answer. IDEMPOTENCY_MISMATCH when the fingerprint is another one.
+   * Carries out the first request of a key and keeps its response across restarts. Later requests get the same
+   * response; concurrent ones wait for it. `again` is true if an earlier daemon began the request and ended before its
+   * response. Throws IDEMPOTENCY_MISMATCH for another fingerprint.
    */
   run(
     key: string,
@@ -245,33 +306,37 @@ export interface IdempotencyApi {
   ): Promise<KeptAnswer>;
 }
 
-/** The event log as readers see it. A reader keeps the number of the last event it was sent, nothing more. */
+/** The event log as readers see it. A reader needs to keep only the number of its last event. */
 export interface EventApi {
-  /** 0 before the first event ever. */
+  /** 0 before the first event. */
   lastSequence(): number;
-  /** Events before this one are gone for good. */
+  /** The number of the oldest kept event; earlier ones are gone. */
   oldestSequence(): number;
   /** Events after a number, oldest first, at most `limit`. */
   after(sequence: number, limit: number): readonly StoredEvent[];
-  /** The same, and the number to go on with: some of those that were looked at may be left out. */
+  /** The same with the number to continue from, because some of the events may be filtered out. */
   page(
     sequence: number,
     limit: number,
   ): { readonly events: readonly StoredEvent[]; readonly nextAfter: number };
-  /** Calls back after each commit, once its events are on disk. Returns the undo. */
+  /** Calls the listener after each commit, once its events are on disk. Returns a function that unsubscribes. */
   subscribe(listener: (events: readonly StoredEvent[]) => void): () => void;
 }
 
 export interface Engine {
   readonly vms: VmApi;
   readonly configs: ConfigApi;
+  readonly egress: EgressApi;
   readonly deployments: DeploymentApi;
   readonly plugins: PluginApi;
   readonly artifacts: ArtifactApi;
+  readonly images: ImageApi;
   readonly agents: AgentApi;
+  readonly execs: ExecApi;
   readonly consoles: ConsoleApi;
   readonly devices: DeviceApi;
   readonly idempotency: IdempotencyApi;
   readonly events: EventApi;
   readonly system: SystemApi;
+  readonly stats: StatsApi;
 }

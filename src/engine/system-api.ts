@@ -1,10 +1,10 @@
-// engine: what the engine tells of itself and of its host, as types. Part of engine-api.ts.
+// engine: what the engine reports about itself and its host, as types. A part of engine-api.ts.
 
 import type { Isolation } from '../config/readers.ts';
 import type { HostBudget } from '../schema/system.ts';
-import type { HypervisorFacts } from './ports.ts';
+import type { HypervisorFacts } from './ports/process-ports.ts';
+import type { StateBackup } from './ports/store-ports.ts';
 import type { KvmTrial } from './records.ts';
-import type { StateBackup } from './store-ports.ts';
 
 export interface SystemStatus {
   readonly vm_count: number;
@@ -35,9 +35,9 @@ export type HealthReason =
   | 'LOOP_STALLED';
 
 export interface HealthReport {
-  /** Empty: it is healthy. */
+  /** Empty if the daemon is healthy. */
   readonly reasons: readonly HealthReason[];
-  /** What works in spite of them, and a person should look at. */
+  /** Problems that do not stop the daemon but need attention. */
   readonly warnings: readonly string[];
 }
 
@@ -45,38 +45,41 @@ export interface SystemApi {
   /** At most a few seconds old. Never rejects. */
   health(): Promise<HealthReport>;
   status(): Promise<SystemStatus>;
-  /** Counts for an overview, of VMs whose names begin with the prefix; what no VM has is left out. */
+  /** Counts for an overview, of VMs whose names begin with the prefix. Counts of zero are left out. */
   summary(namePrefix?: string): SystemSummary;
-  /** Compares the host with the records; `repair` puts in line what can be. */
+  /** Compares the host with the records. `repair` repairs what can be repaired. */
   audit(repair: boolean): Promise<AuditReport>;
-  /** A file that a manifest names as its OpenAPI document. MEDIA_NOT_ALLOWED, MEDIA_INVALID, DOCUMENT_NOT_FOUND. */
+  /**
+   * A file that a manifest names as its OpenAPI document. Throws MEDIA_NOT_ALLOWED, MEDIA_INVALID or
+   * DOCUMENT_NOT_FOUND.
+   */
   readDocument(path: string): Promise<string>;
-  /** Of a text in YAML. DOCUMENT_UNREACHABLE where it cannot be made JSON. */
+  /** Converts YAML to JSON. Throws DOCUMENT_UNREACHABLE if that is impossible. */
   documentToJson(text: string): Promise<string>;
-  /** All records as one file, of all VMs. OVERLOADED, STORE_UNAVAILABLE. */
+  /** All records as one file. Throws OVERLOADED or STORE_UNAVAILABLE. */
   backup(): Promise<StateBackup>;
-  /** What the daemon knows about itself and its host; undefined facts are left out. */
+  /** What the daemon knows about itself and its host. Unknown facts are left out. */
   info(): Promise<SystemInfo>;
 }
 
-/** One place where host and records differ. */
+/** A difference between host and records. */
 export interface AuditDifference {
   readonly kind: string;
   readonly subject: string;
-  /** The VM that it concerns; null when no VM has what is there. */
+  /** The VM concerned; null if it belongs to no VM. */
   readonly vm: string | null;
-  /** What to do about it; null: a repair puts it in line. */
+  /** What the operator can do; null if a repair is possible. */
   readonly remedy: string | null;
 }
 
 export interface AuditReport {
   readonly clean: boolean;
   readonly differences: readonly AuditDifference[];
-  /** Differences that were put in line by this look. */
+  /** The number of differences that this audit repaired. */
   readonly repaired: number;
-  /** VMs that are on their way from one status to another: nothing is said about them. */
+  /** VMs that are changing their state and were not checked. */
   readonly in_progress: readonly string[];
-  /** How many of each were looked at. */
+  /** The number of checked objects of each kind. */
   readonly checked: Readonly<Record<string, number>>;
   readonly duration_ms: number;
 }
@@ -91,15 +94,15 @@ export interface RecoveryReport {
 }
 
 export interface BootCounts {
-  /** Guests that were launched and not heard of yet. */
+  /** Guests in their boot phase. */
   readonly booting: number;
-  /** Launches that wait for a place among them. */
+  /** Launches that wait for a boot slot. */
   readonly waiting: number;
-  /** Guests that came up with a broken clock and were launched again. */
+  /** Guests that were launched again because of a broken clock. */
   readonly relaunched: number;
 }
 
-/** Facts of the hypervisor as they are shown. */
+/** The facts of the hypervisor as the API shows them. */
 export type ShownHypervisor = Omit<HypervisorFacts, 'kvmTrial'> & {
   readonly kvmTrial:
     | (Omit<KvmTrial, 'triedAtMs'> & {
@@ -115,12 +118,12 @@ export interface SystemInfo {
   readonly subnet: string;
   readonly hypervisor: ShownHypervisor | { readonly error: string };
   readonly kernel: { readonly path: string } | { readonly error: string };
-  /** Those that guests are told, and why there are none. */
+  /** The name servers of guests, and why there are none. */
   readonly name_servers: { readonly servers: readonly string[]; readonly problem?: string };
   readonly boots: BootCounts;
-  /** Connections to host ports through agents that no guest took, since the start of the daemon. */
+  /** Connections to published ports that no guest accepted, since the start of the daemon. */
   readonly refused_connections: { readonly full: number; readonly unanswered: number };
-  /** Null users where hypervisors are not isolated. */
+  /** Null ids if hypervisors are not isolated. */
   readonly isolation: {
     readonly mode: Isolation;
     readonly first_uid: number | null;

@@ -1,41 +1,52 @@
-// home: what `--adopt-orphans` does. VMs that the records do not know are written down from what their launch left
-// behind, with their plugins, devices and deployments; one that the records know by an older launch gets its process.
+// home: implements `--adopt-orphans`. VMs that the records do not contain are recorded from what their launch left,
+// with their plugins, devices and deployments. A VM that the records know by an older launch gets its current
+// process.
 
-import { conflictIn, type FoundVm, writeOfFound, writesOfRebuilt } from '../engine/rebuilt.ts';
+import type { Write } from '../engine/ports/store-ports.ts';
+import type { ProcessIdentity, VmRecord } from '../engine/records.ts';
+import {
+  conflictIn,
+  type FoundVm,
+  writeOfFound,
+  writesOfRebuilt,
+} from '../engine/state/rebuilt.ts';
 import {
   type DescribedVm,
   writesOfDeployments,
   writesOfDevices,
   writesOfPlugins,
-} from '../engine/rebuilt-others.ts';
-import type { ProcessIdentity, VmRecord } from '../engine/records.ts';
-import type { Write } from '../engine/store-ports.ts';
-import type { Logger } from '../lib/log.ts';
+} from '../engine/state/rebuilt-others.ts';
+import {
+  findLeftovers,
+  readDescription,
+  setDisksAside,
+  type VmLeftovers,
+} from '../host/start/vm-leftovers.ts';
+import type { Logger } from '../lib/log/log.ts';
 import { StartRefused } from '../lib/refusal.ts';
 import type { Store } from '../store/store.ts';
-import { findRemains, type Remains, readDescription, setDisksAside } from '../workers/remains.ts';
-import type { HomeSettings } from './identity.ts';
+import type { HomeSettings } from './home-settings.ts';
 
 /**
- * The writes; disks of which nothing else is known get another name here and now. StartRefused, before anything is
- * changed, for a VM that runs and has left no description, and for two that have one name or address.
+ * Returns the writes that record them. Disks without any description are renamed immediately. Throws StartRefused,
+ * before any change, for a VM that runs without a description, and for two VMs with the same name or address.
  */
 export function adoptionWrites(store: Store, settings: HomeSettings, log: Logger): Write[] {
   const nowMs = Date.now();
   const { runtimeDirectory, diskDirectory } = settings;
   const { lastVmId } = store.identity();
   const known = store.load();
-  const remains = findRemains(settings);
-  const unknown = remains.filter(({ vmId }) => vmId > lastVmId);
-  const describe = ({ vmId, process }: Pick<Remains, 'vmId' | 'process'>): DescribedVm[] => {
+  const leftovers = findLeftovers(settings);
+  const unknown = leftovers.filter(({ vmId }) => vmId > lastVmId);
+  const describe = ({ vmId, process }: Pick<VmLeftovers, 'vmId' | 'process'>): DescribedVm[] => {
     const description = readDescription(runtimeDirectory, vmId);
     return description === null ? [] : [{ process, description }];
   };
   const rebuilt = unknown.flatMap(describe);
   const isRebuilt = new Set(rebuilt.map(({ description }) => description.record.id));
-  const nameless = unknown.filter(({ vmId }) => !isRebuilt.has(vmId));
-  requireNobodyRuns(nameless);
-  const found = remains.flatMap((left) => foundOf(store.vm(left.vmId), left.process));
+  const undescribed = unknown.filter(({ vmId }) => !isRebuilt.has(vmId));
+  requireNobodyRuns(undescribed);
+  const found = leftovers.flatMap((left) => foundOf(store.vm(left.vmId), left.process));
   const refound = found.flatMap(({ record: { id }, process }) => describe({ vmId: id, process }));
   const writes = [
     ...rebuilt.flatMap((vm) => writesOfRebuilt(vm, known, nowMs)),
@@ -45,20 +56,20 @@ export function adoptionWrites(store: Store, settings: HomeSettings, log: Logger
     ...writesOfDevices([...rebuilt, ...refound], known),
   ];
   requireNoConflict(store, writes);
-  for (const { vmId, hasDisks } of nameless) {
+  for (const { vmId, hasDisks } of undescribed) {
     if (!hasDisks) continue;
     const path = setDisksAside(diskDirectory, vmId, nowMs);
-    log.warn({ vmId, path }, 'nothing is known of a VM but its disks: they were put aside');
+    log.warn({ vmId, path }, 'only the disks of a VM are known: they were renamed');
   }
   for (const { process, description } of rebuilt) {
     const { id, name } = description.record;
-    log.warn({ vm: name, id, pid: process?.pid ?? null }, 'a VM was written down anew');
+    log.warn({ vm: name, id, pid: process?.pid ?? null }, 'a VM was recorded again');
   }
   for (const { table, key, value } of writes) {
     if (table !== 'plugins' && table !== 'deployments' && table !== 'devices') continue;
-    if (value !== null) log.warn({ table, name: key }, 'it was written down anew');
+    if (value !== null) log.warn({ table, name: key }, 'a record was made again');
   }
-  const highest = remains.reduce((last, { vmId }) => Math.max(last, vmId), lastVmId);
+  const highest = leftovers.reduce((last, { vmId }) => Math.max(last, vmId), lastVmId);
   return [...writes, { table: 'meta', key: 'lastVmId', value: highest }];
 }
 
@@ -70,8 +81,8 @@ function foundOf(record: VmRecord | undefined, process: ProcessIdentity | null):
   return isSame ? [] : [{ record, process }];
 }
 
-function requireNobodyRuns(nameless: readonly Remains[]): void {
-  const running = nameless.flatMap(({ vmId, process }) =>
+function requireNobodyRuns(undescribed: readonly VmLeftovers[]): void {
+  const running = undescribed.flatMap(({ vmId, process }) =>
     process === null ? [] : `VM ${vmId} with pid ${process.pid}`,
   );
   if (running.length === 0) return;
@@ -85,7 +96,7 @@ function requireNoConflict(store: Store, writes: readonly Write[]): void {
     write.table === 'vms' && write.value !== null ? [write.value] : [],
   );
   const ids = new Set(changed.map(({ id }) => id));
-  const others = store.load().vms.filter(({ id }) => !ids.has(id));
+  const others = store.allVms().filter(({ id }) => !ids.has(id));
   const conflict = conflictIn([...others, ...changed]);
   if (conflict === null) return;
   throw new StartRefused(`${conflict}: end the hypervisor of one and delete its run directory`);

@@ -1,23 +1,23 @@
-// home: puts a backup in the place of the records. What was there is kept, and what runs is adopted.
+// home: replaces the records by a backup. The old records are kept beside it, and running VMs are adopted.
 
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import type { Config } from '../config.ts';
-import type { Logger } from '../lib/log.ts';
+import { readHomeFile, removeHomeFile } from '../host/start/home-file.ts';
+import { findLeftovers } from '../host/start/vm-leftovers.ts';
+import type { Logger } from '../lib/log/log.ts';
 import { StartRefused } from '../lib/refusal.ts';
 import { setStateAside, syncPath } from '../store/copies.ts';
 import { dataFileOf } from '../store/env.ts';
 import { factsOf } from '../store/facts.ts';
-import { checkState } from '../store/integrity.ts';
+import { checkRecords, checkState } from '../store/integrity.ts';
 import { openStore } from '../store/store.ts';
 import { STORE_VERSION } from '../store/tables.ts';
-import { readHomeNote, removeHomeNote } from '../workers/home-note.ts';
-import { findRemains } from '../workers/remains.ts';
 import { settleIdentity } from './identity.ts';
 
 /**
- * Makes the records of a home those of a backup. The caller has the home's locks. VMs that run and that the backup does
- * not know, or knows by an older launch, are written down. StartRefused, with everything as it was, for a file that is no
- * backup and for a home in which VMs of another one run. What was done, as sentences.
+ * Replaces the records. The caller holds the home's locks. VMs that run and that the backup does not contain, or
+ * knows by an older launch, are recorded. Throws StartRefused, without any change, for a file that is not a backup
+ * and for a home in which VMs of another home run. Returns what was done, as sentences.
  */
 export async function restoreState(
   settings: Config,
@@ -39,7 +39,7 @@ export async function restoreState(
     syncPath(statePath);
     const store = openStore(statePath, log);
     await settleIdentity(store, settings, true, log);
-    const count = store.load().vms.length;
+    const count = store.vmCount();
     await store.close();
     return [
       `The records in ${statePath} are those of ${file}, with ${count} VMs.`,
@@ -62,15 +62,19 @@ function copyIn(file: string, directory: string): void {
   for (const path of [dataFileOf(directory), directory]) syncPath(path);
 }
 
-/** The id of the home that it is of; null when it is older than such ids. */
+/** A restore is never cancelled. */
+const NEVER = new AbortController().signal;
+
+/** Checks a backup. Returns the id of its home; null when it is older than these ids. */
 async function requireBackup(file: string, directory: string): Promise<string | null> {
-  const condition = checkState(directory);
+  const pages = await checkState(directory);
+  const condition = pages.kind === 'whole' ? await checkRecords(directory, NEVER) : pages;
   if (condition.kind !== 'whole') {
     const why = condition.kind === 'damaged' ? condition.why : 'it is empty';
-    throw new StartRefused(`${file} is no backup, or is damaged (${why})`);
+    throw new StartRefused(`${file} is not a backup, or is damaged (${why})`);
   }
   const { version, homeId } = await factsOf(directory);
-  if (version === null) throw new StartRefused(`${file} is no backup of a volantd`);
+  if (version === null) throw new StartRefused(`${file} is not a backup of volantd`);
   if (version > STORE_VERSION) {
     throw new StartRefused(
       `${file} was written by a newer volantd (format ${version}, this one knows ${STORE_VERSION})`,
@@ -79,15 +83,15 @@ async function requireBackup(file: string, directory: string): Promise<string | 
   return homeId;
 }
 
-/** A home that is new may have a note of its own; what runs in it must be the backup's. */
+/** A new home may have a home file of its own. VMs that run in it must belong to the backup's home. */
 function requireNoStrangers(settings: Config, homeId: string | null): void {
   const { runtimeDirectory } = settings;
-  const note = readHomeNote(runtimeDirectory);
-  if (note === null || homeId === null || note.homeId === homeId) return;
-  if (findRemains(settings).some(({ process }) => process !== null)) {
+  const homeFile = readHomeFile(runtimeDirectory);
+  if (homeFile === null || homeId === null || homeFile.homeId === homeId) return;
+  if (findLeftovers(settings).some(({ process }) => process !== null)) {
     throw new StartRefused(
       `VMs of another home run in ${runtimeDirectory}: delete them, or restore into a home of its own`,
     );
   }
-  removeHomeNote(runtimeDirectory);
+  removeHomeFile(runtimeDirectory);
 }

@@ -1,17 +1,18 @@
-// http: a document that a manifest names by its URL. The author of a manifest is not the operator of
-// this host, so only hosts that the operator has named are asked, and no redirect is followed.
+// http: fetches a document that a manifest names by its URL. The author of a manifest is not the operator of this host, so
+// only hosts that the operator has listed are contacted, and no redirect is followed.
 
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../config/limits.ts';
 import { VolantError } from '../lib/errors.ts';
-import { AddressRefused, type GuardedAnswer, guardedGet, isNamedHost } from '../lib/guarded-get.ts';
-import type { Outbound } from '../lib/proxy.ts';
+import { collect } from '../lib/net/collect.ts';
+import { AddressRefused, guardedGet, isNamedHost } from '../lib/net/guarded-get.ts';
+import type { Outbound } from '../lib/net/proxy.ts';
 
 export interface FetchedDocument {
   readonly contentType: string;
   readonly text: string;
 }
 
-/** DOCUMENT_UNREACHABLE tells what the operator can do where the host may not be asked. */
+/** Throws DOCUMENT_UNREACHABLE. Its message names the setting to change if the host is not allowed. */
 export async function fetchDocument(
   url: URL,
   allowedHosts: readonly string[],
@@ -24,31 +25,21 @@ export async function fetchDocument(
   }
   try {
     if (url.username !== '' || url.password !== '') {
-      throw new Error('its URL has a user or a password');
+      throw new Error('its URL contains a user name or a password');
     }
     const signal = AbortSignal.timeout(LIMITS.documentFetchTimeoutMs);
     const response = await guardedGet(url, { headers: new Headers(), signal, isNamed, outbound });
-    const text = await collect(response);
+    const { bytes, isWhole } = await collect(response.body, LIMITS.documentBytesMax);
+    if (!isWhole) throw new Error('it is too long');
     if (response.status < 200 || response.status > 299) {
       throw new Error(`it answered ${response.status}`);
     }
-    return { contentType: response.headers.get('content-type') ?? '', text };
+    return { contentType: response.headers.get('content-type') ?? '', text: bytes.toString() };
   } catch (cause) {
     const reason = reasonOf(cause);
     const why = `The document could not be fetched from ${url.host}: ${reason}`;
     throw new VolantError('DOCUMENT_UNREACHABLE', why, { cause });
   }
-}
-
-async function collect(response: GuardedAnswer): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of response.body) {
-    bytes += chunk.length;
-    if (bytes > LIMITS.documentBytesMax) throw new Error('it is too long');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }
 
 function reasonOf(cause: unknown): string {

@@ -1,50 +1,60 @@
-// http: what a handler is: from a checked request to an answer. Methods, paths, schemas and limits are
-// in schema/operations.ts; a handler calls the engine and nothing else.
+// http: the types of handlers: from a checked request to an answer. Methods, paths, schemas and limits are in
+// schema/operations.ts. A handler calls the engine and no other layer.
 
 import type { Config } from '../config.ts';
 import type { Engine } from '../engine/engine-api.ts';
-import type { Logger } from '../lib/log.ts';
+import type { Logger } from '../lib/log/log.ts';
 import type { Supervision } from '../lib/supervision.ts';
 import type { OperationId } from '../schema/operations.ts';
-import type { Caller } from './callers.ts';
-import type { Exchange, RequestHead } from './exchange.ts';
-import type { GuardFacts } from './guards.ts';
-import type { RefusalShape, Reply } from './reply.ts';
-import type { EventStreams } from './sse.ts';
-import type { Waits } from './waits.ts';
+import type { Caller } from './access/callers.ts';
+import type { GuardFacts } from './access/guards.ts';
+import type { Exchange, RequestHead } from './exchange/exchange.ts';
+import type { RefusalShape, Reply } from './exchange/reply.ts';
+import type { ExecStreams } from './guests/execs/exec-streams.ts';
+import type { FileWatches } from './guests/files/file-watches.ts';
+import type { HttpMetrics } from './http-metrics.ts';
+import type { EventStreams } from './streams/sse.ts';
+import type { Waits } from './streams/waits.ts';
 
-/** What handlers have in common. */
+/** What all handlers get. */
 export interface HandlerContext {
-  /** Who asks. Its scope is enough for the operation; what it sees is the engine's below. */
+  /** The caller. Its scope allows the operation; `engine` limits what it sees. */
   readonly caller: Caller;
-  /** As the caller may use it. */
+  /** The engine as the caller may use it. */
   readonly engine: Engine;
   readonly config: Config;
   readonly streams: EventStreams;
   readonly waits: Waits;
-  /** What the daemon tells about its own keys and certificate. */
+  readonly execStreams: ExecStreams;
+  readonly fileWatches: FileWatches;
+  /** Facts about the daemon's keys and certificate. */
   readonly guards: () => GuardFacts;
   readonly log: Logger;
-  /** Text of the OpenAPI document as it is found under a host. */
+  /** Text of the OpenAPI document with this host as its server. */
   readonly openapi: (host: string) => string;
   readonly supervisor: () => Supervision;
+  readonly metrics: HttpMetrics;
 }
 
-/** `body` has been checked against the operation's schema; undefined where it has none. */
+/**
+ * `body` was checked against the operation's schema; undefined if the operation has none. `client` reports a client that
+ * disconnects; absent if the operation has no body.
+ */
 export type Handler = (
   context: HandlerContext,
   head: RequestHead,
   body: unknown,
+  client?: Pick<Exchange, 'onAborted'>,
 ) => Reply | Promise<Reply>;
 
-/** A handler that goes on writing: it owns the exchange from here on. */
+/** A handler that streams its answer: it owns the exchange from here on. */
 export type StreamHandler = (
   context: HandlerContext,
   head: RequestHead,
   exchange: Exchange,
 ) => void;
 
-/** A handler that reads its body itself. null: it goes on writing, and owns the exchange from here on. */
+/** A handler that reads its body itself. null: it streams its answer, and owns the exchange from here on. */
 export type RawHandler = (
   context: HandlerContext,
   head: RequestHead,
@@ -52,7 +62,7 @@ export type RawHandler = (
   exchange: Exchange,
 ) => Promise<Reply | null>;
 
-/** A handler whose clients look for more in a refusal than every error has; whoever refuses: the router too. */
+/** A handler whose error bodies have additional members, including errors that the router answers. */
 export interface ShapedHandler {
   readonly handle: Handler;
   /** Members that are added to the body of an error. */
@@ -63,6 +73,12 @@ export type AnyHandler =
   | Handler
   | ShapedHandler
   | { readonly stream: StreamHandler }
-  | { readonly raw: RawHandler };
+  | { readonly raw: RawHandler }
+  | BoundElsewhere;
+
+/** An operation that a part of its own binds and answers, because it streams both bodies. */
+export interface BoundElsewhere {
+  readonly boundBy: string;
+}
 
 export type Handlers = { readonly [id in OperationId]: AnyHandler };

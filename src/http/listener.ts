@@ -1,11 +1,14 @@
-// http: where the server listens, and the apps behind it. One app is enough, unless the certificate
-// changes: then a new app takes the address over, and what is connected to an older one goes on there.
+// http: where the server listens, and its apps. One app is enough, unless the certificate changes: then a new app takes
+// over the address, and existing connections stay with the older one.
 
+import { lookup } from 'node:dns/promises';
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../config/limits.ts';
+import { isLocalhost } from '../lib/net/localhost.ts';
 import type { ListenAddress } from '../lib/settings.ts';
+import type { AcceptGate } from './accept-gate.ts';
 import {
   LISTEN_EXCLUSIVE,
   type TemplatedApp,
@@ -15,47 +18,50 @@ import {
 } from './uws.ts';
 
 export class Listener {
-  readonly #address: ListenAddress;
-  /** The newest last. */
+  /** As configured; once the server listens, its host is an IP address. */
+  #address: ListenAddress;
+  readonly #gate: AcceptGate;
+  /** The newest is last. */
   readonly #apps: TemplatedApp[] = [];
   #socket: us_listen_socket | null = null;
-  /** null on a unix socket; another one than was asked for when that was 0. */
+  /** null on a unix socket. If port 0 was configured, the port that the kernel chose. */
   port: number | null = null;
 
-  constructor(address: ListenAddress) {
+  constructor(address: ListenAddress, gate: AcceptGate) {
     this.#address = address;
+    this.#gate = gate;
   }
 
   /**
-   * Resolves when it listens. Rejects with a sentence for a person when the address is taken. An app that
-   * will be replaced must not have its port from the kernel: the server lets nobody have that again while
-   * connections to it are open. So the port is asked for, and then listened on by its number.
+   * Resolves when the server listens. Rejects with a sentence for the operator if the address is in use or its name is
+   * unknown. The server cannot rebind a port that the kernel chose while connections to it are open. So for an app that
+   * will be replaced, the port is determined first, and then bound by its number.
    */
   async open(app: TemplatedApp, willBeReplaced: boolean): Promise<void> {
+    this.#address = await resolved(this.#address);
     let address = this.#address;
     if (willBeReplaced && address.kind === 'tcp' && address.port === 0) {
-      const first = await listen(app, address);
-      address = { ...address, port: us_socket_local_port(first) };
-      us_listen_socket_close(first);
+      this.#socket = await listen(app, address, this.#gate);
+      address = { ...address, port: us_socket_local_port(this.#socket) };
+      this.drain();
     }
-    this.#socket = await listen(app, address);
+    this.#socket = await listen(app, address, this.#gate);
     this.#apps.push(app);
     if (this.#address.kind === 'tcp') this.port = us_socket_local_port(this.#socket);
   }
 
   /**
-   * The address goes from the app that has it to this one. Between the two nobody listens for less than
-   * a millisecond: who connects just then is refused and comes again. `onTaken` is told when another
-   * program was quicker; the address is then asked for until it is free.
+   * Moves the address from its current app to this one. Nobody listens for less than a millisecond: a client that connects
+   * then is refused and has to retry. `onTaken` is called if another program takes the address in between; binding is then
+   * retried until it succeeds.
    */
   async replace(app: TemplatedApp, onTaken: (why: string) => void): Promise<void> {
     if (this.#socket === null || this.#address.kind === 'unix') return;
-    us_listen_socket_close(this.#socket);
-    this.#socket = null;
+    this.drain();
     const address = { ...this.#address, port: this.port ?? this.#address.port };
     for (;;) {
       try {
-        this.#socket = await listen(app, address);
+        this.#socket = await listen(app, address, this.#gate);
         break;
       } catch (error) {
         onTaken(error instanceof Error ? error.message : String(error));
@@ -63,18 +69,21 @@ export class Listener {
       }
     }
     this.#apps.push(app);
-    // Each one keeps what is connected to it; the oldest pays for there being too many.
+    // Each app keeps its connections. Above the bound, the oldest app is closed.
     while (this.#apps.length > LIMITS.tlsCertificatesMax) this.#apps.shift()?.close();
   }
 
-  /** Takes no new connections. */
+  /** Accepts no new connections. */
   drain(): void {
+    // The server must close the socket that listens, so the gate returns it.
+    this.#gate.end();
     if (this.#socket !== null) us_listen_socket_close(this.#socket);
     this.#socket = null;
   }
 
   /** Closes every connection. */
   close(): void {
+    this.#gate.end();
     this.#socket = null;
     for (const app of this.#apps.splice(0)) app.close();
     if (this.#address.kind === 'unix' && kindOf(this.#address.path) === 'socket') {
@@ -91,15 +100,17 @@ function kindOf(path: string): Kind {
   return found.isSocket() ? 'socket' : 'other';
 }
 
-/** A daemon that was killed leaves its socket behind. Anything else at that path is somebody's. */
+/** A daemon that was killed leaves its socket file behind. Any other file at that path belongs to somebody else. */
 async function clearSocketPath(path: string): Promise<void> {
   const kind = kindOf(path);
   if (kind === 'nothing') return;
   if (kind === 'other') {
-    throw new Error(`${path} (VOLANT_API_LISTEN) is no socket: name another path, or remove it`);
+    throw new Error(
+      `${path} (VOLANT_API_LISTEN) is not a socket: set another path, or remove the file`,
+    );
   }
   if (await somebodyListens(path)) {
-    throw new Error(`${path} (VOLANT_API_LISTEN) is the socket of a program that runs`);
+    throw new Error(`${path} (VOLANT_API_LISTEN) is the socket of a running program`);
   }
   rmSync(path, { force: true });
 }
@@ -111,29 +122,61 @@ function somebodyListens(path: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    // A full backlog is somebody, too; only a refusal tells that nobody is there.
+    // A full backlog means that a program listens, too. Only a refusal means that none does.
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
   });
 }
 
-async function listen(app: TemplatedApp, address: ListenAddress): Promise<us_listen_socket> {
+/**
+ * The address by number. For a name that has both kinds, the server's library listens on the IPv6 address only, and most
+ * systems have both for `localhost`. Clients that use 127.0.0.1 would be refused.
+ */
+async function resolved(address: ListenAddress): Promise<ListenAddress> {
+  if (address.kind === 'unix') return address;
+  // No name server says where it is.
+  if (isLocalhost(address.host)) return { ...address, host: '127.0.0.1' };
+  try {
+    const found = await lookup(address.host, { all: true });
+    const best = found.find(({ family }) => family === 4) ?? found[0];
+    return { ...address, host: best?.address ?? address.host };
+  } catch (error) {
+    throw new Error(`${address.host} (VOLANT_API_LISTEN) is not an address of this host`, {
+      cause: error,
+    });
+  }
+}
+
+async function listen(
+  app: TemplatedApp,
+  address: ListenAddress,
+  gate: AcceptGate,
+): Promise<us_listen_socket> {
   if (address.kind === 'unix') await clearSocketPath(address.path);
-  return new Promise((resolve, reject) => {
-    const taken = (where: string) =>
-      new Error(`${where} cannot be listened on: another program has it, or it is not ours`);
-    if (address.kind === 'tcp') {
-      const { host, port } = address;
-      app.listen(host, port, LISTEN_EXCLUSIVE, (socket) => {
-        if (socket) resolve(socket);
-        else reject(taken(`${host}:${port} (VOLANT_API_LISTEN)`));
-      });
-      return;
-    }
-    app.listen_unix((socket) => {
-      if (!socket) return reject(taken(address.path));
-      // For root and its group: an operator may hand the socket to a group by its directory.
-      chmodSync(address.path, 0o660);
-      resolve(socket);
-    }, address.path);
-  });
+  let opened = false as us_listen_socket | false;
+  // The server calls back before listen() returns.
+  const onOpened = (socket: us_listen_socket | false) => {
+    opened = socket;
+  };
+  try {
+    gate.guard(() => {
+      if (address.kind === 'unix') app.listen_unix(onOpened, address.path);
+      else app.listen(address.host, address.port, LISTEN_EXCLUSIVE, onOpened);
+      return Boolean(opened);
+    });
+  } catch (error) {
+    // Releases the address for the next attempt.
+    if (opened) us_listen_socket_close(opened);
+    throw error;
+  }
+  if (!opened) {
+    const { kind } = address;
+    const where =
+      kind === 'unix' ? address.path : `${address.host}:${address.port} (VOLANT_API_LISTEN)`;
+    throw new Error(
+      `${where} cannot be bound: another program uses it, or it does not belong to this host`,
+    );
+  }
+  // For root and its group: an operator may give a group access through the directory.
+  if (address.kind === 'unix') chmodSync(address.path, 0o660);
+  return opened;
 }

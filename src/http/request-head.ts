@@ -1,32 +1,25 @@
-// http: what is read of a request before its body: parameters, query, and the headers that its operation knows. All of it is
-// copied: the request is gone when the server's callback returns.
+// http: reads a request's parameters, query and the headers that its operation declares, before its body.
+// Everything is copied, because the request is invalid after the server's callback returns.
 
-import { decoded, type RequestHead } from './exchange.ts';
+import { decoded, type IncomingRequest, type RequestHead } from './exchange/exchange.ts';
 import type { Route } from './route.ts';
-import type { HttpRequest, HttpResponse } from './uws.ts';
+import type { HttpRequest } from './uws.ts';
 
 const NO_NAMES: RequestHead['headers'] = {};
 
-/** A request that has come through the guard. */
-export interface Asked {
-  readonly response: HttpResponse;
-  readonly request: HttpRequest;
-  readonly requestId: string;
-}
-
-/** A request whose route was found by us rather than by the server. */
-export interface Found {
+/** A request whose route this daemon found itself, not the server's router. */
+export interface MatchedRoute {
   readonly path: string;
   readonly query: string;
-  /** HEAD. */
+  /** true for HEAD. */
   readonly withoutBody: boolean;
 }
 
-/** What the operation may want to know. */
+/** What the operation declares that it reads. */
 export function readHead(
   route: Route,
-  { request, requestId }: Asked,
-  found: Found | null,
+  { request, requestId }: IncomingRequest,
+  found: MatchedRoute | null,
   client: string,
 ): RequestHead {
   const { headers, method } = route.operation;
@@ -41,10 +34,10 @@ export function readHead(
   };
 }
 
-/** Not a key, and not none either. */
+/** Stands for a key that was sent and is invalid. */
 const NO_KEY = ' ';
 
-/** The server trims bytes above 0x7f, too: what is left of a key of such bytes must not pass for a request without one. */
+/** The server trims bytes above 0x7f, too. A key of such bytes must not be taken for a missing key. */
 function idempotencyKeyIn(request: HttpRequest): string {
   const key = request.getHeader('idempotency-key');
   if (key !== '') return key;
@@ -59,7 +52,7 @@ function headersOf(request: HttpRequest, names: readonly string[]): Record<strin
   return Object.fromEntries(names.map((name) => [name, request.getHeader(name)]));
 }
 
-/** By index: this server's binary does not know parameters by name. */
+/** By index: the server's binary does not support parameters by name. */
 function parametersOf(route: Route, request: HttpRequest): readonly string[] {
   const parameters: string[] = [];
   for (let index = 0; index < route.parameterCount; index += 1) {

@@ -1,27 +1,39 @@
-// http: one operation of the table with what its requests need, worked out once. How a request comes to it is the router's
-// business.
+// http: one operation of the table with the data that its requests need, computed once. router.ts maps requests to routes.
 
 import { type Operation, queryOf } from '../schema/operations/operation.ts';
 import { OPERATIONS, type OperationId } from '../schema/operations.ts';
 import { compileValidator } from '../schema/validate.ts';
-import type { AnyHandler, Handlers, ShapedHandler } from './handlers.ts';
-import type { RefusalShape } from './reply.ts';
+import type { RefusalShape } from './exchange/reply.ts';
+import type { OperationRequests, RequestMeter } from './exchange/request-meter.ts';
+import type { AnyHandler, BoundElsewhere, Handlers, ShapedHandler } from './handlers.ts';
 
 export interface Route {
   readonly id: OperationId;
   readonly operation: Operation;
   readonly parameterCount: number;
   readonly takesQuery: boolean;
-  readonly handler: Exclude<AnyHandler, ShapedHandler>;
+  readonly handler: Exclude<AnyHandler, ShapedHandler | BoundElsewhere>;
   readonly refusal: RefusalShape | undefined;
-  readonly check: ReturnType<typeof compileValidator> | null;
+  /** The problems of the shape of a body. */
+  readonly check: ReturnType<typeof compileValidator>;
   readonly matcher: RegExp;
+  readonly requests: OperationRequests;
 }
 
-/** Of the operation with this id. */
-export function makeRoute(id: OperationId, handlers: Handlers): Route {
+/** The routes of the table, without those that are bound elsewhere. */
+export function makeRoutes(handlers: Handlers, meter: RequestMeter): readonly Route[] {
+  return Object.entries<AnyHandler>(handlers).flatMap(([id, handler]) =>
+    'boundBy' in handler ? [] : [makeRoute(id as OperationId, handler, meter)],
+  );
+}
+
+/** The route of the operation with this id. */
+function makeRoute(
+  id: OperationId,
+  handler: Exclude<AnyHandler, BoundElsewhere>,
+  meter: RequestMeter,
+): Route {
   const operation: Operation = OPERATIONS[id];
-  const handler: AnyHandler = handlers[id];
   const pattern = operation.path.replaceAll(/\{\w+\}/g, '([^/]+)');
   return {
     id,
@@ -30,12 +42,14 @@ export function makeRoute(id: OperationId, handlers: Handlers): Route {
     takesQuery: queryOf(operation).length > 0,
     handler: 'handle' in handler ? handler.handle : handler,
     refusal: 'handle' in handler ? handler.refusal : undefined,
-    check: operation.request === undefined ? null : compileValidator(operation.request.schema),
+    check:
+      operation.request === undefined ? () => null : compileValidator(operation.request.schema),
     matcher: new RegExp(`^${pattern}$`),
+    requests: meter.of(id),
   };
 }
 
-/** For an Allow header; empty when there are none. */
+/** The value of an Allow header; empty if there are no routes. */
 export function allowedMethods(routes: readonly Route[]): string {
   const methods: string[] = routes.map((route) => route.operation.method);
   if (methods.length === 0) return '';

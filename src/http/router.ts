@@ -1,21 +1,27 @@
-// http: binds the table of operations to the server: which handler answers what, and what is answered
-// when nothing does: 404, 405 with Allow, HEAD for every GET, preflight of browsers.
+// http: binds the table of operations to the server: the handler of each, and the answers that no handler gives: 404, 405
+// with Allow, HEAD for every GET, preflight requests of browsers.
 
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../config/limits.ts';
 import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import { OPERATIONS, type OperationId } from '../schema/operations.ts';
-import { type Access, extraHeadersFor } from './access.ts';
-import { parseJson, readBody } from './body.ts';
-import { ANYBODY, type Caller, requireScope } from './callers.ts';
-import { Exchange, type ExchangeOptions, type RequestHead } from './exchange.ts';
+import type { Logger } from '../lib/log/log.ts';
+import { type Access, extraHeadersFor } from './access/access.ts';
+import { ANYBODY, type Caller, requireScope } from './access/callers.ts';
+import type { GuardedRoutes } from './access/origin-guard.ts';
+import { parseJson, readBody } from './exchange/body.ts';
+import { countedExchange } from './exchange/counted-exchange.ts';
+import type {
+  Exchange,
+  ExchangeOptions,
+  IncomingRequest,
+  RequestHead,
+} from './exchange/exchange.ts';
+import { answerOnce } from './exchange/idempotent.ts';
+import { errorReply, isLong, logLevelOf, type Reply, writeReply } from './exchange/reply.ts';
+import { NO_OPERATION, type RequestMeter } from './exchange/request-meter.ts';
+import { admitBody, withWarnings } from './exchange/strictness.ts';
 import type { HandlerContext, Handlers, RawHandler } from './handlers.ts';
-import { answerOnce } from './idempotent.ts';
-import type { GuardedRoutes } from './origin-guard.ts';
-import { errorReply, isLong, loudnessOf, type Reply, writeReply } from './reply.ts';
-import { type Asked, type Found, readHead } from './request-head.ts';
-import { allowedMethods, makeRoute, type Route } from './route.ts';
-import { warningsOf, withWarnings } from './strictness.ts';
+import { type MatchedRoute, readHead } from './request-head.ts';
+import { allowedMethods, makeRoutes, type Route } from './route.ts';
 import type { Traffic } from './traffic.ts';
 import type { HttpResponse } from './uws.ts';
 
@@ -25,12 +31,13 @@ export interface RouterParts {
   readonly access: Access;
   readonly log: Logger;
   readonly traffic: Traffic;
+  readonly meter: RequestMeter;
 }
 
 const NO_ROUTE = { id: 'none', refusal: undefined };
 
 export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
-  const routes = Object.keys(OPERATIONS).map((id) => makeRoute(id as OperationId, parts.handlers));
+  const routes = makeRoutes(parts.handlers, parts.meter);
   const register = {
     GET: app.get,
     POST: app.post,
@@ -50,11 +57,17 @@ export function bindRoutes(app: GuardedRoutes, parts: RouterParts): void {
 }
 
 /**
- * Everything that reads `request` or attaches to `response` happens before the first await. What is
- * answered at once needs no more than this function: reads cost little beyond what the server does.
+ * Everything that reads `request` or attaches to `response` happens before the first await. An answer that is known at once
+ * needs only this function, so that a read costs little more than the server itself.
  */
-function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | null): void {
-  const { response, request, requestId } = asked;
+function handle(
+  parts: RouterParts,
+  route: Route,
+  incoming: IncomingRequest,
+  found: MatchedRoute | null,
+): void {
+  const startedMs = performance.now();
+  const { response, request, requestId } = incoming;
   const withoutBody = found?.withoutBody ?? false;
   const extraHeaders = extraHeadersFor(parts.access, request);
   const options = { requestId, extraHeaders, withoutBody, closeConnection: false };
@@ -64,29 +77,31 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
   try {
     parts.traffic.requireOpen();
     const isStream = 'stream' in handler;
-    const caller = admit(parts, route, asked, isStream);
+    const caller = admit(parts, route, incoming, isStream);
     if (route.operation.method !== 'GET') client = clientOf(caller, response);
-    // What only reads is answered at once, however much waits.
+    // Reads are answered at once, whatever the load of changes is.
     if (isStream || client !== '') parts.traffic.admit(client);
     const context = parts.contextFor(caller);
-    const head = readHead(route, asked, found, client);
+    const head = readHead(route, incoming, found, client);
     if ('stream' in handler) {
       answer = { status: 200, body: '', contentType: 'text/event-stream' };
       if (!withoutBody) {
-        const exchange = openExchange(parts, response, options);
+        const exchange = openExchange(parts, route, response, options, startedMs);
         stream(parts, route, exchange, () => handler.stream(context, head, exchange));
         return;
       }
     } else if ('raw' in handler) {
-      const exchange = openExchange(parts, response, options, client);
+      const exchange = openExchange(parts, route, response, options, startedMs, client);
       void answerRaw(parts, route, exchange, context, head, handler.raw);
       return;
     } else if (route.operation.request !== undefined) {
-      const exchange = openExchange(parts, response, options, client);
+      const exchange = openExchange(parts, route, response, options, startedMs, client);
       const { bytesMax } = route.operation.request;
       const body = readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
       const received = { context, head, body };
-      void answerLate(parts, route, exchange, received, (value) => handler(context, head, value));
+      void answerLate(parts, route, exchange, received, (value) =>
+        handler(context, head, value, exchange),
+      );
       return;
     } else {
       const act = () => handler(context, head, undefined);
@@ -95,35 +110,38 @@ function handle(parts: RouterParts, route: Route, asked: Asked, found: Found | n
   } catch (error) {
     const { reply, closes } = failure(parts.log, route, requestId, error);
     writeReply(response, reply, { ...options, closeConnection: closes });
+    route.requests.answered(reply.status, startedMs);
     return;
   }
   if (answer instanceof Promise) {
-    void settle(parts, route, openExchange(parts, response, options, client), answer);
+    const exchange = openExchange(parts, route, response, options, startedMs, client);
+    void settle(parts, route, exchange, answer);
   } else if (isLong(answer)) {
-    openExchange(parts, response, options).reply(answer);
+    openExchange(parts, route, response, options, startedMs).reply(answer);
   } else {
     writeReply(response, answer, options);
+    route.requests.answered(answer.status, startedMs);
   }
 }
 
-/** A request whose body is on its way. */
+/** A request whose body is still arriving. */
 interface Received {
   readonly context: HandlerContext;
   readonly head: RequestHead;
   readonly body: Promise<Buffer>;
 }
 
-/** With whom others' work is shared out: who has a key of its own, else the address that it comes from. */
+/** The client for the fair share of capacity: the name of its API key, or its address. */
 function clientOf({ name }: Caller, response: HttpResponse): string {
   if (name !== '') return `key ${name}`;
   return `address ${Buffer.from(response.getRemoteAddressAsText()).toString()}`;
 }
 
-/** Who asks, once it is sure that this one may ask for this. */
+/** The caller, after its key and scope were checked. */
 function admit(
   { access }: RouterParts,
   { operation }: Route,
-  { response, request }: Asked,
+  { response, request }: IncomingRequest,
   keyInQuery: boolean,
 ): Caller {
   if (operation.scope === 'none' || !access.configured) return ANYBODY;
@@ -142,10 +160,8 @@ async function answerLate(
   try {
     const raw = await body;
     const value = parseJson(raw);
-    const problems = route.check?.(value) ?? null;
-    if (problems !== null) throw new VolantError('BODY_INVALID', undefined, { details: problems });
-    const warnings = warningsOf(route.operation, head.query, value);
-    // The client may have gone while it sent; what it asked for was then never complete.
+    const warnings = admitBody(route.operation, route.check, head.query, value);
+    // The client may have disconnected while it sent its body; the request was then never complete.
     if (!exchange.open) return;
     const act = async () => withWarnings(await answer(value), warnings);
     const keyed = head.idempotencyKey !== '';
@@ -167,7 +183,7 @@ async function answerRaw(
   try {
     const bytesMax = route.operation.request?.bytesMax ?? LIMITS.bodyBytesMax;
     const raw = await readBody(exchange, bytesMax, LIMITS.bodyTimeoutMs);
-    // The client may have gone while it sent; what it asked for was then never complete.
+    // The client may have disconnected while it sent its body; the request was then never complete.
     if (!exchange.open) return;
     const reply = await handler(context, head, raw, exchange);
     if (reply !== null) exchange.reply(reply);
@@ -221,7 +237,7 @@ function fail(parts: RouterParts, route: Route, exchange: Exchange, thrown: unkn
   exchange.reply(reply, closes);
 }
 
-/** The answer to what was thrown, told to the log as loudly as it deserves. */
+/** Converts what was thrown into an answer, and logs it at the right level. */
 function failure(
   log: Logger,
   { id: operation, refusal }: Pick<Route, 'refusal'> & { readonly id: string },
@@ -230,24 +246,26 @@ function failure(
 ): { reply: Reply; closes: boolean } {
   const { error, ...reply } = errorReply(thrown, refusal);
   const facts = { operation, request_id: requestId, code: error.code, err: error };
-  log[loudnessOf(error)](facts, 'request failed');
-  // What is left of an oversized or stuck body would be taken for the next request.
+  log[logLevelOf(error)](facts, 'request failed');
+  // The rest of an oversized or stalled body would be parsed as the next request.
   const closes = error.status === 413 || error.status === 408 || error.code === 'SHUTTING_DOWN';
   return { reply, closes };
 }
 
-function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): void {
-  const { response, request, requestId } = asked;
+function fallBack(parts: RouterParts, routes: readonly Route[], incoming: IncomingRequest): void {
+  const startedMs = performance.now();
+  const requests = parts.meter.of(NO_OPERATION);
+  const { response, request, requestId } = incoming;
   const path = request.getUrl();
   const method = request.getMethod().toUpperCase();
   const matching = routes.filter((route) => route.matcher.test(path));
   const readable = matching.find((route) => route.operation.method === 'GET');
   if (method === 'HEAD' && readable !== undefined) {
     const query = request.getQuery() ?? '';
-    handle(parts, readable, asked, { path, query, withoutBody: true });
+    handle(parts, readable, incoming, { path, query, withoutBody: true });
     return;
   }
-  if (method === 'GET' && handleEscaped(parts, routes, asked, path)) return;
+  if (method === 'GET' && handleEscaped(parts, routes, incoming, path)) return;
   const extraHeaders = extraHeadersFor(parts.access, request);
   const options = {
     requestId,
@@ -258,6 +276,7 @@ function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): v
   const allowed = allowedMethods(matching);
   if (method === 'OPTIONS') {
     writeReply(response, { status: 204, headers: { Allow: allowed || 'OPTIONS' } }, options);
+    requests.answered(204, startedMs);
     return;
   }
   try {
@@ -267,14 +286,17 @@ function fallBack(parts: RouterParts, routes: readonly Route[], asked: Asked): v
   } catch (error) {
     const { reply } = failure(parts.log, NO_ROUTE, requestId, error);
     writeReply(response, reply, options);
+    requests.answered(reply.status, startedMs);
   }
 }
 
-/** Some clients escape the "?" of their query, so that it comes as a part of the path. false: it is not so. */
+/**
+ * Some clients escape the "?" before their query, so that it is part of the path. false: this request is not of that kind.
+ */
 function handleEscaped(
   parts: RouterParts,
   routes: readonly Route[],
-  asked: Asked,
+  incoming: IncomingRequest,
   escaped: string,
 ): boolean {
   const [, path = '', query = ''] = /^(.*?)%3[Ff](.*)$/.exec(escaped) ?? [];
@@ -283,17 +305,22 @@ function handleEscaped(
       operation.method === 'GET' && operation.query !== undefined && matcher.test(path),
   );
   if (route === undefined) return false;
-  handle(parts, route, asked, { path, query, withoutBody: false });
+  handle(parts, route, incoming, { path, query, withoutBody: false });
   return true;
 }
 
-/** For an answer that comes late: from here on the response must know when its client goes. */
 function openExchange(
-  { traffic }: RouterParts,
+  { traffic, log }: RouterParts,
+  { requests }: Route,
   response: HttpResponse,
   options: ExchangeOptions,
+  startedMs: number,
   client = '',
 ): Exchange {
-  traffic.begin(client);
-  return new Exchange(response, options, () => traffic.end(client));
+  const exchange = countedExchange(traffic, { requests, startedMs }, response, options, client);
+  exchange.onBroken = (error) => {
+    const facts = { operation: requests.operation, request_id: exchange.requestId, err: error };
+    log.error(facts, 'an answer could not be completed');
+  };
+  return exchange;
 }

@@ -1,10 +1,10 @@
-// http: what the daemon tells about itself and its host, as one answer: for the route and for agents.
+// http: facts about the daemon and its host as one object, for the REST route and for MCP.
 
 import type { Config } from '../config.ts';
 import type { HostAndPort } from '../lib/settings.ts';
 import type { HandlerContext } from './handlers.ts';
 
-/** As SystemInfoSchema says. */
+/** In the shape of SystemInfoSchema. */
 export async function systemFacts({
   engine,
   config,
@@ -27,7 +27,9 @@ function listenText({ listen }: Config): string {
   return listen.kind === 'unix' ? `unix:${listen.path}` : addressText(listen);
 }
 
-/** Where the daemon can be found; on a host whose guests cannot reach it that is where it listens. */
+/**
+ * Where clients find the daemon: the address for guests, or, if guests cannot reach it, the address on which it listens.
+ */
 function advertisedText(config: Config): string {
   return config.advertise.isServed ? addressText(config.advertise) : listenText(config);
 }

@@ -1,26 +1,26 @@
-// http: how many requests have no answer yet, of whom, and whether new ones are taken.
+// http: counts requests without an answer, by client, and decides whether new ones are accepted.
 
-import { LIMITS } from '../config.ts';
-import { DrainRate } from '../lib/drain-rate.ts';
+import { LIMITS } from '../config/limits.ts';
 import { VolantError } from '../lib/errors.ts';
+import { DrainRate } from '../lib/queues/drain-rate.ts';
 
 export class Traffic {
   accepting = true;
   size = 0;
-  /** Changes under way, by who asked for them. */
+  /** Number of changes under way, by client. */
   readonly #changes = new Map<string, number>();
   readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax, LIMITS.launchesPerSecondGuess);
   #waiting: (() => void)[] = [];
 
-  /** Throws SHUTTING_DOWN. Enough for what is answered at once. */
+  /** Throws SHUTTING_DOWN. Sufficient for requests that are answered at once. */
   requireOpen(): void {
     if (this.accepting) return;
     throw new VolantError('SHUTTING_DOWN', undefined, { retryAfterSeconds: 1 });
   }
 
   /**
-   * Throws SHUTTING_DOWN or OVERLOADED. A client may have as many changes under way as there is room for more
-   * requests, so that one alone never keeps others out; `client` is empty for what only reads.
+   * Counts a request. Throws SHUTTING_DOWN or OVERLOADED. A client may have as many changes under way as there are free
+   * slots for further requests, so that one client alone never blocks the others. `client` is empty for reads.
    */
   admit(client = ''): void {
     this.requireOpen();

@@ -1,12 +1,12 @@
-// http: the only importer of uWebSockets.js. The package is CommonJS without named exports that the
-// loader could see, so they are taken from its default.
+// http: the only importer of uWebSockets.js. The package is CommonJS, and Node's loader finds no named exports in it, so
+// they are taken from its default export.
 
 import uWS, {
   type HttpResponse as AnyHttpResponse,
   type WebSocket as AnyWebSocket,
 } from 'uWebSockets.js';
 
-// What the binary can do and the package's types leave out.
+// Parts of the library that are missing from the package's types.
 declare module 'uWebSockets.js' {
   interface TemplatedApp {
     listen(
@@ -15,7 +15,7 @@ declare module 'uWebSockets.js' {
       options: number,
       callback: (socket: us_listen_socket | false) => void,
     ): TemplatedApp;
-    /** Called when a connection is opened, with 1, and when it is closed, with -1; not when a WebSocket is. */
+    /** Called with 1 when a connection is opened, and with -1 when it is closed; not when a WebSocket is closed. */
     filter(callback: (response: AnyHttpResponse, change: number) => void): TemplatedApp;
   }
 }
@@ -28,7 +28,7 @@ export type {
   WebSocketBehavior,
 } from 'uWebSockets.js';
 
-/** Takes the text of a body as bytes only: see `utf8`. */
+/** Takes text as bytes only: see `utf8`. */
 export interface HttpResponse
   extends Pick<
     AnyHttpResponse,
@@ -59,10 +59,23 @@ export interface WebSocket<T> extends Omit<AnyWebSocket<T>, 'end' | 'send'> {
 }
 
 /**
- * Text as it is sent. The server's binary for Node 24 would write a string as Latin-1 where that has all its
- * characters, those for older versions as UTF-8.
+ * The bytes of a text as UTF-8. The library for Node 24 writes a string as Latin-1 if that has all its characters; for
+ * older versions it writes UTF-8.
  */
 export const utf8 = (text: string): Uint8Array => Buffer.from(text);
+
+/** For texts that are sent at once. Of a character of UTF-16 there are at most three bytes. */
+const SHORT_CHARACTERS_MAX = 16 * 1024;
+const scratch = Buffer.allocUnsafeSlow(3 * SHORT_CHARACTERS_MAX);
+
+/**
+ * As `utf8`, but valid only until the next call: for what the library has copied or sent when its call returns. It saves a
+ * buffer for each answer.
+ */
+export function utf8Briefly(text: string): Uint8Array {
+  if (text.length > SHORT_CHARACTERS_MAX) return utf8(text);
+  return scratch.subarray(0, scratch.write(text));
+}
 
 export const { App, SSLApp, us_listen_socket_close, us_socket_local_port } = uWS;
 

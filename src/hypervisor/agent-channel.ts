@@ -1,38 +1,49 @@
-// hypervisor: the channel to a guest's agent: a unix socket that the hypervisor joins to a
-// virtio-serial port, and many streams on it. It connects by itself, and again after it was lost.
+// hypervisor: the channel to a guest's agent: a unix socket that the hypervisor connects to a virtio-serial port. It
+// carries many streams. It connects by itself, and reconnects after a loss. The bytes of frames are in
+// agent-frames.ts.
 
 import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import { encodeGreeting, encodeHello, FRAME, FrameParser, NONCE_BYTES } from './agent-frames.ts';
+import type { Logger } from '../lib/log/log.ts';
+import {
+  encodeGreeting,
+  encodeHello,
+  FRAME,
+  type Frame,
+  FrameParser,
+  NONCE_BYTES,
+} from './agent-frames.ts';
 import { AgentStream, type StreamOwner } from './agent-stream.ts';
 import { connectToSocket } from './unix-socket.ts';
 
 const RECONNECT_MIN_MS = 200;
 const RECONNECT_MAX_MS = 5_000;
 
-/** A hello is repeated so often until the agent has answered: it may not be up yet. */
+/** The hello is repeated at this interval until the agent answers: the guest may still boot. */
 const HELLO_EVERY_MS = 1_000;
 
 /** Maximum number of streams that the agent serves at once. */
-const STREAMS_MAX = 64;
+const STREAMS_MAX = 88;
 
 /**
- * What a guest has not read stays in the kernel, and beyond its buffers here: above this nothing is added but what ends
- * streams, which is a few bytes for each. A guest that is paused for a day costs no more than one that is paused for a second.
+ * Data that a guest does not read fills the kernel's buffers, then this one. Above this bound only frames that end
+ * streams are added, a few bytes each. So a guest that is paused for a day costs no more than one that is paused for
+ * a second.
  */
 const UNREAD_BYTES_MAX = 64 * 1024;
 
+/** Connects from its construction until close(). */
 export class AgentChannel implements StreamOwner {
   readonly #path: string;
   readonly #log: Logger;
   readonly #streams = new Map<number, AgentStream>();
   readonly #waiting = new Set<() => void>();
-  /** Told of the next answer to a hello: true, or false when the connection is lost before. */
+  /** Called with true at the agent's next answer to a hello, with false when the connection is lost before. */
   readonly #pulses = new Set<(answered: boolean) => void>();
-  #tellNews: () => void = () => undefined;
+  #onChange: () => void = () => undefined;
+  #onResult: () => void = () => undefined;
   #nonce: Buffer = Buffer.alloc(0);
   #socket: Socket | null = null;
   #timer: NodeJS.Timeout | undefined;
@@ -48,17 +59,17 @@ export class AgentChannel implements StreamOwner {
     this.#connect();
   }
 
-  /** true while the agent answers. */
+  /** Whether the agent answers. */
   get connected(): boolean {
     return this.#inStep;
   }
 
-  /** true from the agent's first answer on. */
+  /** Whether the agent has ever answered. */
   get wasConnected(): boolean {
     return this.#wasInStep;
   }
 
-  /** Resolves when the agent answers, at once when it does. Rejects with the signal's reason. */
+  /** Resolves when the agent answers; immediately if it does. Rejects with the signal's reason. */
   async ready(signal: AbortSignal): Promise<void> {
     while (!this.#inStep) {
       if (this.#closed) throw new Error('the channel to the agent is closed');
@@ -75,25 +86,34 @@ export class AgentChannel implements StreamOwner {
     }
   }
 
-  /** Resolves at the agent's next answer, however late. Rejects when it is not connected, or is so no more before. */
+  /**
+   * Resolves at the agent's next answer, with no deadline of its own. Rejects with AGENT_UNREACHABLE when the channel
+   * is not connected or is lost before.
+   */
   async pulse(): Promise<void> {
     const answered = new Promise<boolean>((resolve) => {
       if (!this.#inStep) resolve(false);
       else this.#pulses.add(resolve);
     });
-    // The agent answers a hello that it knows, and keeps its streams.
+    // The agent answers a repeated hello and keeps its streams.
     if (this.#inStep) this.send(encodeHello(this.#nonce));
     if (!(await answered)) throw new VolantError('AGENT_UNREACHABLE');
   }
 
   /** Calls back when the agent says that its workload has changed, and whenever it was connected to. */
-  onNews(listener: () => void): void {
-    this.#tellNews = listener;
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  /** Calls back when the agent says that its workload has posted a result, and whenever it was connected to. */
+  onResult(listener: () => void): void {
+    this.#onResult = listener;
   }
 
   /**
-   * A new stream to the agent's HTTP server. AGENT_UNREACHABLE while it does not answer or does not read, OVERLOADED
-   * when it has as many as it serves. An error of the stream that nobody listens to is logged, and ends the stream alone.
+   * Opens a stream to the agent's HTTP server. Throws AGENT_UNREACHABLE while the agent does not answer or does not
+   * read, OVERLOADED when the maximum number of streams is open. An error of a stream without a listener is logged
+   * and ends only that stream.
    */
   open(): Duplex {
     if (!this.#inStep) {
@@ -120,12 +140,12 @@ export class AgentChannel implements StreamOwner {
     return stream;
   }
 
-  /** What is held here because the guest has not read it, beside what the kernel holds. */
+  /** Bytes that the guest has not read, beside those in the kernel's buffers. */
   get unreadBytes(): number {
     return this.#socket?.writableLength ?? 0;
   }
 
-  /** true: data has to wait, until `goOn` of its stream is called. */
+  /** Whether data must wait until `continueSending` of its stream is called. */
   get full(): boolean {
     return this.unreadBytes > UNREAD_BYTES_MAX;
   }
@@ -158,8 +178,8 @@ export class AgentChannel implements StreamOwner {
       this.#repeatHello(socket, nonce);
     });
     socket.on('data', (chunk: Buffer) => this.#take(socket, parser, chunk));
-    socket.on('drain', () => this.#goOn());
-    // Why it was lost does not matter: 'close' follows and it is tried again.
+    socket.on('drain', () => this.#continueSending());
+    // The reason does not matter: 'close' follows, and the channel reconnects.
     socket.on('error', () => undefined);
     socket.on('close', () => this.#lost());
   }
@@ -168,7 +188,7 @@ export class AgentChannel implements StreamOwner {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       if (this.#inStep) return;
-      // One that was not read yet says the same.
+      // An earlier hello that was not read yet says the same.
       if (socket.writableLength === 0) socket.write(encodeHello(nonce));
       this.#repeatHello(socket, nonce);
     }, HELLO_EVERY_MS).unref();
@@ -186,25 +206,27 @@ export class AgentChannel implements StreamOwner {
       this.#wasInStep = true;
       this.#reconnectMs = RECONNECT_MIN_MS;
       this.#wakeAll();
-      this.#tellNews();
+      this.#onChange();
+      this.#onResult();
     }
-    for (const { type, stream, payload } of frames) {
+    for (const { type, stream, payload } of joined(frames)) {
       if (type === FRAME.helloAck) this.#endPulses(true);
-      else if (type === FRAME.news) this.#tellNews();
+      else if (type === FRAME.changed) this.#onChange();
+      else if (type === FRAME.result) this.#onResult();
       else this.#streams.get(stream)?.receive(type, payload);
     }
   }
 
   #endPulses(answered: boolean): void {
-    for (const told of this.#pulses) told(answered);
+    for (const listener of this.#pulses) listener(answered);
     this.#pulses.clear();
   }
 
-  /** Who was served last is served first: a stream that always has something to send leaves room for others. */
-  #goOn(): void {
+  /** Continues the streams. One that sent data moves to the end, so that a busy stream does not starve the others. */
+  #continueSending(): void {
     for (const [number, stream] of [...this.#streams]) {
       if (this.full) return;
-      if (!stream.goOn()) continue;
+      if (!stream.continueSending()) continue;
       this.#streams.delete(number);
       this.#streams.set(number, stream);
     }
@@ -226,4 +248,21 @@ export class AgentChannel implements StreamOwner {
   #wakeAll(): void {
     for (const wake of [...this.#waiting]) wake();
   }
+}
+
+/** Data of one stream that came together as one frame: each has a cost all the way to the client. */
+function joined(frames: readonly Frame[]): readonly Frame[] {
+  const all: Frame[] = [];
+  for (let at = 0; at < frames.length; ) {
+    const frame = frames[at];
+    if (frame === undefined) break;
+    let end = at + 1;
+    const isMore = (next: Frame | undefined) =>
+      frame.type === FRAME.data && next?.type === FRAME.data && next.stream === frame.stream;
+    while (isMore(frames[end])) end += 1;
+    const payloads = frames.slice(at, end).map(({ payload }) => payload);
+    all.push(payloads.length === 1 ? frame : { ...frame, payload: Buffer.concat(payloads) });
+    at = end;
+  }
+  return all;
 }

@@ -1,29 +1,38 @@
-// hypervisor: what the daemon asks a guest's agent, in HTTP over streams of the agent's channel.
+// hypervisor: the requests of the daemon to a guest's agent, as HTTP on streams of the agent's channel.
 
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { LIMITS } from '../config.ts';
-import type { GuestPort } from '../engine/network-ports.ts';
-import type { AgentConnection, WorkloadHealth } from '../engine/ports.ts';
+import { LIMITS } from '../config/limits.ts';
+import type {
+  AgentConnection,
+  PostedResult,
+  ResultStatus,
+  WorkloadHealth,
+} from '../engine/ports/hypervisor-ports.ts';
+import type { GuestPort } from '../engine/ports/network-ports.ts';
 import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
-import { StreamRequest } from '../lib/stream-request.ts';
+import type { Logger } from '../lib/log/log.ts';
+import { collect } from '../lib/net/collect.ts';
+import { StreamRequest } from '../lib/net/stream-request.ts';
 import { AgentChannel } from './agent-channel.ts';
 
-/** One request to the agent itself; requests to a workload have bounds of their own. */
+/** Deadline of one request to the agent itself. Requests to a workload have limits of their own. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** An answer of the agent's is a few lines of JSON. */
-const ANSWER_BYTES_MAX = 64 * 1024;
+/** An answer of the agent is a few lines of JSON, or a result with a line before it. */
+const ANSWER_BYTES_MAX = 64 * 1024 + 64;
 
-/** The names of states that there are have up to 8. */
+/** Names of states have up to 8 characters. */
 const STATE_CHARACTERS_MAX = 32;
 
-/** A reason of the agent's has up to 224 bytes. */
+/** A reason of the agent has up to 224 bytes. */
 const SENTENCE_CHARACTERS_MAX = 256;
 
-/** The agent tells so many at most. */
+/** Maximum number of last lines that the agent sends. */
 const LAST_LINES_MAX = 5;
+
+/** What the agent gets as the outcome of a result. */
+const STATUS_OF: Readonly<Record<ResultStatus, number>> = { kept: 204, refused: 400, failed: 503 };
 
 interface AgentRequest {
   readonly method: string;
@@ -31,20 +40,25 @@ interface AgentRequest {
   readonly body?: string;
 }
 
+/** The status and the body of an answer. */
 export interface AgentAnswer {
   readonly status: number;
   readonly body: string;
+  /** The body as it came. */
+  readonly bytes: Buffer;
 }
 
-/** Begins to connect at once. The socket need not be there yet. */
+/** Creates the connection and starts to connect. The socket need not exist yet. */
 export function createAgentConnection(
   socketPath: string,
   log: Logger,
   tunnelsMax: number = LIMITS.agentTunnelsMax,
 ): AgentConnection {
   const channel = new AgentChannel(socketPath, log);
-  // Together fewer than there can be, so that clients never keep the daemon itself from asking.
+  // The sum is below the channel's maximum, so that clients never keep the daemon itself from asking.
   const openRequest = budgetOf(channel, LIMITS.agentStreamsMax, 'requests to the agent of a VM');
+  const openExec = budgetOf(channel, LIMITS.execStreamsMax, 'connections to execs of a VM');
+  const openWatch = budgetOf(channel, LIMITS.fileWatchesPerVmMax, 'watches of the files of a VM');
   const openTunnel = budgetOf(channel, tunnelsMax, 'connections through an agent');
   return {
     get connected() {
@@ -55,7 +69,7 @@ export function createAgentConnection(
     },
     ready: (signal) => channel.ready(signal),
     pulse: () => channel.pulse(),
-    onNews: (listener) => channel.onNews(listener),
+    onChange: (listener) => channel.onChange(listener),
     sendManifest: async (manifestJson, signal) => {
       const request = { method: 'PUT', path: '/agent/manifest', body: manifestJson };
       const { status, body } = await askUntilAnswered(channel, request, signal);
@@ -63,6 +77,24 @@ export function createAgentConnection(
       if (status !== 204 && status !== 409)
         throw new Error(`the agent answered ${status}: ${body}`);
     },
+    sendMetadata: async (documentJson, signal) => {
+      const request = { method: 'PUT', path: '/agent/metadata', body: documentJson };
+      const { status, body } = await askUntilAnswered(channel, request, signal);
+      if (status !== 204) throw new Error(`the agent answered ${status}: ${body}`);
+    },
+    postedResult: async (signal) => {
+      const request = { method: 'GET', path: '/agent/result' };
+      const { status, bytes, body } = await ask(channel, request, signal);
+      if (status === 204) return null;
+      if (status !== 200) throw new Error(`the agent answered ${status}: ${body}`);
+      return resultIn(bytes);
+    },
+    settleResult: async (number, result, signal) => {
+      const path = `/agent/result?number=${number}&status=${STATUS_OF[result]}`;
+      const { status, body } = await ask(channel, { method: 'POST', path }, signal);
+      if (status !== 204) throw new Error(`the agent answered ${status}: ${body}`);
+    },
+    onResult: (listener) => channel.onResult(listener),
     health: async (signal) => {
       const { status, body } = await ask(channel, { method: 'GET', path: '/healthz' }, signal);
       if (status !== 200) throw new Error(`the agent answered ${status}: ${body}`);
@@ -75,12 +107,14 @@ export function createAgentConnection(
       if (status !== 202) throw new Error(`the agent answered ${status}: ${body}`);
     },
     open: openRequest,
+    openExec,
+    openWatch,
     connect: async (target, signal) => connectTo(openTunnel(), target, signal),
     close: () => channel.close(),
   };
 }
 
-/** Opens streams of one kind, so many at once: what is open of another kind takes nothing from them. */
+/** Opens streams of one kind, up to a maximum of their own. Throws OVERLOADED. */
 function budgetOf(channel: AgentChannel, streamsMax: number, what: string): () => Duplex {
   const open = new Set<Duplex>();
   return () => {
@@ -95,7 +129,7 @@ function budgetOf(channel: AgentChannel, streamsMax: number, what: string): () =
   };
 }
 
-/** A stream becomes the connection to a port of the guest. It is destroyed when that fails. */
+/** Turns a stream into a connection to a port of the guest. The stream is destroyed when that fails. */
 function connectTo(
   stream: Duplex,
   { protocol, port }: GuestPort,
@@ -117,7 +151,7 @@ function connectTo(
         onAnswer: ({ statusCode }) => fail(new Error(`the agent answered ${statusCode}`)),
         onBroken: fail,
         onSwitched: (_answer, _stream, first) => {
-          // From here on the stream is the caller's: the signal was for getting it.
+          // The stream now belongs to the caller: the signal only covers its opening.
           signal.removeEventListener('abort', abort);
           if (first.length > 0) stream.unshift(first);
           resolve(stream);
@@ -131,32 +165,44 @@ function connectTo(
 }
 
 /**
- * What an answer to GET /healthz says about the workload. The guest's root may have replaced the agent: what is not as it
- * should be is not known. Throws an Error with a sentence for what is no JSON object.
+ * Reads the workload's health from an answer to GET /healthz. The guest's root may have replaced the agent, so
+ * members with a wrong type count as unknown. Throws an Error with a sentence for a body that is not a JSON object.
  */
 export function workloadIn(body: string): WorkloadHealth {
   const { workload } = membersIn(body);
-  const told = isObject(workload) ? workload : {};
-  const { state, healthy, check, last_lines: lines } = told;
+  const facts = isObject(workload) ? workload : {};
+  const { state, healthy, check, last_lines: lines } = facts;
   return {
     state: typeof state === 'string' ? state.slice(0, STATE_CHARACTERS_MAX) : 'unknown',
     healthy: typeof healthy === 'boolean' ? healthy : null,
     check: typeof check === 'string' ? check.slice(0, STATE_CHARACTERS_MAX) : '',
-    checkFailure: sentenceIn(told['check_failure']),
-    restarts: countIn(told['restarts']) ?? 0,
-    lastExit: sentenceIn(told['last_exit']),
-    exitCode: countIn(told['exit_code']),
-    exitSignal: countIn(told['exit_signal']),
+    checkFailure: sentenceIn(facts['check_failure']),
+    restarts: countIn(facts['restarts']) ?? 0,
+    lastExit: sentenceIn(facts['last_exit']),
+    exitCode: countIn(facts['exit_code']),
+    exitSignal: countIn(facts['exit_signal']),
     lastLines: Array.isArray(lines) ? lines.slice(-LAST_LINES_MAX).map(sentenceIn) : [],
-    reason: sentenceIn(told['reason']),
+    reason: sentenceIn(facts['reason']),
   };
+}
+
+/**
+ * Reads a result: a line with its number and its kind, then its bytes. Throws an Error with a sentence for an answer
+ * without such a line.
+ */
+export function resultIn(answer: Buffer): PostedResult {
+  const end = answer.indexOf('\n');
+  const line = answer.subarray(0, Math.max(0, end)).toString('latin1');
+  const [, number = '', kind] = /^(\d{1,15}) (json|text)$/.exec(line) ?? [];
+  if (kind === undefined) throw new Error('the answer of the agent is no result');
+  return { number: Number(number), isJson: kind === 'json', bytes: answer.subarray(end + 1) };
 }
 
 function countIn(value: unknown): number | null {
   return Number.isSafeInteger(value) ? Math.max(0, Number(value)) : null;
 }
 
-/** Of a guest: bounded, and of one line. */
+/** Text from a guest, bounded and without control characters. */
 function sentenceIn(value: unknown): string {
   if (typeof value !== 'string') return '';
   return value.slice(0, SENTENCE_CHARACTERS_MAX).replace(/[\p{Cc}\p{Cs}]/gu, ' ');
@@ -169,7 +215,7 @@ function membersIn(body: string): Members {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
   }
-  throw new Error('the agent answered with what is no JSON object');
+  throw new Error('the answer of the agent is not a JSON object');
 }
 
 type Members = Readonly<Record<string, unknown>>;
@@ -178,7 +224,7 @@ function isObject(value: unknown): value is Members {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Asks again after the channel was lost; both requests may be repeated without harm. */
+/** Repeats the request after a loss of the channel, so it is for idempotent requests only. */
 async function askUntilAnswered(
   channel: AgentChannel,
   request: AgentRequest,
@@ -194,7 +240,10 @@ async function askUntilAnswered(
   }
 }
 
-/** One request on a stream of its own. Rejects when the channel is lost, the time is over or the signal aborts. */
+/**
+ * Sends one request on a stream of its own. Rejects when the channel is lost, the deadline passes or the signal
+ * aborts.
+ */
 export async function ask(
   channel: AgentChannel,
   request: AgentRequest,
@@ -204,7 +253,7 @@ export async function ask(
   try {
     return await exchange(stream, request, signal);
   } finally {
-    // node:http ends a stream; whether it is over then would be for the guest to say.
+    // node:http only half-closes the stream; its end would depend on the guest.
     stream.destroy();
   }
 }
@@ -224,8 +273,8 @@ function exchange(
       { method, path, headers },
       {
         onAnswer: (answer) => {
-          collect(answer).then(
-            (text) => resolve({ status: answer.statusCode ?? 0, body: text }),
+          bytesOf(answer).then(
+            (bytes) => resolve({ status: answer.statusCode ?? 0, body: bytes.toString(), bytes }),
             reject,
           );
         },
@@ -236,13 +285,8 @@ function exchange(
   });
 }
 
-async function collect(answer: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > ANSWER_BYTES_MAX) throw new Error('the answer of the agent is too long');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
+async function bytesOf(answer: IncomingMessage): Promise<Buffer> {
+  const { bytes, isWhole } = await collect(answer, ANSWER_BYTES_MAX);
+  if (!isWhole) throw new Error('the answer of the agent is too long');
+  return bytes;
 }

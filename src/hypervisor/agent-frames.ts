@@ -1,7 +1,7 @@
-// hypervisor: the frames of the channel to a guest's agent, as bytes. native/guest/README.md describes
-// the protocol; native/guest/channel.c is the other side.
+// hypervisor: encodes and parses the frames of the channel to a guest's agent. native/guest/README.md describes the
+// protocol; native/guest/channel.c is the other side.
 
-/** Types of frames. */
+/** Types of frames, as in native/guest/channel.c. */
 export const FRAME = {
   nop: 0,
   hello: 1,
@@ -11,14 +11,15 @@ export const FRAME = {
   window: 5,
   end: 6,
   reset: 7,
-  news: 8,
+  changed: 8,
+  result: 9,
 } as const;
 
 export const HEADER_BYTES = 8;
 export const PAYLOAD_BYTES_MAX = 4096;
 export const NONCE_BYTES = 16;
 
-/** Bytes that one side may send on a stream before the other has made room. */
+/** Bytes that one side may send on a stream before the other grants more. */
 export const WINDOW_BYTES = 64 * 1024;
 
 const MAGIC = Buffer.from('VOLANT01');
@@ -29,7 +30,10 @@ export interface Frame {
   readonly payload: Buffer;
 }
 
-/** Type, a reserved byte, length and stream number, little-endian; then the payload. */
+/**
+ * Encodes a frame: type (1 byte), reserved (1), payload length (2), stream number (4), little-endian; then the
+ * payload.
+ */
 export function encodeFrame(type: number, stream: number, payload?: Uint8Array): Buffer {
   const length = payload?.length ?? 0;
   const frame = Buffer.allocUnsafe(HEADER_BYTES + length);
@@ -42,25 +46,27 @@ export function encodeFrame(type: number, stream: number, payload?: Uint8Array):
 }
 
 /**
- * What the host sends first on a connection. The zero bytes bring an agent back into step that was in
- * the middle of a frame of an earlier daemon: they fill up that frame, the rest are frames of their own.
+ * The first bytes of the host on a connection. An agent may be in the middle of a frame from an earlier daemon: the
+ * zero bytes complete that frame, and the rest of them are no-op frames.
  */
 export function encodeGreeting(nonce: Buffer): Buffer {
   const padding = Buffer.alloc(HEADER_BYTES + PAYLOAD_BYTES_MAX);
   return Buffer.concat([padding, encodeHello(nonce)]);
 }
 
+/** Encodes the hello: it starts a session with this nonce. */
 export function encodeHello(nonce: Buffer): Buffer {
   return encodeFrame(FRAME.hello, 0, Buffer.concat([MAGIC, nonce]));
 }
 
+/** Encodes the permission to send more bytes on a stream. */
 export function encodeWindow(stream: number, bytes: number): Buffer {
   const payload = Buffer.allocUnsafe(4);
   payload.writeUInt32LE(bytes);
   return encodeFrame(FRAME.window, stream, payload);
 }
 
-/** Cuts what arrives into frames. Until the answer to our hello was seen, everything else is skipped. */
+/** Splits incoming bytes into frames. Everything before the answer to the hello is skipped. */
 export class FrameParser {
   readonly #acknowledgement: Buffer;
   #buffer: Buffer = Buffer.alloc(0);
@@ -70,11 +76,12 @@ export class FrameParser {
     this.#acknowledgement = encodeFrame(FRAME.helloAck, 0, nonce);
   }
 
+  /** Whether the answer to the hello was seen. */
   get inStep(): boolean {
     return this.#inStep;
   }
 
-  /** The complete frames; null when what arrives is not our protocol. */
+  /** Returns the frames that are complete; null when the bytes are not this protocol. */
   push(chunk: Buffer): readonly Frame[] | null {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
     if (!this.#inStep && !this.#findAcknowledgement()) return [];
@@ -103,7 +110,7 @@ export class FrameParser {
       this.#inStep = true;
       return true;
     }
-    // Only its own beginning may still become the acknowledgement.
+    // Only this many bytes may still be the start of the acknowledgement.
     this.#buffer = this.#buffer.subarray(-this.#acknowledgement.length);
     return false;
   }

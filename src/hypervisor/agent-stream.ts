@@ -1,4 +1,5 @@
-// hypervisor: one stream of the channel to an agent: to its user a Duplex like a TCP connection.
+// hypervisor: one stream of the channel to an agent: a Duplex that behaves like a TCP connection, with flow control
+// by windows.
 
 import { Duplex } from 'node:stream';
 import {
@@ -10,24 +11,25 @@ import {
 } from './agent-frames.ts';
 
 export interface StreamOwner {
-  /** true: the guest does not read. Nothing may be sent but an end, until `goOn` is called. */
+  /** true: the guest does not read. Only ends and resets may be sent until `continueSending` is called. */
   readonly full: boolean;
   send(frame: Buffer): void;
   forget(stream: number): void;
 }
 
+/** Opens its stream at construction, and resets it when it is destroyed early. */
 export class AgentStream extends Duplex {
   readonly #owner: StreamOwner;
   readonly #number: number;
-  /** What we may still send. */
+  /** Bytes that may still be sent. */
   #credit = WINDOW_BYTES;
-  /** What was read by our user and not yet told to the agent. */
+  /** Bytes that were read and not yet granted again to the agent. */
   #uncredited = 0;
   #unsent: { rest: Buffer; done: (error?: Error | null) => void } | null = null;
   #owesCredit = false;
   #endedByUs = false;
   #endedByAgent = false;
-  /** By the agent. Once is enough: each would wait for the end. */
+  /** The agent has reset the stream. Further resets are ignored. */
   #isReset = false;
 
   constructor(owner: StreamOwner, number: number) {
@@ -37,13 +39,13 @@ export class AgentStream extends Duplex {
     owner.send(encodeFrame(FRAME.open, number));
   }
 
-  /** A frame of the agent's for this stream. */
+  /** Takes a frame of the agent for this stream. */
   receive(type: number, payload: Buffer): void {
     if (type === FRAME.data) {
       this.#uncredited += payload.length;
       if (this.#endedByAgent) this.#refuse('data behind their end');
       else if (this.#uncredited > WINDOW_BYTES) this.#refuse('more than it may');
-      // The parser's buffer is ours to keep: it is never written to again.
+      // The parser never writes to this buffer again.
       else if (this.push(payload)) this.#giveCredit();
     } else if (type === FRAME.window && payload.length === 4) {
       this.#credit += payload.readUInt32LE(0);
@@ -58,8 +60,8 @@ export class AgentStream extends Duplex {
     }
   }
 
-  /** The guest reads again. true when something was sent. */
-  goOn(): boolean {
+  /** Continues after the guest has read. true: something was sent. */
+  continueSending(): boolean {
     const waits = this.#unsent !== null || this.#owesCredit;
     if (this.#owesCredit) this.#giveCredit();
     this.#sendUnsent();
@@ -97,13 +99,13 @@ export class AgentStream extends Duplex {
     const saidAll = this.#endedByAgent;
     this.#endedByAgent = true;
     this.#endedByUs = true;
-    // After its end the agent only says that it takes no more: what it had said is still to be read.
+    // After its end a reset only means that the agent reads no more. Data before the end must still be read.
     if (!saidAll) this.destroy(new Error('the agent reset the stream'));
     else if (this.readableEnded) this.destroy();
     else this.once('end', () => this.destroy());
   }
 
-  /** A guest is not trusted to keep to the protocol: without the window its data would fill our memory. */
+  /** The guest is not trusted to follow the protocol: without this check its data could fill the daemon's memory. */
   #refuse(what: string): void {
     this.destroy(new Error(`the agent sent ${what}`));
   }
@@ -123,7 +125,7 @@ export class AgentStream extends Duplex {
   }
 
   #giveCredit(): void {
-    // In larger steps: a frame for each read would double the traffic.
+    // Grants larger steps, because one frame per read would double the traffic.
     if (this.#uncredited < WINDOW_BYTES / 4) return;
     this.#owesCredit = this.#owner.full;
     if (this.#owesCredit) return;

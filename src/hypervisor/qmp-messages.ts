@@ -1,28 +1,28 @@
-// hypervisor: lines of the QEMU Machine Protocol as messages. Pure. A hypervisor runs what a guest brings, so that
-// it is not trusted: of a message only what has the type that it should have is taken.
+// hypervisor: parses lines of the QEMU Machine Protocol. Pure. A hypervisor runs guest code and is not trusted:
+// members with a wrong type are ignored.
 
-/** A line that is longer is no QMP. */
+/** Maximum length of a line. */
 const LINE_CHARACTERS_MAX = 256 * 1024;
 
 export interface QmpMessage {
   readonly isGreeting: boolean;
-  /** Of the command that it answers. */
+  /** The id of the command that it answers. */
   readonly id: number | undefined;
   /** What a command returns. */
   readonly result: unknown;
-  /** Why the command was refused; undefined when it was not. */
+  /** Why the command failed; undefined when it succeeded. */
   readonly refusal: string | undefined;
-  /** The name of an event, and what comes with it. */
+  /** The name of an event. */
   readonly event: string | undefined;
   readonly reason: string | undefined;
   readonly isDiskFull: boolean;
 }
 
-/** Cuts what arrives into lines. */
+/** Splits incoming text into lines. */
 export class QmpLines {
   #rest = '';
 
-  /** The complete messages; null when what arrives is not the protocol. */
+  /** Returns the messages that are complete; null when the text is not this protocol. */
   push(text: string): readonly QmpMessage[] | null {
     this.#rest += text;
     const messages: (QmpMessage | null)[] = [];
@@ -37,7 +37,7 @@ export class QmpLines {
   }
 }
 
-/** null for what is no JSON object: whoever talks there is no hypervisor. */
+/** Returns null for a line that is not a JSON object: the peer is not a hypervisor. */
 function parsed(line: string): QmpMessage | null {
   try {
     const value: unknown = JSON.parse(line);
@@ -57,7 +57,7 @@ function messageOf({ QMP, id, return: result, error, event, data }: Members): Qm
     refusal: error === undefined ? undefined : refusalIn(error),
     event: textOf(event),
     reason: textOf(details['reason']),
-    // For want of space QEMU pauses the guest (werror=enospc, its default) and keeps the write.
+    // When the disk is full, QEMU pauses the guest (werror=enospc, its default) and keeps the write.
     isDiskFull: event === 'BLOCK_IO_ERROR' && details['nospace'] === true,
   };
 }

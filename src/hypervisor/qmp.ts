@@ -1,24 +1,30 @@
-// hypervisor: the control connection, by the QEMU Machine Protocol: one JSON object a line over a unix
-// socket, a greeting first, then commands answered by id, and events in between.
+// hypervisor: the control connection by the QEMU Machine Protocol: one JSON object per line on a unix socket; first a
+// greeting, then commands that are answered by id, and events in between. Parsing is in qmp-messages.ts.
 
+import { lstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../config.ts';
-import type { ControlConnection, GuestEnd } from '../engine/ports.ts';
+import { LIMITS } from '../config/limits.ts';
+import type {
+  ControlConnection,
+  DiskCounters,
+  GuestEnd,
+} from '../engine/ports/hypervisor-ports.ts';
 import { within } from '../lib/deadline.ts';
 import { VolantError } from '../lib/errors.ts';
+import { diskCountersIn } from './qmp-disks.ts';
 import { QmpLines, type QmpMessage } from './qmp-messages.ts';
 import { connectToSocket } from './unix-socket.ts';
 
-/** The socket appears some milliseconds after the launch. */
+/** The socket appears a few milliseconds after the launch. */
 const RETRY_MS = 5;
 
 const STATUS = 'query-status';
 
-/** A hypervisor that is frozen reads no commands, and is asked again and again: beyond this nothing more is written for it. */
+/** A frozen hypervisor reads no commands. Beyond this many unread bytes no more commands are written. */
 const UNREAD_BYTES_MAX = 4096;
 
-/** QEMU's ShutdownCause (qapi/run-state.json) -> what it means for the guest. */
+/** QEMU's ShutdownCause (qapi/run-state.json) -> the way in which the guest ended. */
 const GUEST_ENDS: ReadonlyMap<string, GuestEnd> = new Map([
   ['guest-shutdown', 'power-off'],
   ['guest-reset', 'reset'],
@@ -30,7 +36,7 @@ const GUEST_ENDS: ReadonlyMap<string, GuestEnd> = new Map([
   ['host-error', 'host-request'],
 ]);
 
-/** Resolves when the hypervisor has answered. Tries again until the signal aborts. */
+/** Connects, retrying until the hypervisor has answered. Rejects with the signal's reason. */
 export async function connectQmp(path: string, signal: AbortSignal): Promise<ControlConnection> {
   for (;;) {
     signal.throwIfAborted();
@@ -40,8 +46,10 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Con
   }
 }
 
-/** null when there is no socket yet, nobody listens on it, or who did has ended. */
+/** Tries once. null: there is no socket yet, nothing listens on it, or the listener has ended. */
 async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection | null> {
+  // Most launches ask once or twice too early: a look costs a tenth of a connection that fails.
+  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return null;
   const socket = connectToSocket(path);
   const connected = await new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true));
@@ -73,8 +81,8 @@ class QmpConnection implements ControlConnection {
   readonly #diskFullListeners: (() => void)[] = [];
   #greet: (greeted: boolean) => void = () => undefined;
   readonly #lines = new QmpLines();
-  /** Who talks there is no hypervisor. */
-  #isStranger = false;
+  /** The peer does not speak QMP. */
+  #isNotQmp = false;
   #nextId = 1;
   guestEnd: GuestEnd | undefined;
 
@@ -85,7 +93,7 @@ class QmpConnection implements ControlConnection {
     });
     socket.setEncoding('utf8');
     socket.on('data', (text: string) => this.#take(text));
-    // What went wrong shows in the pending commands, each of which is told.
+    // The pending commands are rejected when the socket closes.
     socket.on('error', () => undefined);
     this.ended = new Promise((resolve) => {
       socket.on('close', () => {
@@ -98,12 +106,12 @@ class QmpConnection implements ControlConnection {
   }
 
   /**
-   * false when it ended before the hypervisor was ready: that one may have died. No bound of its own: QEMU greets, and
-   * answers when the guest's memory is made, which takes its time where devices need all of it.
+   * false: the connection ended before the hypervisor was ready, so it may have died. There is no deadline here: QEMU
+   * answers after the guest's memory was allocated, which takes long when devices need all of it.
    */
   async negotiate(): Promise<boolean> {
     const greeted = await this.#greeted;
-    if (this.#isStranger) throw unanswered('the greeting');
+    if (this.#isNotQmp) throw unanswered('the greeting');
     if (!greeted) return false;
     const { answered } = this.#send('qmp_capabilities');
     return (await answered) !== null;
@@ -111,6 +119,10 @@ class QmpConnection implements ControlConnection {
 
   async status(): Promise<string> {
     return statusIn(await this.#execute(STATUS));
+  }
+
+  async diskCounters(): Promise<readonly DiskCounters[]> {
+    return diskCountersIn(await this.#execute('query-blockstats', LIMITS.statsQueryTimeoutMs));
   }
 
   async pulse(): Promise<string> {
@@ -135,10 +147,10 @@ class QmpConnection implements ControlConnection {
     this.#socket.destroy();
   }
 
-  async #execute(command: string): Promise<unknown> {
+  async #execute(command: string, timeoutMs: number = LIMITS.controlTimeoutMs): Promise<unknown> {
     if (this.#socket.writableLength > UNREAD_BYTES_MAX) throw unanswered(command);
     const { id, answered } = this.#send(command);
-    const message = await within(answered, LIMITS.controlTimeoutMs);
+    const message = await within(answered, timeoutMs);
     this.#pending.delete(id);
     if (!message) throw unanswered(command);
     if (message.refusal === undefined) return message.result;
@@ -146,7 +158,7 @@ class QmpConnection implements ControlConnection {
     throw new VolantError('HYPERVISOR_FAILED', why);
   }
 
-  /** The answer is null when the connection ends before it. */
+  /** Sends a command. The answer is null when the connection ends before. */
   #send(command: string): { readonly id: number; readonly answered: Promise<QmpMessage | null> } {
     const id = this.#nextId++;
     const answered = new Promise<QmpMessage | null>((resolve) => this.#pending.set(id, resolve));
@@ -157,7 +169,7 @@ class QmpConnection implements ControlConnection {
   #take(text: string): void {
     const messages = this.#lines.push(text);
     if (messages === null) {
-      this.#isStranger = true;
+      this.#isNotQmp = true;
       this.close();
     }
     for (const message of messages ?? []) this.#handle(message);
@@ -174,7 +186,7 @@ class QmpConnection implements ControlConnection {
       this.guestEnd = GUEST_ENDS.get(reason ?? '') ?? 'host-request';
     }
     if (isDiskFull) for (const listener of this.#diskFullListeners) listener();
-    // Told before the shutdown that may follow it, which gives another reason.
+    // A panic is reported before the shutdown that may follow, which has another reason.
     if (event === 'GUEST_PANICKED') this.guestEnd = 'panic';
   }
 }

@@ -1,13 +1,16 @@
-// hypervisor: connecting to a socket in a run directory. The directory is the hypervisor's own: one that a guest has
-// broken into may put there a link to a socket of somebody else, to whom the daemon would then talk as root.
+// hypervisor: connects to a socket in a run directory. The directory belongs to the hypervisor: a compromised one
+// could put a link to another socket there, and the daemon would talk to that as root.
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { connect, Socket } from 'node:net';
 
-/** Opens a name without what is behind it (open(2)); Node has no name for it. */
+/** Opens a name without its content (open(2)). Node has no constant for it. */
 const O_PATH = 0o10000000;
 
-/** As `connect` of node:net, but to a socket of exactly this name. What is in the way comes as 'error', and 'close'. */
+/**
+ * Like `connect` of node:net, but only to a socket of exactly this name, without following links. Errors are emitted
+ * as 'error', then 'close'.
+ */
 export function connectToSocket(path: string): Socket {
   let fd: number;
   try {
@@ -17,7 +20,8 @@ export function connectToSocket(path: string): Socket {
   }
   try {
     if (!fstatSync(fd).isSocket()) return failed(new Error(`${path} is not a socket`));
-    // The very thing that was looked at, whatever has its name by now. The kernel looks it up in this call.
+    // Connects to the object that was checked, even if its name now means another. The kernel resolves the path
+    // during this call.
     return connect(`/proc/self/fd/${fd}`);
   } finally {
     closeSync(fd);

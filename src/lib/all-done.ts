@@ -1,8 +1,8 @@
-// lib: waiting for several things at once, to the end of the last of them.
+// lib: waiting until the last of several promises has settled.
 
 /**
- * Resolves when all have resolved. When one fails the others are waited for all the same; then it rejects with the first
- * error.
+ * Resolves when all have resolved. When one rejects it still waits for the others, then rejects with the first error
+ * in the list.
  */
 export async function allDone(works: readonly (Promise<unknown> | undefined)[]): Promise<void> {
   for (const result of await Promise.allSettled(works)) {

@@ -1,6 +1,9 @@
-// lib: waiting with a bound. A timer never outlives the wait it belongs to.
+// lib: waiting with a deadline. The timer ends with the wait.
 
-/** The value when it comes in time, else undefined. Rejects only when the promise itself rejects. */
+/**
+ * Resolves with the promise's value, or with undefined after the timeout. Rejects only when the promise rejects
+ * first.
+ */
 export async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<undefined>((resolve) => {

@@ -1,29 +1,29 @@
-// lib: how many files this process may have open, and what of that its connections may take. Node raises the soft
-// limit to the hard one before any of our code runs.
+// lib: how many files this process may have open, and how many of them connections may use. Node raises the soft
+// limit to the hard limit at its start.
 
 import { readFileSync } from 'node:fs';
 
-/** Where the kernel does not tell: the smallest limit that systems start with. */
+/** If the kernel does not say: the smallest usual limit. */
 const FALLBACK = 1024;
 
-/** The soft limit of open files. Reads one small file, so it is for the start. */
+/** Returns the soft limit of open files. Reads a file: only for the start of the daemon. */
 export function descriptorLimit(): number {
   const [, soft] = /^Max open files +(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
   if (soft === 'unlimited') return Number.MAX_SAFE_INTEGER;
   return Number(soft ?? FALLBACK) || FALLBACK;
 }
 
-/** How many of each may be open at once. */
+/** Maximum numbers of connections of each kind. */
 export interface ConnectionBudget {
-  /** Those that speak HTTP; streams are among them. */
+  /** HTTP connections, including event streams. */
   readonly connections: number;
   readonly eventStreams: number;
   readonly webSockets: number;
 }
 
 /**
- * Half of what the limit leaves beside `reserved`: VMs need the other half. Streams never take all of it, so that
- * requests get through beside them.
+ * Connections get half of what the limit leaves beside `reserved`; VMs need the other half. Streams get only a part
+ * of that, so that other requests still get connections.
  */
 export function budgetOf(
   limit: number,

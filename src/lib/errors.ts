@@ -1,14 +1,13 @@
-// lib: every error that a client can see, in one table. A code is a promise: it never changes its
-// meaning, and docs/errors.md lists exactly these (a test compares the two). Messages that depend on
-// the case belong where the error is thrown, not here.
+// lib: all errors that clients can see, in one table. The meaning of a code never changes. docs/errors.md lists
+// exactly these codes, which a test checks. Messages for single cases belong where the error is thrown.
 
-/** What a code always means. */
+/** The fixed properties of a code. */
 interface ErrorKind {
   /** HTTP status of the answer. */
   readonly status: number;
   /** The default message, a sentence for a person. */
   readonly title: string;
-  /** Sent as Retry-After where whoever throws it knows no better. */
+  /** The default Retry-After. */
   readonly retryAfterSeconds?: number;
 }
 
@@ -20,44 +19,76 @@ export const ERRORS = {
   FEATURE_UNAVAILABLE: { status: 400, title: 'This version cannot do what was asked' },
   MEDIA_NOT_ALLOWED: { status: 400, title: 'A file is not where files may come from' },
   MEDIA_INVALID: { status: 400, title: 'A kernel or image file cannot be used' },
-  MEDIA_CHECKSUM_MISMATCH: { status: 400, title: 'An image is not the one that was meant' },
+  MEDIA_CHECKSUM_MISMATCH: {
+    status: 400,
+    title: 'An image has another checksum than the config says',
+  },
   PLUGIN_MISMATCH: { status: 400, title: 'The request and its config name different plugins' },
+  EXEC_NOT_STARTED: { status: 400, title: 'The program could not be executed in the guest' },
+  FILE_PATH_INVALID: { status: 400, title: 'The path leads to no file of the guest' },
+  TAR_INVALID: { status: 400, title: 'The archive cannot be unpacked' },
   UNAUTHORIZED: { status: 401, title: 'An API key is required' },
   ADDRESS_FORBIDDEN: { status: 403, title: 'This client address is not allowed' },
   HOST_FORBIDDEN: { status: 403, title: 'This daemon does not answer to this host name' },
   ORIGIN_FORBIDDEN: { status: 403, title: 'Pages of this origin may not do this' },
-  SCOPE_FORBIDDEN: { status: 403, title: 'The API key is not good for this' },
-  NAME_FORBIDDEN: { status: 403, title: 'The API key is for other names' },
+  SCOPE_FORBIDDEN: { status: 403, title: 'The API key does not allow this operation' },
+  NAME_FORBIDDEN: { status: 403, title: 'The API key does not allow this name' },
   DEVICE_FORBIDDEN: { status: 403, title: 'This device may not be taken from the host' },
+  FILE_FORBIDDEN: { status: 403, title: 'The guest does not allow this' },
   ROUTE_NOT_FOUND: { status: 404, title: 'There is no such route' },
   VM_NOT_FOUND: { status: 404, title: 'There is no VM with this name' },
   DEPLOYMENT_NOT_FOUND: { status: 404, title: 'There is no deployment with this name' },
+  REVISION_NOT_FOUND: { status: 404, title: 'The deployment has no such revision' },
   ACTION_NOT_FOUND: { status: 404, title: 'The plugin has no such action' },
   ARTIFACT_NOT_FOUND: { status: 404, title: 'There is no such artifact' },
   DOCUMENT_NOT_FOUND: { status: 404, title: 'The VM has no OpenAPI document' },
+  EXEC_NOT_FOUND: { status: 404, title: 'The VM has no such exec' },
+  RESULT_NOT_FOUND: { status: 404, title: 'The guest has posted no result' },
+  IMAGE_NOT_FOUND: { status: 404, title: 'There is no such container image on this host' },
   DEVICE_NOT_FOUND: { status: 404, title: 'There is no such PCI device' },
   PLUGIN_NOT_FOUND: { status: 404, title: 'There is no plugin with this name' },
+  FILE_NOT_FOUND: { status: 404, title: 'The guest has no such file' },
   METHOD_NOT_ALLOWED: { status: 405, title: 'The route does not have this method' },
   REQUEST_TIMEOUT: { status: 408, title: 'The request body did not arrive in time' },
-  WAIT_TIMEOUT: { status: 408, title: 'What was waited for has not happened yet; it goes on' },
+  WAIT_TIMEOUT: { status: 408, title: 'The wait has timed out; the operation continues' },
   VM_NAME_TAKEN: { status: 409, title: 'A VM with this name exists' },
   VM_STATE_CONFLICT: { status: 409, title: 'The VM is not in a state that allows this' },
   DEPLOYMENT_NAME_TAKEN: { status: 409, title: 'A deployment with this name exists' },
   DEPLOYMENT_DELETING: { status: 409, title: 'The deployment is being deleted' },
+  IMAGE_IN_USE: { status: 409, title: 'VMs are made of this container image' },
   DEVICE_OWNED: { status: 409, title: 'A VM has this device' },
   DEVICE_IN_USE: { status: 409, title: 'The host needs this device' },
   DEVICE_NOT_BOUND: { status: 409, title: 'The device is not bound to vfio-pci' },
   GROUP_NOT_VIABLE: { status: 409, title: 'Other devices of the IOMMU group have host drivers' },
+  EXEC_UNAVAILABLE: { status: 409, title: 'No program can be run in this guest' },
+  EXEC_ENDED: { status: 409, title: 'The program has ended' },
   PLUGIN_DISABLED: { status: 409, title: 'The plugin is disabled' },
-  PORT_TAKEN: { status: 409, title: 'A host port is in use' },
+  PORT_TAKEN: { status: 409, title: 'A published port is in use' },
   ADDRESS_TAKEN: { status: 409, title: 'Another VM has this address' },
   CID_TAKEN: { status: 409, title: 'Another program has the vsock address of the VM' },
   ADDRESS_POOL_EXHAUSTED: { status: 409, title: 'No address is free' },
   MEMORY_EXHAUSTED: { status: 409, title: 'The VMs of this host may have no more memory' },
   CPU_EXHAUSTED: { status: 409, title: 'The VMs of this host may have no more vCPUs' },
+  FILE_EXISTS: { status: 409, title: 'The guest has such a file already' },
+  FILE_TYPE_CONFLICT: { status: 409, title: 'This cannot be done with a file of this type' },
+  FILE_TREE_TOO_LARGE: {
+    status: 409,
+    title: 'The directory has more directories than can be watched',
+  },
+  FILE_SYSTEM_READ_ONLY: { status: 409, title: 'The file system of the guest is read-only' },
+  FILES_UNSUPPORTED: { status: 409, title: 'The guest cannot transfer files' },
   VERSION_MISMATCH: { status: 412, title: 'The config has another version than expected' },
+  FILE_CHANGED: { status: 412, title: 'The file has another version than expected' },
   BODY_TOO_LARGE: { status: 413, title: 'The request body is too large' },
-  CONTENT_TYPE_UNSUPPORTED: { status: 415, title: 'The request body has a type that is not taken' },
+  FILE_TOO_LARGE: {
+    status: 413,
+    title: 'The file system of the guest allows no file of this size',
+  },
+  CONTENT_TYPE_UNSUPPORTED: {
+    status: 415,
+    title: 'The content type of the request body is not supported',
+  },
+  FILE_RANGE_INVALID: { status: 416, title: 'The file has no such part' },
   IDEMPOTENCY_MISMATCH: {
     status: 422,
     title: 'This Idempotency-Key was used with another request',
@@ -69,42 +100,47 @@ export const ERRORS = {
   KERNEL_MISSING: { status: 500, title: 'There is no guest kernel' },
   HOST_PERMISSION: { status: 500, title: 'The daemon lacks a permission on this host' },
   HOST_OPERATION_FAILED: { status: 500, title: 'An operation on the host failed' },
-  HOST_TIMEOUT: { status: 500, title: 'The host has not carried out an operation in time' },
+  HOST_TIMEOUT: {
+    status: 500,
+    title: 'The host has not completed an operation before its deadline',
+  },
   DEVICE_FAILED: { status: 500, title: 'The driver of a device could not be changed' },
   DEVICE_BUSY: { status: 500, title: 'Something still holds the device' },
   STOP_FAILED: { status: 500, title: 'The hypervisor process could not be ended' },
   DELETE_INCOMPLETE: { status: 500, title: 'Something could not be deleted; try again' },
   MEDIA_DOWNLOAD_FAILED: { status: 502, title: 'An image could not be downloaded' },
-  ACTION_FAILED: { status: 502, title: 'The workload did not carry out the action' },
+  ACTION_FAILED: { status: 502, title: 'The workload did not perform the action' },
   AGENT_UNREACHABLE: { status: 502, title: 'The agent in the guest does not answer' },
   DOCUMENT_UNREACHABLE: { status: 502, title: 'The OpenAPI document could not be fetched' },
+  FILE_OPERATION_FAILED: { status: 502, title: 'The guest could not do this with its file' },
   VFIO_UNAVAILABLE: { status: 503, title: 'This host has no VFIO' },
   STORE_UNAVAILABLE: { status: 503, title: 'The state cannot be written', retryAfterSeconds: 5 },
   CAPACITY_EXHAUSTED: { status: 503, title: 'This host is at its limit' },
   OVERLOADED: { status: 503, title: 'Too much is being done at once', retryAfterSeconds: 1 },
   SHUTTING_DOWN: { status: 503, title: 'The daemon is shutting down' },
   DISK_SPACE_LOW: { status: 507, title: 'The disk of this host is too full' },
+  FILE_SYSTEM_FULL: { status: 507, title: 'The file system of the guest is full' },
 } as const satisfies Record<string, ErrorKind>;
 
-/** A stable name of an error, sent as `code`. */
+/** The stable name of an error, sent as `code`. */
 export type ErrorCode = keyof typeof ERRORS;
 
 interface VolantErrorOptions {
-  /** Keyed by JSON path or parameter name: what is wrong with it. */
+  /** What is wrong, keyed by JSON path or parameter name. */
   readonly details?: Readonly<Record<string, string>>;
-  /** Sent as Retry-After where the client should come back, instead of what the table says. */
+  /** Sent as Retry-After instead of the table's value. */
   readonly retryAfterSeconds?: number;
-  /** Headers that the answer must have, such as Allow. */
+  /** Further headers of the answer, such as Allow. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** What made it happen; logged, never sent. */
+  /** The cause, which is logged and never sent. */
   readonly cause?: unknown;
 }
 
-/** The one error class that routes turn into an answer. Anything else thrown is a bug and answers INTERNAL. */
+/** The only error class that becomes an answer. Any other error is a bug and is answered with INTERNAL. */
 export class VolantError extends Error {
   override readonly name = 'VolantError';
   readonly code: ErrorCode;
-  /** The sentence without what the details say. */
+  /** The message without the details. */
   readonly title: string;
   readonly status: number;
   readonly details: Readonly<Record<string, string>> | undefined;
@@ -130,7 +166,7 @@ export class VolantError extends Error {
   }
 }
 
-/** Codes of what a client asked for wrongly: their details name members or parameters, each with its rule. */
+/** Codes of invalid requests: their details name members or parameters, each with its rule. */
 const NAMING_CODES: readonly ErrorCode[] = [
   'BODY_INVALID',
   'PARAMETER_INVALID',
@@ -139,12 +175,12 @@ const NAMING_CODES: readonly ErrorCode[] = [
   'CMDLINE_TOO_LONG',
 ];
 
-/** Longer texts are cut in the sentence; the details have them whole. */
+/** Longer details are truncated in the message, but not in `details`. */
 const DETAIL_CHARACTERS_MAX = 300;
 
 /**
- * Many clients show the sentence and nothing else, so it names the first thing that is wrong and counts
- * the others. Where the sentence says it already, nothing is added.
+ * Many clients show only the message, so it names the first detail and counts the others. Nothing is added when the
+ * message contains it already.
  */
 function withFirstDetail(
   code: ErrorCode,
@@ -156,12 +192,12 @@ function withFirstDetail(
   const [member, rule] = first;
   if (title.includes(rule) || rule.includes(title)) return title;
   const detail = `${member} ${rule}`;
-  const cut = detail.length > DETAIL_CHARACTERS_MAX;
-  const shown = cut ? `${detail.slice(0, DETAIL_CHARACTERS_MAX)}...` : detail;
+  const isLong = detail.length > DETAIL_CHARACTERS_MAX;
+  const shown = isLong ? `${detail.slice(0, DETAIL_CHARACTERS_MAX)}...` : detail;
   return `${title}: ${shown}${others.length === 0 ? '' : `, and ${others.length} more`}`;
 }
 
-/** Turns whatever was thrown into a VolantError; what is not one becomes INTERNAL with the original as cause. */
+/** Converts any thrown value to a VolantError. Others become INTERNAL with the original as cause. */
 export function toVolantError(thrown: unknown): VolantError {
   return thrown instanceof VolantError
     ? thrown

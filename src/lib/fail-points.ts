@@ -1,26 +1,26 @@
-// lib: places where the daemon ends or fails on purpose, so that a test can see what becomes of it. Off unless
-// VOLANT_FAIL_POINT names one. Where they are is their users' business.
+// lib: fail points: named places where a test can let the daemon end or fail. They are off unless VOLANT_FAIL_POINT
+// names one.
 
 import { VolantError } from './errors.ts';
 
 /**
- * kill: the process ends as by kill -9. tell: the name goes to standard error; the name `*` means every place. The
- * others are errors that the place throws.
+ * kill: the process ends as by kill -9. tell: the name is written to standard error; the name `*` means every place.
+ * The others are errors that the place throws.
  */
 export const FAIL_ACTIONS = ['kill', 'tell', 'EIO', 'ENOSPC', 'EMFILE', 'ETIMEDOUT'] as const;
 
 export interface FailPoint {
   readonly name: string;
   readonly action: (typeof FAIL_ACTIONS)[number];
-  /** From which time on that the place is passed, from 1. */
+  /** The first passage of the place, counted from 1, at which it acts. */
   readonly from: number;
-  /** How often in a row. */
+  /** Number of consecutive passages at which it acts. */
   readonly times: number;
 }
 
 const RULE = `NAME=ACTION[@FROM[xTIMES]] with one of ${FAIL_ACTIONS.join(', ')}`;
 
-/** null for an empty text, a sentence where it is none. */
+/** Parses a fail point. null for an empty text; `problem` is a sentence for an invalid one. */
 export function parseFailPoint(text: string): FailPoint | null | { readonly problem: string } {
   if (text === '') return null;
   const match = /^([\w:.*-]+)=(\w+)(?:@(\d{1,6})(?:x(\d{1,6}))?)?$/.exec(text);
@@ -34,10 +34,10 @@ export function parseFailPoint(text: string): FailPoint | null | { readonly prob
   };
 }
 
-/** Told the name of a place each time that it is passed; may not return. */
+/** Called with the name of a place at each passage. May throw or not return. */
 export type PassFailPoint = (name: string) => void;
 
-/** Of one thread: it counts how often the place was passed. */
+/** Returns the function to call at each place. It counts passages in its own thread only. */
 export function failPoints(point: FailPoint | null): PassFailPoint {
   if (point === null) return () => undefined;
   let passed = 0;
@@ -51,7 +51,7 @@ export function failPoints(point: FailPoint | null): PassFailPoint {
     if (passed < point.from || passed >= point.from + point.times) return;
     if (point.action === 'kill') process.kill(process.pid, 'SIGKILL');
     const cause = Object.assign(new Error(point.action), { code: point.action });
-    // What was done all the same is not done again: its answer was lost, as with a thread that dies.
+    // The work was done and its answer lost, as when a thread dies, so it must not be retried like a refusal.
     const code = name.endsWith(':after') ? 'INTERNAL' : 'HOST_OPERATION_FAILED';
     throw new VolantError(code, `Failed on purpose at ${name}`, { cause });
   };

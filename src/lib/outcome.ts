@@ -1,22 +1,22 @@
-// lib: the shape in which a result crosses a thread. An Error loses its class and its code on the
-// way out of a worker (structured clone keeps name, message and stack only), so jobs never throw:
-// they return an Outcome. Nothing here knows what a job does.
+// lib: the form in which results cross threads. An Error loses its class and its code on the way out of a worker
+// (structured clone keeps name, message and stack only), so jobs return an Outcome and never throw. What jobs do does
+// not belong here.
 
 import { type ErrorCode, VolantError } from './errors.ts';
 
-/** A failure as plain data: safe to clone, to log and to turn back into a VolantError. */
+/** A failure as plain data, which can be cloned, logged and turned back into a VolantError. */
 export interface Fault {
-  /** The code that the API answers with when nothing upstream knows better. */
+  /** The code of the answer, unless a caller replaces it. */
   readonly code: ErrorCode;
   /** One sentence for a person, without paths of this host or stack traces. */
   readonly message: string;
-  /** More for the API's `details`, keyed by what it is about. */
+  /** Entries of the API's `details`, keyed by what they are about. */
   readonly details?: Readonly<Record<string, string>>;
-  /** What the kernel or a tool said, for the log only: never sent to a client. */
+  /** The error of the kernel or a tool, for the log only. Never sent to a client. */
   readonly cause?: string;
 }
 
-/** Either the value or the reason why there is none. */
+/** A value, or the fault because of which there is none. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly fault: Fault };
@@ -29,7 +29,7 @@ export function failure(fault: Fault): Outcome<never> {
   return { ok: false, fault };
 }
 
-/** The value, or the fault thrown as a VolantError. */
+/** Returns the value, or throws the fault as a VolantError. */
 export function unwrap<T>(outcome: Outcome<T>): T {
   if (outcome.ok) return outcome.value;
   const { code, message, details, cause } = outcome.fault;

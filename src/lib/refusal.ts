@@ -1,6 +1,6 @@
-// lib: why a daemon does not start, when starting it again changes nothing.
+// lib: the error of a daemon that does not start, when a restart would change nothing.
 
-/** The message says what is in the way and what a person can do about it. */
+/** The message names the problem and a remedy for a person. */
 export class StartRefused extends Error {
   override readonly name = 'StartRefused';
 }

@@ -1,11 +1,11 @@
-// lib: what an API key may be good for. Which operation needs what stands in the table of operations.
+// lib: the scopes of API keys. The table of operations says which scope each operation needs.
 
-/** Each one includes those before it. */
+/** Each scope includes those before it. */
 export const SCOPES = ['read', 'operate', 'admin'] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
-/** true when a key of the scope `held` may do what needs `needed`. */
+/** Whether a key of the scope `held` allows what needs `needed`. */
 export function includesScope(held: Scope, needed: Scope): boolean {
   return SCOPES.indexOf(held) >= SCOPES.indexOf(needed);
 }

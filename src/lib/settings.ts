@@ -1,9 +1,10 @@
-// lib: settings as texts of the environment become values; what is wrong is collected, all of it at once.
-// Which settings there are is not known here.
+// lib: parses settings of the environment into values, and collects all problems. Which settings exist is defined in
+// config.ts.
 
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseIpv4 } from './ipv4.ts';
+import { parseIpv4 } from './net/ipv4.ts';
+import { isLocalhost } from './net/localhost.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -11,7 +12,7 @@ export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'unix'; readonly path: string };
 
-/** Where guests are told to find the API. */
+/** The address at which guests reach the API. */
 export interface AdvertisedAddress extends HostAndPort {
   /** false: the daemon listens on a loopback address or a unix socket only, where no guest can reach it. */
   readonly isServed: boolean;
@@ -22,7 +23,10 @@ export interface HostAndPort {
   readonly port: number;
 }
 
-/** Each method reads one variable, or takes the fallback where it is empty, and adds to `problems`. */
+/**
+ * Returns readers. Each reads one variable, or uses the fallback when it is empty, and adds what is wrong to
+ * `problems`.
+ */
 export function settingsReader(environment: Environment, problems: string[]) {
   const text = (name: string, fallback: string): string => environment[name]?.trim() || fallback;
   const list = (name: string, separator: string): string[] =>
@@ -34,7 +38,7 @@ export function settingsReader(environment: Environment, problems: string[]) {
     text,
     path: (name: string, fallback: string): string => resolve(expandHome(text(name, fallback))),
     list,
-    /** In lower case, without the dot of the root. */
+    /** In lower case, without a final dot. */
     hostNames: (name: string): string[] =>
       list(name, ',').map((given) => {
         const host = given.toLowerCase().replace(/\.$/, '');
@@ -43,7 +47,7 @@ export function settingsReader(environment: Environment, problems: string[]) {
         }
         return host;
       }),
-    /** "*" may be among them. */
+    /** The list may contain "*". */
     origins: (name: string): string[] =>
       list(name, ',').map((origin) => {
         if (origin === 'null') {
@@ -79,7 +83,7 @@ export function settingsReader(environment: Environment, problems: string[]) {
       const value = text(name, fallback);
       if (value.startsWith('unix:')) return { kind: 'unix', path: resolve(value.slice(5)) };
       const parsed = splitHostPort(value);
-      if (parsed !== null) return { kind: 'tcp', ...parsed };
+      if (parsed !== null) return { kind: 'tcp', port: parsed.port, host: addressOf(parsed.host) };
       problems.push(`${name}: use host:port or unix:/path, not ${value}`);
       return { kind: 'tcp', host: '127.0.0.1', port: 7777 };
     },
@@ -90,11 +94,16 @@ export function settingsReader(environment: Environment, problems: string[]) {
       if (listen.kind === 'unix') return { host: hostIp, port: 7777, isServed: false };
       const { host, port } = listen;
       if (/^(0\.0\.0\.0|::)$/.test(host)) return { host: hostIp, port, isServed: true };
-      // Guests are told of an address all the same: theirs is another loopback.
-      if (/^(localhost$|127\.|::)/.test(host)) return { host: hostIp, port, isServed: false };
+      // Guests get the host's address anyway: the loopback is their own.
+      if (/^(127\.|::)/.test(host)) return { host: hostIp, port, isServed: false };
       return { host, port, isServed: true };
     },
   };
+}
+
+/** A name server has no say in where localhost is. */
+function addressOf(host: string): string {
+  return isLocalhost(host) ? '127.0.0.1' : host;
 }
 
 function splitHostPort(value: string): HostAndPort | null {
@@ -104,7 +113,7 @@ function splitHostPort(value: string): HostAndPort | null {
   return { host: match[1].replace(/^\[|\]$/g, ''), port };
 }
 
-/** `~` is the home directory of the user who runs the daemon. */
+/** Replaces a leading `~` by the home directory of the daemon's user. */
 export function expandHome(path: string): string {
   return path === '~' || path.startsWith('~/') ? join(homedir(), path.slice(1)) : path;
 }

@@ -1,16 +1,16 @@
-// lib: who starts the daemon again when it dies. The supervisor tells it on the command line; what a
-// supervisor does stands in scripts/supervise.mjs and in the unit of systemd.
+// lib: which supervisor restarts the daemon when it dies. The supervisor passes this on the command line. Supervisors
+// are scripts/supervise.mjs and systemd units.
 
 const SUPERVISORS = ['none', 'volant', 'systemd'] as const;
 
-/** What `supervisor` of GET /api/v1/system/info says. */
+/** The member `supervisor` of GET /api/v1/system/info. */
 export interface Supervision {
   readonly kind: (typeof SUPERVISORS)[number];
-  /** The unit of systemd; null where that is not the supervisor. */
+  /** The systemd unit; null for another supervisor. */
   readonly unit: string | null;
-  /** How often it has started the daemon again; null where only the supervisor knows. */
+  /** How often it has restarted the daemon; null: only the supervisor knows. */
   readonly restarts: number | null;
-  /** The exit status or signal of the daemon before this one; null when it is the first, or not known. */
+  /** The exit status or signal of the previous daemon; null: there was none, or it is unknown. */
   readonly last_exit: string | null;
 }
 
@@ -21,7 +21,10 @@ export const UNSUPERVISED: Supervision = {
   last_exit: null,
 };
 
-/** A supervisor that is gone starts nothing again: the daemon then has another parent. */
+/**
+ * Returns the current supervision. When the supervisor has ended, the daemon has another parent and nothing would
+ * restart it.
+ */
 export function watchSupervision(given: Supervision): () => Supervision {
   const parent = process.ppid;
   return () => (process.ppid === parent ? given : UNSUPERVISED);

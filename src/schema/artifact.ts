@@ -1,4 +1,4 @@
-// schema: what is recorded about the files of a plugin's versions.
+// schema: records about the files of a plugin's versions.
 
 import { type Static, Type } from 'typebox';
 import { Int64, Timestamp } from './parts.ts';
@@ -8,18 +8,18 @@ const Identifier = (description: string) =>
 const Note = (description: string) => Type.String({ maxLength: 4096, description });
 
 const notes = {
-  kind: Note('Such as initramfs, rootfs or kernel'),
-  source_url: Note('Where it came from'),
-  checksum: Note('Of its bytes'),
-  format: Note('Such as raw or qcow2'),
-  local_path: Note('Where it is on the host'),
+  kind: Note('Kind of file, such as initramfs, rootfs or kernel'),
+  source_url: Note('Where the file came from'),
+  checksum: Note('Checksum of the file'),
+  format: Note('Format, such as raw or qcow2'),
+  local_path: Note('Path of the file on the host'),
   size_bytes: Int64(),
 };
 
 export const ArtifactInputSchema = Type.Object(
   {
     version: Identifier('Version of the plugin'),
-    artifact_name: Identifier('Unique in its version'),
+    artifact_name: Identifier('Unique within the version'),
     kind: Type.Optional(notes.kind),
     source_url: Type.Optional(notes.source_url),
     checksum: Type.Optional(notes.checksum),
@@ -29,7 +29,7 @@ export const ArtifactInputSchema = Type.Object(
   },
   {
     $id: 'ArtifactInput',
-    description: 'A file of a version of a plugin; the daemon keeps the record and reads no file',
+    description: 'A record about a file of a plugin version; the daemon does not read the file',
   },
 );
 
@@ -42,7 +42,7 @@ export const ArtifactSchema = Type.Object(
     created_at: Timestamp(),
     updated_at: Timestamp(),
   },
-  { $id: 'Artifact', description: 'The record of a file of a version of a plugin' },
+  { $id: 'Artifact', description: 'A record about a file of a plugin version' },
 );
 
 export type ArtifactInput = Static<typeof ArtifactInputSchema>;

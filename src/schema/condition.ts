@@ -1,4 +1,4 @@
-// schema: what is known of a VM or a deployment beside its status, in the form that Kubernetes made common.
+// schema: conditions of a VM or a deployment, statements in addition to its status, in the form of Kubernetes conditions.
 
 import { type Static, Type } from 'typebox';
 import { Timestamp, Word } from './parts.ts';
@@ -18,11 +18,11 @@ const CONDITION_TYPES = [
 
 export const ConditionSchema = Type.Object(
   {
-    type: Word(CONDITION_TYPES, 'The first three are of deployments, the others of VMs'),
+    type: Word(CONDITION_TYPES, 'The first three are for deployments, the others for VMs'),
     status: Type.Boolean(),
     reason: Type.String({ description: 'One word for programs' }),
     message: Type.String({ description: 'A sentence for a person' }),
-    since: Timestamp('Last change of status or reason'),
+    since: Timestamp('Time of the last change of status or reason'),
   },
   { $id: 'Condition' },
 );

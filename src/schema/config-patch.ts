@@ -1,4 +1,4 @@
-// schema: the change of a VM's config, and the envelope that configs are shown in.
+// schema: a change of a VM's config, and the envelope around configs in answers.
 
 import { type Static, Type } from 'typebox';
 import { DRY_RUN_MEMBERS } from './dry-run.ts';
@@ -16,6 +16,7 @@ import {
   Int32,
   Int64,
   MapOf,
+  MetadataService,
   Nullable,
   Timestamp,
   Warnings,
@@ -34,7 +35,7 @@ const ResourcesPatchSchema = Type.Object(
 
 const ApiPatchSchema = Type.Object(ApiEndpointSchema.properties, { $id: 'APIPatch' });
 
-/** Absent keeps a member; null removes it where the config can be without it, and keeps it elsewhere. */
+/** An absent member is unchanged. null removes a member if the config is valid without it, and is ignored otherwise. */
 export const ConfigPatchSchema = Type.Object(
   {
     expected_version: Type.Optional(
@@ -56,8 +57,9 @@ export const ConfigPatchSchema = Type.Object(
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
     autostart: Type.Optional(Nullable(Autostart)),
+    metadata_service: Type.Optional(Nullable(MetadataService)),
   },
-  { $id: 'ConfigPatch', description: 'Members to change; null removes' },
+  { $id: 'ConfigPatch', description: 'Members to change; null removes a member' },
 );
 
 export type ConfigPatch = Static<typeof ConfigPatchSchema>;
@@ -68,7 +70,7 @@ export const ConfigEnvelopeSchema = Type.Object(
     updated_at: Timestamp(),
     config: VmConfigSchema,
     pending_restart: Type.Boolean({
-      description: 'true while the VM runs with an older version; the next start takes this one',
+      description: 'true while the VM runs with an older version; the next start uses this one',
     }),
     warnings: Type.Optional(Warnings),
     ...DRY_RUN_MEMBERS,

@@ -1,4 +1,4 @@
-// schema: what an operation would do, told instead of done: the resource as it would be, and these members beside its own.
+// schema: the answer of a dry run: the resource as it would be, and these additional members.
 
 import { Type } from 'typebox';
 
@@ -7,10 +7,10 @@ export const PlannedActionSchema = Type.Object(
   { $id: 'PlannedAction', description: 'Something that would be done' },
 );
 
-/** Of answers to ?dry_run=true; absent where something was done. */
+/** Members of answers to ?dry_run=true; absent in other answers. */
 export const DRY_RUN_MEMBERS = {
   dry_run: Type.Optional(Type.Boolean({ description: 'true: nothing was done' })),
   actions: Type.Optional(
-    Type.Array(PlannedActionSchema, { description: 'Of a dry run: what would be done, in order' }),
+    Type.Array(PlannedActionSchema, { description: 'In a dry run: what would be done, in order' }),
   ),
 };

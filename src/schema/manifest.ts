@@ -1,14 +1,17 @@
-// schema: the plugin manifest, the description of what runs in a VM. Shape only; what the rules of a
-// manifest are beyond its shape stands in manifest-rules.ts.
+// schema: the plugin manifest, the description of what runs in a VM. Shape only; further rules are in
+// rules/manifest-rules.ts.
 
 import { type Static, Type } from 'typebox';
-import { FILE_SYSTEMS } from '../lib/image-formats.ts';
+import { FILE_SYSTEMS } from '../lib/formats/image-formats.ts';
+import { EgressSchema } from './egress.ts';
 import {
   DEVICE_PATTERN_PATTERN,
+  Documented,
   GraceSeconds,
   Int32,
   IPV4_PATTERN,
   MapOf,
+  MetadataService,
   NAME_PATTERN,
   NAME_RULE,
   Nullable,
@@ -27,15 +30,30 @@ const resources = {
   memory_mb: Type.Optional(Int32({ description: 'MiB; 0 means: not set' })),
 };
 
-/** Of a manifest, and of a config: the same under the two names that the contract has. */
+/** Resources of a manifest and of a config: the same shape under the two names that the contract has. */
 export const ResourceSpecSchema = Type.Object(resources, { $id: 'ResourceSpec' });
 export const ResourcesSchema = Type.Object(resources, { $id: 'Resources' });
 
 const Format = Word(
   ['raw', 'qcow2', ...FILE_SYSTEMS],
-  'raw when absent; the name of a file system means a raw image that is such a one',
+  'raw when absent; the name of a file system means a raw image that contains it',
 );
 const Checksum = Text('^(sha256:)?[0-9a-fA-F]{64}$|^$', 'sha256: and 64 hexadecimal digits');
+
+/** What earlier manifests say of ports; absent and 0 are alike. */
+const DeclaredPortSchema = Type.Object(
+  {
+    port: Type.Optional(Documented(Int32(), { minimum: 1, maximum: 65_535 })),
+    protocol: Type.Optional(Word(['tcp', 'udp'], 'tcp when absent')),
+    host_port: Type.Optional(
+      Int32({
+        description:
+          'The port of the host that leads to it, where the config has no expose. Without it the port is only announced',
+      }),
+    ),
+  },
+  { $id: 'DeclaredPort' },
+);
 
 export const NetworkConfigSchema = Type.Object(
   {
@@ -43,10 +61,14 @@ export const NetworkConfigSchema = Type.Object(
     subnet: Type.Optional(Type.String()),
     gateway: Type.Optional(Type.String()),
     auto_assign: Type.Optional(Type.Boolean()),
+    expose: Type.Optional(
+      Type.Array(DeclaredPortSchema, { description: 'Ports that the workload listens on' }),
+    ),
+    egress: Type.Optional(Nullable(EgressSchema)),
     ip_address: Type.Optional(
       Text(
         orEmpty(IPV4_PATTERN),
-        'The address that this VM shall have; 409 with the name of its owner when it is taken',
+        'The fixed address of the VM; 409 with the name of its owner if it is in use',
       ),
     ),
   },
@@ -58,7 +80,10 @@ export const CloudInitDocSchema = Type.Object(
     inline: Type.Optional(Type.Boolean()),
     content: Type.Optional(Type.String()),
     encoding: Type.Optional(
-      Word(['base64'], 'base64 where the content is that of bytes; else it is the text'),
+      Word(
+        ['base64'],
+        'base64 if the content is base64-encoded bytes; otherwise the content is text',
+      ),
     ),
     path: Type.Optional(Type.String()),
   },
@@ -113,13 +138,47 @@ export const DeviceConfigSchema = Type.Object(
   { $id: 'DeviceConfig' },
 );
 
+export const WORKLOAD_TYPES = ['http', 'process', 'exec', 'grpc', 'none'] as const;
+
+export const RESTART_POLICIES = ['always', 'on-failure', 'never'] as const;
+
 export const WorkloadSchema = Type.Object(
   {
-    type: Type.Optional(Word(['http'])),
-    base_url: Type.Optional(Type.String()),
-    entrypoint: Type.Optional(Type.Array(Type.String())),
+    type: Type.Optional(
+      Word(
+        WORKLOAD_TYPES,
+        'process, exec and grpc are alike: a program of which nothing is known but how it is started. none: the VM runs no program of its own, and the other members of the workload are refused; it is there for execs and files',
+      ),
+    ),
+    base_url: Type.Optional(Type.String({ description: 'Required where the type is http' })),
+    entrypoint: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Replaces the entrypoint and the command of a container image',
+      }),
+    ),
+    args: Type.Optional(
+      Type.Array(Type.String(), {
+        description:
+          'Arguments after the entrypoint; they replace the command of a container image',
+      }),
+    ),
     env: Type.Optional(StringMap),
     workdir: Type.Optional(Type.String()),
+    user: Type.Optional(
+      Type.String({
+        description:
+          'User and group in the guest, as name or number: www-data, 1000:1000; root if absent',
+      }),
+    ),
+    stop_signal: Type.Optional(
+      Type.String({ description: 'Signal that asks the program to end; SIGTERM if absent' }),
+    ),
+    restart: Type.Optional(
+      Word(
+        RESTART_POLICIES,
+        'What follows when the program ends: it is started again always (also when absent), on-failure (its status is not 0), or never. The VM stops if it is not started again',
+      ),
+    ),
   },
   { $id: 'Workload' },
 );
@@ -128,23 +187,25 @@ export const HEALTH_CHECK_TYPES = ['http', 'tcp', 'exec', 'none'] as const;
 
 export const HealthCheckSchema = Type.Object(
   {
-    type: Type.Optional(
-      Word(HEALTH_CHECK_TYPES, 'When missing it follows from the members that are there'),
-    ),
+    type: Type.Optional(Word(HEALTH_CHECK_TYPES, 'If absent, it follows from the other members')),
     endpoint: Type.Optional(
-      Type.String({ description: 'http: the path below base_url that answers 2xx' }),
+      Type.String({ description: 'http: the path below base_url that answers 2xx if healthy' }),
     ),
     port: Type.Optional(
-      Int32({ description: 'tcp: the port of the guest that accepts connections' }),
+      Int32({ description: 'tcp: the port of the guest that accepts connections if healthy' }),
     ),
     command: Type.Optional(
-      Type.Array(Type.String(), { description: 'exec: ends with status 0 in the guest' }),
+      Type.Array(Type.String(), {
+        description: 'exec: a command in the guest that ends with status 0 if healthy',
+      }),
     ),
     timeout_ms: Type.Optional(TimeoutMs),
     interval_ms: Type.Optional(TimeoutMs),
     probe_timeout_ms: Type.Optional(TimeoutMs),
     retries: Type.Optional(
-      Int32({ description: 'Checks in a row that must fail; 0 means: not set' }),
+      Int32({
+        description: 'Number of consecutive failed checks that make it unhealthy; 0 means: not set',
+      }),
     ),
   },
   { $id: 'HealthCheck' },
@@ -163,14 +224,21 @@ export const ActionSchema = Type.Object(
 export const ManifestSchema = Type.Object(
   {
     $schema: Type.Optional(
-      Type.String({ description: 'Where editors find the rules of a manifest; kept as it is' }),
+      Type.String({ description: 'URL of a JSON Schema for editors; stored unchanged' }),
     ),
     schema_version: Type.Optional(Type.String()),
     name: Type.Optional(Text(NAME_PATTERN, `A name: ${NAME_RULE}`)),
     version: Type.Optional(Type.String()),
     runtime: Type.Optional(Text('^[A-Za-z0-9._-]{0,63}$')),
-    image: Type.Optional(Type.String()),
-    image_digest: Type.Optional(Type.String()),
+    image: Type.Optional(
+      Type.String({
+        description:
+          'The container image that the VM runs, such as nginx:1.27 or oci-archive:/path; a note if there is a rootfs or an initramfs',
+      }),
+    ),
+    image_digest: Type.Optional(
+      Type.String({ description: 'Digest of the image or of its index; sha256: and 64 digits' }),
+    ),
     enabled: Type.Optional(Type.Boolean()),
     openapi: Type.Optional(Type.String()),
     labels: Type.Optional(StringMap),
@@ -185,6 +253,7 @@ export const ManifestSchema = Type.Object(
     network: Type.Optional(Nullable(NetworkConfigSchema)),
     devices: Type.Optional(Nullable(DeviceConfigSchema)),
     stop_grace_seconds: Type.Optional(GraceSeconds),
+    metadata_service: Type.Optional(MetadataService),
   },
   { $id: 'Manifest', description: 'What runs in a VM: boot media, workload, resources' },
 );
@@ -196,11 +265,18 @@ export type CloudInitInput = Static<typeof CloudInitSchema>;
 export type ManifestInput = Static<typeof ManifestSchema>;
 
 export type Workload = {
-  readonly type: 'http';
-  readonly base_url: string;
+  readonly type: (typeof WORKLOAD_TYPES)[number];
+  /** Where it listens in the guest. One that is not known to serve HTTP may have none. */
+  readonly base_url?: string;
+  /** Empty: that of the container image, or none where the type is none. */
   readonly entrypoint: string[];
+  readonly args?: string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly workdir?: string;
+  readonly user?: string;
+  readonly stop_signal?: string;
+  /** Absent: always. */
+  readonly restart?: (typeof RESTART_POLICIES)[number];
 };
 
 export type HealthCheck = {
@@ -214,7 +290,7 @@ export type HealthCheck = {
   readonly retries?: number;
 };
 
-/** As it is stored and given out: checked, normalised, with the required members present. */
+/** As it is stored and returned: checked, in normal form, with all required members. */
 export type Manifest = Omit<
   ManifestInput,
   | 'schema_version'

@@ -1,12 +1,13 @@
-// schema: the requests and answers of the MCP endpoint. Volant's own commands are the first of its dialects; the others are
-// JSON-RPC messages, whose further shape the protocol defines.
+// schema: requests and answers of the MCP endpoint. Volant's own commands came first; the others are JSON-RPC messages,
+// whose further shape MCP defines.
 
 import { Type } from 'typebox';
-import { Int64, MapOf } from './parts.ts';
+import { ErrorSchema } from './error.ts';
+import { Int64, MapOf, Warnings } from './parts.ts';
 
-/** Its type is in words: generators for several languages have none for one of two primitive types. */
+/** The type is described in words: some client generators cannot represent a union of two primitive types. */
 const Id = Type.Unknown({
-  description: 'A string or a whole number, of the message; an answer has that of its request',
+  description: 'Id of the message, a string or a whole number; an answer has the id of its request',
 });
 
 const Version = Type.Unsafe<'2.0'>({ type: 'string', enum: ['2.0'] });
@@ -14,20 +15,23 @@ const Version = Type.Unsafe<'2.0'>({ type: 'string', enum: ['2.0'] });
 export const McpRequestSchema = Type.Object(
   {
     command: Type.Optional(
-      Type.String({ description: 'A name of volant.system.get_capabilities; none in JSON-RPC' }),
+      Type.String({
+        description: 'A name from volant.system.get_capabilities; absent in JSON-RPC',
+      }),
     ),
     params: Type.Optional(MapOf(Type.Unknown())),
     jsonrpc: Type.Optional(Version),
     id: Type.Optional(Id),
-    method: Type.Optional(Type.String({ description: 'Of a JSON-RPC message' })),
+    method: Type.Optional(Type.String({ description: 'Method of a JSON-RPC message' })),
   },
   { $id: 'MCPRequest', description: 'A command, or a JSON-RPC message' },
 );
 
 export const McpAnswerSchema = Type.Object(
   {
-    result: Type.Unknown({ description: 'null when the command failed' }),
+    result: Type.Unknown({ description: 'null if the command failed' }),
     error: Type.Optional(Type.String({ description: 'Why the command failed' })),
+    warnings: Type.Optional(Warnings),
   },
   { $id: 'MCPAnswer', additionalProperties: false, description: 'The answer to a command' },
 );
@@ -53,4 +57,9 @@ export const JsonRpcAnswerSchema = Type.Object(
 
 export const McpReplySchema = Type.Union([McpAnswerSchema, JsonRpcAnswerSchema], {
   $id: 'MCPReply',
+});
+
+/** An error has the form of its request: a JSON-RPC message gets a JSON-RPC error. */
+export const McpRefusalSchema = Type.Union([ErrorSchema, JsonRpcAnswerSchema], {
+  $id: 'MCPRefusal',
 });

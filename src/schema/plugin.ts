@@ -1,4 +1,4 @@
-// schema: requests and answers about plugins, the manifest excepted.
+// schema: requests and answers about plugins, except the manifest.
 
 import { Type } from 'typebox';
 

@@ -1,21 +1,21 @@
-// schema: what the daemon tells about itself.
+// schema: facts about the daemon: health, status, audit, settings.
 
 import { type Static, Type } from 'typebox';
 import { Documented, Int32, Int64, MapOf, Nullable, OneOf, Timestamp, Word } from './parts.ts';
 
 export const HealthSchema = Type.Object(
   {
-    status: OneOf(['ok', 'degraded'], 'degraded while the daemon cannot do its work'),
+    status: OneOf(['ok', 'degraded'], 'degraded while the daemon cannot work normally'),
     reasons: Type.Optional(
       Type.Array(Type.String(), {
         description:
-          'Why it is degraded. STORE_UNAVAILABLE: records cannot be written; STORE_STUCK: a write does not come back; DISK_FULL: no room on the disk of the records; WORKERS_STUCK: no worker thread comes back; LOOP_STALLED: the event loop stalled',
+          'Why it is degraded. STORE_UNAVAILABLE: records cannot be written; STORE_STUCK: a write does not complete; DISK_FULL: the disk of the records is full; WORKERS_STUCK: no worker thread completes its job; LOOP_STALLED: the event loop stalled',
       }),
     ),
     warnings: Type.Optional(
       Type.Array(Type.String(), {
         description:
-          'KEYS_FILE_BROKEN, TLS_FILES_BROKEN: the file was changed to one that cannot be used; what it was before counts. JOBS_HANGING: operations on the host have not come back; others go on',
+          'KEYS_FILE_BROKEN, TLS_FILES_BROKEN: the file was changed and cannot be used; its earlier content stays valid. JOBS_HANGING: operations on the host do not complete; others continue',
       }),
     ),
   },
@@ -26,11 +26,13 @@ const AuditDifferenceSchema = Type.Object(
   {
     kind: Type.String({
       description:
-        'process_missing, tap_missing, run_directory_missing: a VM that runs lacks it; process_left, tap_left, cgroup_left: one that does not run has it still; ..._unknown: no VM has it; lease_wrong: its address is leased to nobody, or to another VM; bridge_..., nat_..., filter_..., ports_..., shard_..., tap_loose, tap_down: the network of the guests',
+        'process_missing, tap_missing, run_directory_missing: a running VM lacks it; process_left, tap_left, cgroup_left: a VM that does not run still has it; ..._unknown: it belongs to no VM; lease_wrong: the address of a VM is not allocated, or is allocated to another VM; bridge_..., nat_..., filter_..., ports_..., shard_..., tap_loose, tap_down: the network of the guests',
     }),
-    subject: Type.String({ description: 'A pid, a name, a number of a directory, an address' }),
+    subject: Type.String({
+      description: 'A pid, a name, the number of a directory, or an address',
+    }),
     vm: Nullable(Type.String()),
-    remedy: Nullable(Type.String({ description: 'null: a repair puts it in line' })),
+    remedy: Nullable(Type.String({ description: 'null: a repair fixes it' })),
   },
   { $id: 'AuditDifference' },
 );
@@ -42,23 +44,25 @@ const PluginSummarySchema = Type.Object(
 
 const BootsSchema = Type.Object(
   {
-    booting: Int64({ description: 'Launched, and not heard of yet' }),
-    waiting: Int64({ description: 'Launches that wait for a place among them' }),
+    booting: Int64({ description: 'Launched guests whose agent has not answered yet' }),
+    waiting: Int64({ description: 'Launches in the queue for a boot slot' }),
     relaunched: Int64({
-      description: 'Guests that came up with a broken clock and were launched again',
+      description:
+        'Guests that hung in their boot or came up with a broken clock, and were launched again',
     }),
   },
-  { $id: 'Boots', description: 'Guests in their boot phase, since the daemon was started' },
+  { $id: 'Boots', description: 'Guests that boot, and counts since the daemon started' },
 );
 
 const RefusedConnectionsSchema = Type.Object(
   {
-    full: Int64({ description: 'The guest had as many as it may have' }),
-    unanswered: Int64({ description: 'Nothing in the guest took them' }),
+    full: Int64({ description: 'The guest had the maximum number of connections' }),
+    unanswered: Int64({ description: 'Nothing in the guest accepted them' }),
   },
   {
     $id: 'RefusedConnections',
-    description: 'Connections to host ports of guests without an address, since the start',
+    description:
+      'Refused connections to published ports of guests without an address, since the daemon started',
   },
 );
 
@@ -67,16 +71,16 @@ const IsolationSchema = Type.Object(
     mode: Documented(
       Type.String({
         description:
-          'full: each hypervisor is a user of its own that sees its own files and devices only; off: it runs as the daemon does',
+          'full: each hypervisor runs as a user of its own that sees only its own files and devices; off: it runs as the user of the daemon',
       }),
       { enum: ['full', 'off'] },
     ),
-    first_uid: Nullable(Int64({ description: 'The first of the users; null with off' })),
+    first_uid: Nullable(Int64({ description: 'Id of the first of these users; null with off' })),
     last_uid: Nullable(Int64()),
   },
   {
     $id: 'Isolation',
-    description: 'How hypervisors are kept apart from the host and from each other',
+    description: 'How hypervisors are isolated from the host and from each other',
   },
 );
 
@@ -84,18 +88,16 @@ const KeysFileSchema = Type.Object(
   {
     file: Type.String(),
     count: Int64(),
-    problem: Type.Optional(Type.String({ description: 'Why the file as it is now is not used' })),
+    problem: Type.Optional(Type.String({ description: 'Why the current file is not used' })),
   },
-  { $id: 'KeysFile', description: 'The file of named API keys; absent where there is none' },
+  { $id: 'KeysFile', description: 'The file of named API keys; absent if there is none' },
 );
 
 const CertificateSchema = Type.Object(
   {
     subject: Type.String(),
     not_after: Timestamp(),
-    problem: Type.Optional(
-      Type.String({ description: 'Why the files as they are now are not used' }),
-    ),
+    problem: Type.Optional(Type.String({ description: 'Why the current files are not used' })),
   },
   {
     $id: 'Certificate',
@@ -109,49 +111,50 @@ const SupervisorSchema = Type.Object(
     unit: Nullable(Type.String({ description: 'The unit of systemd' })),
     restarts: Nullable(
       Int64({
-        description: 'How often the daemon died and was started again; null where systemd counts',
+        description: 'How often the daemon was restarted after it died; null if systemd counts',
       }),
     ),
     last_exit: Nullable(
-      Type.String({ description: 'Exit status or signal of the daemon before this one' }),
+      Type.String({ description: 'Exit status or signal of the previous daemon' }),
     ),
   },
-  { $id: 'Supervisor', description: 'Who starts the daemon again when it dies' },
+  { $id: 'Supervisor', description: 'What restarts the daemon when it dies' },
 );
 
 export const AuditReportSchema = Type.Object(
   {
-    clean: Type.Boolean({ description: 'The host is as the records say' }),
+    clean: Type.Boolean({ description: 'true: the host matches the records' }),
     differences: Type.Array(AuditDifferenceSchema),
-    repaired: Int64({ description: 'Differences that this look has put in line' }),
+    repaired: Int64({ description: 'Number of differences that this audit repaired' }),
     in_progress: Type.Array(Type.String(), {
-      description: 'VMs on their way from one status to another: nothing is said about them',
+      description: 'VMs that change their status, and were not compared',
     }),
     checked: MapOf(Int64()),
     duration_ms: Int64(),
   },
-  { $id: 'AuditReport', description: 'Where the host differs from the records' },
+  { $id: 'AuditReport', description: 'Differences between the host and the records' },
 );
 
 export const HostBudgetSchema = Type.Object(
   {
-    memory_total_mb: Int64({ description: 'Of the host' }),
+    memory_total_mb: Int64({ description: 'Memory of the host' }),
     memory_limit_mb: Nullable(
       Int64({
         description:
-          'What VMs may have together, with their hypervisors: VOLANT_MEMORY_OVERCOMMIT, VOLANT_MEMORY_RESERVE_MB; null: no bound',
+          'Maximum for all VMs with their hypervisors: VOLANT_MEMORY_OVERCOMMIT, VOLANT_MEMORY_RESERVE_MB; null: no bound',
       }),
     ),
     memory_used_mb: Int64({
-      description: 'What those have that run or shall run; VMs of the simulator have none',
+      description: 'Memory of the VMs that run or are to run; VMs of the simulator count as 0',
     }),
-    cpu_cores: Int64({ description: 'Of the host' }),
+    cpu_cores: Int64({ description: 'CPU cores of the host' }),
     vcpus_limit: Nullable(Int64({ description: 'VOLANT_CPU_OVERCOMMIT; null: no bound' })),
     vcpus_used: Int64(),
   },
   {
     $id: 'HostBudget',
-    description: 'What VMs have of the host, and may have; a VM that runs is never ended for it',
+    description:
+      'Resources of the host that VMs use and may use; a running VM is never ended because of a limit',
   },
 );
 
@@ -159,7 +162,7 @@ const Percent = Type.Number({
   format: 'double',
   minimum: 0,
   maximum: 100,
-  description: 'Of the whole host',
+  description: 'Share of the whole host',
 });
 
 export const SystemStatusSchema = Type.Object(
@@ -192,22 +195,22 @@ const KvmTrialSchema = Type.Object(
     tries: Int64(),
     triedAt: Timestamp(),
   },
-  { $id: 'KVMTrial', description: 'A guest that was tried under KVM; null where there was none' },
+  { $id: 'KVMTrial', description: 'A trial boot of a guest under KVM; null if there was none' },
 );
 
-/** What cannot be known is left out; `error` says why nothing is. */
+/** Unknown members are absent; `error` says why all are. */
 const HypervisorSchema = Type.Object(
   {
     driver: Type.Optional(Type.String()),
     executable: Type.Optional(Type.String({ description: 'Its path' })),
     version: Type.Optional(Type.String()),
     accelerator: Type.Optional(Type.String()),
-    reason: Type.Optional(Type.String({ description: 'Why this accelerator' })),
+    reason: Type.Optional(Type.String({ description: 'Why this accelerator was chosen' })),
     kvmTrial: Type.Optional(Nullable(KvmTrialSchema)),
     tscKhz: Type.Optional(Int64({ description: "The frequency of the host's time stamp counter" })),
     vhostVsock: Type.Optional(Type.Boolean({ description: 'Guests can have vsock' })),
     dataDirectories: Type.Optional(Type.Array(Type.String())),
-    error: Type.Optional(Type.String({ description: 'Why there is none' })),
+    error: Type.Optional(Type.String({ description: 'Why there is no hypervisor' })),
   },
   { $id: 'HypervisorInfo' },
 );
@@ -215,7 +218,7 @@ const HypervisorSchema = Type.Object(
 const KernelSchema = Type.Object(
   {
     path: Type.Optional(Type.String()),
-    error: Type.Optional(Type.String({ description: 'Why there is none' })),
+    error: Type.Optional(Type.String({ description: 'Why there is no guest kernel' })),
   },
   { $id: 'KernelInfo' },
 );
@@ -225,19 +228,22 @@ const NameServersSchema = Type.Object(
     servers: Type.Array(Type.String()),
     problem: Type.Optional(Type.String({ description: 'Why guests cannot resolve names' })),
   },
-  { $id: 'NameServers', description: 'Those that guests are told' },
+  { $id: 'NameServers', description: 'The name servers of guests' },
 );
 
 const RecoverySchema = Type.Object(
   {
-    adopted: Int64({ description: 'Hypervisors that went on running' }),
+    adopted: Int64({ description: 'Hypervisors that ran on and were adopted' }),
     crashed: Int64(),
     stopped: Int64(),
     undone: Int64(),
-    swept: Int64({ description: 'Things that no record owned' }),
+    swept: Int64({ description: 'Objects that belonged to no record and were removed' }),
     durationMs: Int64(),
   },
-  { $id: 'RecoveryReport', description: 'What the last start found; null until it is done' },
+  {
+    $id: 'RecoveryReport',
+    description: 'Result of the recovery at the last start; null until it is complete',
+  },
 );
 
 export const SystemInfoSchema = Type.Object(
@@ -246,7 +252,8 @@ export const SystemInfoSchema = Type.Object(
     version: Type.String(),
     api_listen_addr: Type.String(),
     api_advertise_addr: Type.String({
-      description: 'Where it can be found: VOLANT_API_ADVERTISE, or where it listens',
+      description:
+        'Address for clients: VOLANT_API_ADVERTISE, or the address on which the daemon listens',
     }),
     host_ip: Type.String(),
     bridge: Type.String(),
@@ -265,10 +272,10 @@ export const SystemInfoSchema = Type.Object(
   { $id: 'SystemInfo', description: 'The daemon and its host' },
 );
 
-/** What VMs take of their host together, and may take. */
+/** Resources of the host that all VMs use and may use. */
 export type HostBudget = Static<typeof HostBudgetSchema>;
 
 export type SystemStatus = Static<typeof SystemStatusSchema>;
 
-/** As the schema tells it; a client knows more of some members. */
+/** As the schema describes it. The client has more precise types for some members. */
 export type SystemFacts = Static<typeof SystemInfoSchema>;

@@ -1,16 +1,17 @@
-// schema: members of a value that its schema does not know. What is done about them, a warning or a
-// refusal, is the business of whoever asks.
+// schema: finds and removes members of a value that its schema does not know. The caller decides between a warning and a
+// refusal.
 
 import type { TSchema } from 'typebox';
-import { join, keyOf, type Problems } from './validate.ts';
+import type { Problems } from '../lib/formats/member-path.ts';
+import { join, keyOf } from '../lib/formats/member-path.ts';
 
-/** So many are told; a client that sends more has another kind of trouble. */
+/** Maximum number of unknown members that are reported. */
 const UNKNOWN_MAX = 64;
 
-/** A longer word is no slip of somebody who meant another. */
+/** Longer names get no suggestion: they are unlikely to be typing errors. */
 const SLIP_CHARACTERS_MAX = 40;
 
-/** The parts of a schema that are looked at. */
+/** The parts of a schema that are used here. */
 interface Node {
   readonly type?: unknown;
   readonly anyOf?: readonly Node[];
@@ -20,9 +21,8 @@ interface Node {
 }
 
 /**
- * Takes the members out of a value that its schema does not know, and tells which they were, by path: what
- * is ignored is then nowhere, neither stored nor given out again. An object whose schema names no members
- * may have any.
+ * Removes the members of a value that its schema does not know, and returns them by path. So an ignored member is neither
+ * stored nor returned. An object whose schema names no members may have any.
  */
 export function takeUnknownMembers(schema: TSchema, value: unknown): Problems {
   const found = new Map<string, string>();
@@ -30,13 +30,13 @@ export function takeUnknownMembers(schema: TSchema, value: unknown): Problems {
   return Object.fromEntries(found);
 }
 
-/** What is said of a name that is not one of those that are known. */
+/** The message about an unknown name. */
 export function unknownText(name: string, known: readonly string[]): string {
   const meant = nearest(name, known);
   return meant === undefined ? 'is not known' : `is not known; did you mean ${meant}?`;
 }
 
-/** The warning about what was ignored: its path, and what unknownText said of it. */
+/** The warning about an ignored member: its path, and its unknownText(). */
 export function ignoredText([path, text]: readonly [string, string]): string {
   return `${path} ${text.replace('is not known', 'is not known and was ignored')}`;
 }
@@ -63,13 +63,13 @@ function visit(schema: Node, value: unknown, path: string, found: Map<string, st
   }
 }
 
-/** What may be null is a union of itself and null. */
+/** A nullable schema is a union of itself and null. */
 function withoutNull(schema: Node): Node {
   const branches = schema.anyOf?.filter(({ type }) => type !== 'null');
   return branches?.length === 1 && branches[0] !== undefined ? branches[0] : schema;
 }
 
-/** The known name that differs in one or two characters; undefined where none does. */
+/** The known name that differs in one or two characters; undefined if there is none. */
 function nearest(name: string, known: readonly string[]): string | undefined {
   if (name.length > SLIP_CHARACTERS_MAX) return undefined;
   const word = name.toLowerCase();
@@ -80,7 +80,7 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return best?.candidate;
 }
 
-/** Characters to add, drop or exchange to make one word of the other (Levenshtein). */
+/** The number of characters to add, drop or replace to turn one word into the other (Levenshtein). */
 function distanceOf(one: string, other: string): number {
   let above = Array.from({ length: other.length + 1 }, (_, column) => column);
   for (const [row, letter] of [...one].entries()) {

@@ -1,4 +1,4 @@
-// schema: the config of a VM, its desired state beside the plugin's manifest.
+// schema: the config of a VM: its desired settings, in addition to the plugin's manifest.
 
 import { type Static, Type } from 'typebox';
 import {
@@ -19,6 +19,7 @@ import {
   GraceSeconds,
   Int32,
   MapOf,
+  MetadataService,
   Nullable,
   Text,
   Word,
@@ -32,7 +33,7 @@ export const ApiEndpointSchema = Type.Object(
   { $id: 'API' },
 );
 
-/** Absent and 0 are refused alike, by a rule that tells why. */
+/** Absent and 0 get the same error, from a rule with a clear message. */
 const Port = Documented(Int32(), { minimum: 1, maximum: 65_535 });
 
 export const ExposeSchema = Type.Object(
@@ -41,10 +42,16 @@ export const ExposeSchema = Type.Object(
     protocol: Type.Optional(Word(['tcp', 'udp'], 'tcp when absent')),
     port: Type.Optional(Port),
     host_port: Type.Optional(Port),
+    mode: Type.Optional(
+      Word(
+        ['bridged', 'bridge', 'vsock', 'dhcp'],
+        'Kept, not used: how a connection gets to the guest follows from its network',
+      ),
+    ),
     balanced: Type.Optional(
       Type.Boolean({
         description:
-          'One host port for all replicas of a deployment, round robin over those that are ready. Without it replica N gets host_port + N - 1.',
+          'One published port for all replicas of a deployment, balanced round robin over the ready ones. Without it, replica N gets host_port + N - 1.',
       }),
     ),
   },
@@ -69,6 +76,7 @@ export const VmConfigSchema = Type.Object(
     rootfs: Type.Optional(Nullable(RootFsSchema)),
     stop_grace_seconds: Type.Optional(Nullable(GraceSeconds)),
     autostart: Type.Optional(Nullable(Autostart)),
+    metadata_service: Type.Optional(Nullable(MetadataService)),
   },
   { $id: 'Config', description: 'The desired state of a VM' },
 );
@@ -76,7 +84,7 @@ export const VmConfigSchema = Type.Object(
 /** As a client sends it. */
 export type VmConfigInput = Static<typeof VmConfigSchema>;
 
-/** As it is stored: resolved once, complete enough to start the VM without looking at the plugin again. */
+/** As it is stored: resolved once, and complete enough to start the VM without reading the plugin again. */
 export type VmConfig = Omit<
   VmConfigInput,
   'plugin' | 'runtime' | 'resources' | 'api' | 'manifest'

@@ -1,13 +1,14 @@
-// store: copies of the records for clients, made while the daemon writes. One at a time: each takes as much room as the
-// records, until it was read or given up.
+// store: copies of the records for clients, made while the daemon writes. Only one exists at a time, because it takes
+// as much disk space as the records until it is closed.
 
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import type { StateBackup } from '../engine/store-ports.ts';
+import type { StateBackup } from '../engine/ports/store-ports.ts';
 import { VolantError } from '../lib/errors.ts';
 import type { Env } from './env.ts';
 
 const RETRY_AFTER_SECONDS = 5;
 
+/** Makes backups, one at a time. */
 export class Backups {
   readonly #env: Env;
   #isBusy = false;
@@ -16,7 +17,10 @@ export class Backups {
     this.#env = env;
   }
 
-  /** OVERLOADED while there is another; STORE_UNAVAILABLE, with the cause, when there is no room. */
+  /**
+   * Makes a copy and opens it. Rejects with OVERLOADED while another one is open, and with STORE_UNAVAILABLE when the
+   * copy fails.
+   */
   async open(): Promise<StateBackup> {
     if (this.#isBusy) {
       const retry = { retryAfterSeconds: RETRY_AFTER_SECONDS };
@@ -40,7 +44,7 @@ export class Backups {
     }
   }
 
-  /** Without a name as soon as it is open: nothing of it is left, however the daemon ends. */
+  /** The file is unlinked as soon as it is open, so nothing is left however the daemon ends. */
   async #copy(): Promise<FileHandle> {
     const path = this.#env.temporaryFile;
     await rm(path, { force: true });

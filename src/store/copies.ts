@@ -1,5 +1,5 @@
-// store: copies of a state beside it, and states that are put aside. Nobody may have the state open to write. Blocks, and
-// is for starts only.
+// store: copies a state, or moves it away, into a directory beside it. No transaction may be in progress.
+// Only for the start of the daemon: everything here blocks.
 
 import {
   closeSync,
@@ -15,8 +15,8 @@ import { basename, dirname, join } from 'node:path';
 import { dataFileOf, lockFileOf } from './env.ts';
 
 /**
- * Copies the state to `<state>.<label>.<time>`, which is whole on disk when this returns. Of the copies with this label
- * the newest `keptMax` stay. The path of the copy.
+ * Copies the state durably to `<state>.<label>.<time>` and returns that path. Of the copies with this label the
+ * newest `keptMax` are kept.
  */
 export function copyState(
   directory: string,
@@ -36,7 +36,7 @@ export function copyState(
   return copy;
 }
 
-/** Moves the records to `<state>.<label>.<time>`, which is told; the state is empty then. */
+/** Moves the records to `<state>.<label>.<time>` and returns that path. The state is empty afterwards. */
 export function setStateAside(directory: string, label: string, nowMs: number): string {
   const aside = asideOf(directory, label, nowMs);
   mkdirSync(aside, { mode: 0o700 });
@@ -46,13 +46,13 @@ export function setStateAside(directory: string, label: string, nowMs: number): 
   return aside;
 }
 
-/** Times sort as text. */
+/** The path with the time in a form that sorts as text. */
 function asideOf(directory: string, label: string, nowMs: number): string {
   const time = new Date(nowMs).toISOString().replaceAll(/[-:]/g, '');
   return `${directory}.${label}.${time}`;
 }
 
-/** What was given or taken away in a directory, or written to a file, is on disk. */
+/** Makes the changes of a file or a directory durable. */
 export function syncPath(path: string): void {
   const fd = openSync(path, 'r');
   try {

@@ -1,14 +1,15 @@
-// store: what a state says of itself, without a store being made of it.
+// store: reads the version and the home id of a state without opening it as a store.
 
 import { openEnvToRead } from './env.ts';
 
+/** The facts of a state. */
 export interface StateFacts {
-  /** null: nothing that a daemon wrote. */
+  /** null: no daemon wrote this state. */
   readonly version: number | null;
   readonly homeId: string | null;
 }
 
-/** Of a state that is whole: see integrity.ts. */
+/** Reads them. The state must have passed the check of integrity.ts. */
 export async function factsOf(directory: string): Promise<StateFacts> {
   const env = openEnvToRead(directory);
   try {

@@ -1,25 +1,26 @@
-// store: a state that an older daemon wrote is brought to the present format before it is used: all of it, in one
-// transaction, after a copy was made. What changes in a record is in upgrades.ts.
+// store: migrates the state of an older daemon to the current format before it is used: all records in one
+// transaction, after a copy was made. The conversion of each record is in upgrades.ts.
 
-import { LIMITS } from '../config.ts';
+import { LIMITS } from '../config/limits.ts';
 import { StartRefused } from '../lib/refusal.ts';
 import { copyState } from './copies.ts';
 import type { Env } from './env.ts';
+import { rowOf } from './summaries.ts';
 import { STORE_VERSION, type Tables } from './tables.ts';
 import { vmOfPresentFormat } from './upgrades.ts';
 
-/** The oldest format that had a number. */
+/** The oldest numbered format. */
 const FIRST_VERSION = 1;
 
-/** What was done to a state: where the copy of its old format is. */
+/** A migration that was done: the old format, and the path of the copy in that format. */
 export interface Migration {
   readonly from: number;
   readonly copy: string;
 }
 
 /**
- * null when there is nothing to do: the state is new, or has the present format. StartRefused for one that a newer daemon
- * wrote.
+ * Migrates the state if necessary. null: the state is new or has the current format. Throws StartRefused for a state
+ * of a newer daemon.
  */
 export function migrate(
   env: Env,
@@ -37,7 +38,9 @@ export function migrate(
   const copy = copyState(directory, `format-${version}`, nowMs, LIMITS.stateCopiesMax);
   env.writeNow(() => {
     for (const { key, value } of [...tables.vms.range({})]) {
-      tables.vms.put(key, vmOfPresentFormat(value));
+      const record = vmOfPresentFormat(value);
+      if (record !== value) tables.vms.put(key, record);
+      tables.summaries.put(key, rowOf(record));
     }
     tables.meta.put('storeVersion', STORE_VERSION);
   });

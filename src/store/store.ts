@@ -1,23 +1,35 @@
-// store: the StorePort on LMDB. One writer, one transaction at a time: everything that is committed
-// until a transaction begins goes into it together, so many requests share one sync. Event numbers
-// are given at that moment and used up only by what reaches the disk.
+// store: implements StorePort on LMDB. There is one writer with one transaction at a time. All commits that arrive
+// before a transaction begins join it, so many requests share one sync. Event numbers are assigned in the transaction
+// and are used up only if it reaches the disk.
 
 import { randomBytes } from 'node:crypto';
-import { LIMITS } from '../config.ts';
-import type { EventBody, HostChanges, KvmTrial, StoredEvent, VmRecord } from '../engine/records.ts';
-import type { Snapshot, StorePort, Write } from '../engine/store-ports.ts';
+import { LIMITS } from '../config/limits.ts';
+import type { Snapshot, StorePort, Write } from '../engine/ports/store-ports.ts';
+import type {
+  AddressLease,
+  EventBody,
+  HostChanges,
+  KvmTrial,
+  StoredEvent,
+  VmRecord,
+  VmSummary,
+} from '../engine/records.ts';
 import { VolantError } from '../lib/errors.ts';
-import type { Logger } from '../lib/log.ts';
+import type { Logger } from '../lib/log/log.ts';
+import { gauge } from '../lib/metrics/family.ts';
 import { Backups } from './backup.ts';
+import { CommitMeter } from './commit-meter.ts';
 import { type Env, type Key, keyBytes, openEnv } from './env.ts';
 import { migrate } from './formats.ts';
+import type { StartRows } from './start-rows.ts';
+import { rowOf, summaryReader } from './summaries.ts';
 import { openTables, STORE_VERSION, type Tables } from './tables.ts';
 
-/** A write as it goes to the disk. */
+/** A write in its encoded form. */
 interface EncodedWrite {
-  readonly table: Write['table'];
+  readonly table: Write['table'] | 'summaries';
   readonly key: Write['key'];
-  /** null removes. */
+  /** null removes the record. */
   readonly value: Uint8Array | null;
 }
 
@@ -26,7 +38,7 @@ interface EncodedEvent {
   readonly value: Uint8Array;
 }
 
-/** Encoded before it joins others in a transaction, so that what cannot be written fails alone. */
+/** Encoded before it joins a transaction, so that a value that cannot be encoded fails alone. */
 interface Commit {
   readonly writes: readonly EncodedWrite[];
   readonly events: readonly EncodedEvent[];
@@ -38,7 +50,7 @@ interface NumberedEvent extends StoredEvent {
   readonly value: Uint8Array;
 }
 
-/** What one transaction has taken on, and where the event numbers stand when it is on disk. */
+/** The commits of one transaction, and the event numbers after it. */
 interface Flush {
   readonly commits: readonly Commit[];
   readonly numbered: readonly (readonly NumberedEvent[])[];
@@ -46,33 +58,37 @@ interface Flush {
   readonly oldestSequence: number;
 }
 
+/** What identifies a state, and what is known without reading all of it. */
 export interface StateIdentity {
   /** Nothing was ever written to it. */
   readonly isNew: boolean;
   readonly hasVms: boolean;
-  /** The highest id that was given to a VM; 0 when none was. */
+  /** The highest VM id that was ever assigned; 0 when none was. */
   readonly lastVmId: number;
-  /** At random; null in a state that is new or older than this. */
+  /** Random; null in a state that is new or older than these ids. */
   readonly homeId: string | null;
-  /** Where its VMs ran last. */
+  /** Where its VMs last ran. */
   readonly runtimeDirectory: string | null;
 }
 
 /**
- * Opens the store, in the present format. Throws when the directory cannot be used; StartRefused when a newer daemon
- * wrote it.
+ * Opens the store and migrates it to the current format. Throws when the directory cannot be used, and StartRefused
+ * when a newer daemon wrote the state. `rows` were read of the same state before.
  */
 export function openStore(
   directory: string,
   log: Logger,
   eventsMax: number = LIMITS.eventsStoredMax,
+  rows: StartRows | null = null,
 ): Store {
   const env = openEnv(directory);
   const migration = migrate(env, openTables(env), directory, Date.now());
-  if (migration !== null) log.info({ ...migration }, 'the state has the present format now');
-  return new Store(env, log, eventsMax);
+  if (migration !== null)
+    log.info({ ...migration }, 'the state was migrated to the current format');
+  return new Store(env, log, eventsMax, migration === null ? rows : null);
 }
 
+/** See StorePort for the methods. */
 export class Store implements StorePort {
   readonly #env: Env;
   readonly #backups: Backups;
@@ -85,10 +101,13 @@ export class Store implements StorePort {
   #flushing: Promise<void> | null = null;
   #versionKnown: boolean;
   #closed = false;
+  readonly #rows: StartRows | null;
+  readonly #meter = new CommitMeter();
   healthy = true;
 
-  constructor(env: Env, log: Logger, eventsMax: number) {
+  constructor(env: Env, log: Logger, eventsMax: number, rows: StartRows | null = null) {
     this.#env = env;
+    this.#rows = rows;
     this.#backups = new Backups(env);
     this.#log = log;
     this.#eventsMax = eventsMax;
@@ -100,19 +119,14 @@ export class Store implements StorePort {
   }
 
   load(): Snapshot {
-    const { vms, addresses, plugins, deployments, devices, answers, artifacts, meta } =
-      this.#tables;
-    const records = [...vms.range({})].map(({ value }) => value);
-    const lastGiven = (meta.get('lastVmId') as number | undefined) ?? 0;
+    const { plugins, deployments, devices, answers, artifacts, meta } = this.#tables;
     return {
-      vms: records,
-      addresses: [...addresses.range({})].map(({ key, value }) => [key, value] as const),
       plugins: [...plugins.range({})].map(({ value }) => value),
       deployments: [...deployments.range({})].map(({ value }) => value),
       devices: [...devices.range({})].map(({ value }) => value),
       answers: [...answers.range({})].map(({ key, value }) => [key, value] as const),
       artifacts: [...artifacts.range({})].map(({ value }) => value),
-      lastVmId: records.reduce((highest, { id }) => Math.max(highest, id), lastGiven),
+      lastVmId: this.identity().lastVmId,
       lastSequence: this.#lastSequence,
       builtinsInstalled: meta.get('builtinsInstalled') === true,
       bootId: (meta.get('bootId') as string | undefined) ?? null,
@@ -121,7 +135,7 @@ export class Store implements StorePort {
     };
   }
 
-  /** Whose state this is, and what can be told of it without reading all of it. */
+  /** Returns what identifies this state, without reading all of it. */
   identity(): StateIdentity {
     const { meta, vms } = this.#tables;
     return {
@@ -140,10 +154,36 @@ export class Store implements StorePort {
     return this.#tables.vms.get(id);
   }
 
+  summaries(): Iterable<VmSummary> {
+    return this.#rows?.takeSummaries() ?? this.#readSummaries();
+  }
+
+  *#readSummaries(): Iterable<VmSummary> {
+    const read = summaryReader();
+    for (const { key, value } of this.#tables.summaries.range({})) yield read(key, value);
+  }
+
+  addressLeases(): Iterable<readonly [address: string, lease: AddressLease]> {
+    return this.#rows?.takeLeases() ?? this.#readLeases();
+  }
+
+  *#readLeases(): Iterable<readonly [address: string, lease: AddressLease]> {
+    for (const { key, value } of this.#tables.addresses.range({})) yield [key, value];
+  }
+
+  vmCount(): number {
+    return this.#tables.vms.size();
+  }
+
+  /** Every VM's record. A usual start does not need them. */
+  allVms(): readonly VmRecord[] {
+    return [...this.#tables.vms.range({})].map(({ value }) => value);
+  }
+
   /**
-   * The tag of this state's kernel objects. A new state gets a random one: homes with the same path, as containers
-   * of one host have them, must not share it. A state that is older than the tag keeps the one that its
-   * kernel objects have. It is on disk when this resolves.
+   * Resolves with the tag of this state's kernel objects, which is then on disk. A new state gets a random one,
+   * because containers of one host may have homes with the same path. A state from before stored tags keeps the
+   * derived one that its kernel objects have.
    */
   async hostTag(derivedTag: string): Promise<string> {
     const known = this.#tables.meta.get('hostTag');
@@ -158,11 +198,7 @@ export class Store implements StorePort {
     let encoded: Pick<Commit, 'writes' | 'events'>;
     try {
       encoded = {
-        writes: writes.map(({ table, key, value }) => ({
-          table,
-          key: checked(key),
-          value: this.#encode(value),
-        })),
+        writes: writes.flatMap((write) => this.#encodeWrite(write)),
         events: events.map((body) => ({ body, value: this.#encodeSome(body) })),
       };
     } catch (cause) {
@@ -172,6 +208,16 @@ export class Store implements StorePort {
       this.#waiting.push({ ...encoded, resolve, reject });
       this.#flushing ??= this.#flushAll();
     });
+  }
+
+  /** A VM's record is removed with its summary. */
+  #encodeWrite(write: Write): readonly EncodedWrite[] {
+    const { table, key, value } = write;
+    this.#rows?.forget(table);
+    const encoded = { table, key: checked(key), value: this.#encode(value) };
+    if (write.table !== 'vms') return [encoded];
+    const row = write.value === null ? null : rowOf(write.value);
+    return [encoded, { table: 'summaries', key: write.key, value: this.#encode(row) }];
   }
 
   #encode(value: unknown): Uint8Array | null {
@@ -184,7 +230,7 @@ export class Store implements StorePort {
     return bytes;
   }
 
-  /** The room is asked for, too: a record that replaces itself finds room where nothing else does. */
+  /** Checks the free space, too: replacing a record may succeed on a disk that is full. */
   async probe(): Promise<void> {
     await this.commit([{ table: 'meta', key: 'probe', value: Date.now() }], []);
     if ((await this.#env.freeBytes()) < LIMITS.healthFreeBytesMin) {
@@ -197,7 +243,7 @@ export class Store implements StorePort {
   }
 
   configs(vmId: number, limit: number) {
-    // Downwards from the highest possible version to the first.
+    // Down from the highest possible version.
     const start: [number, number] = [vmId, Number.MAX_SAFE_INTEGER];
     const range = this.#tables.configs.range({ start, end: [vmId, 0], limit, reverse: true });
     return [...range].map(({ value }) => value);
@@ -206,6 +252,16 @@ export class Store implements StorePort {
   operations(vmId: number, limit: number) {
     const start: [number, number] = [vmId, Number.MAX_SAFE_INTEGER];
     const range = this.#tables.operations.range({ start, end: [vmId, 0], limit, reverse: true });
+    return [...range].map(({ value }) => value);
+  }
+
+  result(vmId: number) {
+    return this.#tables.results.get(vmId);
+  }
+
+  revisions(deployment: string) {
+    const start: [string, number] = [deployment, Number.MAX_SAFE_INTEGER];
+    const range = this.#tables.revisions.range({ start, end: [deployment, 0], reverse: true });
     return [...range].map(({ value }) => value);
   }
 
@@ -222,7 +278,15 @@ export class Store implements StorePort {
     return this.#backups.open();
   }
 
-  /** Lets what was committed reach the disk, then closes. */
+  families() {
+    const waiting = {
+      name: 'volant_store_commits_waiting',
+      help: 'Commits that wait for a transaction',
+    };
+    return [...this.#meter.families(), gauge(waiting, this.#waiting.length)];
+  }
+
+  /** Waits until what was committed is on disk, then closes. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#flushing;
@@ -236,6 +300,7 @@ export class Store implements StorePort {
 
   async #flush(): Promise<void> {
     let flush: Flush | undefined;
+    const startedMs = performance.now();
     try {
       await this.#env.write(() => {
         flush = this.#take();
@@ -243,6 +308,7 @@ export class Store implements StorePort {
       });
     } catch (error) {
       this.healthy = false;
+      this.#meter.failed();
       this.#log.error({ err: error }, 'the state could not be written');
       for (const { reject } of (flush ?? this.#take()).commits) {
         reject(new VolantError('STORE_UNAVAILABLE', undefined, { cause: error }));
@@ -251,6 +317,7 @@ export class Store implements StorePort {
     }
     if (flush === undefined) return;
     this.healthy = true;
+    this.#meter.wrote(performance.now() - startedMs, flush.commits.length);
     this.#versionKnown = true;
     this.#lastSequence = flush.lastSequence;
     this.#oldestSequence = flush.oldestSequence;
@@ -259,7 +326,7 @@ export class Store implements StorePort {
     }
   }
 
-  /** Takes what waits, up to the bound, and gives its events their numbers. */
+  /** Takes the waiting commits, up to the bound, and numbers their events. */
   #take(): Flush {
     const commits = this.#waiting.splice(0, LIMITS.commitsPerFlushMax);
     let lastSequence = this.#lastSequence;
@@ -282,13 +349,21 @@ export class Store implements StorePort {
     if (!this.#versionKnown) meta.put('storeVersion', STORE_VERSION);
   }
 
-  #apply(write: EncodedWrite): void {
-    const table = this.#tables[write.table] as {
+  #apply({ table: name, key, value }: EncodedWrite): void {
+    const table = this.#tables[name] as {
       putEncoded(key: unknown, value: Uint8Array): void;
       remove(key: unknown): void;
     };
-    if (write.value === null) table.remove(write.key);
-    else table.putEncoded(write.key, write.value);
+    if (value === null) table.remove(key);
+    else table.putEncoded(key, value);
+    if (name === 'vms' && value === null) this.#removeOperations(key as number);
+  }
+
+  /** All of a VM that is removed: those, too, that were written while its removal waited. */
+  #removeOperations(vmId: number): void {
+    const { operations } = this.#tables;
+    const range = operations.range({ start: [vmId, 0], end: [vmId, Number.MAX_SAFE_INTEGER] });
+    for (const { key } of [...range]) operations.remove(key);
   }
 }
 
@@ -298,10 +373,10 @@ function checked<K extends Write['key']>(key: K): K {
   throw new RangeError(`its key has ${bytes} bytes`);
 }
 
-/** Whoever asked for it has asked for something that cannot be kept. */
+/** The request asked for something that cannot be stored. */
 function unwritable(cause: unknown): VolantError {
   const why = cause instanceof Error ? cause.message : String(cause);
-  const details = { body: `cannot be kept: ${why}` };
+  const details = { body: `cannot be stored: ${why}` };
   return new VolantError('BODY_INVALID', undefined, { details, cause });
 }
 

@@ -1,8 +1,12 @@
-// store: records as older daemons wrote them, brought to their present shape. Pure.
+// store: converts records of older formats to their current form. Pure. When they are converted is decided in
+// formats.ts.
 
 import type { VmObserved, VmRecord, VmWanted } from '../engine/records.ts';
 
-/** Format 1 had a status, and neither what was wanted nor what was seen. */
+/**
+ * Formats 1 to 3 had no summaries, which are made from the records. Format 1 had a status, but neither the wanted nor
+ * the observed state.
+ */
 export type VmRecordOfFormat1 = Omit<VmRecord, 'wanted' | 'observed'>;
 
 const WANTED: Readonly<Record<VmRecord['status'], VmWanted['state']>> = {
@@ -15,14 +19,14 @@ const WANTED: Readonly<Record<VmRecord['status'], VmWanted['state']>> = {
   deleting: 'deleted',
 };
 
-/** The record with the wish and the sight that give it the status that it has. */
+/** Adds the wanted and the observed state from which the record's status follows. */
 export function vmOfPresentFormat(record: VmRecord | VmRecordOfFormat1): VmRecord {
   if ('wanted' in record) return record;
   const { status } = record;
-  const isOwed = status === 'pending' || status === 'starting';
+  const needsLaunch = status === 'pending' || status === 'starting';
   const hasEnded = status === 'stopped' || status === 'crashed';
   const observed: VmObserved = {
-    launch: isOwed ? 0 : 1,
+    launch: needsLaunch ? 0 : 1,
     attempt: 1,
     end: hasEnded ? status : null,
     isReleased: hasEnded,

@@ -1,69 +1,85 @@
-// workers, main-thread side: how long each job may take once a thread has begun it. After that its caller is told
-// that the host does not come back. Bounds that a job keeps itself are shorter; these are for what nothing inside
-// the thread can end: a file system that hangs, a pipe that nobody writes to, a driver that waits.
+// workers: the deadline of each job, counted from its start on a thread. After it the caller gets HOST_TIMEOUT. The
+// bounds that jobs keep themselves are shorter. Deadlines cover what nothing inside the thread can end: a file system
+// that hangs, a pipe without a writer, a driver that waits.
 
-import { LIMITS } from '../config.ts';
-import type { JobName } from './protocol.ts';
+import { LIMITS } from '../config/limits.ts';
+import type { JobName } from '../host/jobs/protocol.ts';
 
-/** Reads that touch a few files. */
-const LOOK_MS = LIMITS.jobLookMs;
-/** Changes in the kernel: some programs that are run one after the other, each with a bound of its own. */
+/** Jobs that read a few files. */
+const READ_MS = LIMITS.jobReadMs;
+/** Jobs that change the kernel's state: a few programs run one after the other, each with a bound of its own. */
 const CHANGE_MS = LIMITS.jobChangeMs;
-/** What grows with images, disks or the number of VMs. */
+/** Jobs whose duration grows with images, disks or the number of VMs. */
 const BULK_MS = LIMITS.jobBulkMs;
 
-/** Of every job, in milliseconds. */
+/** The deadline of every job, in milliseconds. */
 export const DEADLINES_MS: Readonly<Record<JobName, number>> = {
   planNetwork: CHANGE_MS,
   ensureNetwork: CHANGE_MS,
-  lookAtNetwork: CHANGE_MS,
+  readNetwork: CHANGE_MS,
   joinTaps: CHANGE_MS,
-  ensureShard: CHANGE_MS,
-  findShards: CHANGE_MS,
-  removeShard: CHANGE_MS,
+  ensureSecondaryBridge: CHANGE_MS,
+  findSecondaryBridges: CHANGE_MS,
+  removeSecondaryBridge: CHANGE_MS,
   removeNetwork: CHANGE_MS,
   makeGuestFilter: CHANGE_MS,
   changeGuestFilter: CHANGE_MS,
+  makeEgress: BULK_MS,
+  changeEgress: CHANGE_MS,
+  cutConnections: CHANGE_MS,
+  countEgress: CHANGE_MS,
+  emptyLearned: CHANGE_MS,
+  // It may wait for the start and the end of many programs.
+  serveNames: BULK_MS,
   serveLeases: CHANGE_MS,
   setForwards: CHANGE_MS,
-  countConnections: LOOK_MS,
-  findPortOwner: LOOK_MS,
+  countConnections: READ_MS,
+  findPortOwner: READ_MS,
   removeTaps: CHANGE_MS,
-  removeRunDirectory: CHANGE_MS,
+  settleTaps: CHANGE_MS,
   launch: CHANGE_MS,
-  endBoot: LOOK_MS,
-  openHypervisor: LOOK_MS,
-  removeCgroup: CHANGE_MS,
-  inspectMedia: LOOK_MS,
-  // The whole file is read.
+  endBoot: READ_MS,
+  openHypervisors: READ_MS,
+  inspectMedia: READ_MS,
+  isMissing: READ_MS,
+  // It reads the whole file.
   sha256Of: LIMITS.mediaTimeoutMs,
-  findCached: LOOK_MS,
-  // It ends by itself; this is for a disk that hangs meanwhile.
+  findCached: READ_MS,
+  // It keeps its own bound. The rest is for a disk that hangs meanwhile.
   fetchMedium: LIMITS.mediaTimeoutMs + BULK_MS,
+  findImage: READ_MS,
+  // It keeps its own bound, like a download.
+  fetchImage: LIMITS.imageTimeoutMs + BULK_MS,
+  listImages: BULK_MS,
+  removeImage: BULK_MS,
+  sweepImageBuilds: BULK_MS,
   trimCache: BULK_MS,
-  recallImages: LOOK_MS,
+  recallImages: READ_MS,
   provideDisks: BULK_MS,
   writeSeed: CHANGE_MS,
-  removeDisks: BULK_MS,
-  findKernel: LOOK_MS,
-  measureBoot: LOOK_MS,
-  readLogTail: LOOK_MS,
-  readConsole: LOOK_MS,
-  readDocument: LOOK_MS,
-  // It keeps a shorter bound itself.
+  removeRemains: BULK_MS,
+  findKernel: READ_MS,
+  measureBoot: READ_MS,
+  readLogTail: READ_MS,
+  readConsole: READ_MS,
+  readDocument: READ_MS,
+  // It keeps a shorter bound of its own.
   documentToJson: CHANGE_MS,
-  findOomKill: LOOK_MS,
+  findOomKill: READ_MS,
   trimLogs: CHANGE_MS,
   describeVms: CHANGE_MS,
   takeInventory: CHANGE_MS,
-  // Guests boot for trial.
+  // It boots canary guests.
   probeHypervisor: BULK_MS,
-  measureUsage: LOOK_MS,
-  readNameServers: LOOK_MS,
+  measureUsage: READ_MS,
+  // It reads some files of every VM.
+  readVms: CHANGE_MS,
+  readHost: READ_MS,
+  readNameServers: READ_MS,
   inspectDevices: CHANGE_MS,
-  readOverride: LOOK_MS,
+  readOverride: READ_MS,
   bindDevice: CHANGE_MS,
   releaseDevice: CHANGE_MS,
   probeGroups: CHANGE_MS,
-  ping: LOOK_MS,
+  ping: READ_MS,
 };

@@ -1,5 +1,4 @@
-// What users of volar rely on when files are no text: bytes arrive as the bytes that they are, and what must be text and is
-// none is refused.
+// cli: files that are not text: bytes arrive unchanged, and a file that must be text and is not is refused.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

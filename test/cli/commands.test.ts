@@ -1,4 +1,4 @@
-// cli: what commands send and print, run as real processes against a server that remembers.
+// cli: what commands send and print, run as real processes against a fake daemon that records requests.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -280,7 +280,7 @@ test('versions: of volar alone without a daemon, of both with one', async (t) =>
   assert.match(alone.stdout, /volantd unknown/);
 });
 
-test('while an image comes from the network, a create tells how far it is', async (t) => {
+test('while an image comes from the network, a create shows how far it is', async (t) => {
   const daemon = await startFakeDaemon(t, ({ method }, response) => {
     if (method === 'POST') {
       setTimeout(() => sendJson(response, 201, vmBody('one')), 2_500);
@@ -304,7 +304,7 @@ test('while an image comes from the network, a create tells how far it is', asyn
   assert.equal(JSON.parse(stdout).name, 'one');
 });
 
-test('a daemon that cannot tell about images is no reason to fail', async (t) => {
+test('a daemon that cannot list images is no reason to fail', async (t) => {
   const daemon = await startFakeDaemon(t, ({ method }, response) => {
     if (method === 'GET') sendJson(response, 404, { error: 'no', code: 'ROUTE_NOT_FOUND' });
     else setTimeout(() => sendJson(response, 201, vmBody('one')), 1_500);

@@ -1,4 +1,4 @@
-// cli: completion, asked as the shells ask it.
+// cli: completion, called as the shells call it.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -32,13 +32,19 @@ test('names of things where they go, again where there may be several', async ()
   assert.deepEqual(await ask('vms delete vm-1 '), ['vm-1', 'vm-2']);
   assert.deepEqual(await ask('plugins enable plugin-1'), ['plugin-1']);
   assert.deepEqual(await ask('deployments scale '), ['deployment-1', 'deployment-2']);
+  assert.deepEqual(await ask('deployments rollout '), ['help', 'history', 'status', 'undo']);
+  assert.deepEqual(await ask('deployment rollout undo '), ['deployment-1', 'deployment-2']);
+  assert.deepEqual(await ask('deployments rollout undo --t'), ['--timeout', '--to-revision']);
   assert.deepEqual(await ask('vms create x --plugin '), ['plugin-1', 'plugin-2']);
+  assert.deepEqual(await ask('vms create x --image '), ['image-1', 'image-2']);
+  assert.deepEqual(await ask('run '), ['image-1', 'image-2']);
+  assert.deepEqual(await ask('run --n'), ['--name', '--network']);
 });
 
 test('options, global ones too, and the words that an option takes', async () => {
   assert.deepEqual(await ask('vms create x --c'), ['--ca', '--config', '--cpu']);
   assert.deepEqual(await ask('vms get --js'), ['--json']);
-  assert.deepEqual(await ask('vms create --wait '), ['accepted', 'ready', 'running']);
+  assert.deepEqual(await ask('vms create --wait '), ['accepted', 'exited', 'ready', 'running']);
   assert.deepEqual(await ask('vms create --cpu 2 x --wait r'), ['ready', 'running']);
   assert.deepEqual(await ask('completion '), ['bash', 'zsh']);
 });

@@ -1,4 +1,4 @@
-// cli: exit statuses and what is said about a failure: scripts and people rely on both.
+// cli: exit statuses and messages of failures, on which scripts and people rely.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -38,7 +38,7 @@ test('each kind of refusal has its exit status, its message and its remedy', asy
   assert.deepEqual([code, error], ['KERNEL_MISSING', 'it went wrong']);
 });
 
-test('an answer that is the fault of the daemon is told with its id, other answers are not', async (t) => {
+test('an answer that is the fault of the daemon is printed with its id, other answers are not', async (t) => {
   let status = 500;
   const daemon = await startFakeDaemon(t, (_, response) => {
     response.setHeader('X-Request-Id', 'look-for-me');
@@ -85,12 +85,12 @@ test('what cannot be meant is 2, with help where it helps, and nothing is sent',
     ['vms list --sort size', /Allowed choices are name/],
     ['vms create', /missing required argument 'name'/],
     ['vms create x --cpu two', /two is not a whole number/],
-    ['vms create x --memory 1T', /no amount of memory/],
-    ['vms create x --timeout soon', /no duration/],
+    ['vms create x --memory 1T', /not an amount of memory/],
+    ['vms create x --timeout soon', /not a duration/],
     ['vms create x --config /nonexistent.json', /cannot be read/],
     ['vms scale x', /--cpu, --memory or --replicas/],
     ['deployments scale x many', /many is not a whole number/],
-    ['plugins install', /Name a manifest/],
+    ['plugins install', /give a file or a URL/],
   ];
   for (const [line, message] of typed) {
     const ended = await volar(t, daemon.url, line.split(' ').filter(Boolean));

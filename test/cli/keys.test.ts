@@ -1,11 +1,11 @@
-// cli: `volar keys` makes, lists, rotates and removes keys in a file, and the daemon takes them.
+// cli: `volar keys` creates, lists, rotates and removes keys in a file, and the daemon accepts them.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { digestOfKey, parseKeys } from '../../src/lib/key-file.ts';
+import { digestOfKey, parseKeys } from '../../src/lib/files/key-file.ts';
 import { ask, eventually, startServer } from '../http/harness.ts';
 import { startVolar } from './volar.ts';
 
@@ -79,7 +79,7 @@ test('two changes at once do not lose each other, and a broken file is left alon
   // Who came at the same time was told so.
   for (const [index, { status, stderr }] of made.entries()) {
     if (status === 0) assert.ok(kept.includes(names[index] ?? ''));
-    else assert.match(stderr, /Another volar changes/);
+    else assert.match(stderr, /Another volar is changing/);
   }
   assert.ok(!existsSync(`${file}.new`));
   writeFileSync(file, '{');

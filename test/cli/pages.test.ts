@@ -1,4 +1,4 @@
-// cli, client: the pages about them list exactly what there is.
+// cli, client: their pages in docs list exactly the commands and methods that exist.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ test('docs/volar.md lists exactly the commands of volar', () => {
 });
 
 test('docs/volar.md lists exactly the exit statuses', () => {
-  const listed = [...page('volar.md').matchAll(/^\| (\d) \|/gm)].map(([, status]) =>
+  const listed = [...page('volar.md').matchAll(/^\| (\d+) \|/gm)].map(([, status]) =>
     Number(status),
   );
   assert.deepEqual(listed, Object.values(EXIT));

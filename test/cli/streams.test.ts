@@ -1,4 +1,4 @@
-// cli: commands that go on: events, --watch, logs, the console.
+// cli: commands that continue: events, --watch, logs, the console.
 
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';

@@ -1,6 +1,8 @@
 // test helpers: volar as a real process.
 
 import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
@@ -19,6 +21,8 @@ export interface Running {
   printed(pattern: RegExp): Promise<void>;
   write(text: string): void;
   endInput(): void;
+  /** Nobody reads its standard output any more. */
+  closeOutput(): void;
   kill(signal: NodeJS.Signals): void;
 }
 
@@ -64,6 +68,7 @@ export function startVolar(
     printed,
     write: (text) => void child.stdin.write(text),
     endInput: () => void child.stdin.end(),
+    closeOutput: () => void child.stdout.destroy(),
     kill: (signal) => void child.kill(signal),
   };
 }
@@ -79,4 +84,12 @@ export function volar(
   if (input !== '') running.write(input);
   running.endInput();
   return running.ended;
+}
+
+/** A directory with files by name; it is removed when the test ends. */
+export function directoryWith(t: TestContext, files: Readonly<Record<string, string>>): string {
+  const directory = mkdtempSync(join(tmpdir(), 'volar-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text);
+  return directory;
 }

@@ -1,4 +1,4 @@
-// client: what one call sends, how its errors look, and when it is asked again.
+// client: what one call sends, what its errors contain, and when it is retried.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -114,7 +114,7 @@ test('an answer that is not of a Volant daemon still has a code', async (t) => {
   await assert.rejects(call, { name: 'ApiError', status: 502, code: 'HTTP_502' });
 });
 
-test('503 with Retry-After is asked again, whatever the method, and not for ever', async (t) => {
+test('503 with Retry-After is asked again, whatever the method, and not forever', async (t) => {
   let refusals = 2;
   const daemon = await startFakeDaemon(t, (request, response) => {
     if (refusals-- > 0) overloaded(request, response);

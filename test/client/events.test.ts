@@ -1,4 +1,4 @@
-// client: event streams: order, resuming after a loss, what ends them and what does not.
+// client: event streams: their order, how they resume after a lost connection, and what ends them.
 
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
@@ -50,7 +50,7 @@ test('events come in order, and after a loss from where it was lost', async (t) 
   assert.deepEqual(states, ['open', 'lost', 'open', 'lost', 'open']);
 });
 
-test('lost before the first number: the reader is told that something may be missing', async (t) => {
+test('lost before the first number: the reader learns that something may be missing', async (t) => {
   const daemon = await startStream(t, ['', frame(9)]);
   const types: string[] = [];
   for await (const event of createClient({ baseUrl: daemon.url }).events.all()) {
@@ -82,7 +82,7 @@ test('silence is a loss', async (t) => {
   assert.deepEqual(ids, [1, 2]);
 });
 
-test('a refusal is final; a daemon that does not come back ends the stream with an error', async (t) => {
+test('a refusal is final; a daemon that does not return ends the stream with an error', async (t) => {
   const refusing = await startStream(t, [
     (response) => sendJson(response, 401, { error: 'key', code: 'UNAUTHORIZED' }),
   ]);

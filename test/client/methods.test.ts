@@ -1,4 +1,4 @@
-// client: every operation has its method, and the method sends what the contract says.
+// client: every operation has a method, and the method sends what the contract defines.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,19 +13,27 @@ const ARGUMENTS: Readonly<Record<string, readonly unknown[]>> = {
   updateVMConfig: ['x', {}],
   createDeployment: [{ name: 'x', config: {} }],
   scaleDeployment: ['x', 2],
+  rollbackDeployment: ['x', {}],
   installPlugin: [{ name: 'x' }],
   setPluginEnabled: ['x', true],
   listPluginArtifacts: ['x'],
   putPluginArtifact: ['x', { version: '1', artifact_name: 'x' }],
   removePluginArtifacts: ['x'],
   getPluginArtifact: ['x', 'x', '1'],
+  putVMFile: ['x', 'x', ''],
+  watchVMFiles: ['x', '/x'],
   postMCPCommand: ['volant.vms.list'],
+  createExec: ['x', { argv: ['x'] }],
+  writeExecInput: ['x', 'x', 'x'],
+  signalExec: ['x', 'x', 'SIGINT'],
+  resizeExec: ['x', 'x', { rows: 1, columns: 1 }],
   getVFIODeviceInfo: ['0000:00:01.0'],
   validateVFIODevices: [['0000:00:01.0']],
   checkVFIOIOMMUGroups: [['0000:00:01.0']],
   bindVFIODevices: [['0000:00:01.0']],
   unbindVFIODevices: [['0000:00:01.0']],
   getVFIOGroupPaths: [['0000:00:01.0']],
+  pullImage: ['nginx'],
 };
 
 const METHOD_NAMES: Readonly<Record<string, string>> = METHODS;
@@ -51,6 +59,11 @@ test('each operation of the contract has a method', () => {
 test('each method sends the method and path of its operation', async (t) => {
   const event = 'data: {"type":"VM_CREATED","name":"x"}\n\n';
   const daemon = await startFakeDaemon(t, ({ path }, response) => {
+    if (/\/stream|files-watch/.test(path)) {
+      response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+      response.end('event: end\ndata: {}\n\n');
+      return;
+    }
     if (!path.startsWith('/api/v1/events')) return sendJson(response, 200, {});
     response.writeHead(200, { 'Content-Type': 'text/event-stream' });
     response.write(event);

@@ -1,11 +1,12 @@
-// docs: every call of volar and of npm that a page shows is one that there is: the command with its options, the script.
-// Calls that need no more than `npm run up` are run as well, by e2e/guides.
+// docs: every call of volar and of npm on a page is valid: the command with its options, the script. e2e/guides runs the
+// calls that need only `npm run up`.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Command } from 'commander';
 import { createProgram } from '../../src/cli/program.ts';
+import { endOptionsAtImage } from '../../src/cli/program-words.ts';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
 const read = (path: string) => readFileSync(`${PROJECT_ROOT}${path}`, 'utf8');
@@ -33,19 +34,24 @@ function wordsOfVolar(command: string): string[] | null {
 }
 
 /** What is wrong with a call; null where nothing is. */
-function problemOf(words: readonly string[]): string | null {
+function problemOf(given: readonly string[]): string | null {
   let command: Command = createProgram(
     { stdout: { write: () => true }, stderr: { write: () => true } } as never,
     {},
   );
+  const words = endOptionsAtImage(command, given);
   const options = [...command.options];
   let named = 0;
   for (const word of words) {
-    if (word.startsWith('-')) {
+    // What follows is for a program in a guest.
+    if (word === '--' && ['exec', 'run', 'create'].includes(command.name())) break;
+    // "-" alone is standard input or output.
+    if (word.startsWith('-') && word !== '-') {
       const flag = word.replace(/[=|].*$/, '');
-      const isKnown = [...options, ...command.options].some(
-        ({ short, long }) => short === flag || long === flag,
-      );
+      const known = [...options, ...command.options].flatMap(({ short, long }) => [short, long]);
+      // Letters may be joined: -it.
+      const letters = /^-[a-z]{2,}$/i.test(flag) ? [...flag.slice(1)].map((one) => `-${one}`) : [];
+      const isKnown = (letters.length > 0 ? letters : [flag]).every((one) => known.includes(one));
       if (!isKnown && !['--help', '-h'].includes(flag)) return `${command.name()} has no ${flag}`;
       continue;
     }

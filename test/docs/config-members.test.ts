@@ -1,10 +1,10 @@
-// docs: docs/config.md and the manifest's table in docs/plugins.md have exactly the members of the schema, and what
-// docs/config.md says of a member holds: its example is accepted, and takes effect when the page says so.
+// docs: docs/config.md and the manifest's table in docs/plugins.md have exactly the members of the schema. Each example of
+// docs/config.md is accepted, and takes effect when the page says so.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import type { EngineControl } from '../../src/engine/engine.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { type ConfigPatch, ConfigPatchSchema } from '../../src/schema/config-patch.ts';
@@ -38,7 +38,13 @@ function rowsOfPage(): readonly Row[] {
 }
 
 async function runningVm(): Promise<EngineControl['engine']> {
-  const { engine } = await engineOn(newWorld());
+  const world = newWorld();
+  // A change that names a file or a device that is not there is refused.
+  world.host.addDevice({ address: '0000:01:00.0' });
+  for (const [, path = ''] of page('config.md').matchAll(/"path": "([^"]+)"/g)) {
+    world.host.documents.set(path, '#cloud-config\n');
+  }
+  const { engine } = await engineOn(world);
   await engine.vms.create({ name: 'a', plugin: 'hello' });
   return engine;
 }
@@ -80,9 +86,13 @@ test('every example of docs/config.md is accepted, has its member, and takes eff
 
 test('the figures of docs/config.md are the limits', () => {
   const text = page('config.md');
-  assert.ok(text.includes(`at most ${LIMITS.exposedPortsMax}.`));
+  const ports = `at most ${LIMITS.exposedPortsMax}.`;
+  assert.ok(text.includes(ports), `docs/config.md must say "${ports}"`);
   const bytes = (LIMITS.kernelCmdlineBytesMax - 1).toLocaleString('en-US');
-  assert.ok(text.includes(`at most ${bytes} bytes`));
+  assert.ok(
+    text.includes(`at most ${bytes} bytes`),
+    `docs/config.md must say "at most ${bytes} bytes"`,
+  );
 });
 
 test('docs/plugins.md has every member of a manifest, and no other', () => {

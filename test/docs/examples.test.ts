@@ -1,15 +1,18 @@
-// docs: every example of a request, a manifest or a file for `volar apply` is one that the daemon takes, without a
-// member that it does not know.
+// docs: every example of a request, a manifest or a file for `volar apply` is accepted by the daemon, without unknown
+// members.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
-import { checkConfig } from '../../src/schema/config-rules.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { parseAllDocuments } from 'yaml';
+import { LIMITS } from '../../src/config/limits.ts';
+import type { Problems } from '../../src/lib/formats/member-path.ts';
 import { CreateDeploymentSchema } from '../../src/schema/deployment.ts';
 import { type ManifestInput, ManifestSchema } from '../../src/schema/manifest.ts';
-import { normaliseManifest } from '../../src/schema/manifest-rules.ts';
-import { compileValidator, type Problems } from '../../src/schema/validate.ts';
+import { checkConfig } from '../../src/schema/rules/config-rules.ts';
+import { normaliseManifest } from '../../src/schema/rules/manifest-rules.ts';
+import { compileValidator } from '../../src/schema/validate.ts';
 import { CreateVmSchema } from '../../src/schema/vm.ts';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 import { covers, membersOf, type Shape, shapeOf } from './members.ts';
@@ -83,6 +86,13 @@ test('the examples in JSON are what the daemon takes', () => {
     }
   }
   assert.ok(checked >= 6);
+});
+
+test('the documents for apply in YAML are those in JSON', () => {
+  const [documents = ''] = blocksOf('docs/volar.md', 'yaml');
+  const yaml: unknown[] = parseAllDocuments(documents).map((document) => document.toJS());
+  const json = blocksOf('docs/volar.md', 'json').map((block): unknown => JSON.parse(block));
+  assert.ok(json.some((example) => isDeepStrictEqual(example, yaml)));
 });
 
 test('the bodies of requests in commands are JSON that the daemon takes', () => {

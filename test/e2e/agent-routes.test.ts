@@ -1,5 +1,4 @@
-// e2e: what reaches into guests does so in a real one, without its network: a VM that has no card is
-// asked through the agent's channel and seen through its serial port.
+// e2e: the agent's routes in a real guest without a network card: through the agent's channel and the serial port.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -8,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { DocumentChecker } from '../helpers/document.ts';
 import { type Daemon, startDaemon } from './daemon.ts';

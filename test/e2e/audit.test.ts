@@ -1,4 +1,4 @@
-// e2e: what somebody changes by hand on the host is found, told, and put in line.
+// e2e: changes of the host by hand are found, reported and repaired.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -83,7 +83,7 @@ test('what is removed of the network is found, and put back', async (t) => {
   assert.match(links, / master /);
 });
 
-test('what a guest cannot get back while it runs is told with what to do', async (t) => {
+test('what a guest cannot get back while it runs is reported with what to do', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, SIMULATOR);
   const vm = await daemon.createVm('one');

@@ -1,15 +1,24 @@
-// A backup is one moment of the records, taken under load; a restore brings that moment back, and what runs since then is
-// adopted.
+// e2e: a backup under load is one moment of the records. A restore brings that moment back, and running VMs are adopted.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
+import { RUN_FILES } from '../../src/engine/ports/hypervisor-ports.ts';
 import type { Vm } from '../../src/schema/vm.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 
 const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
@@ -38,11 +47,18 @@ async function saved(daemon: Daemon, file: string): Promise<void> {
   writeFileSync(file, bytes);
 }
 
+/** A VM that the backup does not know is adopted by its description, which is written some seconds after its launch. */
+async function untilDescribed(daemon: Daemon, ids: readonly number[]): Promise<void> {
+  const isDescribed = (id: number) =>
+    existsSync(join(daemon.home, 'run', String(id), RUN_FILES.description));
+  await until('every VM has its description', () => ids.every(isDescribed));
+}
+
 const listOf = async (daemon: Daemon): Promise<readonly Vm[]> =>
   (await daemon.call('GET', '/api/v1/vms')).body;
 
 suite('backup and restore', () => {
-  test('a backup under load is one moment, and comes back after a kill', async (t) => {
+  test('a backup under load is one moment, and can be restored after a kill', async (t) => {
     if (!requireCapability(t, 'root', 'netns', 'tun')) return;
     const daemon = await startDaemon(t, SIMULATOR);
     const file = join(temporary(t), 'backup');
@@ -61,6 +77,10 @@ suite('backup and restore', () => {
     await daemon.call('POST', '/api/v1/vms/early-8/restart');
     const moved = await daemon.waitFor('early-8', 'running');
     const running = (await listOf(daemon)).filter(({ status }) => status === 'running');
+    await untilDescribed(
+      daemon,
+      running.map(({ id }) => id),
+    );
     await daemon.kill('SIGKILL');
     const done = restore(daemon, file);
     assert.equal(done.status, 0, done.stderr);

@@ -1,4 +1,5 @@
-// e2e: a memory that cannot hold the guest is refused with the figure that it needs, and with that figure it boots.
+// e2e: a memory size that is too small for the guest is refused with the size that it needs, and the guest boots with that
+// size.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// e2e: fleets that start at once on a host that is busy with something else, of each kind of machine.
+// e2e: fleets of each machine type that start at once on a busy host.
 
 import { testFleet } from './fleets.ts';
 

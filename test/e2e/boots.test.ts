@@ -1,4 +1,4 @@
-// e2e: a guest that comes up with a broken clock, and a fleet that starts at once on an idle host.
+// e2e: a guest that boots with a broken clock, and a fleet that starts at once on an idle host.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,9 +1,9 @@
-// e2e: the host around the guests' network is changed as little as can be, and put back as it was.
+// e2e: the daemon changes as little as possible of the network around its guests, and restores it.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { makeGuestFilter } from '../../src/workers/jobs/guest-filter.ts';
-import { ensureNetwork, planNetwork, removeNetwork } from '../../src/workers/jobs/network.ts';
+import { makeGuestFilter } from '../../src/host/jobs/network/filter-rules.ts';
+import { ensureNetwork, planNetwork, removeNetwork } from '../../src/host/jobs/network/network.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { createGuest, createNeighbour, ip, makeNetwork, SETTINGS, SPEC } from './veth-guests.ts';
 

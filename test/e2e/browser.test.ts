@@ -1,5 +1,5 @@
-// What somebody relies on who browses on the machine where a daemon runs: no page that a real browser has open, of
-// whatever origin, makes anything, ends anything or reads anything, by any means that a page has.
+// e2e: a person browses on the machine of the daemon: no page in a real browser, of any origin, can create, end or read
+// anything, by any means that a page has.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -24,7 +24,7 @@ async function startVictim(t: TestContext, settings: Record<string, string> = {}
   return daemon;
 }
 
-/** All that there is, but for what is asked of hypervisors again and again. */
+/** All that there is, but for what is asked of hypervisors repeatedly. */
 async function stateOf(daemon: Daemon): Promise<string[]> {
   const paths = ['vms', 'plugins', 'deployments', `vms/${VICTIM}`, `vms/${VICTIM}/config/history`];
   const answers = [];

@@ -1,5 +1,5 @@
-// e2e: many clients ask for many things of the same VMs, while the daemon and hypervisors are killed and what the daemon
-// uses fails. What they were answered must have happened in some order. The seed is printed; VOLANT_TEST_SEED repeats it.
+// e2e: many clients change the same VMs, while the daemon and hypervisors are killed and operations of the daemon fail. The
+// answers must match some order of the requests. The seed is printed; VOLANT_TEST_SEED repeats it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

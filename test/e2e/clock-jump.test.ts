@@ -1,5 +1,5 @@
-// e2e: the wall clock of a daemon that works is set by an hour, back and ahead: its VMs, its deadlines and the order of its
-// events go on as before.
+// e2e: the wall clock is set by an hour, forward and back, while a daemon works: its VMs, its deadlines and the order of
+// its events are not affected.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,12 +8,11 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import { type Daemon, isAlive, startDaemon } from './daemon.ts';
 
 const HOUR_MS = 3_600_000;
 const POLL_MS = 20;
-const WAIT_MS = 20_000;
-
 /** Loaded before the daemon: its wall clock is off by what a file says, in every thread. Timers do not ask it. */
 const SHIM = `
 import { readFileSync } from 'node:fs';
@@ -49,14 +48,6 @@ async function withClock(t: TestContext) {
       await pause(5 * POLL_MS);
     },
   };
-}
-
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + WAIT_MS;
-  while (!(await holds())) {
-    if (performance.now() > deadlineMs) throw new Error(`not in time: ${what}`);
-    await pause(50);
-  }
 }
 
 async function replaces(daemon: Daemon, name: string): Promise<void> {

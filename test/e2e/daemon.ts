@@ -195,7 +195,7 @@ export async function startDaemon(
   };
 }
 
-/** Asks a guest again and again until it answers 200. */
+/** Asks a guest repeatedly until it answers 200. */
 export async function askGuest(address: string, path: string): Promise<string> {
   const deadline = Date.now() + GUEST_TIMEOUT_MS;
   let last: unknown;
@@ -212,6 +212,20 @@ export async function askGuest(address: string, path: string): Promise<string> {
     await pause(50);
   }
   throw new Error(`guest ${address} does not answer ${path}: ${last}`);
+}
+
+/** The data of the first event of a type, as JSON. Waits for it if there is none yet. */
+export async function firstEvent(daemon: Pick<Daemon, 'url'>, type: string): Promise<string> {
+  const response = await fetch(`${daemon.url}/api/v1/events?after=0&type=${type}`, {
+    signal: AbortSignal.timeout(30_000),
+  });
+  let text = '';
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk).toString();
+    const data = /^data: (.*)\n/m.exec(text)?.[1];
+    if (data !== undefined) return data;
+  }
+  throw new Error(`no event ${type}: ${text}`);
 }
 
 /** true while a process of this pid runs; one that has ended and waits for its parent does not. */

@@ -1,5 +1,5 @@
-// e2e: a real Debian, made from its packages, whose own init and cloud-init run in the guest; and the
-// other way, with our agent as process 1 on the same disk.
+// e2e: a real Debian, built from its packages: with its own init and cloud-init, and with our agent as process 1 on the
+// same disk.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

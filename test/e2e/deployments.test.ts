@@ -1,11 +1,12 @@
-// Deployments on a real host: many clients at once, kill -9 of replicas and of the daemon, and then the
-// counts compared with the processes that there are.
+// e2e: deployments on a real host: many clients at once, kill -9 of replicas and of the daemon, and then the counts
+// compared with the existing processes.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Deployment } from '../../src/schema/deployment.ts';
+import { LIMITS } from '../../src/config/limits.ts';
+import type { Deployment, DeploymentRevision } from '../../src/schema/deployment.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { askGuest, type Daemon, isAlive, startDaemon } from './daemon.ts';
 
@@ -101,6 +102,60 @@ suite('simulated replicas', () => {
 
     assert.equal((await daemon.call('DELETE', '/api/v1/deployments/web')).status, 204);
     await compareWithHost(daemon, 0);
+  });
+});
+
+suite('simulated replicas and their revisions', () => {
+  test('a roll-out that cannot work is undone after a kill -9, and all replicas have the former config', async (t) => {
+    if (!requireCapability(t, 'root', 'tun', 'netns')) return;
+    const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+    const path = '/api/v1/deployments/web';
+    const sized = (memory_mb: number) => ({
+      plugin: 'hello',
+      resources: { cpu_cores: 1, memory_mb },
+    });
+    const change = async (method: string, to: string, body: object) => {
+      const answer = await daemon.call(method, `${to}?wait=running&timeout=30000`, body);
+      assert.ok(answer.status < 300, JSON.stringify(answer.body));
+      return answer.body as Deployment;
+    };
+    await change('POST', '/api/v1/deployments', { name: 'web', replicas: 3, config: sized(128) });
+    await change('PATCH', path, { config: sized(160) });
+    // Nothing is there to launch it with.
+    const broken = { ...sized(160), rootfs: { url: 'http://127.0.0.1:9/none.img' } };
+    await daemon.call('PATCH', `${path}?wait=accepted`, { config: broken });
+    await daemon.kill('SIGKILL');
+    await daemon.start();
+    const kept = (await daemon.call('GET', `${path}/revisions`)).body as DeploymentRevision[];
+    assert.deepEqual(
+      kept.map(({ revision, current, changes }) => [revision, current, changes]),
+      [
+        [3, true, ['rootfs']],
+        [2, false, ['resources.memory_mb']],
+        [1, false, []],
+      ],
+    );
+    const back = await change('POST', `${path}/rollback`, {});
+    assert.deepEqual([back.revision, back.updated_replicas, back.replicas.length], [4, 3, 3]);
+    for (const name of back.replicas) {
+      const { body } = await daemon.call('GET', `/api/v1/vms/${name}/config`);
+      assert.deepEqual([body.config.resources.memory_mb, body.config.rootfs], [160, undefined]);
+    }
+    await compareWithHost(daemon, 3);
+
+    for (let memory = 130; memory < 130 + LIMITS.deploymentRevisionsMax; memory += 1) {
+      await daemon.call('PATCH', `${path}?wait=accepted`, { config: sized(memory) });
+    }
+    await daemon.kill('SIGKILL');
+    await daemon.start();
+    const last = (await daemon.call('GET', `${path}/revisions`)).body as DeploymentRevision[];
+    assert.equal(last.length, LIMITS.deploymentRevisionsMax);
+    assert.equal(last[0]?.revision, 4 + LIMITS.deploymentRevisionsMax);
+    const gone = await daemon.call('POST', `${path}/rollback`, { revision: 1 });
+    assert.deepEqual([gone.status, gone.body.code], [404, 'REVISION_NOT_FOUND']);
+    assert.equal((await daemon.call('DELETE', path)).status, 204);
+    await compareWithHost(daemon, 0);
+    assert.equal((await daemon.call('GET', `${path}/revisions`)).status, 404);
   });
 });
 

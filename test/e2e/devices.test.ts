@@ -1,5 +1,5 @@
-// e2e: PCI devices whose kernel does not do as it should: whatever happens on the way, no device stays between
-// its drivers, and the daemon goes on. Devices of a kernel that does are in test/lab.
+// e2e: PCI devices whose kernel misbehaves: no device stays between two drivers, and the daemon continues. Devices of a
+// working kernel are tested in test/lab.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
@@ -50,7 +50,7 @@ test('a device that vfio-pci does not take: those before it go back to their dri
   assert.deepEqual(stateOf(sysfs), BEFORE);
 });
 
-test('a kernel that does not come back costs the request its deadline, and nobody else anything', async (t) => {
+test('a kernel that does not return costs the request its deadline, and nobody else anything', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const { daemon, sysfs } = await start(t);
   sysfs.block('host', 'unbind');

@@ -1,4 +1,4 @@
-// e2e: guests that ask for their address: of our own DHCP server, or of one that is there already.
+// e2e: guests that use DHCP: with the daemon's own DHCP server, and with an existing one.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -6,8 +6,8 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import { askGuest, type Daemon, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
@@ -33,14 +33,6 @@ const askAgent = async (daemon: Daemon, name: string, path: string): Promise<str
   return answer.status === 200 ? answer.text.trim() : '';
 };
 
-async function eventually(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
-  for (let tries = 0; tries < 400; tries += 1) {
-    if (await holds()) return;
-    await pause(100);
-  }
-  throw new Error(`never: ${what}`);
-}
-
 test('a guest gets the address that the API says, and everything that an address is good for', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel', 'dnsmasq')) return;
   const daemon = await startDaemon(t, { VOLANT_DHCP_SERVER: 'dnsmasq', VOLANT_DNS: '9.9.9.9' });
@@ -63,7 +55,7 @@ test('a guest gets the address that the API says, and everything that an address
   await daemon.killAndRestart();
   assert.equal(serverPid(directory), pid, 'guests can renew while no daemon runs');
   process.kill(pid, 'SIGKILL');
-  await eventually('a server that died is started again', () => {
+  await until('a server that died is started again', () => {
     const next = serverPid(directory);
     return next > 0 && next !== pid;
   });
@@ -96,13 +88,13 @@ test('another’s DHCP server: the guest asks until it answers, and host ports n
   await installProbe(daemon);
   const vm = await daemon.createVm('guest', asking({ expose: [{ port: 8000, host_port: 18290 }] }));
   assert.equal(vm.ip_address, '');
-  // Nobody answers yet, and the guest goes on without.
-  await eventually('its workload runs', async () => {
+  // Nobody answers yet, and the guest continues without.
+  await until('its workload runs', async () => {
     return (await askAgent(daemon, 'guest', 'hostname')) === 'guest';
   });
   assert.equal(await askAgent(daemon, 'guest', 'address'), '');
   await startServer(t, daemon, '192.168.127.77');
-  await eventually('it has the address of the server', async () => {
+  await until('it has the address of the server', async () => {
     return (await askAgent(daemon, 'guest', 'address')) === '192.168.127.77/24';
   });
   assert.equal(await askGuest('192.168.127.77', '/v1/cgi-bin/hostname'), 'guest\n');

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -19,9 +20,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { askGuest, type Daemon, startDaemon } from './daemon.ts';
+import { askGuest, type Daemon, firstEvent, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
 /** The server of images of these tests is on loopback, which has to be named. */
@@ -56,21 +57,6 @@ function disksOf({ home }: Daemon): string[] {
   return existsSync(directory)
     ? readdirSync(directory).filter((name) => name !== 'volantd.lock')
     : [];
-}
-
-/** The data of the first event of a type, from the beginning of all events. */
-async function firstEvent(daemon: Daemon, type: string): Promise<string> {
-  const response = await fetch(`${daemon.url}/api/v1/events?type=${type}`, {
-    headers: { 'last-event-id': '0' },
-    signal: AbortSignal.timeout(30_000),
-  });
-  let text = '';
-  for await (const chunk of response.body ?? []) {
-    text += Buffer.from(chunk).toString();
-    const data = /^data: (.*)\n/m.exec(text)?.[1];
-    if (data !== undefined) return data;
-  }
-  throw new Error(`no event ${type}: ${text}`);
 }
 
 test('disks are what the manifest says, and keep what the guest wrote over stop and start', async (t) => {
@@ -174,7 +160,7 @@ test('a delete ends a create that waits for a slow server', async (t) => {
   assert.deepEqual(daemon.taps(), []);
 });
 
-test('a guest whose write finds the disk full is paused, and goes on when there is room', async (t) => {
+test('a guest whose write finds the disk full is paused, and continues when there is room', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
   const small = mkdtempSync(join(tmpdir(), 'volant-small-disk-'));
   const sizeMb = LIMITS.diskReserveBytes / 2 ** 20 + 16;
@@ -220,5 +206,35 @@ test('an image that cannot be had fails the create, and leaves nothing', async (
   assert.match(JSON.stringify(name.body.details), /disks\[0\]\.name/);
   assert.equal((await daemon.call('GET', '/api/v1/vms')).body.length, 0);
   assert.deepEqual(daemon.taps(), []);
+  assert.deepEqual(disksOf(daemon), []);
+});
+
+test('a file that is no disk is refused before anything is made or changed', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator', ...MEDIA });
+  const path = join(daemon.home, 'images', 'disk.img');
+  mkdirSync(join(daemon.home, 'images'), { recursive: true });
+  const vmdk = Buffer.alloc(2 ** 20);
+  vmdk.write('KDMV');
+  writeFileSync(path, vmdk);
+  assert.equal(
+    (await daemon.call('POST', '/api/v1/vms', { name: 'one', plugin: 'hello' })).status,
+    201,
+  );
+  const config = { plugin: 'hello', rootfs: { url: path } };
+  const before = (await daemon.call('GET', '/api/v1/operations')).text;
+  const answers = [
+    await daemon.call('POST', '/api/v1/vms', { name: 'two', config }),
+    await daemon.call('POST', '/api/v1/deployments', { name: 'web', replicas: 2, config }),
+    await daemon.call('PATCH', '/api/v1/vms/one/config', { rootfs: { url: path } }),
+  ];
+  for (const [index, { status, body }] of answers.entries()) {
+    assert.deepEqual([status, body.code], [400, 'MEDIA_INVALID']);
+    const field = index === 1 ? 'config.rootfs.url' : 'rootfs.url';
+    assert.match(body.details[field], /is a VMDK image: convert it with qemu-img convert -f vmdk/);
+  }
+  assert.equal((await daemon.call('GET', '/api/v1/operations')).text, before);
+  assert.deepEqual((await daemon.call('GET', '/api/v1/deployments')).body, []);
+  assert.equal((await daemon.call('GET', '/api/v1/vms/one/config')).body.version, 1);
   assert.deepEqual(disksOf(daemon), []);
 });

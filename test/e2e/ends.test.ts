@@ -1,4 +1,4 @@
-// e2e: how real guests end: how long they get, and who waits for them.
+// e2e: how real guests end: their grace period, and which requests wait for them.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// e2e: a workload finds around it what docs/agent.md says, in an image and on a root disk: the commands of the
-// table are run by the workload itself.
+// e2e: the environment of a workload is the one of docs/agent.md, in an image and on a root disk: the workload itself runs
+// the commands of the table.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

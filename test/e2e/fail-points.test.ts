@@ -1,5 +1,5 @@
-// e2e: the daemon is killed, and fails, at every place where it changes something. Afterwards every answered request has
-// happened, every other one wholly or not at all, and the host is as the records say.
+// e2e: the daemon is killed, and fails, at every fail point. Afterwards every answered request was carried out, every other
+// one completely or not at all, and the host matches the records.
 
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
@@ -12,7 +12,7 @@ const POINTS_MIN = 60;
 /** All of them take minutes: `npm run test:chaos` tries each, the usual run every so manieth, another one each day. */
 const IS_THOROUGH = process.env['VOLANT_TEST_CHAOS'] === '1';
 const EVERY = 12;
-/** What happened all the same cannot be told to have failed. */
+/** What happened nevertheless cannot be told to have failed. */
 const KILL_ONLY = /^commit:.*:after$|^launch:|^commit:(PLUGIN_INSTALLED|meta):/;
 
 const isMade = (answer: Awaited<ReturnType<typeof ask>>): answer is Answer =>

@@ -77,7 +77,7 @@ export class FakeSysfs {
     return readFileSync(join(this.#devices, address, 'driver_override'), 'utf8').trim();
   }
 
-  /** Who writes there now waits for ever. */
+  /** Who writes there now waits forever. */
   block(driver: string, file: 'bind' | 'unbind'): void {
     const path = join(this.#drivers, driver, file);
     rmSync(path);

@@ -1,29 +1,21 @@
-// e2e: hypervisors that answer no more, by the dozen, stopped by a real SIGSTOP: each is told and not ready, deployments
-// put others in their place, and those that go on are well again by themselves.
+// e2e: dozens of hypervisors that do not answer, stopped by SIGSTOP: each is reported as not ready, deployments replace
+// them, and those that continue recover by themselves.
 
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Vm } from '../../src/schema/vm.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import { type Daemon, isAlive, startDaemon } from './daemon.ts';
 
 const NEEDED = ['root', 'netns', 'tun'] as const;
 const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
 /** An interval of asking, the bound for an answer, and some time for a busy host. */
-const TOLD_MS = 45_000;
+const REPORTED_MS = 45_000;
 /** Until a deployment puts another one in its place, an end by SIGKILL included. */
 const REPLACED_MS = 120_000;
-
-async function until(what: string, boundMs: number, holds: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + boundMs;
-  while (!(await holds())) {
-    if (performance.now() > deadlineMs) throw new Error(`not in time: ${what}`);
-    await pause(200);
-  }
-}
 
 const wrongIn = ({ conditions }: Vm) =>
   conditions.filter(({ status }) => !status).map(({ type }) => type);
@@ -49,7 +41,7 @@ async function toldOf(daemon: Daemon, name: string): Promise<readonly string[]> 
 }
 
 suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
-  test('are told by the dozen, and well again when they go on', async (t) => {
+  test('are reported by the dozen, and ready again when they continue', async (t) => {
     if (!requireCapability(t, ...NEEDED)) return;
     const daemon = await startDaemon(t, SIMULATOR);
     const names = Array.from({ length: 24 }, (_, index) => `vm-${index + 1}`);
@@ -57,8 +49,11 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     const frozen = vms.slice(0, 12);
     const all = async () => Promise.all(names.map((name) => daemon.getVm(name)));
     for (const { pid } of frozen) process.kill(pid ?? 0, 'SIGSTOP');
-    await until('all that are frozen are told', TOLD_MS, async () =>
-      (await all()).slice(0, 12).every((vm) => wrongIn(vm).includes('HypervisorResponsive')),
+    await until(
+      'all that are frozen are reported',
+      async () =>
+        (await all()).slice(0, 12).every((vm) => wrongIn(vm).includes('HypervisorResponsive')),
+      REPORTED_MS,
     );
     assert.deepEqual((await all()).slice(12).flatMap(wrongIn), [], 'the others are well');
     assert.ok((await all()).every(({ status }) => status === 'running'));
@@ -67,8 +62,10 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     await daemon.killAndRestart();
     assert.deepEqual(wrongIn(await daemon.getVm('vm-1')), ['HypervisorResponsive']);
     for (const { pid } of frozen) process.kill(pid ?? 0, 'SIGCONT');
-    await until('all are well again', TOLD_MS, async () =>
-      (await all()).every((vm) => wrongIn(vm).length === 0),
+    await until(
+      'all are well again',
+      async () => (await all()).every((vm) => wrongIn(vm).length === 0),
+      REPORTED_MS,
     );
     for (const { name, pid } of frozen) {
       assert.equal((await daemon.getVm(name)).pid, pid, 'none was launched again');
@@ -85,9 +82,9 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     process.kill(before.pid ?? 0, 'SIGSTOP');
     const ready = async () =>
       (await daemon.call('GET', '/api/v1/deployments/web')).body.ready_replicas;
-    await until('it is not ready', TOLD_MS, async () => (await ready()) === 2);
+    await until('it is not ready', async () => (await ready()) === 2, REPORTED_MS);
     assert.equal((await daemon.getVm('web-2')).id, before.id, 'it is given time to come back');
-    await until('another has its place', REPLACED_MS, async () => (await ready()) === 3);
+    await until('another has its place', async () => (await ready()) === 3, REPLACED_MS);
     assert.notEqual((await daemon.getVm('web-2')).id, before.id);
     assert.equal(isAlive(before.pid), false);
   });
@@ -98,8 +95,10 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     const { id, pid } = await daemon.createVm('web');
     rmSync(join(daemon.home, 'run', String(id), 'control.sock'));
     await daemon.killAndRestart();
-    await until('the loss is told', TOLD_MS, async () =>
-      wrongIn(await daemon.getVm('web')).includes('ControlConnected'),
+    await until(
+      'the loss is reported',
+      async () => wrongIn(await daemon.getVm('web')).includes('ControlConnected'),
+      REPORTED_MS,
     );
     assert.equal((await daemon.getVm('web')).pid, pid);
   });
@@ -110,16 +109,26 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     const vm = await daemon.createVm('web');
     const isSeen = ({ conditions }: Vm) =>
       conditions.some(({ type, status }) => type === 'AgentResponsive' && status);
-    await until('its agent is heard of', TOLD_MS, async () => isSeen(await daemon.getVm('web')));
+    await until(
+      'its agent is heard of',
+      async () => isSeen(await daemon.getVm('web')),
+      REPORTED_MS,
+    );
     process.kill(vm.pid ?? 0, 'SIGSTOP');
-    await until('it is told', TOLD_MS, async () =>
-      wrongIn(await daemon.getVm('web')).includes('HypervisorResponsive'),
+    await until(
+      'it is reported',
+      async () => wrongIn(await daemon.getVm('web')).includes('HypervisorResponsive'),
+      REPORTED_MS,
     );
     process.kill(vm.pid ?? 0, 'SIGCONT');
-    await until('it is well', TOLD_MS, async () => {
-      const now = await daemon.getVm('web');
-      return isSeen(now) && wrongIn(now).length === 0;
-    });
+    await until(
+      'it is well',
+      async () => {
+        const now = await daemon.getVm('web');
+        return isSeen(now) && wrongIn(now).length === 0;
+      },
+      REPORTED_MS,
+    );
     assert.equal((await daemon.getVm('web')).pid, vm.pid);
   });
 });

@@ -1,5 +1,5 @@
-// e2e: a client that others' generator makes of the document that the daemon gives out: it compiles under strict types, makes
-// a VM, changes it and reads errors by their types. Other generators are tried by scripts/generated-clients.mjs.
+// e2e: a client that an independent generator makes of the daemon's OpenAPI document: it compiles under strict types,
+// creates a VM, changes it and reads typed errors. scripts/generated-clients.mjs tests other generators.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

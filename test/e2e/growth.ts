@@ -1,4 +1,4 @@
-// test helpers: whether what was measured again and again grows without end, or has levelled off. Pure.
+// test helpers: whether what was measured repeatedly grows without end, or has levelled off. Pure.
 
 export interface Bound {
   /** A growth of so much from one part of the run to the next is noise. */
@@ -18,7 +18,7 @@ const STEADY = 0.6;
 
 /**
  * Compares the middles of the four quarters of a series. What is filled once, such as a cache, grows less and less; what
- * leaks grows by the same again and again. The first quarter is for warming up and counts for nothing.
+ * leaks grows by the same amount each time. The first quarter is for warming up and counts for nothing.
  */
 export function growthOf(series: readonly number[], { noise }: Bound): Growth {
   const size = series.length / PARTS;

@@ -1,15 +1,16 @@
-// e2e: what guests may send and to whom, frame by frame and without machines.
+// e2e: what guests may send and to whom, tested frame by frame without machines.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
-import { setForwards } from '../../src/workers/jobs/forwards.ts';
-import { changeGuestFilter, makeGuestFilter } from '../../src/workers/jobs/guest-filter.ts';
+import { changeGuestFilter, makeGuestFilter } from '../../src/host/jobs/network/filter-rules.ts';
+import { setForwards } from '../../src/host/jobs/network/forwards.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import {
   createGuest,
   createHostPlace,
@@ -20,6 +21,8 @@ import {
   type VethGuest,
 } from './veth-guests.ts';
 
+const COUNT_QUESTIONS =
+  'table arp test { chain input { type filter hook input priority 0; arp operation request counter; }; }';
 const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 const BRIDGES_ASK_IP = '/proc/sys/net/bridge/bridge-nf-call-iptables';
 
@@ -60,14 +63,6 @@ function createSender(t: TestContext): (guest: VethGuest, ...frames: string[]) =
   return (guest, ...frames) => assert.equal(guest.run(program, 'eth0', ...frames), '');
 }
 
-async function eventually(what: string, holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 100; tries += 1) {
-    if (holds()) return;
-    await pause(20);
-  }
-  throw new Error(`never: ${what}`);
-}
-
 /** The port of the bridge that frames to a MAC address go to. */
 function portOf(mac: string): string | undefined {
   const list = JSON.parse(
@@ -88,10 +83,40 @@ test('a guest cannot take frames of another by the source of its ARP frames', as
   const send = createSender(t);
   const [own, other] = [one.identity.macAddress, two.identity.macAddress];
   send(two, announcement(other, other, '10.88.0.12'));
-  await eventually('the bridge knows it', () => portOf(other) === two.identity.tapName);
+  await until('the bridge knows it', () => portOf(other) === two.identity.tapName);
   send(one, announcement(other, own, '10.88.0.11'), announcement(own, own, '10.88.0.11'));
-  await eventually('its honest frame arrives', () => portOf(own) === one.identity.tapName);
+  await until('its honest frame arrives', () => portOf(own) === one.identity.tapName);
   assert.equal(portOf(other), two.identity.tapName);
+});
+
+test('a question of ARP for the address of one guest wakes no other', async (t) => {
+  if (!requireCapability(t, 'root', 'netns')) return;
+  makeNetwork(t);
+  const [one, two, leased] = [createGuest(t, 11), createGuest(t, 12), createGuest(t, 13)];
+  const unknown = { ...leased.identity, ipAddress: null, asksForLease: true };
+  makeGuestFilter({ settings: SETTINGS, spec: SPEC, guests: [one.identity] });
+  changeGuestFilter({ settings: SETTINGS, admitted: [two.identity, unknown], left: [] });
+  const guests = [one, two, leased];
+  const socket = createSocket('udp4');
+  t.after(() => socket.close());
+  for (const guest of guests) guest.run('nft', COUNT_QUESTIONS);
+  const questions = (guest: VethGuest) =>
+    Number(/request counter packets (\d+)/.exec(guest.run('nft', 'list', 'ruleset'))?.[1]);
+  /** Who gets the questions for this address. */
+  const asked = async (address: string) => {
+    ip('neigh', 'flush', 'dev', SPEC.bridge);
+    const before = guests.map(questions);
+    const counts = () => guests.map((guest, at) => questions(guest) > (before[at] ?? 0));
+    socket.send('?', 9, address);
+    await until(`somebody is asked for ${address}`, () => counts().includes(true));
+    return counts();
+  };
+  assert.deepEqual(await asked('10.88.0.11'), [true, false, false]);
+  assert.deepEqual(await asked('10.88.0.12'), [false, true, false]);
+  // An address that is nobody’s may be that of the guest whose address is not known.
+  assert.deepEqual(await asked('10.88.0.77'), [true, true, true]);
+  changeGuestFilter({ settings: SETTINGS, admitted: [], left: [one.identity, two.identity] });
+  assert.deepEqual(await asked('10.88.0.11'), [true, true, true]);
 });
 
 test('whose address another server gives may have any but those of the host and of others', async (t) => {
@@ -108,7 +133,7 @@ test('whose address another server gives may have any but those of the host and 
   listener.run('sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/eth0/arp_accept');
   const claimed = [SPEC.hostIp, '203.0.113.5', '10.88.0.12', '10.88.0.77'];
   send(guest, ...claimed.map((address) => announcement(mac, mac, address)));
-  await eventually('an address that is nobody’s is believed', () => {
+  await until('an address that is nobody’s is believed', () => {
     return neighbour(listener, '10.88.0.77') === mac;
   });
   for (const address of claimed.slice(0, 3)) assert.notEqual(neighbour(listener, address), mac);
@@ -116,12 +141,12 @@ test('whose address another server gives may have any but those of the host and 
   const echoes = () => /InEchos\s+(\d+)/.exec(listener.run('nstat', '-asz', 'IcmpInEchos'))?.[1];
   const to = listener.identity.macAddress;
   send(guest, ...claimed.map((address) => echoRequest(mac, to, address, '10.88.0.11')));
-  await eventually('a packet from it arrives', () => echoes() !== '0');
+  await until('a packet from it arrives', () => echoes() !== '0');
   assert.equal(echoes(), '1');
   // The address may be the next guest's.
   changeGuestFilter({ settings: SETTINGS, admitted: [], left: [third.identity] });
   send(guest, announcement(mac, mac, '10.88.0.12'));
-  await eventually('a free address is believed', () => neighbour(listener, '10.88.0.12') === mac);
+  await until('a free address is believed', () => neighbour(listener, '10.88.0.12') === mac);
 });
 
 test('isolated guests reach each other by host ports, and not by way of the host', async (t) => {
@@ -136,7 +161,7 @@ test('isolated guests reach each other by host ports, and not by way of the host
   two.run('ip', 'route', 'add', '10.88.0.11/32', 'via', SPEC.hostIp);
   const targets = [{ address: '10.88.0.12', port: 9000 }];
   const forwards = [{ protocol: 'tcp', hostPort: 18500, targets } as const];
-  setForwards({ settings, spec: SPEC, forwards, standing: null, routeLocalnetBefore: null });
+  setForwards({ settings, spec: SPEC, forwards, applied: null, routeLocalnetBefore: null });
   // Where Docker runs, for example, rules of IP hold for frames on a bridge, too.
   const values = existsSync(BRIDGES_ASK_IP) ? ['0', '1'] : [''];
   for (const value of values) {

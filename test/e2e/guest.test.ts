@@ -1,4 +1,4 @@
-// e2e: the guest is what the API says: asked from inside a real one.
+// e2e: a real guest has what the API says, seen from inside.
 
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';

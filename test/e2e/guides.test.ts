@@ -1,5 +1,5 @@
-// e2e: the commands of the guides, run exactly as they are printed, one page after the other. A block
-// that begins with "sh run" is meant to be pasted, and is run here.
+// e2e: the commands of the guides, run exactly as they are printed, page by page. A block that begins with "sh run" is
+// meant to be pasted, and is run here.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -53,6 +53,38 @@ test('every command of the guides works when pasted', async (t) => {
     assert.match(output, /Good morning from morning/);
     assert.match(output, /PLUGIN_DISABLED/);
     assert.equal(existsSync('/tmp/greeter'), false, 'the guide cleans up');
+  });
+
+  await t.test('the page of metrics', async () => {
+    const { status, output } = await paste('docs/metrics.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /"running":true/);
+    assert.match(output, /VMs run, CPU/);
+  });
+
+  await t.test('the page of programs in guests', async () => {
+    const { status, output } = await paste('docs/exec.md');
+    assert.equal(status, 0, output);
+    assert.match(output, /the guest got: from the host/);
+    assert.match(output, /hello from \/tmp, user 1000/);
+    assert.match(output, /the status is 3/);
+    assert.match(output, /"stdout":"out\\n","stderr":"err\\n"/);
+    assert.match(output, /"stdin_bytes":10/);
+    assert.match(output, /^event: end$/m);
+    assert.doesNotMatch(output, /"code":"[A-Z]/, 'no command is answered with an error');
+  });
+
+  await t.test('the page of jobs', async () => {
+    const { status, output } = await paste('docs/jobs.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /"status":"stopped".*"exit_code":7,"exit_signal":null/);
+    assert.match(output, /42\r?\n/);
+  });
+
+  await t.test('the page of the metadata service', async () => {
+    const { status, output } = await paste('docs/metadata-service.md', '-e');
+    assert.equal(status, 0, output);
+    assert.match(output, /"body":"one-count: 42 words"/);
   });
 
   await t.test('the page of the command line', async () => {

@@ -1,15 +1,18 @@
-// e2e: the rules of host ports, with real packets and without machines: who reaches whom by them, and what
-// happens to those who talk while they change.
+// e2e: the rules of published ports, with real packets and without machines: which sources reach which targets, and what
+// happens to open connections when the rules change.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import type { Forward } from '../../src/engine/network-ports.ts';
-import { bridgeOfShard, ensureShard } from '../../src/workers/jobs/bridge-shards.ts';
-import { setForwards } from '../../src/workers/jobs/forwards.ts';
-import { makeGuestFilter } from '../../src/workers/jobs/guest-filter.ts';
-import { removeNetwork, removeTaps } from '../../src/workers/jobs/network.ts';
+import type { Forward } from '../../src/engine/ports/network-ports.ts';
+import { makeGuestFilter } from '../../src/host/jobs/network/filter-rules.ts';
+import { setForwards } from '../../src/host/jobs/network/forwards.ts';
+import { removeNetwork, removeTaps } from '../../src/host/jobs/network/network.ts';
+import {
+  bridgeName,
+  ensureSecondaryBridge,
+} from '../../src/host/jobs/network/secondary-bridges.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import {
   createGuest,
@@ -26,11 +29,11 @@ const PORT = 9000;
 /** Sets forwards one after the other, as the daemon does: each call knows what stands. */
 function createPorts(t: TestContext) {
   makeNetwork(t);
-  let standing: readonly Forward[] | null = null;
+  let applied: readonly Forward[] | null = null;
   return (...forwards: Forward[]) => {
     const common = { settings: SETTINGS, spec: SPEC, routeLocalnetBefore: '0' };
-    setForwards({ ...common, forwards, standing });
-    standing = forwards;
+    setForwards({ ...common, forwards, applied });
+    applied = forwards;
   };
 }
 
@@ -85,8 +88,9 @@ test('from outside a guest is reached by its host port only', async (t) => {
 test('all of that holds for guests on further bridges', async (t) => {
   if (!requireCapability(t, 'root', 'netns')) return;
   const setPorts = createPorts(t);
-  for (const shard of [1, 2]) ensureShard({ settings: SETTINGS, spec: SPEC, shard });
-  const bridges = [1, 2].map((shard) => bridgeOfShard(SETTINGS.hostTag, SPEC, shard));
+  for (const bridgeNumber of [1, 2])
+    ensureSecondaryBridge({ settings: SETTINGS, spec: SPEC, bridgeNumber });
+  const bridges = [1, 2].map((bridgeNumber) => bridgeName(SETTINGS.hostTag, SPEC, bridgeNumber));
   const [one, two] = [createGuest(t, 11, bridges[0]), createGuest(t, 12, bridges[1])];
   await one.serve('guest-11', PORT);
   const outside = createOutside(t);
@@ -128,7 +132,7 @@ test('who keeps sending to a UDP port follows it to another guest, and away from
   assert.equal(await ask(), null, 'it is nobody’s any more');
 });
 
-test('a connection goes on when ports change, and ends with its guest', async (t) => {
+test('a connection continues when ports change, and ends with its guest', async (t) => {
   if (!requireCapability(t, 'root', 'netns')) return;
   const setPorts = createPorts(t);
   const guest = await createServer(t, 11);
@@ -146,7 +150,7 @@ test('a connection goes on when ports change, and ends with its guest', async (t
   assert.equal(entries().length, 0);
 });
 
-test('the round of a shared port goes on whatever becomes of other ports', async (t) => {
+test('the round of a shared port continues whatever becomes of other ports', async (t) => {
   if (!requireCapability(t, 'root', 'netns')) return;
   const setPorts = createPorts(t);
   const guests = [await createServer(t, 11), await createServer(t, 12), await createServer(t, 13)];
@@ -170,7 +174,7 @@ test('rules that somebody has removed are there again with the next whole table'
   if (!requireCapability(t, 'root', 'netns')) return;
   const changes = makeNetwork(t);
   const guest = await createServer(t, 11);
-  const common = { settings: SETTINGS, spec: SPEC, routeLocalnetBefore: '0', standing: null };
+  const common = { settings: SETTINGS, spec: SPEC, routeLocalnetBefore: '0', applied: null };
   execFileSync('nft', ['flush', 'ruleset']);
   setForwards({ ...common, forwards: [forward('tcp', 18500, guest)] });
   assert.match(

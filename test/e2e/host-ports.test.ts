@@ -1,5 +1,4 @@
-// e2e: ports of the host that lead to guests, and what guests may not send: real guests, real packets,
-// real rules.
+// e2e: published ports, and what guests may not send: real guests, real packets, real rules.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -8,7 +7,7 @@ import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { askGuest, type Daemon, startDaemon } from './daemon.ts';
+import { askGuest, type Daemon, firstEvent, startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
 const AGENT_PORT = 8080;
@@ -19,7 +18,7 @@ async function guestBehind(hostPort: number, host = '127.0.0.1'): Promise<string
     const url = `http://${host}:${hostPort}/v1/cgi-bin/hostname`;
     // A connection of its own: one that is kept open stays with its guest.
     const headers = { connection: 'close' };
-    const response = await fetch(url, { headers, signal: AbortSignal.timeout(5_000) });
+    const response = await fetch(url, { headers, signal: AbortSignal.timeout(30_000) });
     return response.ok ? (await response.text()).trim() : null;
   } catch (error) {
     if (error instanceof TypeError || (error as Error).name === 'TimeoutError') return null;
@@ -54,6 +53,7 @@ test('a host port leads to its guest, changes without a restart, and is free aft
   assert.match(portRules(), /tcp dport 18080 dnat/, 'in place when it is said to run');
   await untilBehind(18080, (name) => name === 'web');
   assert.equal(await guestBehind(18080, '192.168.127.1'), 'web');
+  assert.equal(await guestBehind(18080, '[::1]'), 'web');
 
   const { pid } = await daemon.getVm('web');
   const patched = await daemon.call('PATCH', '/api/v1/vms/web/config', expose(18081).config);
@@ -61,6 +61,8 @@ test('a host port leads to its guest, changes without a restart, and is free aft
   assert.equal(patched.body.pending_restart, false);
   assert.equal(await guestBehind(18081), 'web');
   assert.equal(await guestBehind(18080), null);
+  assert.equal(await guestBehind(18081, '[::1]'), 'web');
+  assert.equal(await guestBehind(18080, '[::1]'), null);
   assert.equal((await daemon.getVm('web')).pid, pid);
 
   await daemon.killAndRestart();
@@ -83,7 +85,7 @@ test('a host port leads to its guest, changes without a restart, and is free aft
   await untilBehind(18081, (name) => name === 'web');
 });
 
-test('a port has one owner, who is named to whoever asks for it, too', async (t) => {
+test('a port has one owner, who is named to others that ask for it', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
   await daemon.createVm('first', expose(18090));
@@ -112,7 +114,7 @@ test('a port has one owner, who is named to whoever asks for it, too', async (t)
   assert.equal((await daemon.call('POST', '/api/v1/vms', second)).status, 201);
 });
 
-test('a port that another program took while no daemon ran is that program’s, and this is told', async (t) => {
+test('a port that another program took while no daemon ran stays with that program, and this is reported', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
   await daemon.createVm('first', expose(18095));
@@ -122,7 +124,7 @@ test('a port that another program took while no daemon ran is that program’s, 
   t.after(() => server.close());
   await once(server, 'listening');
   await daemon.start();
-  const lost = await untilEvent(daemon, 'HOST_PORT_LOST');
+  const lost = await firstEvent(daemon, 'HOST_PORT_LOST');
   assert.match(lost, new RegExp(`"name":"first".*18095.*process ${process.pid}`));
   for (let tries = 0; tries < 200 && portRules().includes('18095'); tries += 1) await pause(50);
   assert.match(portRules(), /tcp dport 18096 dnat/, 'and the other one’s is as it was');
@@ -131,19 +133,31 @@ test('a port that another program took while no daemon ran is that program’s, 
   client.destroy();
 });
 
-/** The first event of this type, as JSON. */
-async function untilEvent(daemon: Daemon, type: string): Promise<string> {
-  const signal = AbortSignal.timeout(30_000);
-  const url = `${daemon.url}/api/v1/events?after=0&type=${type}`;
-  const response = await fetch(url, { signal });
-  let text = '';
-  for await (const chunk of response.body ?? []) {
-    text += Buffer.from(chunk).toString();
-    const data = /^data: (.*)\n/m.exec(text)?.[1];
-    if (data !== undefined) return data;
-  }
-  throw new Error(`no event ${type}: ${text}`);
-}
+test('a deployment is refused the port of another program at once, and so is a scale-up', async (t) => {
+  if (!requireCapability(t, 'root', 'netns', 'tun')) return;
+  const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
+  const server = createServer().listen(18099);
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const request = { name: 'd', replicas: 2, config: { plugin: 'hello', ...expose(18098).config } };
+  const refused = await daemon.call('POST', '/api/v1/deployments', request);
+  assert.equal(refused.status, 409, refused.text);
+  assert.equal(refused.body.code, 'PORT_TAKEN');
+  assert.match(refused.body.details['tcp 18099'], new RegExp(`process ${process.pid}`));
+  assert.equal((await daemon.call('GET', '/api/v1/deployments/d')).status, 404);
+  const one = await daemon.call('POST', '/api/v1/deployments?wait=ready', {
+    ...request,
+    replicas: 1,
+  });
+  assert.equal(one.status, 201, one.text);
+  const scaled = await daemon.call('PATCH', '/api/v1/deployments/d', { replicas: 2 });
+  assert.equal(scaled.status, 409, scaled.text);
+  server.close();
+  await once(server, 'close');
+  const later = await daemon.call('PATCH', '/api/v1/deployments/d?wait=ready', { replicas: 2 });
+  assert.equal(later.status, 200, later.text);
+  assert.match(portRules(), /tcp dport 18099 dnat/);
+});
 
 test('replicas have a port each, or share one among those that are ready', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;

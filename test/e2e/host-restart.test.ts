@@ -1,5 +1,5 @@
-// e2e: what a restart of the host means for VMs, and how much of a host they may take. The host is restarted for the daemon
-// alone: the kernel's boot id is another one, and everything that it launched is gone.
+// e2e: what a restart of the host means for VMs, and how much of a host they may use. The restart is simulated: the boot id
+// is another one, and everything that the daemon launched is gone.
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, isAlive, startDaemon } from './daemon.ts';
 

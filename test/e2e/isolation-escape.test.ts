@@ -1,5 +1,5 @@
-// e2e: what a guest's own program could do that had broken out: a shell in the place of a hypervisor tries it. What
-// the hypervisor itself can be made to do is in isolation.test.ts.
+// e2e: what a guest could do after it broke out, played by a shell in place of a hypervisor. isolation.test.ts tests what
+// the hypervisor itself can be made to do.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { native, type SandboxOptions } from '../../src/workers/native.ts';
+import { native, type SandboxOptions } from '../../src/host/jobs/native.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { isAlive } from './daemon.ts';
 

@@ -1,4 +1,5 @@
-// e2e: a daemon that isolates its hypervisors starts: where that cannot be had, in a chroot, and after one that did not.
+// e2e: a daemon that isolates its hypervisors starts: on a host without support, in a chroot, and after a daemon that did
+// not isolate.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';

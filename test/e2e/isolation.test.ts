@@ -1,6 +1,5 @@
-// e2e: what a guest has that broke out of its machine. A hypervisor's own monitor plays it: it is told to read and
-// write files of the host and of other VMs, and to connect to their sockets. And what it can do to the daemon by what
-// it puts into its run directory.
+// e2e: what a guest can do that broke out of its machine. The hypervisor's own monitor plays it: it reads and writes files
+// of the host and of other VMs, connects to their sockets, and puts files into its run directory against the daemon.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -76,7 +75,7 @@ async function twoGuests(t: TestContext, settings: Record<string, string> = {}) 
 /** Asks a hypervisor through a monitor of its own; the daemon has the first one. */
 async function monitorOf(t: TestContext, daemon: Daemon, vm: Vm) {
   const directory = runDirectoryOf(daemon, vm);
-  // One client at a time: the daemon's goes, and comes back when it is started again.
+  // One client at a time: the daemon's goes, and returns when it is started again.
   await daemon.kill('SIGKILL');
   const socket = connect(join(directory, 'control.sock'));
   t.after(() => socket.destroy());
@@ -275,7 +274,7 @@ test('beside a kernel of its own an initramfs names one file', async (t) => {
   const body = { name: 'list', plugin: 'hello', config };
   const { status, text } = await daemon.call('POST', '/api/v1/vms', body);
   assert.equal(status, 400, text);
-  assert.match(text, /without a comma/);
+  assert.match(text, /must not have a comma/);
 });
 
 test('a socket is connected to only where it is one', async (t) => {

@@ -1,5 +1,5 @@
-// e2e: a key is changed for another one under a whole daemon that runs: no restart, no moment without a good key, and the
-// old one's streams end. And what `up` says where a file has the only keys.
+// e2e: a key is rotated in a running daemon: no restart, no moment without a valid key, and the streams of the old key end.
+// Also the message of `up` if only a file has keys.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -7,15 +7,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createClient } from '../../src/client/client.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { until } from '../helpers/until.ts';
 import { startDaemon } from './daemon.ts';
 import { createPrivateHost } from './private-host.ts';
 
 const run = promisify(execFile);
-const WAIT_TIMEOUT_MS = 30_000;
 const VOLAR = join(PROJECT_ROOT, 'dist/cli/main.js');
 
 /** A file of keys, changed by the command that an operator uses. */
@@ -29,14 +28,6 @@ function keysFile(t: TestContext) {
     return stdout.trim();
   };
   return { path, keys };
-}
-
-async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
-  const deadline = Date.now() + WAIT_TIMEOUT_MS;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await pause(50);
-  }
 }
 
 test('a key is rotated while the daemon runs', async (t) => {
@@ -61,14 +52,14 @@ test('a key is rotated while the daemon runs', async (t) => {
 
   const second = await keys('rotate', 'ops', '--grace', '1h');
   assert.notEqual(second, first);
-  await until(async () => (await statusOf(second)) === 200, 'the new key');
+  await until('the new key', async () => (await statusOf(second)) === 200);
   assert.equal(await statusOf(first), 200, 'both are good in the grace time');
   await clientOf(second).vms.create({ name: 'two', plugin: 'hello' });
 
   const { keys: stored, ...rest } = JSON.parse(readFileSync(path, 'utf8'));
   assert.equal(stored.length, 2);
   writeFileSync(path, JSON.stringify({ ...rest, keys: stored.slice(1) }));
-  await until(async () => (await statusOf(first)) === 401, 'the end of the old key');
+  await until('the end of the old key', async () => (await statusOf(first)) === 401);
   assert.match(await streamEnded, /^: connected/, 'its stream has ended');
   assert.equal(await statusOf(first, 'POST'), 401);
   assert.deepEqual((await clientOf(second).vms.list()).vms.map(({ name }) => name).sort(), [

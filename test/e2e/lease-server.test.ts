@@ -1,4 +1,4 @@
-// e2e: our DHCP server as guests find it, and the agent's client as servers find it, without machines.
+// e2e: our DHCP server as guests see it, and the agent's DHCP client as servers see it, without machines.
 
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
@@ -6,9 +6,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { GuestIdentity } from '../../src/engine/network-ports.ts';
-import { endLeaseServer, serveLeases } from '../../src/workers/jobs/dhcp-server.ts';
-import { native } from '../../src/workers/native.ts';
+import type { GuestIdentity } from '../../src/engine/ports/network-ports.ts';
+import { native } from '../../src/host/jobs/native.ts';
+import { endLeaseServer, serveLeases } from '../../src/host/jobs/network/dhcp-server.ts';
 import { buildDhcpClient, temporaryDirectory } from '../guest/programs.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { createGuest, ip, makeNetwork, SETTINGS, SPEC, type VethGuest } from './veth-guests.ts';
@@ -30,15 +30,15 @@ function createAsking(t: TestContext, number: number): VethGuest {
 }
 
 /** The agent's client in a guest: "eth0 ADDRESS GATEWAY NAME-SERVER" for the first lease. */
-function createClient(t: TestContext): (guest: VethGuest) => string {
-  const program = buildDhcpClient(temporaryDirectory(t));
+function createClient(): (guest: VethGuest) => string {
+  const program = buildDhcpClient();
   return (guest) => guest.run('timeout', '20', program, 'eth0', 'once').trim();
 }
 
 test('whatever the umask of the daemon, the server can read whom it serves', (t) => {
   if (!requireCapability(t, 'root', 'netns', 'dnsmasq')) return;
   makeNetwork(t);
-  const ask = createClient(t);
+  const ask = createClient();
   endLeaseServer(SETTINGS.hostTag);
   const before = process.umask(0o077);
   t.after(() => process.umask(before));
@@ -79,7 +79,7 @@ test('the server, which hears every guest, can do nothing but serve leases', (t)
 test('a server that runs with other settings is replaced, one that has them is not', (t) => {
   if (!requireCapability(t, 'root', 'netns', 'dnsmasq')) return;
   makeNetwork(t);
-  const ask = createClient(t);
+  const ask = createClient();
   const guest = createAsking(t, 11);
   serve([guest.identity]);
   const first = serverPid();
@@ -90,7 +90,7 @@ test('a server that runs with other settings is replaced, one that has them is n
   assert.equal(ask(guest), 'eth0 10.88.0.11 10.88.0.1 8.8.8.8');
 });
 
-/** A server that offers 10.88.0.11, and confirms nothing before the client has begun anew. */
+/** A server that offers 10.88.0.11, and confirms nothing before the client has begun again. */
 async function startForgetfulServer(t: TestContext): Promise<{ readonly began: Set<string> }> {
   const [DISCOVER, OFFER, ACK] = [1, 2, 5];
   const began = new Set<string>();
@@ -129,13 +129,13 @@ async function startForgetfulServer(t: TestContext): Promise<{ readonly began: S
   return { began };
 }
 
-test('a client whose request is never confirmed begins anew', async (t) => {
+test('a client whose request is never confirmed begins again', async (t) => {
   if (!requireCapability(t, 'root', 'netns')) return;
   makeNetwork(t);
   ip('route', 'add', '255.255.255.255/32', 'dev', SPEC.bridge);
   const guest = createAsking(t, 11);
   const { began } = await startForgetfulServer(t);
-  const program = buildDhcpClient(temporaryDirectory(t));
+  const program = buildDhcpClient();
   const [line] = await guest.linesOf('timeout', '30', program, 'eth0', 'once');
   assert.match(line ?? '', /^eth0 10\.88\.0\.11 /);
   assert.equal(began.size, 2);

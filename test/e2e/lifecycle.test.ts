@@ -1,4 +1,4 @@
-// e2e: the life of real guests: what a client sees, what the host has, what events tell.
+// e2e: the life cycle of real guests: what a client sees, what the host has, which events follow.
 
 import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ async function eventsOf(daemon: Daemon): Promise<{ id: number; type: string; nam
   }));
 }
 
-test('create, stop, start, restart, destroy: every step is real and told once', async (t) => {
+test('create, stop, start, restart, destroy: every step is real and has one event', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
   const daemon = await startDaemon(t);
   const created = await daemon.createVm('web');
@@ -133,7 +133,7 @@ test('of two creates of one name at the same instant one wins, and delete during
   assert.equal(daemon.runDirectories().length, 1);
 });
 
-test('a hypervisor that dies tells its last lines; a missing one, a missing kernel and a wrong path say what to do', async (t) => {
+test('a hypervisor that dies leaves its last lines; a missing one, a missing kernel and a wrong path say what to do', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'kernel')) return;
   const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: '/nonexistent/qemu' });
   const request = { name: 'web', plugin: 'hello' };

@@ -6,7 +6,7 @@
 export type State = 'absent' | 'running' | 'stopped' | 'crashed';
 export type Kind = 'create' | 'start' | 'stop' | 'restart' | 'delete' | 'crash';
 
-/** done: the answer says so. refused: a 4xx. unknown: no answer, or one that says that it may go on. */
+/** done: the answer says so. refused: a 4xx. unknown: no answer, or one that says that it may continue. */
 export type Outcome = 'done' | 'refused' | 'unknown';
 
 export interface Call {

@@ -1,4 +1,4 @@
-// A VM whose overlay was lost, as by a restore without the disks, does not start from an empty one.
+// e2e: a VM whose overlay is lost, for example after a restore without the disks, does not start from an empty one.
 
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,11 +1,11 @@
-// e2e: an agent at work inside of a real guest: the official client sends a request, runs an action, reads the log and types on
-// the console. The VM has no network card: all of it goes through the agent's channel and the serial port.
+// e2e: an agent works inside a real guest: the official client sends a request, runs an action, reads the log and types on
+// the console. The VM has no network card: everything uses the agent's channel and the serial port.
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { type Json, modernClient } from '../http/mcp-clients.ts';
+import { type Json, modernClient } from '../http/mcp/mcp-clients.ts';
 import { startDaemon } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 

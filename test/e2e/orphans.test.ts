@@ -1,5 +1,5 @@
-// Records that are lost, damaged or copied do not cost VMs that run: the daemon says what is wrong before it does anything,
-// and makes new records where it is told to.
+// e2e: lost, damaged or copied records do not cost running VMs: the daemon reports the problem before it changes anything,
+// and makes new records on request.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -65,7 +65,7 @@ async function areDescribed(daemon: Daemon, vms: readonly Vm[]): Promise<void> {
 
 async function isAsBefore(daemon: Daemon, before: readonly Vm[]): Promise<void> {
   for (const vm of before) {
-    // One that is written down as stopped is released first.
+    // One that is stored as stopped is released first.
     assert.deepEqual(essence(await daemon.waitFor(vm.name, vm.status)), essence(vm));
     const config = await daemon.call('GET', `/api/v1/vms/${vm.name}/config`);
     assert.equal(config.body.config.metadata.role, vm.name, config.text);
@@ -98,7 +98,7 @@ suite('records that do not fit to the host', () => {
     assert.deepEqual([daemon.taps(), daemon.runDirectories()], [[], []]);
   });
 
-  test('damaged records are put aside when VMs are adopted', async (t) => {
+  test('damaged records are moved away when VMs are adopted', async (t) => {
     if (!requireCapability(t, 'root', 'netns', 'tun')) return;
     const daemon = await startDaemon(t, SIMULATOR);
     const before = await threeVms(daemon);
@@ -180,7 +180,7 @@ suite('records that do not fit to the host', () => {
     await isAsBefore(original, before);
   });
 
-  test('a copy may not share the runtime directory of its original, whoever runs', async (t) => {
+  test('a copy may not share the runtime directory of its original, whichever runs', async (t) => {
     if (!requireCapability(t, 'root', 'netns', 'tun')) return;
     const original = await startDaemon(t, SIMULATOR);
     const [web] = await threeVms(original);

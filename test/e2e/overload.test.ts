@@ -1,10 +1,10 @@
-// e2e: far more is asked for at once than is carried out at once. Everything is done or refused honestly, one client does
-// not keep another from its turn, reads are answered meanwhile, and nothing is left of what was refused.
+// e2e: far more concurrent requests than the daemon carries out at once. Each is carried out or refused, one client does
+// not block the others, reads are answered, and refused requests leave nothing behind.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type BurstAnswer, burst, countAnswers, RawClient } from '../../bench/lib/burst.ts';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { type Daemon, startDaemon } from './daemon.ts';
 

@@ -1,4 +1,4 @@
-// e2e: the package has what runs and nothing else, and prepares a host without a checkout.
+// e2e: the package contains what is needed to run and nothing else, and prepares a host without a checkout.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -58,11 +58,20 @@ test('the package has what runs, and npm builds nothing when it is installed', (
     'dist/volantd.js',
     'dist/cli/main.js',
     'dist/workers/entry.js',
+    'dist/ui/index.html',
+    'dist/ui/index.html.gz',
     'native/CMakeLists.txt',
     'native/addon/addon.cc',
     'native/guest/main.c',
     'native/simulator/simulator.c',
     'images/hello/srv/hello/cgi-bin/index.cgi',
+    'images/hello/srv/hello/healthz',
+    'dist/load/main.js',
+    'scenarios/churn.yaml',
+    'deploy/grafana/volant.json',
+    'deploy/prometheus/prometheus.yml',
+    'deploy/prometheus/volant.rules.yml',
+    'deploy/prometheus/volant.rules.test.yml',
     'scripts/setup.mjs',
     'scripts/supervise.mjs',
     'README.md',
@@ -70,14 +79,17 @@ test('the package has what runs, and npm builds nothing when it is installed', (
   ]) {
     assert.ok(paths.includes(needed), needed);
   }
+  // Bundles, and none of the modules that they are made of.
+  const program =
+    /^dist\/(check|main|volantd|cli\/main|load\/(load|main|generator\/generator-process)|parts\/[\w-]+|store\/integrity-program|workers\/entry)\.js(\.map)?$/;
   const known =
-    /^(dist\/.*\.js|images\/hello\/.*|native\/.*|scripts\/.*\.mjs|[A-Z]+(\.md)?|package\.json)$/;
+    /^(dist\/licenses\.txt|dist\/ui\/[\w-]+\.(css|html|js|svg)|dist\/ui\/[\w.-]+\.gz|images\/hello\/.*|native\/.*|scenarios\/[\w-]+\.yaml|deploy\/(grafana|prometheus)\/[\w.-]+\.(json|yml)|scripts\/.*\.mjs|[A-Z]+(\.md)?|package\.json)$/;
   assert.deepEqual(
-    paths.filter((path) => !known.test(path)),
+    paths.filter((path) => !known.test(path) && !program.test(path)),
     [],
   );
   const strange =
-    /(^|\/)(test|tests|bench|lab|src)(\/|\.mjs$)|generate-openapi|prepack|build-client/;
+    /(^|\/)(test|tests|bench|lab|src)(\/|\.mjs$)|generate-openapi|prepack|build-client|build-programs|build-ui/;
   assert.deepEqual(
     paths.filter((path) => strange.test(path)),
     [],

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
-const COMMAND_TIMEOUT_MS = 120_000;
+const COMMAND_TIMEOUT_MS = 300_000;
 
 export interface CommandResult {
   readonly status: number | null;
@@ -38,7 +38,14 @@ export function createPrivateHost(t: TestContext): PrivateHost {
   };
   ip('netns', 'add', namespace);
   t.after(() => {
-    for (const pid of processes()) process.kill(pid, 'SIGKILL');
+    for (const pid of processes()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        // It has ended by itself since the list was read.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
     ip('netns', 'delete', namespace);
     rmSync(home, { recursive: true, force: true });
   });

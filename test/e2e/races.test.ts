@@ -1,5 +1,5 @@
-// e2e: clients that ask about what others make and take away at the same time. Whatever the moment is, the answer is that of
-// one of the states: never an internal error.
+// e2e: clients read objects that others create and delete at the same time. Each answer matches one of the states, and none
+// is an internal error.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,7 +9,7 @@ import { startDaemon } from './daemon.ts';
 const RACE_MS = 4_000;
 const VFIO = ['info', 'validate', 'iommu-groups', 'bind', 'unbind', 'group-paths'];
 
-test('no moment of a create or delete is an internal error for whoever asks then', async (t) => {
+test('no moment of a create or delete is an internal error for a request at that time', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
   const untilMs = Date.now() + RACE_MS;
@@ -19,7 +19,7 @@ test('no moment of a create or delete is an internal error for whoever asks then
     const { status, text, headers } = await daemon.call(method, path, body);
     counts.set(status, (counts.get(status) ?? 0) + 1);
     assert.ok(headers.get('x-request-id'), `${method} ${path}`);
-    // 503 says when to come back, and is no fault.
+    // 503 says when to return, and is no fault.
     if (status >= 500 && status !== 503) failures.push(`${method} ${path}: ${status} ${text}`);
     return status;
   };

@@ -1,5 +1,5 @@
-// e2e: `ready` means usable, whichever way the workload is checked; and a workload that ends again and again says so
-// wherever somebody asks, as does a daemon that has only just found it. One guest at a time.
+// e2e: `ready` means usable, with every type of health check. A workload that exits repeatedly is reported everywhere,
+// also by a daemon that has just adopted its VM. One guest at a time.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -25,7 +25,7 @@ async function daemonFor(t: TestContext): Promise<Daemon | undefined> {
   return startDaemon(t);
 }
 
-test('a workload that crashes again and again is told in every place, after a restart of the daemon, too', async (t) => {
+test('a workload that crashes repeatedly is reported in every place, after a restart of the daemon, too', async (t) => {
   const daemon = await daemonFor(t);
   if (daemon === undefined) return;
   const script = 'echo looking; echo no database >&2; exit 3';
@@ -33,7 +33,7 @@ test('a workload that crashes again and again is told in every place, after a re
   const vm = { name: 'loop', plugin: 'hello', config };
   const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=20000', vm);
   assert.equal(waited.status, 408);
-  assert.match(waited.body.error, /started again \d+ times: the entrypoint ended: exit status 3/);
+  assert.match(waited.body.error, /restarted \d+ times: the entrypoint ended: exit status 3/);
   assert.equal(waited.body.details['workload.last_exit'], 'exit status 3');
   assert.match(waited.body.details['workload.last_lines'], /no database/);
   const assertTold = async () => {
@@ -53,7 +53,7 @@ test('a workload that crashes again and again is told in every place, after a re
   // Of two pipes nobody knows which line came first.
   assert.deepEqual([...workload.last_lines].sort(), ['looking', 'no database']);
   const told = await volar(daemon, 'vms', 'get', 'loop');
-  assert.match(told, /workload +(?:backoff|starting).*started again \d+ times/);
+  assert.match(told, /workload +(?:backoff|starting).*restarted \d+ times/);
   assert.match(told, /last exit +exit status 3/);
   assert.match(told, /no database/);
   await daemon.killAndRestart();
@@ -90,7 +90,7 @@ test('a command in the guest says whether it is ready, and why not', async (t) =
   const vm = { name: 'exec', plugin: 'hello', config };
   const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=5000', vm);
   assert.equal(waited.status, 408);
-  assert.match(waited.body.error, /check of the workload does not pass: .*status 1: it warms up/);
+  assert.match(waited.body.error, /health check of the workload fails: .*status 1: it warms up/);
   await untilReady(daemon, 'exec');
   const { workload } = (await daemon.call('GET', '/api/v1/vms/exec')).body;
   assert.deepEqual([workload.check, workload.healthy, workload.state], ['exec', true, 'running']);

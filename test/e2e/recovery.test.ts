@@ -1,4 +1,4 @@
-// e2e: kill -9 of the daemon at any moment: guests run on, and the next daemon knows everything.
+// e2e: kill -9 of the daemon at any moment: guests continue to run, and the next daemon knows everything.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -19,7 +19,7 @@ test('guests outlive kill -9 and SIGTERM of the daemon; the next one adopts them
   assert.equal(await daemon.terminate(), 0);
   assert.ok(isAlive(vm.pid));
   await daemon.start();
-  // The agent's channel was connected anew: the guest can be asked to power off.
+  // The agent's channel was connected again: the guest can be asked to power off.
   const stopped = await daemon.call('POST', '/api/v1/vms/web/stop');
   assert.equal(stopped.body.status, 'stopped');
   assert.equal(isAlive(vm.pid), false);
@@ -35,7 +35,7 @@ test('an adopted guest that ends is seen to end', async (t) => {
   assert.deepEqual(daemon.taps(), []);
 });
 
-test('what ended while the daemon was down is told as what it was', async (t) => {
+test('what ended while the daemon was down is reported as what it was', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
   const daemon = await startDaemon(t);
   const crashed = await daemon.createVm('crashed');
@@ -50,7 +50,7 @@ test('what ended while the daemon was down is told as what it was', async (t) =>
   assert.deepEqual(daemon.taps(), []);
 });
 
-test('kill -9 amid creates and deletes leaks nothing, again and again', async (t) => {
+test('kill -9 amid creates and deletes leaks nothing, repeatedly', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, { VOLANT_HYPERVISOR: 'simulator' });
   for (let round = 0; round < 8; round += 1) {

@@ -1,5 +1,5 @@
-// e2e: the set-ups of docs/reverse-proxy.md as they stand there: nginx, HAProxy and Caddy with TLS before the
-// server, and through them requests, events, WebSockets, long waits and large bodies.
+// e2e: the configurations of docs/reverse-proxy.md as printed: nginx, HAProxy and Caddy with TLS in front of the server,
+// with requests, events, WebSockets, long waits and large bodies.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';

@@ -50,7 +50,7 @@ export function makeRootDisk(home: string): string {
 function busybox(): string {
   const found = execFileSync(
     process.execPath,
-    ['-e', "import('./scripts/lib/debian.mjs').then((m) => console.log(m.findBusybox()))"],
+    ['-e', "import('./scripts/lib/systems/debian.mjs').then((m) => console.log(m.findBusybox()))"],
     { cwd: PROJECT_ROOT, encoding: 'utf8' },
   );
   return found.trim();

@@ -1,5 +1,5 @@
-// e2e: a guest whose system is on a disk: with our agent as process 1, and with an init of its own. The
-// root file system is made here, from busybox.
+// e2e: a guest whose system is on a disk, with our agent as process 1 and with an init of its own. The root file system is
+// built here from busybox.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

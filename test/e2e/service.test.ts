@@ -1,5 +1,5 @@
-// e2e: the daemon as a unit of systemd. systemd itself is a small stand-in that starts and ends what the unit
-// says; files, commands, daemon and VM are real, in namespaces of their own.
+// e2e: the daemon as a systemd unit. systemd itself is replaced by a small program that starts and ends what the unit
+// names; files, commands, daemon and VM are real, in namespaces of their own.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

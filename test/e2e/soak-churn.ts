@@ -1,12 +1,13 @@
-// test helpers: clients that ask for every operation of the API again and again: rightly, wrongly, and going away in the
+// test helpers: clients that ask for every operation of the API repeatedly: rightly, wrongly, and going away in the
 // middle. What they are answered is not looked at, but for answers that say that the daemon is at fault.
 
 import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import WebSocket from 'ws';
+import { LIMITS } from '../../src/config/limits.ts';
 import { OPERATIONS } from '../../src/schema/operations.ts';
 import type { Daemon } from './daemon.ts';
 
@@ -18,6 +19,8 @@ const SETS = ['web', 'job'];
 const PLUGINS = ['own', 'other'];
 const MIB = 1024 ** 2;
 const ANSWER_MS = 60_000;
+/** Of clients that fill what the daemon keeps. */
+const FILLERS = 64;
 
 interface Call {
   readonly path?: string;
@@ -54,6 +57,39 @@ export class Churn {
   /** How often each operation was asked for. */
   get counts(): ReadonlyMap<string, number> {
     return this.#counts;
+  }
+
+  /**
+   * Fills what the daemon keeps in memory up to a bound: answers of requests with a key, and the newest events. From then on
+   * each new one takes the place of an old one. Without this, a run of an hour would fill them slowly and look like a leak.
+   */
+  async fill(): Promise<void> {
+    const agent = new Agent({ keepAlive: true, maxSockets: FILLERS });
+    const ask = async (path: string, body: object, headers: Readonly<Record<string, string>>) => {
+      const { status, text } = await this.#exchange('POST', path, JSON.stringify(body), {
+        headers,
+        agent,
+      });
+      if (status >= 300) throw new Error(`POST ${path} answered ${status}: ${text}`);
+    };
+    await this.#exchange('POST', '/api/v1/plugins', JSON.stringify(this.#pluginNamed('own')));
+    try {
+      // The answer is a VM, as those of most requests with a key.
+      await inParallel(LIMITS.idempotencyKeysMax, FILLERS, (index) =>
+        ask(
+          '/api/v1/vms?dry_run=true',
+          { name: `fills-${index}`, plugin: 'hello' },
+          { 'Idempotency-Key': randomUUID() },
+        ),
+      );
+      // The ring is cut back when it is twice as long.
+      await inParallel(2 * LIMITS.eventRingMax, FILLERS, (index) =>
+        ask('/api/v1/plugins/own/enabled', { enabled: index % 2 === 0 }, {}),
+      );
+    } finally {
+      agent.destroy();
+    }
+    await this.clear();
   }
 
   /** So many clients, until that time. */
@@ -104,11 +140,16 @@ export class Churn {
       }),
       scaleDeployment: () => ({
         path: `deployments/${set}?wait=accepted`,
-        body: { replicas: Math.floor(this.#random() * 4) },
+        body: this.#oneOf([
+          { replicas: Math.floor(this.#random() * 4) },
+          { config: { plugin: 'hello', metadata: { at: Math.floor(this.#random() * 20) } } },
+        ]),
       }),
+      rollbackDeployment: () => ({ path: `deployments/${set}/rollback?wait=accepted`, body: {} }),
+      listDeploymentRevisions: () => ({ path: `deployments/${set}/revisions` }),
       deleteDeployment: () => ({ path: `deployments/${set}` }),
       getDeployment: () => ({ path: `deployments/${set}` }),
-      installPlugin: () => ({ body: { ...this.#manifest, name: plugin } }),
+      installPlugin: () => ({ body: this.#pluginNamed(plugin) }),
       setPluginEnabled: () => ({ body: { enabled: this.#random() < 0.5 } }),
       putPluginArtifact: () => ({
         body: { version: '1', artifact_name: 'rootfs', kind: 'rootfs', local_path: this.#image },
@@ -118,6 +159,10 @@ export class Churn {
       listVMs: () => ({ path: `vms?sort=name&limit=${1 + Math.floor(this.#random() * 5)}` }),
     };
     return calls[id]?.() ?? {};
+  }
+
+  #pluginNamed(name: string): object {
+    return { ...this.#manifest, name };
   }
 
   #newVm(name: string): Call {
@@ -148,22 +193,25 @@ export class Churn {
     const target = path === undefined ? filled : `/api/v1/${path}`;
     const safe = isTheirs ? target.replace('/hello', '/own') : target;
     const text = body === undefined && method !== 'GET' ? '{}' : JSON.stringify(body);
-    const answer = await this.#exchange(method, safe, text, headers);
+    const answer = await this.#exchange(method, safe, text, { headers });
     if (answer.text.includes('"INTERNAL"'))
       this.faults.push(`${method} ${safe}: ${answer.text.slice(0, 300)}`);
     return answer;
   }
 
-  /** On a connection of its own, so that at rest none is left. */
+  /** On a connection of its own unless there is an agent, so that at rest none is left. */
   #exchange(
     method: string,
     path: string,
     body: string | undefined,
-    headers: Readonly<Record<string, string>>,
+    {
+      headers = {},
+      agent = false,
+    }: { readonly headers?: Readonly<Record<string, string>>; readonly agent?: Agent | false } = {},
   ): Promise<Answer> {
     const type = body === undefined ? {} : { 'Content-Type': 'application/json' };
     return new Promise((resolve, reject) => {
-      const options = { method, agent: false, headers: { ...type, ...headers } };
+      const options = { method, agent, headers: { ...type, ...headers } };
       const asked = request(this.#daemon.url + path, options, (response) => {
         const chunks: Buffer[] = [];
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -195,12 +243,7 @@ export class Churn {
   async #crashes(untilMs: number): Promise<void> {
     while (performance.now() < untilMs) {
       await pause(300 + this.#random() * 500);
-      const { text } = await this.#exchange(
-        'GET',
-        `/api/v1/vms/${this.#oneOf(NAMES)}`,
-        undefined,
-        {},
-      );
+      const { text } = await this.#exchange('GET', `/api/v1/vms/${this.#oneOf(NAMES)}`, undefined);
       const { pid } = JSON.parse(text);
       if (pid === undefined) continue;
       try {
@@ -243,6 +286,19 @@ export class Churn {
   #oneOf<T>(all: readonly T[]): T {
     return all[Math.floor(this.#random() * all.length)] as T;
   }
+}
+
+/** Runs `work` for 0 to count-1, so many at a time. */
+async function inParallel(
+  count: number,
+  width: number,
+  work: (index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const line = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: width }, line));
 }
 
 const LIVES: readonly OperationId[] = [

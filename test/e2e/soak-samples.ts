@@ -15,8 +15,8 @@ const MIB = 1024 ** 2;
 
 /** What is measured at each rest, and what of its growth is noise. */
 export const BOUNDS = {
-  rssBytes: { noise: 24 * MIB },
-  heapBytes: { noise: 3 * MIB },
+  anonymousBytes: { noise: 16 * MIB },
+  heapBytes: { noise: MIB },
   descriptors: { noise: 3 },
   sockets: { noise: 3 },
   threads: { noise: 2 },
@@ -34,6 +34,8 @@ export interface Sample extends Readonly<Record<Measure, number>> {
   readonly atSeconds: number;
   /** Of the records; they grow with the events that are kept. */
   readonly storeBytes: number;
+  /** Pages of files in memory, most of them of the records. The kernel takes them back when it needs memory. */
+  readonly filePagesBytes: number;
   readonly lastEvent: number;
 }
 
@@ -156,7 +158,8 @@ export async function sampleOf(
     atSeconds: Math.round((performance.now() - startMs) / 1000),
     heapBytes,
     timers,
-    rssBytes: statusOf(pid, 'VmRSS') * KIB,
+    anonymousBytes: statusOf(pid, 'RssAnon') * KIB,
+    filePagesBytes: statusOf(pid, 'RssFile') * KIB,
     threads: statusOf(pid, 'Threads'),
     descriptors: targets.length,
     sockets: targets.filter((target) => target.startsWith('socket:')).length,
@@ -182,7 +185,8 @@ function descriptorsOf(pid: number): readonly string[] {
   });
 }
 
-function statusOf(pid: number, field: string): number {
+/** A number of /proc/PID/status; of memory in KiB. */
+export function statusOf(pid: number, field: string): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
   return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1]);
 }

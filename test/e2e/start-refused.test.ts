@@ -1,4 +1,4 @@
-// What is in the way of a start is one sentence with a remedy, and exit status 2: no stack, no signal.
+// e2e: a problem at the start is reported as one sentence with a remedy and exit status 2: no stack, no signal.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';

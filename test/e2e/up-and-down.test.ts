@@ -1,5 +1,5 @@
-// e2e: what the first page promises: one command to a running VM, again without effect, one command
-// to end the daemon, and one to leave nothing behind.
+// e2e: the promises of the README: one command to a running VM, without effect when repeated, one command to end the
+// daemon, and one to leave nothing behind.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ interface VmBody {
   readonly ip_address: string;
 }
 
-/** Without what is asked of it again and again. */
+/** Without what is asked of it repeatedly. */
 async function getVm(host: PrivateHost): Promise<VmBody> {
   const { output } = await host.run('curl', '-fsS', 'http://127.0.0.1:7777/api/v1/vms/hello');
   const { conditions: _, workload: __, ...vm } = JSON.parse(output);
@@ -57,7 +57,7 @@ test('up, up again, down, up, down --all', async (t) => {
   writeFileSync(join(host.home, 'images/own.cpio'), 'an image of the user');
   const all = await host.script('down.mjs', '--all');
   assert.equal(all.status, 0, all.output);
-  assert.match(all.output, /kept your own images\/own\.cpio/);
+  assert.match(all.output, /kept other files: images\/own\.cpio/);
   assert.deepEqual(readdirSync(host.home), ['images']);
   assert.deepEqual(host.processes(), [], 'no process is left');
   const links = await host.run('ip', '-o', 'link');
@@ -104,8 +104,8 @@ test('a guest that finds nothing to boot is no success', async (t) => {
     );
     assert.equal(status, 1, output);
     assert.match(output, /✗ guest/, round);
-    assert.match(output, /The guest of VM hello does not come up: its firmware finds nothing/);
-    assert.match(output, /\| No bootable device\./);
+    assert.match(output, /The guest of VM hello does not boot: its firmware finds nothing/);
+    assert.match(output, /\| No bootable device/);
     assert.match(output, /VOLANT_KERNEL_VMLINUX/);
     assert.match(output, /curl -X DELETE http:\/\/127\.0\.0\.1:7777\/api\/v1\/vms\/hello/);
     assert.doesNotMatch(output, /Try next/);

@@ -1,16 +1,23 @@
 // test helpers: guests without a machine: network namespaces whose veth is named like a tap, so that the
 // rules for guests hold for them. The jobs of the workers are called directly, on a network of their own.
 
-import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  type ChildProcess,
+  type ChildProcessByStdio,
+  execFileSync,
+  spawn,
+  spawnSync,
+} from 'node:child_process';
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
-import type { GuestIdentity, NetworkSpec } from '../../src/engine/network-ports.ts';
+import { NO_REGISTRIES } from '../../src/config/registries.ts';
+import type { GuestIdentity, NetworkSpec } from '../../src/engine/ports/network-ports.ts';
 import type { HostChanges } from '../../src/engine/records.ts';
-import { DIRECT } from '../../src/lib/proxy.ts';
-import { endLeaseServer } from '../../src/workers/jobs/dhcp-server.ts';
-import { ensureNetwork, planNetwork, removeNetwork } from '../../src/workers/jobs/network.ts';
-import type { HostSettings } from '../../src/workers/protocol.ts';
+import { endLeaseServer } from '../../src/host/jobs/network/dhcp-server.ts';
+import { ensureNetwork, planNetwork, removeNetwork } from '../../src/host/jobs/network/network.ts';
+import type { HostSettings } from '../../src/host/jobs/protocol.ts';
+import { DIRECT } from '../../src/lib/net/proxy.ts';
 
 const ANSWER_TIMEOUT_MS = 1_500;
 
@@ -28,6 +35,7 @@ export const SETTINGS: HostSettings = {
   sysfsRoot: '/sys',
   mediaHosts: [],
   outbound: DIRECT,
+  registries: NO_REGISTRIES,
   cacheDirectory: '/nonexistent',
   cacheBytesMax: 0,
   diskDirectory: '/nonexistent',
@@ -62,7 +70,7 @@ export function makeNetwork(t: TestContext, settings = SETTINGS): HostChanges {
 export interface Place {
   /** What the command prints on both outputs, whatever its status. */
   run(command: string, ...args: string[]): string;
-  /** As run, while this process goes on: lines of standard output. */
+  /** As run, while this process continues: lines of standard output. */
   linesOf(command: string, ...args: string[]): Promise<readonly string[]>;
   /** Answers each datagram, and each connection, at a port of an address with the name. */
   serve(name: string, port: number, address?: string): Promise<void>;
@@ -73,6 +81,21 @@ export interface Place {
     port: number,
     ownPort?: number,
   ): Promise<string | null>;
+  /** Runs a program for Node until the end of the test; resolves when it has printed something. */
+  program(text: string, ...args: string[]): Promise<void>;
+  /** Sends back what it gets on each TCP connection. */
+  echo(port: number, address?: string): Promise<void>;
+  /** Sends "tick" on each TCP connection every 50 ms, whatever it gets. */
+  chatter(port: number): Promise<void>;
+  /** A TCP connection that stays open. */
+  talk(address: string, port: number): Promise<Talk>;
+}
+
+export interface Talk {
+  /** Sends a text; resolves with what comes next, or with null when nothing does or the connection ends. */
+  say(text: string): Promise<string | null>;
+  /** Resolves when nothing has come for a while. */
+  drained(): Promise<void>;
 }
 
 /** Programs that begin with `enter` run somewhere else. All that serve are ended with the test. */
@@ -88,20 +111,50 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
     for await (const chunk of start(...args).stdout) output += chunk;
     return output.split('\n').filter(Boolean);
   };
+  const serving = async (program: string, ...args: string[]) => {
+    const child = start(process.execPath, '-e', program, ...args);
+    endAfter(t, child);
+    await once(child.stdout, 'data');
+  };
   return {
+    program: serving,
+    echo: (port, address = '0.0.0.0') => serving(ECHO, String(port), address),
+    chatter: (port) => serving(CHATTER, String(port)),
+    talk: async (address, port) => {
+      const [command, args] = commandOf(process.execPath, '-e', TALK, address, String(port));
+      const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+      endAfter(t, child);
+      await once(child.stdout, 'data');
+      const next = async (timeoutMs: number): Promise<string | null> => {
+        const heard = once(child.stdout, 'data', { signal: AbortSignal.timeout(timeoutMs) });
+        const gone = once(child, 'exit').then(() => null);
+        try {
+          const data = await Promise.race([heard, gone]);
+          return data === null ? null : String(data[0]);
+        } catch (error) {
+          if ((error as Error).name !== 'AbortError') throw error;
+          return null;
+        }
+      };
+      return {
+        say: async (text) => {
+          if (child.exitCode !== null) return null;
+          child.stdin.on('error', () => undefined);
+          child.stdin.write(text);
+          return next(ANSWER_TIMEOUT_MS);
+        },
+        drained: async () => {
+          while (child.exitCode === null && (await next(ANSWER_TIMEOUT_MS / 3)) !== null);
+        },
+      };
+    },
     run: (...args) => {
       const result = spawnSync(...commandOf(...args), { encoding: 'utf8' });
       return result.stdout + result.stderr;
     },
     linesOf,
     serve: async (name, port, address = '0.0.0.0') => {
-      const child = start(process.execPath, '-e', SERVER, name, String(port), address);
-      t.after(async () => {
-        const ended = once(child, 'exit');
-        child.kill('SIGKILL');
-        await ended;
-      });
-      await once(child.stdout, 'data');
+      await serving(SERVER, name, String(port), address);
     },
     ask: async (protocol, address, port, ownPort = 0) => {
       const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
@@ -109,6 +162,15 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
       return answer ?? null;
     },
   };
+}
+
+function endAfter(t: TestContext, child: ChildProcess): void {
+  t.after(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  });
 }
 
 /** The namespace that the test runs in. */
@@ -137,6 +199,25 @@ const SERVER = `
   udp.on('message', (_, { address, port }) => udp.send(name, port, address));
   require('node:net').createServer((c) => c.on('error', () => {}).end(name)).listen(port, at, () =>
     udp.bind(port, at, () => console.log('serves')));`;
+
+const ECHO = `
+  const [port, at] = process.argv.slice(1);
+  require('node:net').createServer((c) => c.on('error', () => {}).pipe(c)).listen(port, at, () =>
+    console.log('serves'));`;
+
+const CHATTER = `
+  const [port] = process.argv.slice(1);
+  require('node:net').createServer((c) => {
+    const timer = setInterval(() => c.write('tick'), 50);
+    c.on('error', () => {}).on('close', () => clearInterval(timer)).resume();
+  }).listen(port, () => console.log('serves'));`;
+
+const TALK = `
+  const [host, port] = process.argv.slice(1);
+  const end = () => process.exit();
+  const socket = require('node:net').connect({ host, port }, () => console.log('connected'));
+  socket.on('data', (data) => process.stdout.write(data)).on('error', end).on('close', end);
+  process.stdin.on('data', (data) => socket.write(data));`;
 
 const CLIENT = `
   const [protocol, address, port, ownPort, timeout] = process.argv.slice(1);

@@ -83,8 +83,8 @@ test('apply makes a plugin, a VM and a deployment, and finds nothing to do the s
   ];
   assert.deepEqual(await apply(bigger), [
     'Plugin mine  unchanged',
-    'VM one  changed; takes effect at the next start',
-    'Deployment web  changed; 1 of 1 ready',
+    'VM one  changed: resources.memory_mb; takes effect at the next start',
+    'Deployment web  changed: replicas; 1 of 1 ready',
   ]);
 });
 

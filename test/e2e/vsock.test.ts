@@ -1,4 +1,4 @@
-// e2e: a guest without a network card: what the host offers it goes over the agent's channel.
+// e2e: a guest without a network card: it uses services of the host through the agent's channel.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

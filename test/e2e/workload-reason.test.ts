@@ -1,4 +1,4 @@
-// e2e: a workload that cannot run is not `running`, and its VM says why, as does a wait that gave up.
+// e2e: a workload that cannot run is not `running`; its VM and a wait that timed out contain the reason.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -2,31 +2,17 @@
 // hurried by it.
 
 import assert from 'node:assert/strict';
-import { suite, type TestContext, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../src/config.ts';
 import type { EngineControl } from '../../src/engine/engine.ts';
 import type { Vm } from '../../src/schema/vm.ts';
+import { until } from '../helpers/until.ts';
 import { engineOn, newWorld } from './fakes.ts';
 
 const HOUR_MS = 3_600_000;
 
-function rest(t: TestContext, addressQuarantineMs: number): void {
-  const before = { ...LIMITS };
-  Object.assign(LIMITS, { addressQuarantineMs });
-  t.after(() => Object.assign(LIMITS, before));
-}
-
 const vmOf = ({ engine }: EngineControl, name: string): Vm =>
   JSON.parse(engine.vms.get(name) ?? '{}');
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 5_000;
-  while (!holds()) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain: ${what}`);
-    await pause(5);
-  }
-}
 
 for (const [name, jumpMs] of [
   ['set back by an hour', -HOUR_MS],
@@ -44,8 +30,7 @@ for (const [name, jumpMs] of [
     });
 
     test('lets an address rest for as long as it should', async (t) => {
-      rest(t, 300);
-      const world = newWorld();
+      const world = newWorld({ addressQuarantineMs: 300 });
       const control = await engineOn(world);
       t.after(() => control.shutdown());
       const { vms } = control.engine;
@@ -61,8 +46,7 @@ for (const [name, jumpMs] of [
     });
 
     test('lets it rest no longer for the next daemon either', async (t) => {
-      rest(t, 200);
-      const world = newWorld();
+      const world = newWorld({ addressQuarantineMs: 200 });
       const before = await engineOn(world);
       await before.engine.vms.create({ name: 'one', plugin: 'hello' });
       const { ip_address: address } = vmOf(before, 'one');

@@ -2,13 +2,21 @@
 
 import type { Clock } from '../../src/lib/clock.ts';
 
-/** Its wall clock goes on with each look, and is set by what the world says. */
-export function fakeClock(world: { readonly clockSetByMs: number }): Clock {
+/** What the clocks of a host depend on. */
+export interface Times {
+  /** By how much the wall clock was set. */
+  clockSetByMs: number;
+  uptimeMs: number;
+  bootId: string;
+}
+
+/** Its wall clock continues with each look, too. */
+export function fakeClock(world: Readonly<Times>): Clock {
   let nowMs = 1_700_000_000_000;
   return {
-    nowMs: () => nowMs++ + world.clockSetByMs,
+    nowMs: () => nowMs++ + world.clockSetByMs + world.uptimeMs,
     monotonicMs: () => performance.now(),
-    // Processes were launched at this moment.
-    uptimeMs: () => 0,
+    uptimeMs: () => world.uptimeMs,
+    bootId: world.bootId,
   };
 }

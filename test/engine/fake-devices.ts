@@ -1,6 +1,6 @@
 // test: the PCI devices of a host that is none, part of the stand-in for the host.
 
-import type { DeviceFacts, FormerDriver } from '../../src/engine/device-ports.ts';
+import type { DeviceFacts, FormerDriver } from '../../src/engine/ports/device-ports.ts';
 import type { VolantError } from '../../src/lib/errors.ts';
 
 const NO_DEVICE: DeviceFacts = {

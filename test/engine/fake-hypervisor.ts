@@ -1,15 +1,19 @@
 // test: a stand-in for the drivers of hypervisors: it connects to processes that a FakeHost has launched.
 
 import type { Duplex } from 'node:stream';
+import type { DriverName } from '../../src/config/drivers.ts';
 import type {
   AgentConnection,
   ControlConnection,
+  DiskCounters,
   GuestEnd,
   HypervisorPort,
-  LaunchRequest,
+  PostedResult,
+  ResultStatus,
   WorkloadHealth,
-} from '../../src/engine/ports.ts';
-import { complaintIn, hasBrokenClock } from '../../src/hypervisor/qemu.ts';
+} from '../../src/engine/ports/hypervisor-ports.ts';
+import type { LaunchRequest, ProcessExit } from '../../src/engine/ports/process-ports.ts';
+import { DRIVERS } from '../../src/hypervisor/drivers/drivers.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { FakeProcess } from './fake-process.ts';
 
@@ -25,10 +29,23 @@ export class FakeHypervisor implements HypervisorPort {
     undefined;
   guestEnd: GuestEnd | undefined = 'power-off';
   powerButtonWorks = true;
+  /** The disks of each guest. */
+  disks: () => Promise<readonly DiskCounters[]> = async () => [];
+  /** How often hypervisors were asked for them. */
+  disksAsked = 0;
   controlStatus = 'running';
   readonly diskFullListeners: (() => void)[] = [];
   resumed = 0;
   readonly manifests: string[] = [];
+  /** What guests were told for their metadata services. */
+  readonly metadata: string[] = [];
+  /** Throws like the agent of an older image. */
+  takesMetadata = true;
+  /** The results that wait; the first one is settled next. */
+  readonly posted: PostedResult[] = [];
+  readonly settled: (readonly [number: number, status: ResultStatus])[] = [];
+  /** Tells that a result waits. */
+  readonly resultListeners = new Set<() => void>();
   /** The other end of it is the agent's HTTP server. */
   openAgent: () => Duplex = () => {
     throw new VolantError('AGENT_UNREACHABLE');
@@ -54,7 +71,7 @@ export class FakeHypervisor implements HypervisorPort {
     reason: '',
   };
   /** Tells that the workload of each agent has changed. */
-  readonly news = new Set<() => void>();
+  readonly changeListeners = new Set<() => void>();
   /** Agents say something when they are asked. */
   answering = true;
   /** Agents are connected. */
@@ -77,8 +94,13 @@ export class FakeHypervisor implements HypervisorPort {
     return { executable: '/bin/hypervisor', argv: ['--fake'] };
   }
 
-  complaintIn = complaintIn;
-  hasBrokenClock = hasBrokenClock;
+  complaintIn(driver: DriverName, lines: readonly string[]) {
+    return DRIVERS[driver].complaintIn(lines);
+  }
+
+  hasBrokenClock(driver: DriverName, exit: ProcessExit) {
+    return DRIVERS[driver].hasBrokenClock(exit);
+  }
 
   async connect(_: string, runDirectory: string, signal: AbortSignal): Promise<ControlConnection> {
     await this.beforeConnect(runDirectory, signal);
@@ -101,6 +123,10 @@ export class FakeHypervisor implements HypervisorPort {
         this.resumed += 1;
       },
       status: async () => this.controlStatus,
+      diskCounters: () => {
+        this.disksAsked += 1;
+        return this.disks();
+      },
       pulse: () => {
         this.asked += 1;
         return this.#unlessFrozen(this.controlStatus);
@@ -122,17 +148,29 @@ export class FakeHypervisor implements HypervisorPort {
       sendManifest: async (manifest) => {
         this.manifests.push(manifest);
       },
+      sendMetadata: async (document) => {
+        if (!this.takesMetadata) throw new Error('the agent answered 404');
+        this.metadata.push(document);
+      },
+      postedResult: async () => this.posted[0] ?? null,
+      settleResult: async (number, status) => {
+        this.posted.shift();
+        this.settled.push([number, status]);
+      },
+      onResult: (listener) => void this.resultListeners.add(listener),
       health: async () => {
         if (!this.answering) throw new Error('no answer');
         return { healthy: this.healthy && isHealthy, ...this.workload };
       },
-      onNews: (listener) => void this.news.add(listener),
+      onChange: (listener) => void this.changeListeners.add(listener),
       powerOff: async (timeoutMs) => {
         // What has passed since the request is not what is asked about.
         this.powerOffs.push(Math.ceil(timeoutMs / 50) * 50);
         if (!this.acceptsPowerOff) throw new Error('no answer');
       },
       open: () => this.openAgent(),
+      openExec: () => this.openAgent(),
+      openWatch: () => this.openAgent(),
       connect: async () => this.openAgent(),
       close: () => undefined,
     };

@@ -1,8 +1,8 @@
 // test: a stand-in for the look at which hypervisor there is, with trials of KVM that come to what a test wants.
 
-import type { KnownTrials } from '../../src/engine/ports.ts';
+import type { KnownTrials } from '../../src/engine/ports/process-ports.ts';
 import type { KvmTrial } from '../../src/engine/records.ts';
-import { trialOf } from '../../src/workers/jobs/kvm-trial.ts';
+import { trialOf } from '../../src/host/jobs/process/kvm-trial.ts';
 
 export class FakeProbe {
   /** What the next trial of KVM comes to; null: there is none to be tried. */

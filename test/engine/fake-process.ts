@@ -1,6 +1,6 @@
 // test: a stand-in for a hypervisor's process.
 
-import type { ProcessExit, WatchedProcess } from '../../src/engine/ports.ts';
+import type { ProcessExit, WatchedProcess } from '../../src/engine/ports/process-ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
 
 /** A process that ends when it is told to. */

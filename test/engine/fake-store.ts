@@ -1,5 +1,6 @@
-// test: a stand-in for the store: it keeps what it was told, and fails where a test wants it to.
+// test: a stand-in for the store: it keeps what it was given, and fails where a test wants it to.
 
+import type { Snapshot, StorePort, Write } from '../../src/engine/ports/store-ports.ts';
 import type {
   AddressLease,
   AnswerRecord,
@@ -12,20 +13,25 @@ import type {
   KvmTrial,
   OperationRecord,
   PluginRecord,
+  ResultRecord,
+  RevisionRecord,
   StoredEvent,
   VmRecord,
+  VmSummary,
 } from '../../src/engine/records.ts';
-import type { Snapshot, StorePort, Write } from '../../src/engine/store-ports.ts';
+import { summaryOf } from '../../src/engine/vm-list/vm-entry.ts';
 
 /** A store in memory that can be told to fail. Survives an engine, like a disk. */
 export class FakeStore implements StorePort {
   readonly vms = new Map<number, VmRecord>();
   readonly stored = new Map<string, ConfigRecord>();
   readonly done = new Map<string, OperationRecord>();
+  readonly results = new Map<number, ResultRecord>();
   readonly addresses = new Map<string, AddressLease>();
   readonly plugins = new Map<string, PluginRecord>();
   readonly events: StoredEvent[] = [];
   readonly deployments = new Map<string, DeploymentRecord>();
+  readonly kept = new Map<string, RevisionRecord>();
   readonly devices = new Map<string, DeviceRecord>();
   readonly answers = new Map<string, AnswerRecord>();
   readonly artifacts = new Map<string, ArtifactRecord>();
@@ -40,8 +46,6 @@ export class FakeStore implements StorePort {
 
   load(): Snapshot {
     return {
-      vms: [...this.vms.values()],
-      addresses: [...this.addresses],
       plugins: [...this.plugins.values()],
       deployments: [...this.deployments.values()],
       devices: [...this.devices.values()],
@@ -56,6 +60,18 @@ export class FakeStore implements StorePort {
     };
   }
 
+  addressLeases(): Iterable<[string, AddressLease]> {
+    return this.addresses;
+  }
+
+  summaries(): readonly VmSummary[] {
+    return [...this.vms.values()].sort((a, b) => a.id - b.id).map(summaryOf);
+  }
+
+  vm(id: number): VmRecord | undefined {
+    return this.vms.get(id);
+  }
+
   async commit(writes: readonly Write[], events: readonly EventBody[]): Promise<StoredEvent[]> {
     await Promise.resolve();
     this.beforeCommit(events);
@@ -64,6 +80,10 @@ export class FakeStore implements StorePort {
     const stored = events.map((body, index) => ({ sequence: first + index, body }));
     this.events.push(...stored);
     return stored;
+  }
+
+  families() {
+    return [];
   }
 
   async probe(): Promise<void> {
@@ -81,6 +101,15 @@ export class FakeStore implements StorePort {
   operations(vmId: number, limit: number): readonly OperationRecord[] {
     const all = [...this.done.values()].filter((one) => one.vmId === vmId);
     return all.sort((a, b) => b.number - a.number).slice(0, limit);
+  }
+
+  result(vmId: number): ResultRecord | undefined {
+    return this.results.get(vmId);
+  }
+
+  revisions(deployment: string): readonly RevisionRecord[] {
+    const all = [...this.kept.values()].filter((one) => one.deployment === deployment);
+    return all.sort((a, b) => b.revision - a.revision);
   }
 
   eventsAfter(sequence: number, limit: number): readonly StoredEvent[] {
@@ -101,12 +130,18 @@ export class FakeStore implements StorePort {
     switch (write.table) {
       case 'vms':
         put(this.vms, write.key, write.value);
+        if (write.value === null) {
+          for (const [key, { vmId }] of this.done) if (vmId === write.key) this.done.delete(key);
+        }
         break;
       case 'configs':
         put(this.stored, write.key.join('/'), write.value);
         break;
       case 'operations':
         put(this.done, write.key.join('/'), write.value);
+        break;
+      case 'results':
+        put(this.results, write.key, write.value);
         break;
       case 'addresses':
         put(this.addresses, write.key, write.value);
@@ -116,6 +151,9 @@ export class FakeStore implements StorePort {
         break;
       case 'deployments':
         put(this.deployments, write.key, write.value);
+        break;
+      case 'revisions':
+        put(this.kept, write.key.join('/'), write.value);
         break;
       case 'devices':
         put(this.devices, write.key, write.value);

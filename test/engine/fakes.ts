@@ -1,41 +1,50 @@
-// test: stand-ins for the ports of the engine. They keep what they were told, so that a test can ask
+// test: stand-ins for the ports of the engine. They keep what they were asked, so that a test can ask
 // what is left in the world, and fail where a test wants them to.
 
+import { LIMITS, type Limits } from '../../src/config/limits.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createEngine, type EngineControl } from '../../src/engine/engine.ts';
+import type { HostPorts, SystemHost } from '../../src/engine/ports/host-ports.ts';
 import type {
   BootSizes,
   DiskImage,
   HeldMedia,
   KnownImage,
   KnownImages,
+  MediaHost,
   SeedFiles,
-} from '../../src/engine/media-ports.ts';
-import type { Forward, HostLedger } from '../../src/engine/network-ports.ts';
+} from '../../src/engine/ports/media-ports.ts';
+import type { Forward, HostLedger, NetworkHost } from '../../src/engine/ports/network-ports.ts';
 import type {
   HostInventory,
-  HostPort,
   KnownTrials,
   LaunchRequest,
   OomEvidence,
+  ProcessHost,
   WatchedProcess,
-} from '../../src/engine/ports.ts';
+} from '../../src/engine/ports/process-ports.ts';
 import type { ProcessIdentity } from '../../src/engine/records.ts';
+import { documentToJson } from '../../src/host/jobs/media/document.ts';
 import { VolantError } from '../../src/lib/errors.ts';
-import { documentToJson } from '../../src/workers/jobs/document.ts';
-import { fakeClock } from './fake-clock.ts';
-import { FakeDevices, failIn } from './fake-devices.ts';
+import { fakeClock, type Times } from './fake-clock.ts';
+import { failIn } from './fake-devices.ts';
+import { FakeEgress } from './fake-egress.ts';
 import { FakeHypervisor } from './fake-hypervisor.ts';
 import { FakeProbe } from './fake-probe.ts';
 import { FakeProcess } from './fake-process.ts';
+import { FakeStats } from './fake-stats.ts';
 import { FakeStore } from './fake-store.ts';
 import { silentLog } from './silent-log.ts';
 
 export { silentLog };
 
 /** A host that remembers every object that was made on it. Survives an engine, like a kernel. */
-export class FakeHost extends FakeDevices implements HostPort {
+export class FakeHost
+  extends FakeEgress
+  implements NetworkHost, MediaHost, ProcessHost, SystemHost
+{
   readonly taps = new Set<string>();
+  readonly stats = new FakeStats();
   readonly runDirectories = new Set<number>();
   readonly diskDirectories = new Set<number>();
   readonly seeds = new Map<number, SeedFiles>();
@@ -76,11 +85,11 @@ export class FakeHost extends FakeDevices implements HostPort {
   }
 
   /** Nothing of it differs here: what does is the business of tests of their own. */
-  async lookAtNetwork() {
+  async readNetwork() {
     return null;
   }
 
-  async mendNetwork(): Promise<void> {}
+  async repairNetwork(): Promise<void> {}
 
   watchNetwork(): void {}
 
@@ -161,7 +170,15 @@ export class FakeHost extends FakeDevices implements HostPort {
   async inspectMedia(path: string) {
     this.#fail('inspectMedia');
     this.#fail(`inspect ${path}`);
+    if (this.missing.has(path)) throw new VolantError('MEDIA_INVALID', `${path} does not exist`);
     return { realPath: path, sizeBytes: this.imageBytes };
+  }
+
+  /** Paths of files that are not there. */
+  readonly missing = new Set<string>();
+
+  async isMissing(path: string): Promise<boolean> {
+    return this.missing.has(path);
   }
 
   async fetchMedium(
@@ -234,7 +251,7 @@ export class FakeHost extends FakeDevices implements HostPort {
     return Buffer.from(this.consoleLog);
   }
 
-  /** What the kernel tells of processes that it has killed for want of memory. */
+  /** What the kernel reports of processes that it has killed for lack of memory. */
   oom: OomEvidence = { ofCgroup: 0, hitLimit: false, isNewOnHost: false };
 
   async findOomKill(): Promise<OomEvidence> {
@@ -300,24 +317,37 @@ export class FakeHost extends FakeDevices implements HostPort {
     return ['10.0.0.53'];
   }
 
-  async close(): Promise<void> {}
-
   #fail(method: string): void {
     failIn(this.failures, method);
   }
 }
 
-export interface World {
+export interface World extends Times {
   readonly store: FakeStore;
   readonly host: FakeHost;
   readonly hypervisor: FakeHypervisor;
-  /** By how much the wall clock of the host was set. */
-  clockSetByMs: number;
+  /** In place of those of the daemon. */
+  readonly limits: Partial<Limits>;
 }
 
-export function newWorld(): World {
+export function newWorld(limits: Partial<Limits> = {}): World {
   const host = new FakeHost();
-  return { store: new FakeStore(), host, hypervisor: new FakeHypervisor(host), clockSetByMs: 0 };
+  const hypervisor = new FakeHypervisor(host);
+  // Processes were launched at the moment of their boot.
+  const times = { clockSetByMs: 0, uptimeMs: 0, bootId: 'boot' };
+  return { store: new FakeStore(), host, hypervisor, limits, ...times };
+}
+
+/** One stand-in for every subject of the host. */
+function portsOf(host: FakeHost): HostPorts {
+  return {
+    network: host,
+    media: host,
+    devices: host,
+    processes: host,
+    system: host,
+    stats: host.stats,
+  };
 }
 
 /** An engine on a world, recovered. A second one on the same world is a restart of the daemon. */
@@ -331,10 +361,14 @@ export async function engineOn(world: World, settings = {}): Promise<EngineContr
 export async function preparedOn(world: World, settings = {}): Promise<EngineControl> {
   const control = createEngine({
     ...world,
+    host: portsOf(world.host),
+    limits: { ...LIMITS, ...world.limits },
     config: loadConfig({ VOLANT_HOME: '/var/lib/volant-test', ...settings }),
     clock: fakeClock(world),
     log: silentLog,
     stalledMs: () => 0,
+    loop: { delay: () => ({ meanMs: 0, p99Ms: 0, maxMs: 0 }), stalls: () => 0 },
+    areRecordsDamaged: () => false,
   });
   await control.prepare();
   return control;

@@ -1,4 +1,4 @@
-// test: what a pretend kernel was told about host ports, as text.
+// test: what a pretend kernel was asked about host ports, as text.
 
 import type { World } from './fakes.ts';
 

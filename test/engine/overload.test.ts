@@ -1,10 +1,10 @@
-// Far more launches are asked for at once than are carried out at once: each is done, or refused with a time to come back,
+// Far more launches are asked for at once than are carried out at once: each is done, or refused with a time to return,
 // and one client does not keep others from their turn.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import { engineOn, newWorld } from './fakes.ts';
 
@@ -13,7 +13,7 @@ const CROWD = { by: 'request', client: 'crowd' } as const;
 /** Room for their addresses. */
 const WIDE = { VOLANT_SUBNET: '10.88.0.0/16', VOLANT_HOST_IP: '10.88.0.1' };
 
-test('5,000 creates at once are done or refused with a time to come back; nothing is left of those', async () => {
+test('5,000 creates at once are done or refused with a time to try again; nothing is left of those', async () => {
   const world = newWorld();
   const { engine } = await engineOn(world, WIDE);
   const order: string[] = [];
@@ -35,7 +35,7 @@ test('5,000 creates at once are done or refused with a time to come back; nothin
   // Half of the line is one client's, and some run.
   assert.ok(done >= LIMITS.operationsWaitingMax / 2, `${done} of ${MANY} were done`);
   assert.ok(done <= LIMITS.operationsWaitingMax / 2 + LIMITS.operationsRunningMax * 2);
-  const { total } = engine.vms.list({
+  const { total } = await engine.vms.list({
     statuses: ['running'],
     sort: 'name',
     descending: false,
@@ -54,7 +54,7 @@ test('5,000 creates at once are done or refused with a time to come back; nothin
   }
 });
 
-test("a deployment's replicas come in turn with what a client has in line", async () => {
+test("a deployment's replicas come in turn with what a client has in the queue", async () => {
   const world = newWorld();
   // A launch takes a while, so that others get their turn.
   const launch = world.host.launch.bind(world.host);

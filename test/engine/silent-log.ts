@@ -1,6 +1,6 @@
 // test: a log that nobody reads, and that still holds what is written to it to the rules.
 
-import type { Logger } from '../../src/lib/log.ts';
+import type { Logger } from '../../src/lib/log/log.ts';
 
 /** Says nothing, and throws where a line would have a member twice: JSON keeps one, and readers differ in which. */
 function strictLog(bound: readonly string[]): Logger {

@@ -22,7 +22,7 @@ interface GuestTarget {
 const { GUEST_TARGETS, buildWithDriver } = await loadScript<{
   GUEST_TARGETS: readonly GuestTarget[];
   buildWithDriver(target: GuestTarget, directory: string): Promise<string>;
-}>('lib/fuzz-guest.mjs');
+}>('lib/tests/fuzz-guest.mjs');
 
 const run = promisify(execFile);
 
@@ -90,7 +90,7 @@ test('the same seed makes the same inputs, within their bound', () => {
   assert.ok(KEPT_BYTES_MAX <= LONG_BYTES_MAX);
 });
 
-test('what does not hold is found, and told by a short input', async () => {
+test('what does not hold is found, and shown by a short input', async () => {
   const target = {
     name: 'example',
     bytesMax: 200,

@@ -18,7 +18,7 @@ export interface Finding {
 export interface FuzzOptions {
   readonly seed: number;
   readonly corpus: readonly Buffer[];
-  /** Whether to go on after so many runs. */
+  /** Whether to continue after so many runs. */
   readonly goesOn: (runs: number) => boolean;
   /** Called before each run. */
   readonly onRun?: (input: Buffer) => void;

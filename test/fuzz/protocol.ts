@@ -1,5 +1,5 @@
 // fuzz: what run.ts and its worker thread say to each other. The input of the moment is in shared memory, so that
-// it is known when the thread does not come back.
+// it is known when the thread does not return.
 
 export interface FuzzJob {
   readonly target: string;

@@ -10,7 +10,7 @@ import { nameOf } from './corpus.ts';
 import { type FuzzJob, type FuzzReport, makeMemory, notedInput } from './protocol.ts';
 import { targetNamed } from './targets.ts';
 
-/** One input takes microseconds of a processor; a busy machine may take its time, but not for ever. */
+/** One input takes microseconds of a processor; a busy machine may take its time, but not forever. */
 const HANG_CPU_MS = 5_000;
 const HANG_MS = 120_000;
 const LOOK_EVERY_MS = 500;

@@ -1,7 +1,10 @@
 // fuzz: all targets of the daemon's parsers, by who says what they read. Those of the agent are in guest/.
 
 import type { FuzzTarget } from './target.ts';
+import { archiveTargets } from './targets/archives.ts';
 import { clientTargets } from './targets/clients.ts';
+import { execTargets } from './targets/execs.ts';
+import { watchLines } from './targets/file-watches.ts';
 import { fileTargets } from './targets/files.ts';
 import { guestAnswers } from './targets/guest-answers.ts';
 import { guestTargets } from './targets/guests.ts';
@@ -9,9 +12,12 @@ import { hypervisorTargets } from './targets/hypervisors.ts';
 
 export const TARGETS: readonly FuzzTarget[] = [
   ...guestTargets,
+  ...execTargets,
+  watchLines,
   guestAnswers,
   ...hypervisorTargets,
   ...fileTargets,
+  ...archiveTargets,
   ...clientTargets,
 ];
 

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, request } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { after, before, suite, type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AgentChannel } from '../../src/hypervisor/agent-channel.ts';
 import { ask } from '../../src/hypervisor/agent-client.ts';
@@ -19,11 +19,10 @@ import {
   type Frame,
   FrameParser,
 } from '../../src/hypervisor/agent-frames.ts';
-import { buildHostAgent, startHostAgent, temporaryDirectory } from './programs.ts';
+import { shareHostAgent, startHostAgent } from './programs.ts';
 import { httpServer, listening, manifestFor, NO_LOG, serveAgent, soon } from './served-agent.ts';
 
 let program = '';
-const undo: (() => void)[] = [];
 const hashOf = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
 
 /** A host that writes what the test wants. */
@@ -34,7 +33,7 @@ async function rawHost(t: TestContext, path: string): Promise<Socket> {
   return socket;
 }
 
-/** Greets, and collects the frames that come back. */
+/** Greets, and collects the frames that return. */
 async function greeted(socket: Socket, greeting = encodeGreeting): Promise<Frame[]> {
   const nonce = randomBytes(16);
   const parser = new FrameParser(nonce);
@@ -65,13 +64,8 @@ function ticksOf(pid: number | undefined): number {
 }
 
 suite('channel between daemon and agent', () => {
-  before(() => {
-    program = buildHostAgent(
-      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
-    );
-  });
-  after(() => {
-    for (const step of undo) step();
+  shareHostAgent((path) => {
+    program = path;
   });
 
   test('large bodies go through many streams at once, both ways', async (t) => {
@@ -184,16 +178,16 @@ suite('channel between daemon and agent', () => {
     const { socketPath } = await startHostAgent(t, program);
     const socket = await rawHost(t, socketPath);
     const frames = await greeted(socket);
-    for (let stream = 1; stream <= 65; stream += 1) socket.write(encodeFrame(FRAME.open, stream));
+    for (let stream = 1; stream <= 89; stream += 1) socket.write(encodeFrame(FRAME.open, stream));
     await until(() => frames.length > 0);
     assert.deepEqual(
       frames.map(({ type, stream }) => [type, stream]),
-      [[FRAME.reset, 65]],
+      [[FRAME.reset, 89]],
     );
     socket.write(encodeFrame(FRAME.reset, 5));
-    socket.write(encodeFrame(FRAME.open, 66));
-    socket.write(encodeFrame(FRAME.data, 66, Buffer.from('GET /healthz HTTP/1.1\r\n\r\n')));
-    await until(() => frames.some(({ type, stream }) => type === FRAME.end && stream === 66));
+    socket.write(encodeFrame(FRAME.open, 90));
+    socket.write(encodeFrame(FRAME.data, 90, Buffer.from('GET /healthz HTTP/1.1\r\n\r\n')));
+    await until(() => frames.some(({ type, stream }) => type === FRAME.end && stream === 90));
     // Answered before the end of the line, so nothing is read any more.
     const line = Buffer.alloc(4096, 'x');
     for (let index = 0; index < 200; index += 1) socket.write(encodeFrame(FRAME.data, 1, line));

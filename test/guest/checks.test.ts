@@ -1,14 +1,14 @@
 // What a plugin's author relies on to know that a program can be used: a port or a command is asked as the manifest says,
-// why it fails is told, as is the end of a program with its last lines; and each change is told by itself.
+// why it fails is reported, as is the end of a program with its last lines; and each change is sent without a request.
 
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, suite, type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AgentChannel } from '../../src/hypervisor/agent-channel.ts';
-import { buildHostAgent, temporaryDirectory } from './programs.ts';
+import { shareHostAgent, temporaryDirectory } from './programs.ts';
 import {
   listening,
   manifestFor,
@@ -19,7 +19,6 @@ import {
 } from './served-agent.ts';
 
 let program = '';
-const undo: (() => void)[] = [];
 
 async function running(t: TestContext, script: string, more: object = {}): Promise<ServedAgent> {
   const agent = await serveAgent(t, program);
@@ -39,13 +38,19 @@ async function checked(t: TestContext, health_check: object, more: object = {}) 
 }
 
 suite('checks of the agent', () => {
-  before(() => {
-    program = buildHostAgent(
-      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
-    );
+  shareHostAgent((path) => {
+    program = path;
   });
-  after(() => {
-    for (const step of undo) step();
+
+  test('a program without a port runs, and nothing waits for one', async (t) => {
+    for (const health_check of [{}, { type: 'exec', command: ['/bin/true'] }]) {
+      const agent = await checked(t, health_check, { type: 'exec', base_url: undefined });
+      const name = 'type' in health_check ? 'exec' : 'none';
+      const shown = await agent.until(({ state }) => state === 'running');
+      assert.equal(shown.check, name);
+      const answer = await agent.ask('GET', '/v1/');
+      assert.equal(answer.status, 502);
+    }
   });
 
   test('a port that opens late: not healthy before, and why not', async (t) => {
@@ -74,7 +79,7 @@ suite('checks of the agent', () => {
     }
   });
 
-  test('a command: its status counts, its first line is told, and it cannot hang or flood', async (t) => {
+  test('a command: its status counts, its first line is reported, and it cannot hang or flood', async (t) => {
     const file = `${temporaryDirectory(t)}/up`;
     const script = 'echo "no $NAME yet"; echo more; yes | head -c 200000; test -e "$0"';
     const command = ['/bin/sh', '-c', script, file];
@@ -100,7 +105,7 @@ suite('checks of the agent', () => {
     assert.match(check_failure, /status 127: .*cannot execute \/nonexistent/);
   });
 
-  test('the end of a program is told as a number, with its last lines', async (t) => {
+  test('the end of a program is reported as a number, with its last lines', async (t) => {
     const script =
       'i=0; while [ $i -lt 9 ]; do echo "line $i"; i=$((i+1)); done; printf "%0200d" 7; exit 3';
     const agent = await running(t, script);
@@ -118,10 +123,10 @@ suite('checks of the agent', () => {
     assert.deepEqual([seen.exit_code, seen.last_lines], [undefined, undefined]);
   });
 
-  test('each change is told to the host without being asked for, and a host that comes later is told at once', async (t) => {
+  test('each change is sent to the host without a request, and a host that connects later gets the state at once', async (t) => {
     const agent = await serveAgent(t, program);
     let told = 0;
-    agent.channel.onNews(() => {
+    agent.channel.onChange(() => {
       told += 1;
     });
     const script = 'echo started; kill -9 $$';
@@ -137,6 +142,6 @@ suite('checks of the agent', () => {
     assert.ok(told <= 2 * (restarts + 1), `${told} for ${restarts}`);
     const next = new AgentChannel(agent.socketPath, NO_LOG);
     t.after(() => next.close());
-    await new Promise<void>((resolve) => next.onNews(resolve));
+    await new Promise<void>((resolve) => next.onChange(resolve));
   });
 });

@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "http.h"
+#include "base/base64url.h"
+#include "base/console.h"
+#include "base/gunzip.h"
+#include "base/heads.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "system/cmdline.h"
+#include "workload/manifest.h"
 
 #define REFUSED 0xffffffffU
 #define GUNZIP_BYTES_MAX (1024 * 1024)
 // A text may grow to six times its length by its escapes.
 #define TEXT_BYTES_MAX (32 * 1024 * 1024)
 
-// util.c says things on the console; here nobody listens.
+// Messages of the agent go to stderr.
 bool console_write(const char *text, size_t length) {
   return fwrite(text, 1, length, stderr) == length;
 }
@@ -115,6 +122,9 @@ static void take_manifest(const char *text) {
     length = put_texts(out, length, "arguments", program.arguments);
     length = put_texts(out, length, "variables", program.variables);
     length = put_text(out, length, "\"directory\":", program.directory);
+    length = put_text(out, length, ",\"user\":", program.user);
+    length += (size_t)sprintf(out + length, ",\"signal\":%d", program.stop_signal);
+    length += (size_t)sprintf(out + length, ",\"restart\":%d", (int)program.restart);
     length = put_text(out, length, ",\"endpoint\":", program.check.endpoint);
     length = put_text(out, length, ",\"check\":", check_names[program.check.type]);
     length += (size_t)sprintf(out + length, ",");

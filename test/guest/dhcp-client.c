@@ -3,7 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "agent.h"
+#include "base/console.h"
+#include "base/loop.h"
+#include "network/dhcp.h"
 
 static bool once;
 
@@ -11,7 +13,7 @@ bool console_write(const char *text, size_t length) {
   return fwrite(text, 1, length, stderr) == length;
 }
 
-void network_apply(const char *device, const struct network *network) {
+static void print_lease(const char *device, const struct network *network) {
   if (network == NULL) return;
   printf("%s %s %s %s\n", device, network->address, network->gateway, network->name_servers[0]);
   fflush(stdout);
@@ -22,6 +24,6 @@ int main(int count, char **arguments) {
   if (count < 2) return 2;
   once = count > 2;
   loop_init();
-  dhcp_start(arguments[1], "guest");
+  dhcp_start(arguments[1], "guest", print_lease);
   loop_run();
 }

@@ -1,5 +1,5 @@
 // test: the agent without a guest: its HTTP server, its channel and its workload as a program of the
-// host, so that they can be tried with checks of memory built in. Usage: host-agent PORT_SOCKET.
+// host, so that they can be tried with checks of memory built in. Usage: host-agent PORT_SOCKET [METADATA_PORT].
 // A unix socket stands for the virtio-serial port; the TCP port of the server is told on stdout.
 #include <arpa/inet.h>
 #include <signal.h>
@@ -14,6 +14,19 @@
 
 // Its port is a variable of its own: here it is a socket that comes and goes.
 #include "channel.c"
+
+#include "base/console.h"
+#include "exec/exec.h"
+#include "exec/routes.h"
+#include "files/transfer.h"
+#include "http/connection.h"
+#include "http/log_stream.h"
+#include "metadata/service.h"
+#include "network/network.h"
+#include "workload/health.h"
+#include "workload/log_ring.h"
+#include "workload/power.h"
+#include "workload/workload.h"
 
 #define POWER_OFF_MS 2000
 #define BACKLOG 64
@@ -37,8 +50,15 @@ static void leave(void *context) {
   exit(0);
 }
 
+static void (*before_end)(bool is_last);
+
+void power_before_end(void (*callback)(bool is_last)) {
+  before_end = callback;
+}
+
 void power_off_within(int timeout_ms) {
   static bool ending;
+  if (!ending) before_end(true);
   if (ending) return workload_stop_within(timeout_ms);
   ending = true;
   workload_stop(timeout_ms, leave);
@@ -46,6 +66,17 @@ void power_off_within(int timeout_ms) {
 
 void power_off(void) {
   power_off_within(POWER_OFF_MS);
+}
+
+static void end_for_good(int exit_code, int exit_signal) {
+  printf("ended %d %d\n", exit_code, exit_signal);
+  fflush(stdout);
+  leave(NULL);
+}
+
+// As http_listen does, which is not called here: the port is chosen by the kernel.
+static void send_log(void) {
+  connection_each(STREAMING, log_stream_send);
 }
 
 static void on_web(void *context, uint32_t events) {
@@ -80,6 +111,8 @@ static void on_signal(void *context, uint32_t events) {
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
       workload_child_ended(pid, status);
       health_child_ended(pid, status);
+      exec_child_ended(pid, status);
+      transfer_child_ended(pid);
     }
   }
 }
@@ -117,11 +150,17 @@ static bool listen_for_host(const char *path) {
 }
 
 int main(int count, char **arguments) {
-  if (count != 2) return 2;
+  if (count < 2) return 2;
   loop_init();
+  workload_on_change(channel_send_changed);
+  workload_on_final_end(end_for_good);
+  log_on_growth(send_log);
   // Orphans are its own, as those of a guest are PID 1's.
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   watch_signals();
+  exec_begin();
+  exec_serve();
+  metadata_serve(count > 2 ? (uint16_t)atoi(arguments[2]) : METADATA_PORT, channel_send_result);
   if (!listen_for_host(arguments[1]) || !listen_for_web()) return 1;
   loop_run();
 }

@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer as createTcpServer, type Socket } from 'node:net';
-import { after, before, suite, type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { buildHostAgent, temporaryDirectory } from './programs.ts';
+import { shareHostAgent } from './programs.ts';
 import {
   exchange,
   get,
@@ -21,7 +21,6 @@ import {
 
 const MIB = 1024 * 1024;
 let program = '';
-const undo: (() => void)[] = [];
 const hashOf = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
 
 /** An agent whose workload is a raw server of the test: what it gets and gives is seen as bytes. */
@@ -45,13 +44,8 @@ async function withRawWorkload(
 }
 
 suite('HTTP server of the agent', () => {
-  before(() => {
-    program = buildHostAgent(
-      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
-    );
-  });
-  after(() => {
-    for (const step of undo) step();
+  shareHostAgent((path) => {
+    program = path;
   });
 
   test('health has its shape, with a query and for HEAD, too', async (t) => {
@@ -246,7 +240,7 @@ suite('HTTP server of the agent', () => {
     const none = await get(absent.port, '/v1/');
     assert.deepEqual(
       [none.status, none.body.toString()],
-      [502, '{"error":"there is no workload"}'],
+      [502, '{"error":"there is no workload with a base_url"}'],
     );
     await absent.ask('PUT', '/agent/manifest', manifestFor(null));
     const refused = await get(absent.port, '/v1/', { method: 'POST', body: [randomBytes(MIB)] });
@@ -359,9 +353,9 @@ suite('HTTP server of the agent', () => {
     assert.match(await exchange(t, agent.port, 'GET /v1/ HTTP/1.1\r\n\r\n'), /chunked/i);
   });
 
-  test('more clients than it has places for are turned away, and places come back', async (t) => {
+  test('more clients than it has slots for are refused, and slots become free again', async (t) => {
     const { port } = await serveAgent(t, program);
-    let left = 120;
+    let left = 140;
     const idle = await Promise.all(
       Array.from({ length: left }, async () => {
         const socket = await rawSocket(t, port);
@@ -373,8 +367,8 @@ suite('HTTP server of the agent', () => {
         return socket;
       }),
     );
-    while (left > 96) await pause(10);
-    assert.ok(left >= 90, `${left} were kept`);
+    while (left > 112) await pause(10);
+    assert.ok(left >= 105, `${left} were kept`);
     for (const socket of idle) socket.destroy();
     const signal = AbortSignal.timeout(10_000);
     const works = () =>

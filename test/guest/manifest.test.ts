@@ -2,17 +2,21 @@
 // the code of the other, at every bound and at random.
 
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
-import { manifestForGuest } from '../../src/engine/vms/kernel-arguments.ts';
-import { GUEST_LIMITS } from '../../src/schema/guest-limits.ts';
-import { healthCheckType } from '../../src/schema/health-check-rules.ts';
-import type { Manifest, ManifestInput } from '../../src/schema/manifest.ts';
-import { normaliseManifest } from '../../src/schema/manifest-rules.ts';
-import { buildDecoder, decodeWith, temporaryDirectory } from './programs.ts';
+import { before, suite, test } from 'node:test';
+import { manifestForGuest } from '../../src/engine/vms/launch/kernel-arguments.ts';
+import { signalNumber } from '../../src/lib/formats/signals.ts';
+import { type Manifest, type ManifestInput, RESTART_POLICIES } from '../../src/schema/manifest.ts';
+import { GUEST_LIMITS } from '../../src/schema/rules/guest-limits.ts';
+import { healthCheckType } from '../../src/schema/rules/health-check-rules.ts';
+import { normaliseManifest } from '../../src/schema/rules/manifest-rules.ts';
+import { buildDecoder, decodeWith } from './programs.ts';
 
 const BOUNDS = { cpuCoresMax: 8, memoryMbMin: 32, memoryMbMax: 4096 };
 
 interface Taken {
+  readonly user: string;
+  readonly signal: number;
+  readonly restart: number;
   readonly arguments: readonly string[];
   readonly variables: readonly string[];
   readonly directory: string;
@@ -79,6 +83,8 @@ const L = GUEST_LIMITS;
 /** Parts with the most that is taken, and with one more. */
 const AT_THE_BOUND: readonly (readonly [name: string, most: Parts, tooMuch: Parts])[] = [
   ['arguments', entrypoint(texts(L.argumentsMax)), entrypoint(texts(L.argumentsMax + 1))],
+  ['arguments of their own', args(texts(L.argumentsMax)), args(texts(L.argumentsMax + 1))],
+  ['user', user('u'.repeat(L.userBytesMax)), user('u'.repeat(L.userBytesMax + 1))],
   ['variables', env(variables(L.variablesMax)), env(variables(L.variablesMax + 1))],
   [
     'bytes of an argument',
@@ -131,6 +137,14 @@ const AT_THE_BOUND: readonly (readonly [name: string, most: Parts, tooMuch: Part
 
 function entrypoint(list: readonly string[]): Parts {
   return { workload: { entrypoint: list } };
+}
+
+function args(list: readonly string[]): Parts {
+  return { workload: { args: list } };
+}
+
+function user(name: string): Parts {
+  return { workload: { user: name } };
 }
 
 function command(list: readonly string[]): Parts {
@@ -198,7 +212,16 @@ function randomManifest(below: (bound: number) => number): ManifestInput {
       entrypoint: [sometimes('/bin/x'), ...Array.from({ length: count }, text)],
       env: Object.fromEntries(Array.from({ length: below(3) }, () => [sometimes('NAME'), text()])),
       workdir: sometimes('/srv'),
-      base_url: sometimes('http://127.0.0.1:80/app'),
+      ...(below(3) > 0 ? {} : { args: [text(), sometimes('-x')] }),
+      ...(below(3) > 0
+        ? {}
+        : { user: often('web'), stop_signal: ['SIGINT', 'quit', '9'][below(3)] ?? '' }),
+      ...(below(6) > 0
+        ? { base_url: sometimes('http://127.0.0.1:80/app') }
+        : { type: ['exec', 'grpc', 'http', 'process'][below(4)] ?? '', base_url: '' }),
+      ...(below(3) > 0
+        ? {}
+        : { restart: ['never', 'on-failure', ' Always ', 'sometimes', ''][below(5)] ?? '' }),
     },
     more: {
       ...(below(2) > 0 ? {} : { health_check: randomCheck(below, sometimes) }),
@@ -229,12 +252,8 @@ function randomCheck(below: (bound: number) => number, sometimes: (good: string)
 
 suite('manifests between daemon and agent', () => {
   let decoder = '';
-  const undo: (() => void)[] = [];
   before(() => {
-    decoder = buildDecoder(temporaryDirectory({ after: (done) => undo.push(done as () => void) }));
-  });
-  after(() => {
-    for (const step of undo) step();
+    decoder = buildDecoder();
   });
 
   /** What the agent would start; a sentence when it refuses. */
@@ -252,18 +271,23 @@ suite('manifests between daemon and agent', () => {
 
   function assertWhole({ workload, health_check }: Manifest, result: Taken | string | undefined) {
     assert.ok(typeof result === 'object', `${result}: ${JSON.stringify(workload).slice(0, 500)}`);
-    assert.deepEqual(result.arguments, workload.entrypoint);
+    assert.deepEqual(result.arguments, [...workload.entrypoint, ...(workload.args ?? [])]);
+    assert.equal(result.user, workload.user ?? '');
+    assert.equal(RESTART_POLICIES[result.restart], workload.restart ?? 'always');
+    assert.equal(result.signal, signalNumber(workload.stop_signal ?? 'SIGTERM'));
     const own = Object.entries(workload.env ?? {}).map(([name, value]) => `${name}=${value}`);
     assert.deepEqual(result.variables.slice(result.variables.length - own.length), own);
     assert.equal(result.directory, workload.workdir ?? '/');
     assert.equal(result.endpoint, health_check.endpoint);
-    // Where nothing is said its port must listen.
-    assert.equal(result.check, healthCheckType(health_check) ?? 'listen');
+    // Where nothing is said its port must listen, if it has one.
+    const unsaid = workload.base_url === undefined ? 'none' : 'listen';
+    assert.equal(result.check, healthCheckType(health_check) ?? unsaid);
     assert.deepEqual(result.command, health_check.command ?? []);
     assert.equal(result.checkPort, health_check.port ?? result.port);
-    assert.equal(result.interval, health_check.interval_ms ?? 5_000);
+    assert.equal(result.interval, health_check.interval_ms ?? 10_000);
     assert.equal(result.timeout, health_check.probe_timeout_ms ?? 5_000);
     assert.equal(result.retries, health_check.retries ?? 1);
+    if (workload.base_url === undefined) return assert.equal(result.port, 0);
     const host = workload.base_url.startsWith('http://localhost') ? 'localhost' : result.host;
     const url = new URL(`http://${host}:${result.port}${result.prefix}`);
     assert.equal(url.host, new URL(workload.base_url).host);
@@ -293,6 +317,12 @@ suite('manifests between daemon and agent', () => {
       inputOf(entrypoint(['/x', ...Array.from({ length: count }, () => long), 'x'.repeat(rest)]));
     assert.equal(accepted(sized(10, 48_500)), null);
     const manifest = accepted(sized(10, 48_000));
+    assert.ok(manifest);
+    assertWhole(manifest, taken([forGuest(manifest)])[0]);
+  });
+
+  test('a manifest without a program is taken, and has none', () => {
+    const manifest = accepted({ ...inputOf({}), workload: { type: 'none' } });
     assert.ok(manifest);
     assertWhole(manifest, taken([forGuest(manifest)])[0]);
   });

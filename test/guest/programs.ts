@@ -3,12 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { TestContext } from 'node:test';
+import { before, type TestContext } from 'node:test';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
 const AGENT = join(PROJECT_ROOT, 'native/guest');
@@ -17,16 +18,50 @@ const TESTS = join(PROJECT_ROOT, 'test/guest');
 /** Length of what a decoder refuses. */
 const REFUSED = 0xffffffff;
 
-/** What only PID 1 of a guest can do; and channel.c, which the test program takes in as a text. */
-const NOT_ON_A_HOST = ['boot.c', 'channel.c', 'dhcp.c', 'main.c', 'network.c', 'power.c'];
+/** What only process 1 of a guest can do; and channel.c, which the test program includes. */
+const NOT_ON_A_HOST = [
+  'base/console.c',
+  'channel.c',
+  'main.c',
+  'network/dhcp.c',
+  'network/interface.c',
+  'network/network.c',
+  'system/boot.c',
+  'workload/power.c',
+];
 
-/** Compiles `<name>.c` of test/guest with sources of the agent. Returns the program. */
-function build(directory: string, name: string, sources: readonly string[]): string {
-  const program = join(directory, name);
+/** A program that was built is kept for the other test files of the run: compiling it costs seconds. */
+const BUILT = join(PROJECT_ROOT, '.build/guest-programs');
+
+const COMPILE = [
+  ...['gcc', '-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror', '-g', '-O1'],
+  ...['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-I', AGENT],
+];
+
+/** Arguments: $1 the program, then how it is compiled. */
+const BUILD_ONCE =
+  'program=$1; shift; [ -e "$program" ] || { "$@" -o "$program.new" && mv "$program.new" "$program"; }';
+
+/** All that a program can be made of, and how. */
+function digestOf(inputs: readonly string[]): string {
+  const hash = createHash('sha256').update([...COMPILE, ...inputs].join('\0'));
+  for (const directory of [AGENT, TESTS]) {
+    const files = readdirSync(directory, { encoding: 'utf8', recursive: true }).sort();
+    for (const file of files.filter((name) => /\.[ch]$/.test(name))) {
+      hash.update(`\0${file}\0`).update(readFileSync(join(directory, file)));
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** Compiles `<name>.c` of test/guest with sources of the agent, unless it was. Returns the program. */
+function build(name: string, sources: readonly string[]): string {
   const inputs = [join(TESTS, `${name}.c`), ...sources.map((source) => join(AGENT, source))];
-  const checks = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-g', '-O1'];
-  const language = ['-std=gnu11', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Werror'];
-  execFileSync('gcc', [...language, ...checks, '-I', AGENT, '-o', program, ...inputs]);
+  mkdirSync(BUILT, { recursive: true });
+  const program = join(BUILT, `${name}-${digestOf(inputs)}`);
+  // Test files run at the same time: one builds, the others wait for it.
+  const once = [`${program}.lock`, 'sh', '-c', BUILD_ONCE, 'sh', program, ...COMPILE, ...inputs];
+  execFileSync('flock', once);
   return program;
 }
 
@@ -36,9 +71,21 @@ export function temporaryDirectory(t: Pick<TestContext, 'after'>): string {
   return directory;
 }
 
-export function buildDecoder(directory: string): string {
-  const sources = ['codec.c', 'json.c', 'cmdline.c', 'manifest.c', 'check.c', 'heads.c', 'util.c'];
-  return build(directory, 'decode', sources);
+export function buildDecoder(): string {
+  const sources = [
+    'base/base64url.c',
+    'base/files.c',
+    'base/gunzip.c',
+    'base/heads.c',
+    'base/json.c',
+    'base/say.c',
+    'base/text.c',
+    'system/cmdline.c',
+    'workload/check.c',
+    'workload/image.c',
+    'workload/manifest.c',
+  ];
+  return build('decode', sources);
 }
 
 /** What each input becomes by a decoder that was built; null when it is refused. */
@@ -70,14 +117,21 @@ export function decodeWith(
   return results;
 }
 
-export function buildDhcpClient(directory: string): string {
-  return build(directory, 'dhcp-client', ['dhcp.c', 'loop.c', 'util.c']);
+export function buildDhcpClient(): string {
+  return build('dhcp-client', ['base/loop.c', 'base/say.c', 'network/dhcp.c']);
 }
 
-export function buildHostAgent(directory: string): string {
-  const all = readdirSync(AGENT).filter((file) => file.endsWith('.c'));
+export function buildHostAgent(): string {
+  const all = readdirSync(AGENT, { encoding: 'utf8', recursive: true }).filter((file) =>
+    file.endsWith('.c'),
+  );
   const sources = all.filter((file) => !NOT_ON_A_HOST.includes(file));
-  return build(directory, 'host-agent', sources);
+  return build('host-agent', sources);
+}
+
+/** Passes the path of the agent to `onBuilt` before the tests of this suite or file. */
+export function shareHostAgent(onBuilt: (program: string) => void): void {
+  before(() => onBuilt(buildHostAgent()));
 }
 
 export interface HostAgent {
@@ -89,9 +143,14 @@ export interface HostAgent {
 }
 
 /** Runs until the end of the test, which fails when a check found something. */
-export async function startHostAgent(t: TestContext, program: string): Promise<HostAgent> {
+export async function startHostAgent(
+  t: TestContext,
+  program: string,
+  metadataPort?: number,
+): Promise<HostAgent> {
   const socketPath = join(temporaryDirectory(t), 'agent.sock');
-  const child = spawn(program, [socketPath], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const more = metadataPort === undefined ? [] : [String(metadataPort)];
+  const child = spawn(program, [socketPath, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
   let complaints = '';
   child.stderr.on('data', (chunk) => {
     complaints += chunk;

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { AgentChannel } from '../../src/hypervisor/agent-channel.ts';
 import { type AgentAnswer, ask } from '../../src/hypervisor/agent-client.ts';
-import type { Logger } from '../../src/lib/log.ts';
+import type { Logger } from '../../src/lib/log/log.ts';
 import { type HostAgent, startHostAgent } from './programs.ts';
 
 export const soon = () => AbortSignal.timeout(20_000);

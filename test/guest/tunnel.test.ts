@@ -7,15 +7,14 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { after, before, suite, type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { createAgentConnection } from '../../src/hypervisor/agent-client.ts';
-import { buildHostAgent, startHostAgent, temporaryDirectory } from './programs.ts';
+import { shareHostAgent, startHostAgent } from './programs.ts';
 import { NO_LOG, soon } from './served-agent.ts';
 
 let program = '';
-const undo: (() => void)[] = [];
 
 async function startBoth(t: TestContext, serve: (socket: Socket) => void) {
   const agent = await startHostAgent(t, program);
@@ -37,18 +36,15 @@ async function textOf(stream: Duplex): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-before(() => {
-  program = buildHostAgent(temporaryDirectory({ after: (done) => undo.push(done as () => void) }));
-});
-after(() => {
-  for (const step of undo) step();
+shareHostAgent((path) => {
+  program = path;
 });
 
 suite('a connection to a port of the guest', () => {
   test('carries what the guest says first, and each side ends by itself', async (t) => {
     let received: Promise<string> | undefined;
     const { connection, port } = await startBoth(t, (socket) => {
-      // Says its word, ends, and goes on listening.
+      // Says its word, ends, and continues listening.
       socket.end('220 ready\r\n');
       received = textOf(socket);
     });
@@ -161,7 +157,7 @@ suite('a flow of datagrams to a port of the guest', () => {
     assert.equal((await next()).length, 60_000);
   });
 
-  test('does not mind where the stream is cut', async (t) => {
+  test('does not mind where the stream is split', async (t) => {
     const { flow, next } = await openFlow(t);
     const bytes = Buffer.concat([framed(Buffer.from('first')), framed(randomBytes(300))]);
     for (const byte of bytes) {

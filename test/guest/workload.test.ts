@@ -1,13 +1,13 @@
 // What a plugin's author relies on in the agent: the program is run as the manifest says, its lines can
-// be read, its end is told and it is started again, and its health is what its endpoint answers.
+// be read, its end is reported and it is started again, and its health is what its endpoint answers.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { get as httpGet, type IncomingMessage } from 'node:http';
-import { after, before, suite, type TestContext, test } from 'node:test';
+import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { buildHostAgent, temporaryDirectory } from './programs.ts';
+import { shareHostAgent, temporaryDirectory } from './programs.ts';
 import {
   get,
   httpServer,
@@ -20,7 +20,6 @@ import {
 } from './served-agent.ts';
 
 let program = '';
-const undo: (() => void)[] = [];
 
 interface Line {
   readonly stream: string;
@@ -62,14 +61,19 @@ async function running(t: TestContext, script: string, more: object = {}): Promi
 
 const textsOf = (lines: readonly Line[]) => lines.map(({ line }) => line);
 
-suite('workload of the agent', () => {
-  before(() => {
-    program = buildHostAgent(
-      temporaryDirectory({ after: (done) => undo.push(done as () => void) }),
-    );
+/** What the agent says of an end for good: exit code and signal, -1 for the one that it is not. */
+async function endOf({ process: agent }: ServedAgent): Promise<string> {
+  let text = '';
+  agent.stdout?.on('data', (chunk) => {
+    text += chunk;
   });
-  after(() => {
-    for (const step of undo) step();
+  if (agent.exitCode === null) await once(agent, 'close');
+  return text.trim();
+}
+
+suite('workload of the agent', () => {
+  shareHostAgent((path) => {
+    program = path;
   });
 
   test('arguments, environment and directory are as they were given', async (t) => {
@@ -102,7 +106,7 @@ suite('workload of the agent', () => {
     );
   });
 
-  test('the log: what is kept comes first, then what is new; long lines are cut, the newest are kept', async (t) => {
+  test('the log: what is kept comes first, then what is new; long lines are split, the newest are kept', async (t) => {
     const script = [
       'i=0; while [ $i -lt 1500 ]; do echo "line $i"; i=$((i+1)); done',
       'printf "%01024d\\n%01025d\\n" 1 2; printf "\\001\\047\\042\\134\\t|\\n\\nno end"',
@@ -131,7 +135,7 @@ suite('workload of the agent', () => {
     assert.deepEqual(textsOf(more).slice(2), ['no end', 'and more']);
   });
 
-  test('the log is UTF-8, whatever the workload writes and wherever a line is cut', async (t) => {
+  test('the log is UTF-8, whatever the workload writes and wherever a line is split', async (t) => {
     // Characters of three and four bytes over the places where a line is cut, and bytes that are none.
     const script = [
       "i=0; while [ $i -lt 700 ]; do printf '\\342\\202\\254'; i=$((i+1)); done; echo",
@@ -171,7 +175,7 @@ suite('workload of the agent', () => {
     assert.equal((await get(agent.port, '/healthz')).status, 200);
   });
 
-  test('a program that ends is started again after pauses that grow, and the way it ended is told', async (t) => {
+  test('a program that ends is started again after pauses that grow, and the way it ended is reported', async (t) => {
     const agent = await running(t, 'echo started; kill -9 $$');
     const log = await readLog(t, agent);
     const first = await agent.until(({ state }) => state === 'backoff');
@@ -190,7 +194,7 @@ suite('workload of the agent', () => {
     assert.match(line, /cannot execute \/nonexistent\/program: No such file/);
   });
 
-  test('what cannot be executed never runs, and the reason is told', async (t) => {
+  test('what cannot be executed never runs, and the reason is reported', async (t) => {
     const directory = temporaryDirectory(t);
     const script = `${directory}/script`;
     await writeFile(script, '#!/nonexistent/interpreter\n', { mode: 0o755 });
@@ -211,7 +215,7 @@ suite('workload of the agent', () => {
     }
   });
 
-  test('a program that puts itself into the background is told as such', async (t) => {
+  test('a program that puts itself into the background is reported as such', async (t) => {
     const daemon = 'setsid sleep 30 >/dev/null 2>&1 & sleep 0.2; echo left; exit 0';
     const agent = await running(t, daemon);
     const { reason, last_exit } = await agent.until(({ restarts }) => restarts >= 1);
@@ -222,7 +226,7 @@ suite('workload of the agent', () => {
     assert.equal(plain, 'the entrypoint ended: exit status 0');
   });
 
-  test('an endpoint that cannot be asked for is told; the program runs', async (t) => {
+  test('an endpoint that cannot be asked for is reported; the program runs', async (t) => {
     const agent = await serveAgent(t, program);
     const manifest = JSON.parse(manifestFor(null));
     manifest.health_check = { endpoint: 'no slash' };
@@ -328,6 +332,28 @@ suite('workload of the agent', () => {
     const tookMs = performance.now() - startedMs;
     // Where nobody says anything it is 2 s here.
     assert.ok(tookMs > 550 && tookMs < 1_900, `${tookMs} ms`);
+  });
+
+  test('one that is not to be started again ends the guest, with its exit code or signal', async (t) => {
+    const never = { restart: 'never' };
+    // Each ends after the test listens.
+    const ends = [
+      ['sleep 0.3; exit 7', never, 'ended 7 -1'],
+      ['sleep 0.3; kill -9 $$', never, 'ended -1 9'],
+      ['sleep 0.3', { restart: 'on-failure' }, 'ended 0 -1'],
+    ] as const;
+    for (const [script, more, expected] of ends) {
+      assert.equal(await endOf(await running(t, script, more)), expected, script);
+    }
+    const failing = await running(t, 'exit 3', { restart: 'on-failure' });
+    const { exit_code: code } = await failing.until(({ restarts }) => restarts > 1);
+    assert.equal(code, 3);
+  });
+
+  test('one of an unknown policy is not started', async (t) => {
+    const agent = await running(t, 'exit 0', { restart: 'sometimes' });
+    const { state, last_exit: why } = await agent.workload();
+    assert.deepEqual([state, why], ['failed', 'restart must be always, on-failure or never']);
   });
 });
 

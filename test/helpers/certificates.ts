@@ -1,4 +1,4 @@
-// test helpers: certificates that nobody but the test trusts, made by openssl.
+// test helpers: certificates of an authority of their own, made with openssl.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ export interface MadeCertificate {
   readonly ca: string;
 }
 
-/** A certificate of its own authority for 127.0.0.1 and localhost; its subject is `name`. */
+/** Makes a certificate for 127.0.0.1 and localhost with its own authority; its subject is `name`. */
 export function makeCertificate(directory: string, name: string): MadeCertificate {
   const [certificate, key] = [`${directory}/${name}.crt`, `${directory}/${name}.key`];
   execFileSync(

@@ -1,8 +1,13 @@
-// test, http: the end of a server: what is under way is answered, what is new is told to come back.
+// http: the end of a server: requests under way are answered, new ones are asked to retry later.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { createFakeEngine, createLargeFleet, type FakeEngine } from './fake-engine.ts';
+import {
+  createFakeEngine,
+  createLargeFleet,
+  type FakeEngine,
+  LARGE_FLEETS,
+} from './fake-engine.ts';
 import {
   ask,
   errorIn,
@@ -80,20 +85,22 @@ test('a body that is still arriving is under way, too', async (t) => {
   await inTime(drained, 'the drain');
 });
 
-test('an answer that its client still reads is under way, too', async (t) => {
-  const { fake, asked, body } = createLargeFleet();
-  const server = await startServer(t, { fake });
-  const client = await RawClient.open(t, server);
-  client.socket.pause();
-  client.head('GET /api/v1/vms HTTP/1.1', 'Host: localhost');
-  await eventually(() => asked() === 1, 'the list');
-  const drained = server.server.drain(60_000).then(() => server.server.close());
-  assert.equal(await isSettled(drained), false);
-  client.socket.resume();
-  const answer = await client.answer();
-  assert.ok(answer.text === body, `${answer.text.length} of ${body.length}`);
-  await inTime(drained, 'the drain');
-});
+for (const size of LARGE_FLEETS) {
+  test(`an answer with ${size} VMs that its client still reads is under way, too`, async (t) => {
+    const { fake, asked, body } = await createLargeFleet(size);
+    const server = await startServer(t, { fake });
+    const client = await RawClient.open(t, server);
+    client.socket.pause();
+    client.head('GET /api/v1/vms HTTP/1.1', 'Host: localhost');
+    await eventually(() => asked() === 1, 'the list');
+    const drained = server.server.drain(60_000).then(() => server.server.close());
+    assert.equal(await isSettled(drained), false);
+    client.socket.resume();
+    const answer = await client.answer();
+    assert.ok(answer.text === body, `${answer.text.length} of ${body.length}`);
+    await inTime(drained, 'the drain');
+  });
+}
 
 test('new requests on connections that are open are sent away', async (t) => {
   const held = holdCreates();
@@ -125,7 +132,7 @@ test('new requests on connections that are open are sent away', async (t) => {
   assert.equal(held.waiting(), 1);
 });
 
-test('streams end with the drain, so that their readers come back to the next daemon', async (t) => {
+test('streams end with the drain, so that their readers reconnect to the next daemon', async (t) => {
   const server = await startServer(t);
   const clients = await Promise.all(
     Array.from({ length: 20 }, async () => {

@@ -20,6 +20,21 @@ export interface RouteRequest {
   readonly body?: string;
 }
 
+/** The smallest body that an operation with this path takes. */
+export function bodyFor(path: string): string {
+  if (path.endsWith('/deadline')) return '{"seconds":60}';
+  if (path.endsWith('/signal')) return '{"signal":"INT"}';
+  return path.endsWith('/resize') ? '{"rows":1,"columns":1}' : '{}';
+}
+
+/** What MCP tools about a VM need beside its name. */
+export const NAMED_ARGUMENTS: Readonly<Record<string, object>> = {
+  'volant.vms.deadline': { seconds: 60 },
+  'volant.vms.exec.output': { id: 'a' },
+  'volant.vms.exec.stdin': { id: 'a', input: '' },
+  'volant.vms.exec.signal': { id: 'a', signal: 'SIGINT' },
+};
+
 const PREFLIGHT = { 'Access-Control-Request-Method': 'DELETE' };
 
 /** Of every operation, and of what the table does not have. */
@@ -33,7 +48,12 @@ export const EVERY_ROUTE: readonly RouteRequest[] = [
   })),
   { target: 'GET /ws/v1/vms/one/console', headers: UPGRADE },
   { target: 'GET /ws/v1/vms/one/logs', headers: UPGRADE },
+  { target: 'GET /ws/v1/vms/one/exec/one', headers: UPGRADE },
+  { target: 'GET /ws/v1/vms/one/exec/one' },
   { target: 'GET /ws/v1/vms/one/console' },
+  { target: 'GET /ui' },
+  { target: 'GET /ui/' },
+  { target: 'HEAD /ui/' },
   { target: 'HEAD /api/v1/vms' },
   { target: 'GET /api/v1/vms%3Flimit=1' },
   { target: 'GET /nowhere' },

@@ -6,10 +6,12 @@ import type {
   Engine,
   EventApi,
   KeptAnswer,
+  VmListQuery,
   WaitOptions,
 } from '../../src/engine/engine-api.ts';
-import { ReadModel } from '../../src/engine/read-model.ts';
 import type { EventBody, StoredEvent, VmRecord } from '../../src/engine/records.ts';
+import { ReadModel } from '../../src/engine/state/read-model.ts';
+import { summaryOf } from '../../src/engine/vm-list/vm-entry.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 import type { CreateVmRequest } from '../../src/schema/vm.ts';
 
@@ -40,9 +42,26 @@ export interface FakeEngine {
   readonly callNames: () => string[];
 }
 
+/** VMs that are read from what was put: the records of those at rest are not in a read model. */
+class StoredModel extends ReadModel {
+  readonly #records: Map<number, VmRecord>;
+
+  constructor(records: readonly VmRecord[]) {
+    const stored = new Map(records.map((record) => [record.id, record]));
+    const read = (vmId: number) => stored.get(vmId);
+    super('/run/volant', { summaries: records.map(summaryOf), read });
+    this.#records = stored;
+  }
+
+  override put(record: VmRecord): void {
+    this.#records.set(record.id, record);
+    super.put(record);
+  }
+}
+
 /** A test says what it needs to be different; a new part of Engine is added to `parts` below. */
 export function createFakeEngine(replacements: Replacements = {}): FakeEngine {
-  const vms = new ReadModel('/run/volant', []);
+  const vms = new StoredModel([]);
   const events = new FakeEvents();
   const calls: Call[] = [];
   const note = (name: string, ...given: unknown[]) => void calls.push({ name, given });
@@ -54,6 +73,13 @@ export function createFakeEngine(replacements: Replacements = {}): FakeEngine {
       remove: async (name) => note('deployments.remove', name),
     },
     configs: {},
+    stats: {
+      list: async () => ({ stats: [], total: 0 }),
+      queues: () => [],
+      families: async () => [],
+    },
+    egress: {},
+    execs: {},
     idempotency: idempotencyPart(),
     events,
     system: {
@@ -107,10 +133,15 @@ function vmPart(vms: ReadModel, note: Note): Engine['vms'] {
     },
     get: (name) => vms.body(name),
     operations: () => [],
+    result: (name) => {
+      throw new VolantError('RESULT_NOT_FOUND', `The guest of ${name} has posted no result`);
+    },
     list: (query) => vms.list(query),
+    stream: (query) => vms.stream(query),
     start: act('start'),
     stop: act('stop'),
     restart: act('restart'),
+    setDeadline: act('setDeadline'),
     destroy: async (name, ...options) => {
       note('vms.destroy', name, ...options);
       bodyOf(name);
@@ -232,17 +263,22 @@ export interface LargeFleet {
   readonly body: string;
 }
 
-export function createLargeFleet(): LargeFleet {
-  const kernelCmdline = 'x'.repeat(8192);
-  const vms = Array.from({ length: 3000 }, (_, i) =>
+/** A list of 3,000 is sent in pieces, one of 300 as a whole. */
+export const LARGE_FLEETS = [3000, 300] as const;
+
+export async function createLargeFleet(size: number): Promise<LargeFleet> {
+  const kernelCmdline = 'x'.repeat(24_000_000 / size);
+  const vms = Array.from({ length: size }, (_, i) =>
     vmRecord(i + 1, `vm-${i + 1}`, { kernelCmdline }),
   );
-  const model = new ReadModel('/run/volant', vms);
-  const { body } = model.list({ statuses: [], sort: 'created_at', descending: false, offset: 0 });
+  const model = new StoredModel(vms);
+  const query = { statuses: [], sort: 'created_at', descending: false, offset: 0 } as const;
+  const { body } = await model.list(query);
   let asked = 0;
-  const list: Engine['vms']['list'] = (query) => {
+  const stream: Engine['vms']['stream'] = (given) => {
     asked += 1;
-    return model.list(query);
+    return model.stream(given);
   };
-  return { fake: createFakeEngine({ vms: { list } }), asked: () => asked, body };
+  const list = (given: VmListQuery) => model.list(given);
+  return { fake: createFakeEngine({ vms: { list, stream } }), asked: () => asked, body };
 }

@@ -1,8 +1,8 @@
-// test, http: how long a guest gets to power off, as requests, tools and bodies say it.
+// http: the grace period, given in requests, tools and bodies.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { createFakeEngine, vmRecord } from './fake-engine.ts';
 import { ask, errorIn, startServer } from './harness.ts';
 

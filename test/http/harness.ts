@@ -6,9 +6,10 @@ import { type Agent, request as httpRequest, type IncomingHttpHeaders } from 'no
 import { connect, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
+import { native } from '../../src/host/jobs/native.ts';
 import { type HttpServer, startHttpServer } from '../../src/http/server.ts';
-import type { StreamLimits } from '../../src/http/sse.ts';
-import type { Logger } from '../../src/lib/log.ts';
+import type { StreamLimits } from '../../src/http/streams/sse.ts';
+import type { Logger } from '../../src/lib/log/log.ts';
 import { createFakeEngine, type FakeEngine } from './fake-engine.ts';
 
 // Taken before a test can replace it: some hold the server's timers still.
@@ -77,6 +78,7 @@ export interface ServerOptions {
   /** Settings as an operator writes them. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly streamLimits?: StreamLimits;
+  readonly uiDirectory?: string;
 }
 
 /** Serves until the test ends, on a port of its own or where VOLANT_API_LISTEN says. */
@@ -97,6 +99,8 @@ export async function startServer(
     config,
     log: recordingLog(lines),
     openapi: { openapi: '3.0.3', info: { title: 'test' } },
+    listenControl: native,
+    ...(options.uiDirectory === undefined ? {} : { uiDirectory: options.uiDirectory }),
     ...(options.streamLimits === undefined ? {} : { streamLimits: options.streamLimits }),
   });
   t.after(() => server.close());
@@ -240,14 +244,42 @@ export class RawClient {
         line.slice(line.indexOf(':') + 1).trim(),
       ]),
     );
+    const status = Number(statusLine.split(' ')[1]);
+    const inPieces = headers['transfer-encoding'] === 'chunked' && method !== 'HEAD';
+    if (inPieces && headers['content-type'] === 'application/json') {
+      return { status, headers, text: await this.#pieces(headEnd + 4) };
+    }
     const bytes = method === 'HEAD' ? 0 : Number(headers['content-length'] ?? 0);
     const end = headEnd + 4 + bytes;
     await eventually(() => this.#bytes >= end || this.#ended, 'the body of an answer');
+    return { status, headers, text: this.#take(end).toString('utf8', headEnd + 4) };
+  }
+
+  /** A body of chunks (RFC 9112, 7.1), up to its last one or to the end of the connection. */
+  async #pieces(start: number): Promise<string> {
+    const last = '\r\n0\r\n\r\n';
+    const isWhole = () => {
+      const from = Math.max(start - 2, this.#bytes - last.length);
+      return this.#joined().toString('latin1', from) === last;
+    };
+    await eventually(() => isWhole() || this.#ended, 'the last piece of an answer');
+    const pieces: Buffer[] = [];
+    const whole = this.#take(this.#bytes);
+    for (let at = start; at < whole.length; ) {
+      const lineEnd = whole.indexOf('\r\n', at);
+      const size = Number.parseInt(whole.toString('latin1', at, lineEnd), 16);
+      if (lineEnd < 0 || size === 0) break;
+      pieces.push(whole.subarray(lineEnd + 2, lineEnd + 2 + size));
+      at = lineEnd + 4 + size;
+    }
+    return Buffer.concat(pieces).toString('utf8');
+  }
+
+  #take(end: number): Buffer {
     const whole = this.#joined();
     this.#chunks = [whole.subarray(end)];
     this.#bytes = Math.max(this.#bytes - end, 0);
-    const body = whole.toString('utf8', headEnd + 4, end);
-    return { status: Number(statusLine.split(' ')[1]), headers, text: body };
+    return whole.subarray(0, end);
   }
 
   /** Resolves when the server has ended the connection. */

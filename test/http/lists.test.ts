@@ -1,4 +1,4 @@
-// test, http: the list of VMs: what may be asked of it, and that it is never an old one.
+// http: the list of VMs: its parameters, and that it is never outdated.
 
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

@@ -1,4 +1,4 @@
-// test, http: which request finds which operation, and what is answered when it finds none.
+// http: which request is mapped to which operation, and the answers for requests without one.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -106,7 +106,7 @@ test('a known path with another method is 405 and names those that it has', asyn
   }
 });
 
-test('OPTIONS tells what a path has, without asking who is there', async (t) => {
+test('OPTIONS answers with the methods of a path, without a key', async (t) => {
   const server = await startServer(t, { environment: { VOLANT_API_KEY: 'key' } });
   const answer = await ask(server, 'OPTIONS /api/v1/vms');
   assert.deepEqual([answer.status, answer.text], [204, '']);

@@ -6,8 +6,9 @@ import { type Duplex, duplexPair } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
 import type { Engine } from '../../src/engine/engine-api.ts';
+import { native } from '../../src/host/jobs/native.ts';
 import { type HttpServer, type HttpServerParts, startHttpServer } from '../../src/http/server.ts';
-import { buildOpenApi } from '../../src/schema/openapi.ts';
+import { buildOpenApi } from '../../src/schema/openapi/openapi.ts';
 import { engineOn, newWorld, silentLog, type World } from '../engine/fakes.ts';
 
 export interface Served {
@@ -29,7 +30,7 @@ export interface ServeOptions {
   readonly upgrade?: (request: IncomingMessage, stream: Duplex, first: Buffer) => void;
   readonly limits?: Pick<
     HttpServerParts,
-    'relayLimits' | 'socketLimits' | 'guestSocketLimits' | 'budget'
+    'relayLimits' | 'socketLimits' | 'guestSocketLimits' | 'fileWatchLimits' | 'budget'
   >;
 }
 
@@ -69,6 +70,7 @@ export async function serve(t: TestContext, options: ServeOptions = {}): Promise
     config,
     log: silentLog,
     openapi: buildOpenApi({ version: 'test' }),
+    listenControl: native,
     ...options.limits,
   });
   t.after(async () => {

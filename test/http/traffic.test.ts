@@ -1,8 +1,8 @@
-// http: how many requests may be under way, and of whom.
+// http: how many requests may be under way, in total and for one client.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
+import { LIMITS } from '../../src/config/limits.ts';
 import { Traffic } from '../../src/http/traffic.ts';
 import { VolantError } from '../../src/lib/errors.ts';
 
@@ -33,7 +33,7 @@ test('one client has half of the requests under way at most, and others find roo
   traffic.admit('first');
 });
 
-test('who has much under way is not told to come back at once', () => {
+test('a client with much under way is asked to wait longer', () => {
   const { taken, retryAfterSeconds } = fill(new Traffic(), 'first');
   const guess = taken / LIMITS.launchesPerSecondGuess;
   assert.ok(Math.abs(retryAfterSeconds - guess) <= 1, `${retryAfterSeconds} s`);

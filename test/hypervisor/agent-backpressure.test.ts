@@ -1,4 +1,4 @@
-// What is sent towards a guest that does not read: its producers wait, or are told, and the daemon holds a bounded amount
+// What is sent towards a guest that does not read: its producers wait, or get an error, and the daemon holds a bounded amount
 // for as long as that lasts.
 
 import assert from 'node:assert/strict';
@@ -26,7 +26,7 @@ async function greeted(t: TestContext) {
   return { channel, side };
 }
 
-test('a guest that never reads is told no more than the bound, whoever asks it again and again', async (t) => {
+test('a guest that never reads is sent no more than the bound, however often it is asked', async (t) => {
   const { channel, side } = await greeted(t);
   side.socket.pause();
   let opened = 0;

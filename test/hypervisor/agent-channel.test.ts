@@ -85,7 +85,7 @@ test('it greets with zeros for a whole frame, and repeats its hello until it is 
   assert.equal(hellos().length, answered);
 });
 
-test('what comes before the answer to its hello is skipped, however it is cut', async (t) => {
+test('what comes before the answer to its hello is skipped, however it is split', async (t) => {
   const agent = await startFakeAgent(t);
   const channel = new AgentChannel(agent.path, silentLog);
   t.after(() => channel.close());
@@ -112,7 +112,7 @@ test('what comes before the answer to its hello is skipped, however it is cut', 
   assert.equal(String((await once(stream, 'data'))[0]), 'in step');
 });
 
-test('a writer stops when the agent has no more room, and goes on when it has', async (t) => {
+test('a writer stops when the agent has no more room, and continues when it has', async (t) => {
   const all = await connected(t);
   const { stream, number } = await opened(all);
   const { side } = all;
@@ -203,11 +203,11 @@ test('each side ends for itself, and a reset breaks the stream', async (t) => {
   assert.equal(isReset(reset.number), false, 'the agent knows');
 });
 
-test('64 streams at once carry each its own; one more is refused until one has gone', async (t) => {
+test('88 streams at once carry each its own; one more is refused until one has gone', async (t) => {
   const all = await connected(t);
   const { side, channel } = all;
   const streams = [];
-  for (let index = 0; index < 64; index += 1) streams.push(await opened(all));
+  for (let index = 0; index < 88; index += 1) streams.push(await opened(all));
   assert.throws(() => channel.open(), { code: 'OVERLOADED' });
   const received = streams.map(() => [] as Buffer[]);
   for (const [index, { stream }] of streams.entries()) {
@@ -223,7 +223,7 @@ test('64 streams at once carry each its own; one more is refused until one has g
     await until(() => Buffer.concat(received[index] ?? []).length === body.length);
     assert.ok(Buffer.concat(received[index] ?? []).equals(body), `stream ${index}`);
   }
-  assert.equal(new Set(streams.map(({ number }) => number)).size, 64);
+  assert.equal(new Set(streams.map(({ number }) => number)).size, 88);
   streams[7]?.stream.destroy();
   await opened(all);
   assert.throws(() => channel.open(), { code: 'OVERLOADED' });
@@ -342,7 +342,7 @@ test('a manifest is sent again when the channel is lost before its answer', asyn
   await sending;
 });
 
-test('whoever waits is told when the channel is closed, and nobody waits for a closed one', async (t) => {
+test('requests that wait fail when the channel is closed, and none waits for a closed one', async (t) => {
   const agent = await startFakeAgent(t);
   const channel = new AgentChannel(agent.path, silentLog);
   await agent.accept();

@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import type { HypervisorFacts, LaunchSpec } from '../../src/engine/ports.ts';
-import { qemuCommand } from '../../src/hypervisor/qemu.ts';
-import { simulatorCommand } from '../../src/hypervisor/simulator.ts';
+import type { LaunchSpec } from '../../src/engine/ports/hypervisor-ports.ts';
+import type { HypervisorFacts } from '../../src/engine/ports/process-ports.ts';
+import { DRIVERS } from '../../src/hypervisor/drivers/drivers.ts';
+
+const qemuCommand = DRIVERS.qemu.command;
 
 const FACTS: HypervisorFacts = {
   driver: 'qemu',
@@ -32,7 +34,6 @@ const SPEC: LaunchSpec = {
   vsockCid: null,
   pciDevices: [],
   runDirectory: '/run/7',
-  start: { kind: 'cold' },
 };
 
 /** The value behind an option; every value for an option that is repeated. */
@@ -46,7 +47,9 @@ suite('QEMU command line', () => {
     assert.equal(executable, FACTS.executable);
     assert.match(valuesOf(argv, '-M')[0] ?? '', /^microvm,pit=off,pic=off,.*acpi=on/);
     assert.deepEqual(valuesOf(argv, '-cpu'), ['qemu64,+rdrand,+arat']);
-    assert.deepEqual(valuesOf(argv, '-accel'), ['tcg,tb-size=32']);
+    assert.deepEqual(valuesOf(argv, '-accel'), ['tcg,tb-size=20']);
+    const large = qemuCommand({ ...SPEC, memoryMb: 256 }, FACTS).argv;
+    assert.deepEqual(valuesOf(large, '-accel'), ['tcg,tb-size=32']);
     assert.deepEqual(valuesOf(argv, '-smp'), ['2']);
     assert.deepEqual(valuesOf(argv, '-m'), ['128']);
     assert.deepEqual(valuesOf(argv, '-append'), [SPEC.kernelCmdline]);
@@ -105,7 +108,7 @@ suite('QEMU command line', () => {
   });
 
   test('the simulator gets its run directory, name and tap', () => {
-    const { argv } = simulatorCommand(SPEC, FACTS);
+    const { argv } = DRIVERS.simulator.command(SPEC, FACTS);
     assert.deepEqual(valuesOf(argv, '--run-directory'), ['/run/7']);
     assert.deepEqual(valuesOf(argv, '--tap-descriptor'), ['3']);
   });

@@ -74,7 +74,7 @@ suite('control connection', () => {
     }
   });
 
-  test('tells a kill by its silence', async (t) => {
+  test('recognises a kill by its silence', async (t) => {
     const directory = temporary(t);
     const child = simulator(t, directory);
     const control = await connectQmp(join(directory, 'control.sock'), soon());
@@ -128,7 +128,7 @@ suite('control connection', () => {
     control.close();
   });
 
-  test('tells a guest that was paused for want of space, and lets it go on', async (t) => {
+  test('reports a guest that was paused for lack of space, and lets it continue', async (t) => {
     const asked: string[] = [];
     const path = await badSocket(t, (client) => {
       client.write('{"QMP": {}}\n');
@@ -154,7 +154,7 @@ suite('control connection', () => {
     await control.status();
     await isFull;
     await control.resume();
-    assert.equal(told, 1, 'another error is not for want of space');
+    assert.equal(told, 1, 'another error is not a lack of space');
     assert.deepEqual(asked, ['qmp_capabilities', 'query-status', 'cont']);
     control.close();
   });
@@ -180,7 +180,7 @@ suite('control connection', () => {
     await Promise.all(asked);
   });
 
-  test('gives up on a mute socket when it is told to', async (t) => {
+  test('gives up on a mute socket on request', async (t) => {
     const path = await badSocket(t, () => undefined);
     await assert.rejects(connectQmp(path, AbortSignal.timeout(100)));
   });

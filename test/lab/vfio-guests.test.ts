@@ -1,5 +1,5 @@
-// lab: guests under KVM with PCI devices of their host: they see and drive them, and whatever ends a guest gives its
-// devices back.
+// lab: guests under KVM with PCI devices of their host: they see and use them, and every end of a guest releases its
+// devices.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -82,6 +82,8 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   process.kill(pid ?? 0, 'SIGKILL');
   await daemon.start();
   await until(() => drivers().join() === HOST.join());
+  // Its end is noted after everything was given back.
+  await daemon.waitFor('a', 'crashed');
 
   await act('start');
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/a')).status, 204);

@@ -1,4 +1,4 @@
-// lab: the six operations on PCI devices, good and bad, on a real kernel with an IOMMU.
+// lab: the six operations on PCI devices, valid and invalid, on a real kernel with an IOMMU.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
@@ -180,7 +180,7 @@ async function waitsForHolder(daemon: Daemon, t: TestContext): Promise<void> {
   assert.deepEqual([busy.status, busy.body.code], [500, 'DEVICE_BUSY'], busy.text);
   assert.deepEqual(busy.body.unbound_devices, []);
   const again = await ask(daemon, 'unbind', { pci_addresses });
-  assert.match(again.body.error, /has not come back yet/, 'nobody lines up behind it');
+  assert.match(again.body.error, /still blocks on device/, 'nobody lines up behind it');
 
   const ended = once(holder, 'exit');
   holder.kill('SIGKILL');

@@ -1,5 +1,5 @@
-// lab: what most machines lack: vhost-vsock, by which the host reaches a guest without a network card, and
-// cgroup version 2 with every controller, which holds a hypervisor to its limits.
+// lab: features that most machines lack: vhost-vsock, by which the host reaches a guest without a network card, and cgroup
+// version 2 with every controller, which limits a hypervisor.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';

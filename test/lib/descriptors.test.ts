@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { LIMITS } from '../../src/config.ts';
-import { MOST_CONNECTIONS } from '../../src/http/server.ts';
+import { LIMITS } from '../../src/config/limits.ts';
+import { CONNECTION_LIMITS } from '../../src/http/server.ts';
 import { budgetOf } from '../../src/lib/descriptors.ts';
 
 for (const limit of [256, 1024, 20_000, 1_048_576, Number.MAX_SAFE_INTEGER]) {
   test(`of ${limit} open files, the daemon and its VMs have their share`, () => {
     const { descriptorsReserved: reserved } = LIMITS;
-    const { connections, eventStreams, webSockets } = budgetOf(limit, reserved, MOST_CONNECTIONS);
+    const { connections, eventStreams, webSockets } = budgetOf(limit, reserved, CONNECTION_LIMITS);
     assert.ok(connections + webSockets <= (limit - reserved) / 2);
     assert.ok(eventStreams <= connections / 2, 'streams leave room for requests');
     assert.ok(connections <= LIMITS.connectionsMax && connections >= 40);

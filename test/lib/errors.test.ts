@@ -23,7 +23,7 @@ test('a sentence that says it already, and one of another kind, stay as they are
   assert.equal(state.message, 'VM a is stopped');
 });
 
-test('what a client sent long is cut in the sentence', () => {
+test('long input of a client is truncated in the sentence', () => {
   const details = { [`config${'.x'.repeat(5000)}`]: 'is not valid' };
   assert.ok(new VolantError('BODY_INVALID', undefined, { details }).message.length < 400);
 });

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { native } from '../../src/workers/native.ts';
+import { native } from '../../src/host/jobs/native.ts';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 
 const ADDON = `${PROJECT_ROOT}build/Release/volant_native.node`;

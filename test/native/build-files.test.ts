@@ -3,20 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+import { NODE_GYP, NODE_PREFIX, PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 
 const LIST = 'native/addon/sources.txt';
 const read = (path: string) => readFileSync(join(PROJECT_ROOT, path), 'utf8');
@@ -33,12 +25,8 @@ test('the list of sources is the directory, and both build files read it', () =>
 });
 
 test('node-gyp builds an addon that has what the one of CMake has', (t) => {
-  const prefix = resolve(dirname(process.execPath), '..');
-  const tool = join(prefix, 'lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js');
-  // Neither is downloaded: npm brings the tool, and most packages of Node its headers.
-  if (!existsSync(tool) || !existsSync(join(prefix, 'include/node/common.gypi'))) {
-    return t.skip('this Node came without its headers or without node-gyp');
-  }
+  // Nothing is downloaded: npm brings the tool, and most packages of Node its headers.
+  if (!requireCapability(t, 'node-gyp', 'node-headers', 'python3', 'make')) return;
   const directory = mkdtempSync(join(tmpdir(), 'volant-gyp-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   for (const path of ['binding.gyp', 'package.json', 'native']) {
@@ -46,7 +34,7 @@ test('node-gyp builds an addon that has what the one of CMake has', (t) => {
   }
   symlinkSync(join(PROJECT_ROOT, 'node_modules'), join(directory, 'node_modules'));
   // Without optimisation: whether it builds is asked, not how fast it is.
-  const args = [tool, 'rebuild', `--nodedir=${prefix}`, '--debug', '--jobs=2', '--silent'];
+  const args = [NODE_GYP, 'rebuild', `--nodedir=${NODE_PREFIX}`, '--debug', '--jobs=2'];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
     cwd: directory,
     encoding: 'utf8',

@@ -1,11 +1,10 @@
-// What clients of the contract rely on: everything that the contract says of an operation is in the
-// document that the daemon gives out. Ours may say more.
+// schema: everything in the contract about an operation is in the daemon's OpenAPI document, which may contain more.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
-import { buildOpenApi } from '../../src/schema/openapi.ts';
+import { buildOpenApi } from '../../src/schema/openapi/openapi.ts';
 import { OPERATIONS } from '../../src/schema/operations.ts';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
 

@@ -1,5 +1,5 @@
-// What others' programs say of the document: no error. They are installed outside the checkout, see
-// scripts/lib/openapi-tools.mjs.
+// schema: independent validators find no error in the OpenAPI document. They are installed outside the checkout, see
+// scripts/lib/api/openapi-tools.mjs.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
-import { buildOpenApi } from '../../src/schema/openapi.ts';
+import { buildOpenApi } from '../../src/schema/openapi/openapi.ts';
 import { OPENAPI_TOOLS, PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 
 const run = promisify(execFile);

@@ -1,4 +1,4 @@
-// What a client relies on when its body is wrong: every wrong field is named, in words.
+// schema: every wrong field of a body is reported, in words.
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
@@ -37,7 +37,31 @@ suite('validation', () => {
       assert.doesNotMatch(text, /anyOf|null|schema/);
   });
 
-  test('tells what is missing and what is no object at all', () => {
+  test('names what is not as the document says beside what has a wrong type', () => {
+    const problems = checkVm({
+      name: 7,
+      api_host: 'Ω',
+      config: {
+        network: { mode: 'none', ip_address: 'x' },
+        rootfs: { checksum: 'short', format: ' RAW ' },
+        expose: [{ port: 70_000, protocol: '' }, { port: 0 }],
+        manifest: { name: 'Not A Name', actions: { a: 5 } },
+      },
+    });
+    assert.deepEqual(Object.keys(problems ?? {}).sort(), [
+      'api_host',
+      'config.expose[0].port',
+      'config.expose[1].port',
+      'config.manifest.actions.a',
+      'config.manifest.name',
+      'config.network.ip_address',
+      'config.network.mode',
+      'config.rootfs.checksum',
+      'name',
+    ]);
+  });
+
+  test('names what is missing and what is no object at all', () => {
     assert.deepEqual(Object.keys(checkVm({}) ?? {}), ['name']);
     assert.deepEqual(Object.keys(compileValidator(PluginEnabledSchema)({}) ?? {}), ['enabled']);
     for (const body of [null, [], 'x', 7])

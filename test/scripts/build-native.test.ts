@@ -1,4 +1,4 @@
-// scripts: a native build that fails takes nothing away that was built before.
+// scripts: a native build that fails removes nothing that was built before.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 
 const CMAKE = `cmake_minimum_required(VERSION 3.15)
 project(volant_native LANGUAGES CXX)
@@ -56,8 +56,7 @@ function checkout(t: TestContext) {
 }
 
 test('whatever fails to build, what was there is there as it was', (t) => {
-  if (spawnSync('cmake', ['--version']).status !== 0) return t.skip('install cmake');
-  if (spawnSync('musl-gcc', ['--version']).status !== 0) return t.skip('install musl-tools');
+  if (!requireCapability(t, 'cmake', 'musl-gcc')) return;
   const { write, built, build } = checkout(t);
   write('native/addon/addon.cc', WRONG);
   write('native/guest/main.c', WRONG);

@@ -1,4 +1,4 @@
-// scripts: the client is a package of its own: it brings nothing else, runs, and has the types of the schemas.
+// scripts: the client is a package of its own: it has no dependencies, runs, and has the types of the schemas.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';

@@ -1,4 +1,4 @@
-// scripts: a guest that will not come up is told as such, with what its console said; one that still may is waited for.
+// scripts: a guest that will not boot is reported with its console output; one that still may is waited for.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -27,7 +27,7 @@ const { consolePath, describeTrouble, lastLines, readConsole, silenceOf, trouble
     silenceOf(console: string, last: string, seconds: number): Trouble;
     lastLines(console: string): string[];
     describeTrouble(trouble: Trouble, vm: VmBody, console: string, next: string): string;
-  }>('lib/guest-check.mjs');
+  }>('lib/guest/guest-check.mjs');
 
 const RUNNING = { name: 'hello', status: 'running', serial_socket: '/run/1/serial.sock' };
 /** What SeaBIOS 1.16.2 writes to a serial port. */
@@ -55,7 +55,7 @@ test('a guest that found nothing to boot, or whose kernel gave up, is not waited
 });
 
 test('at the end of the wait, silence and a workload that does not answer are two things', () => {
-  assert.match(silenceOf('\r\n', 'refused', 60).reason, /not said a word .* 60 s/);
+  assert.match(silenceOf('\r\n', 'refused', 60).reason, /printed nothing .* 60 s/);
   assert.match(silenceOf('volant-agent: up\r\n', 'refused', 60).reason, /last: refused/);
 });
 
@@ -69,7 +69,7 @@ test('the last lines are shown, and do nothing to a terminal', () => {
   assert.ok(lastLines('x\n'.repeat(100)).length < 20);
   assert.equal(lastLines('x'.repeat(5_000))[0]?.length, 200);
   const text = describeTrouble({ reason: 'why', remedy: 'Do' }, RUNNING, FIRMWARE, 'Next.');
-  assert.match(text, /^The guest of VM hello does not come up: why\.\n.*\/run\/1\/console\.log:\n/);
+  assert.match(text, /^The guest of VM hello does not boot: why\.\n.*\/run\/1\/console\.log:\n/);
   assert.match(text, /\n {2}\| No bootable device\.\nDo\. Next\.$/);
   assert.match(describeTrouble({ reason: '', remedy: '' }, RUNNING, '', ''), /is empty/);
 });

@@ -1,5 +1,5 @@
-// scripts: the kernel that guests boot is found and unpacked, whatever it is compressed with; what
-// cannot be unpacked is booted as it is instead of failing.
+// scripts: the kernel for guests is found and unpacked, with every compression. A kernel that cannot be unpacked is booted
+// unchanged.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ interface Kernel {
 const { extractKernel, findKernel } = await loadScript<{
   extractKernel(bzImage: Buffer): Buffer | null;
   findKernel(root: string): Kernel | null;
-}>('lib/guest-kernel.mjs');
+}>('lib/guest/guest-kernel.mjs');
 const { guestKernel } = await loadScript<{ guestKernel(): Promise<Kernel> }>('setup.mjs');
 
 const OPTIONS = [

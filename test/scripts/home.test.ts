@@ -1,4 +1,4 @@
-// scripts: what `npm run down -- --all` takes out of a home directory, and what it leaves there.
+// scripts: what `npm run down -- --all` removes from a home directory, and what it keeps.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ function homeWith(t: TestContext, ...paths: readonly string[]): string {
 }
 
 test('every copy of the records that the daemon makes beside them goes with them', async (t) => {
-  const { emptyHome } = await loadScript<HomeScript>('lib/home.mjs');
+  const { emptyHome } = await loadScript<HomeScript>('lib/service/home.mjs');
   const home = homeWith(t, 'kernel/vmlinux', 'run/1/vm.json', 'disks/orphaned-1-2/data.qcow2');
   const state = join(home, 'state');
   for (const label of ['replaced', 'damaged']) {
@@ -41,7 +41,7 @@ test('every copy of the records that the daemon makes beside them goes with them
 });
 
 test('what is not ours stays, and is named', async (t) => {
-  const { emptyHome } = await loadScript<HomeScript>('lib/home.mjs');
+  const { emptyHome } = await loadScript<HomeScript>('lib/service/home.mjs');
   const own = ['images/own.cpio', 'keys.json', 'state.mine/a', 'state.replaced', 'statement'];
   const home = homeWith(t, ...own, 'images/boot.cpio', 'volantd.lock');
   const { removed, kept } = emptyHome(home);

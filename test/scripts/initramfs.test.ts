@@ -1,5 +1,4 @@
-// scripts: an image has what the guest needs, in the order in which the guest needs it, and the same
-// input gives the same bytes.
+// scripts: an image contains what the guest needs, in the required order, and the same input gives the same bytes.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -32,8 +31,10 @@ interface PackRequest {
 
 const { packInitramfs } = await loadScript<{
   packInitramfs(request: PackRequest): Promise<{ bytes: number; modules: string[] }>;
-}>('lib/initramfs.mjs');
-const { findBusybox } = await loadScript<{ findBusybox(): string | null }>('lib/debian.mjs');
+}>('lib/guest/initramfs.mjs');
+const { findBusybox } = await loadScript<{ findBusybox(): string | null }>(
+  'lib/systems/debian.mjs',
+);
 const { guestKernel } = await loadScript<{
   guestKernel(): Promise<{ modulesDirectory: string }>;
 }>('setup.mjs');

@@ -1,4 +1,4 @@
-// scripts: modules come unpacked and in load order, however the distribution compresses them.
+// scripts: modules are unpacked and in load order, with every compression of distributions.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -19,7 +19,7 @@ const { collectModules, DEFAULT_MODULES, ROOT_DISK_MODULES } = await loadScript<
   collectModules(directory: string, wanted: readonly string[]): Module[];
   DEFAULT_MODULES: readonly string[];
   ROOT_DISK_MODULES: readonly string[];
-}>('lib/kernel-modules.mjs');
+}>('lib/guest/kernel-modules.mjs');
 const { guestKernel } = await loadScript<{
   guestKernel(): Promise<{ modulesDirectory: string }>;
 }>('setup.mjs');

@@ -1,9 +1,10 @@
-// scripts: each release gets the packages that it has, and one that is not listed those of its nearest relative.
+// scripts: each release gets its own package names, and a release that is not listed those of its nearest relative.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
+import { requireThat } from '../helpers/capabilities.ts';
 import { loadScript } from './load.ts';
 
 type OsRelease = Readonly<Record<string, string>>;
@@ -29,7 +30,7 @@ const { packagesFor, parseOsRelease, readOsRelease, RELEASES } = await loadScrip
   parseOsRelease(text: string): OsRelease;
   readOsRelease(): OsRelease;
   RELEASES: readonly Packages[];
-}>('lib/packages.mjs');
+}>('lib/systems/packages.mjs');
 
 test('os-release is read with and without quotes', () => {
   const text = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nEMPTY=\n';
@@ -62,9 +63,10 @@ test('a release has its own row, and others that of their nearest relative', () 
 test('apt of this system knows the packages of its row', (t) => {
   const { ID = '', VERSION_ID = '' } = readOsRelease();
   const row = RELEASES.find(({ id, versionId }) => id === ID && versionId === VERSION_ID);
-  if (row === undefined) return t.skip(`no row for ${ID} ${VERSION_ID}`);
+  const release = `needs a release with a row of its own, ${ID} ${VERSION_ID} has none`;
+  if (!requireThat(t, row !== undefined, release)) return;
   const lists = readdirSync('/var/lib/apt/lists').filter((name) => name.includes('_Packages'));
-  if (lists.length === 0) return t.skip('apt has no lists of packages: run apt-get update');
+  if (!requireThat(t, lists.length > 0, 'needs lists of packages: run apt-get update')) return;
   const { kernel, busybox, virtiofsd, tools, testTools, fuzzTools } = packagesFor();
   const named = [...tools, ...testTools, ...fuzzTools].map((tool) => tool.package);
   const all = [kernel[0] ?? '', busybox, virtiofsd, ...named];

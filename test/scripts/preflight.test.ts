@@ -1,4 +1,4 @@
-// scripts: what is in the way is found before anything is changed, and said with its remedy.
+// scripts: problems are found before anything is changed, and reported with their remedies.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -20,7 +20,7 @@ const { buildProblems, nodeLimit, requireNone, runProblems } = await loadScript<
   nodeLimit(nodeVersion?: string): string | null;
   runProblems(home: string, environment: Record<string, string>): Promise<string[]>;
   requireNone(problems: readonly string[]): void;
-}>('lib/preflight.mjs');
+}>('lib/service/preflight.mjs');
 
 const GOOD: Host = { platform: 'linux', arch: 'x64', nodeVersion: '20.20.2', glibcVersion: '2.36' };
 
@@ -40,7 +40,7 @@ test('another system, an old Node and an old glibc are each named with what to d
   assert.match(buildProblems({ ...GOOD, glibcVersion: null }).join(), /glibc \(Debian, Ubuntu\)/);
 });
 
-test('the limit of Node 20 is told, and newer versions have none', () => {
+test('the limit of Node 20 is reported, and newer versions have none', () => {
   assert.match(
     nodeLimit('20.20.2') ?? '',
     /two TCP segments is answered with 505.*docs\/systems\.md/,
@@ -55,9 +55,11 @@ test('a port in use is named, and the home is not touched', async () => {
     await new Promise((resolve) => server.once('listening', resolve));
     const { port } = server.address() as AddressInfo;
     const home = join(parent, 'home');
-    const environment = { VOLANT_API_LISTEN: `127.0.0.1:${port}` };
-    const problems = await runProblems(home, environment);
-    assert.match(problems.join('\n'), new RegExp(`127\\.0\\.0\\.1:${port} is in use`));
+    // A name is tried where the daemon listens: at its IPv4 address.
+    for (const host of ['127.0.0.1', 'localhost']) {
+      const problems = await runProblems(home, { VOLANT_API_LISTEN: `${host}:${port}` });
+      assert.ok(problems.some((problem) => problem.startsWith(`${host}:${port} is in use`)));
+    }
     assert.equal(existsSync(home), false);
   } finally {
     server.close();

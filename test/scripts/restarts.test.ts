@@ -1,4 +1,4 @@
-// scripts: when a dead daemon is started again, and how settings of two environments are compared.
+// scripts: when a dead daemon is restarted, and how settings of two environments are compared.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -9,10 +9,10 @@ const { HEALTHY_AFTER_MS, nextPauseMs, PAUSE_MAX_MS, PAUSE_MIN_MS } = await load
   nextPauseMs(previousPauseMs: number | null, livedMs: number): number;
   PAUSE_MAX_MS: number;
   PAUSE_MIN_MS: number;
-}>('lib/restarts.mjs');
+}>('lib/service/restarts.mjs');
 const { differences } = await loadScript<{
   differences(names: string[], running: object, wanted: object): string[];
-}>('lib/settings.mjs');
+}>('lib/service/settings.mjs');
 
 test('pauses double up to the longest, and begin again after a healthy life', () => {
   const pauses = [PAUSE_MIN_MS];
@@ -32,6 +32,6 @@ test('settings that differ are named, secrets without their values', () => {
     'VOLANT_BRIDGE is a there and b here',
   ]);
   const keys = differences(names, { VOLANT_API_KEY: 'old' }, { VOLANT_API_KEY: 'new' });
-  assert.deepEqual(keys, ['VOLANT_API_KEY is another one here']);
+  assert.deepEqual(keys, ['VOLANT_API_KEY differs here']);
   assert.deepEqual(differences(['VOLANT_DNS'], { OTHER: '1' }, { OTHER: '2' }), []);
 });

@@ -1,4 +1,4 @@
-// scripts: the text of a unit is what systemd understands, and settings come through its files unchanged.
+// scripts: the text of a unit is valid for systemd, and settings in its files are unchanged.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -13,7 +13,7 @@ const { environmentText, parseEnvironment, unitText } = await loadScript<{
   environmentText(settings: Record<string, string>): string;
   parseEnvironment(text: string): Record<string, string>;
   unitText(options: Record<string, string>): string;
-}>('lib/systemd.mjs');
+}>('lib/service/systemd.mjs');
 
 const TEXT = unitText({
   unit: 'volantd.service',
@@ -22,7 +22,7 @@ const TEXT = unitText({
   environmentFile: '/etc/volant/volantd.env',
 });
 
-test('a unit keeps VMs alive, comes back after a death and not after a refusal', () => {
+test('a unit keeps VMs alive, restarts after a death and not after a refusal', () => {
   for (const line of [
     'Restart=on-failure',
     'RestartPreventExitStatus=2',

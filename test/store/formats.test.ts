@@ -52,7 +52,7 @@ suite('formats of the state', () => {
     await env.close();
     const [copy = ''] = copiesOf(directory);
     assert.match(copy, /^state\.format-1\.\d{8}T\d{6}\.\d{3}Z$/);
-    assert.deepEqual(checkState(join(directory, '..', copy)), { kind: 'whole' });
+    assert.deepEqual(await checkState(join(directory, '..', copy)), { kind: 'whole' });
     const old = openEnv(join(directory, '..', copy));
     assert.deepEqual(openTables(old).vms.get(7), ofFormat1(7));
     await old.close();

@@ -1,4 +1,4 @@
-// test fixture: fills the small disk it is given by commits, makes room, goes on, and reports.
+// test fixture: fills the small disk it is given by commits, makes room, continues, and reports.
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

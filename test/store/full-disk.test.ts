@@ -11,7 +11,7 @@ import { requireCapability } from '../helpers/capabilities.ts';
 import type { FullDiskReport } from './full-disk-writer.ts';
 
 suite('store on a full disk', () => {
-  test('refuses commits without losing one or a number, and goes on when there is space', (t) => {
+  test('refuses commits without losing one or a number, and continues when there is space', (t) => {
     if (!requireCapability(t, 'root')) return;
     const directory = mkdtempSync(join(tmpdir(), 'volant-full-disk-'));
     t.after(() => rmSync(directory, { recursive: true, force: true }));

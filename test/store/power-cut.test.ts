@@ -2,7 +2,7 @@
 // disk. The writes of a real store are traced and played back up to each moment.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { dataFileOf } from '../../src/store/env.ts';
 import { openStore } from '../../src/store/store.ts';
 import { silentLog } from '../engine/fakes.ts';
-import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
 
 const KINDS = { 1: 'write', 2: 'synced write', 3: 'sync', 4: 'cut', 5: 'told' } as const;
 const HEAD_BYTES = 13;
@@ -115,8 +115,8 @@ async function checkRecords(directory: string, file: Buffer, told: number, when:
   );
 }
 
-test('whatever of what was not synced is there, what was told is', async (t) => {
-  if (spawnSync('gcc', ['--version']).status !== 0) return t.skip('install gcc');
+test('whatever of the writes without sync is there, what was answered is', async (t) => {
+  if (!requireCapability(t, 'gcc')) return;
   const directory = mkdtempSync(join(tmpdir(), 'volant-power-'));
   t.after(() => rmSync(directory, { recursive: true, force: true }));
   const entries = await trace(directory);

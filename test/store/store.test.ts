@@ -8,9 +8,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { suite, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { LIMITS } from '../../src/config.ts';
-import type { ArtifactRecord, EventBody } from '../../src/engine/records.ts';
-import type { Write } from '../../src/engine/store-ports.ts';
+import { LIMITS } from '../../src/config/limits.ts';
+import type { Write } from '../../src/engine/ports/store-ports.ts';
+import type {
+  ArtifactRecord,
+  EventBody,
+  OperationRecord,
+  ResultRecord,
+  RevisionRecord,
+} from '../../src/engine/records.ts';
 import { type Env, openEnv } from '../../src/store/env.ts';
 import { openStore, Store } from '../../src/store/store.ts';
 import { openTables, STORE_VERSION } from '../../src/store/tables.ts';
@@ -77,10 +83,49 @@ suite('store', () => {
     await store.close();
     const again = opened(t, directory);
     const snapshot = again.load();
-    assert.deepEqual(snapshot.addresses, [['10.0.0.10', lease]]);
+    assert.deepEqual([...again.addressLeases()], [['10.0.0.10', lease]]);
     assert.deepEqual([snapshot.lastVmId, snapshot.lastSequence], [7, 2]);
     assert.deepEqual(snapshot.hostChanges, { ipForwardBefore: '0' });
     assert.deepEqual(again.eventsAfter(1, 10), [{ sequence: 2, body: event('b') }]);
+  });
+
+  test('keeps no operation of a VM that is removed, not even of the same transaction', async (t) => {
+    const store = opened(t, temporary(t));
+    const operation = (vmId: number, number: number): Write => ({
+      table: 'operations',
+      key: [vmId, number],
+      value: { vmId, number } as OperationRecord,
+    });
+    await store.commit([operation(1, 1), operation(2, 1)], []);
+    // They wait together, and become one transaction.
+    await Promise.all([
+      store.commit([operation(1, 2)], []),
+      store.commit([{ table: 'vms', key: 1, value: null }], []),
+    ]);
+    assert.deepEqual(store.operations(1, 10), []);
+    assert.equal(store.operations(2, 10).length, 1);
+  });
+
+  test('gives the revisions of one deployment, newest first, and no others', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const keys = [
+      ['web', 9],
+      ['web', 10],
+      ['web-2', 3],
+      ['we', 4],
+    ] as const;
+    const value = (deployment: string, revision: number) =>
+      ({ deployment, revision }) as RevisionRecord;
+    const writes = keys.map(
+      (key): Write => ({ table: 'revisions', key, value: value(key[0], key[1]) }),
+    );
+    await store.commit(writes, []);
+    await store.commit([{ table: 'revisions', key: ['we', 4], value: null }], []);
+    await store.close();
+    const again = opened(t, directory);
+    assert.deepEqual(again.revisions('web'), [value('web', 10), value('web', 9)]);
+    assert.deepEqual([again.revisions('we'), again.revisions('none')], [[], []]);
   });
 
   test('numbers events in the order of the calls, without gaps', async (t) => {
@@ -123,7 +168,7 @@ suite('store', () => {
     const [stored] = await store.commit([], [event('second')]);
     assert.equal(stored?.sequence, 2);
     assert.equal(store.healthy, true);
-    assert.deepEqual(store.load().addresses, []);
+    assert.deepEqual([...store.addressLeases()], []);
   });
 
   test('commits that come before a transaction begins share it, and so do those that come while it runs', async (t) => {
@@ -204,7 +249,7 @@ suite('store', () => {
     assert.equal(opened(t, directory).load().lastSequence, 1);
   });
 
-  test('keeps the newest events and tells which is the oldest', async (t) => {
+  test('keeps the newest events and says which is the oldest', async (t) => {
     const directory = temporary(t);
     const store = opened(t, directory, 10);
     for (let round = 0; round < 5; round += 1) {
@@ -267,6 +312,28 @@ suite('store', () => {
     await put('1', null);
     await store.close();
     assert.deepEqual(opened(t, directory).load().artifacts, [artifact('2')]);
+  });
+
+  test('the result of a VM is its newest one, until it is removed', async (t) => {
+    const directory = temporary(t);
+    const store = openStore(directory, silentLog);
+    const value = (text: string): ResultRecord => ({
+      vmId: 7,
+      isJson: false,
+      text,
+      sizeBytes: text.length,
+      postedAtMs: 1,
+    });
+    const longest = value('"'.repeat(64 * 1024));
+    await store.commit([{ table: 'results', key: 7, value: value('first') }], []);
+    await store.commit([{ table: 'results', key: 7, value: longest }], []);
+    await store.close();
+    const again = opened(t, directory);
+    assert.deepEqual([again.result(7), again.result(8)], [longest, undefined]);
+    // One that has none is removed likewise.
+    const remove = (key: number): Write => ({ table: 'results', key, value: null });
+    await again.commit([remove(7), remove(8)], []);
+    assert.equal(again.result(7), undefined);
   });
 
   test('an acknowledged commit survives kill -9, and state and event are never apart', async (t) => {

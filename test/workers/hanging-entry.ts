@@ -1,4 +1,4 @@
-// test fixture: what threads run in crew.test.ts. A job is told in words what to do; the real ones are not here.
+// test fixture: what threads run in worker-pool.test.ts. The argument says what a job does; the real jobs are not here.
 
 import { closeSync, openSync } from 'node:fs';
 import { type Outcome, success } from '../../src/lib/outcome.ts';

@@ -1,17 +1,18 @@
-// cli, commands: `volar completion`, and the hidden command that the scripts of it ask.
+// cli, commands: `volar completion`, and the hidden command that its scripts call.
 
 import { Argument, type Command } from 'commander';
 import { ApiError, ConnectionError, RequestTimeoutError } from '../../client/errors.ts';
 import { complete, completionScript, SHELLS } from '../completion.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
 
-/** Somebody has pressed a key and waits. */
-const NAMES_TIMEOUT_MS = 1000;
+/** A person has pressed a key and waits; on a busy host the start of `volar` alone takes a second. */
+const NAMES_TIMEOUT_MS = 5000;
 
 export function addCompletion(program: Command, shells: ShellMaker): void {
   program
     .command('completion')
-    .description('print the script that completes what you type')
+    .description('print the completion script of a shell')
     .addArgument(new Argument('<shell>', 'your shell').choices(SHELLS))
     .action(
       shells.action((shell, [name]) => {
@@ -29,7 +30,7 @@ export function addCompletion(program: Command, shells: ShellMaker): void {
     );
 }
 
-/** None when the daemon is away: who types gets no candidates, not an error in the middle of a line. */
+/** Empty if the daemon cannot be reached: completion offers no names then, and prints no error. */
 async function namesFor({ client }: Shell, argument: string): Promise<readonly string[]> {
   const options = { timeoutMs: NAMES_TIMEOUT_MS };
   try {
@@ -39,6 +40,9 @@ async function namesFor({ client }: Shell, argument: string): Promise<readonly s
     if (argument === 'plugin') return await client.plugins.list(options);
     if (argument === 'deployment') {
       return (await client.deployments.list(options)).map(({ name }) => name);
+    }
+    if (argument === 'image') {
+      return (await client.images.list(options)).images.flatMap(({ names }) => names);
     }
     return [];
   } catch (error) {

@@ -4,17 +4,26 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { CreateDeploymentRequest, Deployment } from '../../client/types.ts';
 import { parseCount, readConfig } from '../arguments.ts';
+import { readyText } from '../deployment-text.ts';
 import { UsageError } from '../exit.ts';
-import { naturally } from '../natural-order.ts';
-import { forEachName } from '../several.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
-import type { Column, Facts } from '../table.ts';
+import { forEachName } from '../for-each-name.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import { naturally } from '../terminal/natural-order.ts';
+import type { Column, Facts } from '../terminal/table.ts';
 import { showRows } from '../watch.ts';
-import { addConfigOptions, type ConfigFlags, withFlags } from './create-config.ts';
+import {
+  addConfigOptions,
+  addImageOptions,
+  type ConfigFlags,
+  type ImageFlags,
+  withFlags,
+  withImage,
+} from './create-config.ts';
 import { addRollout } from './deployment-rollout.ts';
 import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
-/** A deployment, or what is left to tell of one. */
+/** A deployment, or the last known row of a deleted one. */
 type Row = Omit<Deployment, 'status'> & { readonly status: string };
 
 const COLUMNS: readonly Column<Row>[] = [
@@ -28,7 +37,7 @@ const COLUMNS: readonly Column<Row>[] = [
 
 const deletedDeployment = (last: Row): Row => ({ ...last, status: 'deleted' });
 
-interface CreateFlags extends WaitFlags, ConfigFlags {
+interface CreateFlags extends WaitFlags, ConfigFlags, ImageFlags {
   readonly config?: string;
   readonly plugin?: string;
   readonly replicas: number;
@@ -53,7 +62,8 @@ export function addDeployments(program: Command, shells: ShellMaker): void {
     .action(
       shells.action(async (shell, names) => {
         await forEachName(shell, names, async (name) => {
-          await shell.progress(`Deleting ${name}`, shell.client.deployments.delete(name));
+          const work = shell.client.deployments.delete(name);
+          await shell.progress(`Deleting ${name}`, work, { ask: 'volar deployments list' });
           shell.say({ name, deleted: true }, `${name}  deleted`);
         });
       }),
@@ -65,7 +75,7 @@ function addQueries(deployments: Command, shells: ShellMaker): void {
     .command('list')
     .alias('ls')
     .description('list deployments')
-    .option('-w, --watch', 'go on, and print each deployment that changes')
+    .option('-w, --watch', 'continue, and print each deployment that changes')
     .action(
       shells.action<{ watch?: true }>(async (shell, _args, { watch }) => {
         const list = () => shell.client.deployments.list();
@@ -78,8 +88,8 @@ function addQueries(deployments: Command, shells: ShellMaker): void {
     .command('get')
     .description('show one deployment')
     .argument('<deployment>', 'name')
-    .option('-w, --watch', 'go on, and print it whenever it changes, until it is deleted')
-    .option('--output <file>', 'write it to a file, as JSON')
+    .option('-w, --watch', 'continue, and print it after each change, until it is deleted')
+    .option('--output <file>', 'write the deployment to a file, as JSON')
     .action(
       shells.action<{ watch?: true; output?: string }>(async (shell, [name = ''], flags) => {
         const deployment = await shell.client.deployments.get(name);
@@ -102,21 +112,28 @@ function addCreate(deployments: Command, shells: ShellMaker): void {
     .command('create')
     .description('create a deployment')
     .argument('<name>', 'lower-case letters, digits and "-"')
+    .argument('[words...]', 'with --image: arguments in place of its command, after --')
     .option('--plugin <plugin>', 'what runs in its VMs')
     .option('--config <file>', 'config of its VMs, as JSON or YAML; "-" is standard input')
-    .option('--replicas <count>', 'how many VMs', parseCount, 1)
-    .option('--max-unavailable <count>', 'VMs that a roll-out may take away at once', parseCount)
-    .option('--dry-run', 'say what would be done, and do nothing');
+    .option('--replicas <count>', 'number of VMs', parseCount, 1)
+    .option(
+      '--max-unavailable <count>',
+      'maximum number of VMs that a roll-out replaces at once',
+      parseCount,
+    )
+    .option('--dry-run', 'print what would be done, and do nothing');
+  addImageOptions(create);
   addConfigOptions(create);
   addWaitOptions(create).action(
-    shells.action<CreateFlags>(async (shell, [name = ''], flags) => {
+    shells.action<CreateFlags>(async (shell, [name = '', ...words], flags) => {
       const { replicas, maxUnavailable } = flags;
-      const { config: file, plugin } = flags;
-      if (file === undefined && plugin === undefined) {
-        throw new UsageError('Say what runs in its VMs: --plugin or --config');
+      const { config: file, plugin, image } = flags;
+      if (file === undefined && plugin === undefined && image === undefined) {
+        throw new UsageError('Nothing to run in its VMs: give --plugin, --image or --config');
       }
       const given = file === undefined ? {} : await readConfig(file, shell.streams.stdin);
-      const named = plugin === undefined ? given : { ...given, plugin };
+      const made = withImage(name, given, flags, words);
+      const named = plugin === undefined ? made : { ...made, plugin };
       const config = await withFlags(shell, named, plugin, flags);
       const request: CreateDeploymentRequest = {
         name,
@@ -127,7 +144,10 @@ function addCreate(deployments: Command, shells: ShellMaker): void {
       const { client } = shell;
       if (flags.dryRun) return shell.printJson(await client.deployments.planCreate(request));
       const work = client.deployments.create(request, toWaitOptions(flags));
-      sayCounts(shell, await shell.progressOf(name, `Creating ${name}`, work));
+      sayCounts(
+        shell,
+        await shell.progressOf({ kind: 'Deployment', name }, `Creating ${name}`, work),
+      );
     }),
   );
 }
@@ -137,22 +157,24 @@ function addScale(deployments: Command, shells: ShellMaker): void {
     .command('scale')
     .description('change the number of VMs')
     .argument('<deployment>', 'name')
-    .argument('<replicas>', 'how many VMs', parseCount)
-    .option('--dry-run', 'say what would be done, and do nothing');
+    .argument('<replicas>', 'number of VMs', parseCount)
+    .option('--dry-run', 'print what would be done, and do nothing');
   addWaitOptions(scale).action(
     shells.action<WaitFlags & { dryRun?: true }>(async (shell, [name = '', count], flags) => {
       const replicas = Number(count);
       const { deployments: api } = shell.client;
       if (flags.dryRun) return shell.printJson(await api.planPatch(name, { replicas }));
       const work = api.scale(name, replicas, toWaitOptions(flags));
-      sayCounts(shell, await shell.progressOf(name, `Scaling ${name}`, work));
+      sayCounts(
+        shell,
+        await shell.progressOf({ kind: 'Deployment', name }, `Scaling ${name}`, work),
+      );
     }),
   );
 }
 
 function sayCounts(shell: Shell, deployment: Deployment): void {
-  const { name, ready_replicas, desired_replicas } = deployment;
-  shell.say(deployment, `${name}  ${ready_replicas} of ${desired_replicas} ready`);
+  shell.say(deployment, `${deployment.name}  ${readyText(deployment)}`);
 }
 
 function printDeployment(shell: Shell, deployment: Deployment): void {

@@ -3,9 +3,9 @@
 import type { Command } from 'commander';
 import type { VfioDeviceInfo } from '../../client/vfio.ts';
 import { collect } from '../arguments.ts';
-import { ToldFailure } from '../exit.ts';
-import type { ShellMaker } from '../shell.ts';
-import type { Column } from '../table.ts';
+import { PrintedFailure } from '../exit.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import type { Column } from '../terminal/table.ts';
 
 const COLUMNS: readonly Column<VfioDeviceInfo>[] = [
   { title: 'ADDRESS', of: ({ address }) => address },
@@ -22,7 +22,7 @@ export function addDevices(program: Command, shells: ShellMaker): void {
   const devices = program
     .command('devices')
     .alias('device')
-    .description('PCI devices of the host that VMs can have');
+    .description('PCI devices of the host that can be passed to VMs');
   addQueries(devices, shells);
   addChanges(devices, shells);
 }
@@ -42,7 +42,7 @@ function addQueries(devices: Command, shells: ShellMaker): void {
   devices
     .command('check')
     .alias('validate')
-    .description('say what is in the way of giving these to one VM')
+    .description('list the problems of passing these devices to one VM')
     .argument(ADDRESSES, ADDRESS_HELP)
     .option('--allowlist <pattern>', 'devices that may be used; may be repeated', collect)
     .action(
@@ -50,12 +50,12 @@ function addQueries(devices: Command, shells: ShellMaker): void {
         const options = allowlist === undefined ? {} : { allowlist };
         const verdict = await shell.client.vfio.validate(addresses, options);
         shell.say(verdict, [verdict.message, ...(verdict.errors ?? []).slice(1)].join('\n'));
-        if (!verdict.valid) throw new ToldFailure(verdict.message);
+        if (!verdict.valid) throw new PrintedFailure(verdict.message);
       }),
     );
   devices
     .command('groups')
-    .description('the whole IOMMU groups of these')
+    .description('show the complete IOMMU groups of these devices')
     .argument(ADDRESSES, ADDRESS_HELP)
     .action(
       shells.action(async (shell, addresses) => {
@@ -69,7 +69,7 @@ function addQueries(devices: Command, shells: ShellMaker): void {
     );
   devices
     .command('paths')
-    .description('the files below /dev/vfio of devices that are bound')
+    .description('show the /dev/vfio paths of bound devices')
     .argument(ADDRESSES, ADDRESS_HELP)
     .action(
       shells.action(async (shell, addresses) => {
@@ -82,23 +82,23 @@ function addQueries(devices: Command, shells: ShellMaker): void {
 function addChanges(devices: Command, shells: ShellMaker): void {
   devices
     .command('bind')
-    .description('give devices to vfio-pci, for what runs outside of Volant; all or none')
+    .description('bind devices to vfio-pci for programs outside of Volant; all or none')
     .argument(ADDRESSES, ADDRESS_HELP)
     .action(
       shells.action(async (shell, addresses) => {
         const work = shell.client.vfio.bind(addresses);
-        const done = await shell.progress('Binding', work);
+        const done = await shell.progress('Binding', work, { ask: 'volar devices list' });
         shell.say(done, done.bound_devices.map((address) => `${address}  bound`).join('\n'));
       }),
     );
   devices
     .command('unbind')
-    .description('give devices back to the drivers that they had')
+    .description('return devices to their earlier drivers')
     .argument(ADDRESSES, ADDRESS_HELP)
     .action(
       shells.action(async (shell, addresses) => {
         const work = shell.client.vfio.unbind(addresses);
-        const done = await shell.progress('Unbinding', work);
+        const done = await shell.progress('Unbinding', work, { ask: 'volar devices list' });
         const lines = done.unbound_devices.map((address) => `${address}  unbound`);
         shell.say(done, lines.join('\n') || 'None of them was bound.');
       }),

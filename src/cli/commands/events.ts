@@ -3,9 +3,10 @@
 import type { Command } from 'commander';
 import type { VolantEvent } from '../../client/types.ts';
 import { collect, parseCount } from '../arguments.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
 
-/** Events that are kept come at once; after so long without one there are no more. */
+/** Stored events arrive at once; after this much silence there are no more. */
 const QUIET_MS = 1000;
 
 interface EventFlags {
@@ -19,9 +20,9 @@ interface EventFlags {
 export function addEvents(program: Command, shells: ShellMaker): void {
   program
     .command('events')
-    .description('print what has happened; with -f, what happens')
-    .option('-f, --follow', 'go on with what happens; without --after begin with it')
-    .option('--after <number>', 'begin after the event of this number', parseCount)
+    .description('print stored events; with -f, new events as well')
+    .option('-f, --follow', 'continue with new events; without --after, only new events')
+    .option('--after <number>', 'start after the event with this number', parseCount)
     .option('--name <vm>', 'only events of this VM; may be repeated', collect)
     .option('--type <type>', 'only events of this type; may be repeated', collect)
     .option('--deployment <name>', 'only events of this deployment; may be repeated', collect)
@@ -45,7 +46,7 @@ async function printEvents(
     signal: controller.signal,
     onState: (state) => {
       if (state.state === 'open') heard();
-      else if (follow) shell.note(`The connection was lost; trying again: ${state.error.message}`);
+      else if (follow) shell.note(`The connection was lost; retrying: ${state.error.message}`);
     },
   });
   try {

@@ -1,5 +1,5 @@
-// cli, commands: `volar keys`: the file of API keys, on the host of the daemon. It asks no daemon: who may
-// write the file decides who may use the API.
+// cli, commands: `volar keys`: the file of API keys, on the host of the daemon. These commands do not contact the daemon: a
+// user who may write the file decides who may use the API.
 
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -17,15 +17,16 @@ import {
   renderKeys,
   type StoredKey,
   usesFileOf,
-} from '../../lib/key-file.ts';
-import { changePrivateFile, fileProblem, readPrivateFile } from '../../lib/private-file.ts';
+} from '../../lib/files/key-file.ts';
+import { changePrivateFile, fileProblem, readPrivateFile } from '../../lib/files/private-file.ts';
 import { SCOPES, type Scope } from '../../lib/scopes.ts';
 import { expandHome } from '../../lib/settings.ts';
 import { parseDurationMs } from '../arguments.ts';
 import { UsageError } from '../exit.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
-import type { Environment } from '../streams.ts';
-import type { Column } from '../table.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import type { Environment } from '../terminal/streams.ts';
+import type { Column } from '../terminal/table.ts';
 
 interface FileOption {
   readonly file?: string;
@@ -49,18 +50,18 @@ export function addKeys(program: Command, shells: ShellMaker): void {
   const keys = program.command('keys').description('named API keys, in a file of this host');
   const { environment } = shells;
   withFile(keys.command('create'))
-    .description('make a key; it is printed once')
+    .description('create a key; it is printed once')
     .argument('<name>', `its name: ${KEY_NAME_RULE}`)
-    .addOption(new Option('--scope <scope>', 'what it may do').choices(SCOPES).default('read'))
-    .option('--prefix <text>', 'only VMs and deployments whose names begin with it')
-    .option('--expires <duration>', 'how long it is good: 12h, 90d; for ever unless told')
+    .addOption(new Option('--scope <scope>', 'what the key may do').choices(SCOPES).default('read'))
+    .option('--prefix <text>', 'only VMs and deployments whose names begin with this text')
+    .option('--expires <duration>', 'lifetime: 12h, 90d; unlimited by default')
     .action(
       shells.action<CreateOptions>((shell, [name = ''], options) =>
         create(shell, fileOf(environment, options), name, options),
       ),
     );
   withFile(keys.command('list'))
-    .description('the keys, without the keys themselves, and when they were used last')
+    .description('list the keys without their secrets, and the time of their last use')
     .action(
       shells.action<FileOption>(async (shell, _args, options) => {
         const rows = await rowsOf(fileOf(environment, options));
@@ -68,18 +69,18 @@ export function addKeys(program: Command, shells: ShellMaker): void {
       }),
     );
   withFile(keys.command('rotate'))
-    .description('make another key of the same name; earlier ones expire after a while')
+    .description('create another key of the same name; earlier ones expire after a grace period')
     .argument('<name>', 'name of a key')
-    .option('--grace <duration>', 'how long earlier ones are good still', '1d')
+    .option('--grace <duration>', 'how long earlier keys stay valid', '1d')
     .action(
       shells.action<FileOption & { grace: string }>((shell, [name = ''], options) =>
         rotate(shell, fileOf(environment, options), name, durationOf(options.grace)),
       ),
     );
   withFile(keys.command('remove'))
-    .description('remove the keys of a name, at once')
+    .description('remove the keys of a name immediately')
     .argument('<name>', 'name of the keys')
-    .option('--id <id>', 'only this one of them')
+    .option('--id <id>', 'remove only the key with this id')
     .action(
       shells.action<FileOption & { id?: string }>((shell, [name = ''], options) =>
         remove(shell, fileOf(environment, options), name, options.id),
@@ -94,7 +95,10 @@ interface CreateOptions extends FileOption {
 }
 
 function withFile(command: Command): Command {
-  return command.option('--file <file>', 'the file; VOLANT_API_KEYS_FILE or <home>/keys.json');
+  return command.option(
+    '--file <file>',
+    'the keys file; default: VOLANT_API_KEYS_FILE or <home>/keys.json',
+  );
 }
 
 async function create(
@@ -103,8 +107,9 @@ async function create(
   name: string,
   { scope, prefix = '', expires }: CreateOptions,
 ): Promise<void> {
-  if (!isKeyName(name)) throw new UsageError(`${name} is no name of a key: it ${KEY_NAME_RULE}`);
-  if (!isNamePrefix(prefix)) throw new UsageError(`${prefix} is no beginning of a name`);
+  if (!isKeyName(name))
+    throw new UsageError(`${name} is not a valid name of a key: it ${KEY_NAME_RULE}`);
+  if (!isNamePrefix(prefix)) throw new UsageError(`${prefix} is not the beginning of a valid name`);
   const expiresAt = expires === undefined ? null : after(durationOf(expires));
   const made = makeKey({ name, scope, prefix, expiresAt });
   await change(file, (keys) => {
@@ -113,7 +118,7 @@ async function create(
     }
     return [...keys, made.stored];
   });
-  tell(shell, made);
+  sayKey(shell, made);
 }
 
 async function rotate(shell: Shell, file: string, name: string, graceMs: number): Promise<void> {
@@ -130,7 +135,7 @@ async function rotate(shell: Shell, file: string, name: string, graceMs: number)
     });
     return [...ending, made.stored];
   });
-  if (made !== undefined) tell(shell, made);
+  if (made !== undefined) sayKey(shell, made);
 }
 
 async function remove(shell: Shell, file: string, name: string, id?: string): Promise<void> {
@@ -142,12 +147,12 @@ async function remove(shell: Shell, file: string, name: string, id?: string): Pr
   });
   shell.say({ removed: name, keys: left.length }, `removed ${name}`);
   if (left.length === 0) {
-    shell.note('No key is left in the file; the API needs one all the same.');
+    shell.note('No key is left in the file; the API still requires one.');
   }
 }
 
-/** The key on standard output alone, so that it can go into a file or a secret store. */
-function tell(shell: Shell, { key, stored }: ReturnType<typeof makeKey>): void {
+/** Prints the key alone on standard output, so that it can be piped to a file or a secret store. */
+function sayKey(shell: Shell, { key, stored }: ReturnType<typeof makeKey>): void {
   const { id, name, scope, prefix, expiresAt } = stored;
   shell.say({ key, id, name, scope, prefix, expires_at: expiresAt }, key);
   shell.note(`This is the key ${name} (${id}, ${scope}). It is not shown again.`);
@@ -168,17 +173,17 @@ async function change(
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   try {
     await changePrivateFile(file, async () => {
-      // What has expired long ago is of no use to anybody.
+      // Keys that expired long ago are removed.
       const known = (await keysIn(file)).filter(
         ({ expiresAt }) => expiresAt === null || Date.parse(expiresAt) > Date.now() - 30 * DAY_MS,
       );
       const keys = to(known);
-      if (keys.length > KEYS_MAX) throw new UsageError(`There may be ${KEYS_MAX} keys at most`);
+      if (keys.length > KEYS_MAX) throw new UsageError(`There may be at most ${KEYS_MAX} keys`);
       return renderKeys(keys);
     });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const why = `Another volar changes ${file}. If none runs, one was killed: remove ${file}.new`;
+    const why = `Another volar is changing ${file}. If none is running, one was killed: remove ${file}.new`;
     throw new Error(why, { cause: error });
   }
 }
@@ -193,7 +198,7 @@ async function keysIn(file: string): Promise<readonly StoredKey[]> {
   }
 }
 
-/** undefined where there is no file. */
+/** undefined if there is no file. */
 async function textOf(file: string): Promise<string | undefined> {
   try {
     return (await readPrivateFile(file, KEY_FILE_BYTES_MAX, 'owner')).text;
@@ -203,14 +208,14 @@ async function textOf(file: string): Promise<string | undefined> {
   }
 }
 
-/** Where the daemon of this environment looks, too. */
+/** The path that the daemon uses with this environment. */
 function fileOf(environment: Environment, { file }: FileOption): string {
   const home = environment['VOLANT_HOME']?.trim() || join(homedir(), '.volant');
   const given = file ?? environment['VOLANT_API_KEYS_FILE']?.trim();
   return resolve(expandHome(given || join(expandHome(home), 'keys.json')));
 }
 
-/** Keys live for days; other durations of the command line do not. */
+/** Accepts days, too: keys live longer than other durations of the command line. */
 function durationOf(text: string): number {
   const days = /^(\d{1,5})d$/.exec(text)?.[1];
   return days === undefined ? parseDurationMs(text) : Number(days) * DAY_MS;

@@ -6,8 +6,8 @@ import { ApiError } from '../../client/errors.ts';
 import type { Manifest } from '../../client/types.ts';
 import { UsageError } from '../exit.ts';
 import { readManifest } from '../manifest-file.ts';
-import type { ShellMaker } from '../shell.ts';
-import type { Column } from '../table.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import type { Column } from '../terminal/table.ts';
 import { showRows } from '../watch.ts';
 
 const COLUMNS: readonly Column<Manifest>[] = [
@@ -17,7 +17,7 @@ const COLUMNS: readonly Column<Manifest>[] = [
   { title: 'RUNTIME', of: ({ runtime }) => runtime },
 ];
 
-/** Manifests that are asked for at once. */
+/** Maximum number of manifests that are requested at the same time. */
 const REQUESTS_MAX = 8;
 
 interface InstallFlags {
@@ -30,14 +30,15 @@ export function addPlugins(program: Command, shells: ShellMaker): void {
   addQueries(plugins, shells);
   plugins
     .command('install')
-    .description('install a plugin, or replace the one of its name')
-    .argument('[file or URL]', 'its manifest, as JSON; "-" is standard input')
-    .option('--manifest <file>', 'the same, for a file')
-    .option('--url <url>', 'the same, for a URL')
+    .description('install a plugin, or replace the one with the same name')
+    .argument('[file or URL]', 'the manifest, as JSON; "-" is standard input')
+    .option('--manifest <file>', 'the manifest, as a file')
+    .option('--url <url>', 'the manifest, as a URL')
     .action(
       shells.action<InstallFlags>(async (shell, [given], flags) => {
         const source = given ?? flags.manifest ?? flags.url;
-        if (source === undefined) throw new UsageError('Name a manifest: a file or a URL');
+        if (source === undefined)
+          throw new UsageError('A manifest is missing: give a file or a URL');
         const manifest = await readManifest(source, shell.streams.stdin);
         await shell.client.plugins.install(manifest);
         shell.say({ name: manifest.name, installed: true }, `${manifest.name}  installed`);
@@ -46,7 +47,7 @@ export function addPlugins(program: Command, shells: ShellMaker): void {
   for (const [command, enabled] of [['enable', true] as const, ['disable', false] as const]) {
     plugins
       .command(command)
-      .description(enabled ? 'let VMs be created of it' : 'let no more VMs be created of it')
+      .description(enabled ? 'allow new VMs of a plugin' : 'allow no new VMs of a plugin')
       .argument('<plugin>', 'name')
       .action(
         shells.action(async (shell, [name = '']) => {
@@ -58,7 +59,7 @@ export function addPlugins(program: Command, shells: ShellMaker): void {
   plugins
     .command('remove')
     .alias('rm')
-    .description('remove a plugin; its VMs keep what they have')
+    .description('remove a plugin; its VMs are not changed')
     .argument('<plugin>', 'name')
     .action(
       shells.action(async (shell, [name = '']) => {
@@ -73,7 +74,7 @@ function addQueries(plugins: Command, shells: ShellMaker): void {
     .command('list')
     .alias('ls')
     .description('list plugins')
-    .option('-w, --watch', 'go on, and print each plugin that changes')
+    .option('-w, --watch', 'continue, and print each plugin that changes')
     .action(
       shells.action<{ watch?: true }>(async (shell, _args, { watch }) => {
         const list = () => manifestsOf(shell.client);
@@ -94,7 +95,7 @@ function addQueries(plugins: Command, shells: ShellMaker): void {
     );
 }
 
-/** One that was removed after the names were listed is left out. */
+/** A plugin that was removed after the names were listed is left out. */
 async function manifestsOf(client: VolantClient): Promise<readonly Manifest[]> {
   const names = [...(await client.plugins.list())];
   const manifests: Manifest[] = [];

@@ -4,8 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { ConfigHistory, ConfigPatch } from '../../client/types.ts';
 import { parseCount, readConfig } from '../arguments.ts';
-import type { ShellMaker } from '../shell.ts';
-import type { Column } from '../table.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import type { Column } from '../terminal/table.ts';
 
 const COLUMNS: readonly Column<ConfigHistory[number]>[] = [
   { title: 'VERSION', of: ({ version }) => version },
@@ -27,8 +27,8 @@ export function addVmConfig(vms: Command, shells: ShellMaker): void {
     .command('get')
     .description('print the newest config, as JSON')
     .argument('<vm>', 'name')
-    .option('--raw', 'with its version and date around it')
-    .option('--output <file>', 'write it to a file instead')
+    .option('--raw', 'include its version and date')
+    .option('--output <file>', 'write the config to a file instead')
     .action(
       shells.action<{ raw?: true; output?: string }>(async (shell, [name = ''], flags) => {
         const envelope = await shell.client.configs.get(name);
@@ -40,11 +40,11 @@ export function addVmConfig(vms: Command, shells: ShellMaker): void {
     );
   config
     .command('set')
-    .description('change a config: members that the file does not have are kept')
+    .description('change members of a config; members that the file does not have are unchanged')
     .argument('<vm>', 'name')
     .requiredOption('--file <file>', 'the members to change, as JSON; "-" is standard input')
     .option('--if-version <version>', 'only if this is the newest version', parseCount)
-    .option('--dry-run', 'say what would be done, and do nothing')
+    .option('--dry-run', 'print what would be done, and do nothing')
     .action(
       shells.action<SetFlags>(async (shell, [name = ''], { file, ifVersion, dryRun }) => {
         const patch = (await readConfig(file, shell.streams.stdin)) as ConfigPatch;
@@ -58,7 +58,7 @@ export function addVmConfig(vms: Command, shells: ShellMaker): void {
     );
   config
     .command('history')
-    .description('list the versions that are kept, newest first')
+    .description('list the stored versions, newest first')
     .argument('<vm>', 'name')
     .option('--limit <count>', 'maximum number of rows', parseCount)
     .action(

@@ -1,12 +1,13 @@
-// cli, commands: `vms console`: the terminal is the guest's until the detach key.
+// cli, commands: `vms console`: connects the terminal to the guest's console until the detach key.
 
 import type { Command } from 'commander';
 import type { Console } from '../../client/sockets.ts';
-import { ToldFailure } from '../exit.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
+import { PrintedFailure } from '../exit.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
 import { requireOutput } from './vm-output.ts';
 
-/** Ctrl-]: no shell or editor needs it, and telnet has made it known. */
+/** Ctrl-]: no shell or editor needs it, and it is known from telnet. */
 const DETACH = 0x1d;
 
 export function addVmConsole(vms: Command, shells: ShellMaker): void {
@@ -15,8 +16,8 @@ export function addVmConsole(vms: Command, shells: ShellMaker): void {
     .description('attach this terminal to the console of a VM; Ctrl-] detaches')
     .argument('<vm>', 'name')
     .action(
-      shells.action(async (shell, [name = '']) => {
-        // A WebSocket that is refused says little; this says what is wrong.
+      shells.socketAction(async (shell, [name = '']) => {
+        // The error of a refused WebSocket says little; this request returns the reason.
         await requireOutput(shell, name);
         const { stdout } = shell.streams;
         const attached = await shell.client.sockets.console(name, {
@@ -24,20 +25,20 @@ export function addVmConsole(vms: Command, shells: ShellMaker): void {
         });
         shell.note(`Connected to ${name}; Ctrl-] detaches.`);
         const end = await attach(shell, attached);
-        if (end !== null) throw new ToldFailure(tellEnd(shell, name, end));
+        if (end !== null) throw new PrintedFailure(tellEnd(shell, name, end));
         shell.note('\r\nDetached.');
       }),
     );
 }
 
-/** The guest or the daemon ended it: nobody has detached. */
+/** Prints why the guest or the daemon ended the console, without a detach. */
 function tellEnd(shell: Shell, name: string, reason: string): string {
-  const told = `The console of ${name} has ended: ${reason || 'the connection was closed'}`;
-  shell.note(`\r\nvolar: ${told}`);
-  return told;
+  const message = `The console of ${name} has ended: ${reason || 'the connection was closed'}`;
+  shell.note(`\r\nvolar: ${message}`);
+  return message;
 }
 
-/** null when the user detached; when the console was closed, why. */
+/** null if the user detached; otherwise the reason why the console was closed. */
 async function attach({ streams: { stdin } }: Shell, attached: Console): Promise<string | null> {
   let isDetached = false;
   const onData = (chunk: Buffer) => {
@@ -48,7 +49,7 @@ async function attach({ streams: { stdin } }: Shell, attached: Console): Promise
     isDetached = true;
     attached.close();
   };
-  // Raw: every key goes to the guest, Ctrl-C included.
+  // Raw mode: every key goes to the guest, including Ctrl-C.
   stdin.setRawMode?.(true);
   stdin.on('data', onData);
   try {

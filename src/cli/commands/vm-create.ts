@@ -1,14 +1,21 @@
-// cli, commands: `vms create`. Sends what was given and nothing else: what is absent comes from the
-// plugin's manifest.
+// cli, commands: `vms create`. It sends only values that were given; the others come from the plugin's manifest.
 
 import type { Command } from 'commander';
-import type { CreateVmRequest, VmConfigInput } from '../../client/types.ts';
-import { collect, parseCount, parseMemoryMb, readConfig } from '../arguments.ts';
-import type { ShellMaker } from '../shell.ts';
-import { addConfigOptions, type ConfigFlags, withFlags } from './create-config.ts';
-import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
+import type { CreateVmRequest, VmConfigInput, VmWaitFor } from '../../client/types.ts';
+import { collect, parseCount, parseMemoryMb, parseSeconds, readConfig } from '../arguments.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import {
+  addConfigOptions,
+  addImageOptions,
+  type ConfigFlags,
+  type ImageFlags,
+  withFlags,
+  withImage,
+} from './create-config.ts';
+import { statusText } from './vm-rows.ts';
+import { addVmWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
-interface CreateFlags extends WaitFlags, ConfigFlags {
+interface CreateFlags extends WaitFlags<VmWaitFor>, ConfigFlags, ImageFlags {
   readonly plugin?: string;
   readonly runtime?: string;
   readonly cpu?: number;
@@ -24,6 +31,7 @@ interface CreateFlags extends WaitFlags, ConfigFlags {
   readonly deviceAllowlist?: readonly string[];
   readonly idempotencyKey?: string;
   readonly autostart?: true;
+  readonly deadline?: number;
   readonly dryRun?: true;
 }
 
@@ -32,28 +40,35 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
     .command('create')
     .description('create a VM')
     .argument('<name>', 'lower-case letters, digits and "-"')
-    .option('--plugin <plugin>', 'what runs in it')
-    .option('--runtime <name>', "runtime, where it is not the plugin's")
-    .option('--cpu <count>', "vCPUs; the plugin's unless given", parseCount)
-    .option('--memory <MiB>', "memory, such as 512 or 2G; the plugin's unless given", parseMemoryMb)
+    .argument('[words...]', 'with --image: arguments in place of its command, after --')
+    .option('--plugin <plugin>', 'the plugin to run')
+    .option('--runtime <name>', "runtime; the plugin's by default")
+    .option('--cpu <count>', "vCPUs; the plugin's by default", parseCount)
+    .option('--memory <MiB>', "memory, such as 512 or 2G; the plugin's by default", parseMemoryMb)
     .option('--kernel-cmdline <text>', 'added to the kernel command line')
     .option('--kernel <path>', 'another kernel, on the host')
     .option('--initramfs <path>', 'another initramfs: a path on the host or a URL')
     .option('--initramfs-checksum <sum>', 'sha256:... of the initramfs')
     .option('--config <file>', 'a config as JSON or YAML; "-" is standard input')
-    .option('--api-host <host>', 'host of the API that the guest is told')
-    .option('--api-port <port>', 'port of the API that the guest is told')
+    .option('--api-host <host>', 'host of the API that the guest gets')
+    .option('--api-port <port>', 'port of the API that the guest gets')
     .option('--device <address>', 'PCI device of the host for the guest; may be repeated', collect)
     .option('--device-allowlist <pattern>', 'devices that may be used; may be repeated', collect)
-    .option('--autostart', 'start it again after a restart of the host')
-    .option('--idempotency-key <key>', 'the same key again answers what the first create did')
-    .option('--dry-run', 'say what would be done, and do nothing');
+    .option('--autostart', 'start the VM after a restart of the host')
+    .option('--deadline <duration>', 'delete the VM after this time, such as 30m', parseSeconds)
+    .option(
+      '--idempotency-key <key>',
+      'a repeated create with the same key gets the answer of the first',
+    )
+    .option('--dry-run', 'print what would be done, and do nothing');
+  addImageOptions(create);
   addConfigOptions(create);
-  addWaitOptions(create).action(
-    shells.action<CreateFlags>(async (shell, [name = ''], flags) => {
-      const config = flags.config && (await readConfig(flags.config, shell.streams.stdin));
+  addVmWaitOptions(create).action(
+    shells.action<CreateFlags>(async (shell, [name = '', ...words], flags) => {
+      const file = flags.config && (await readConfig(flags.config, shell.streams.stdin));
       const { plugin } = flags;
-      const complete = await withFlags(shell, config || undefined, plugin, flags);
+      const config = withImage(name, file || undefined, flags, words);
+      const complete = await withFlags(shell, config, plugin, flags);
       const request = toRequest(name, flags, complete);
       if (flags.dryRun) return shell.printJson(await shell.client.vms.planCreate(request));
       const startedMs = performance.now();
@@ -63,10 +78,11 @@ export function addVmCreate(vms: Command, shells: ShellMaker): void {
         ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       };
       const work = shell.client.vms.create(request, options);
-      const vm = await shell.progressOf(name, `Creating ${name}`, work);
+      const vm = await shell.progressOf({ kind: 'VM', name }, `Creating ${name}`, work);
       const seconds = ((performance.now() - startedMs) / 1000).toFixed(2);
       const address = vm.ip_address || 'no address';
-      shell.say(vm, `${vm.name}  ${address}  ${flags.wait ?? vm.status} after ${seconds} s`);
+      const state = flags.wait === 'exited' ? statusText(vm) : (flags.wait ?? vm.status);
+      shell.say(vm, `${vm.name}  ${address}  ${state} after ${seconds} s`);
     }),
   );
 }
@@ -102,6 +118,7 @@ function toRequest(
     ...(flags.apiHost === undefined ? {} : { api_host: flags.apiHost }),
     ...(flags.apiPort === undefined ? {} : { api_port: flags.apiPort }),
     ...(flags.autostart === undefined ? {} : { autostart: true }),
+    ...(flags.deadline === undefined ? {} : { deadline_seconds: flags.deadline }),
     ...(Object.keys(config).length === 0 ? {} : { config }),
   };
 }

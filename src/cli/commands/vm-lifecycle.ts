@@ -1,13 +1,19 @@
 // cli, commands: `vms start`, `stop`, `restart` and `delete`. Each takes several names.
 
 import type { Command } from 'commander';
-import type { EndOptions, Vm, WaitOptions } from '../../client/types.ts';
+import type { EndOptions, Vm, VmWaitFor, WaitOptions } from '../../client/types.ts';
 import { parseCount } from '../arguments.ts';
-import { forEachName } from '../several.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
-import { addWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
+import { forEachName } from '../for-each-name.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import { statusText } from './vm-rows.ts';
+import { addVmWaitOptions, toWaitOptions, type WaitFlags } from './wait-options.ts';
 
-type Move = (shell: Shell, name: string, options: WaitOptions & EndOptions) => Promise<Vm>;
+type Move = (
+  shell: Shell,
+  name: string,
+  options: WaitOptions<VmWaitFor> & EndOptions,
+) => Promise<Vm>;
 
 interface EndFlags {
   readonly grace?: number;
@@ -50,15 +56,15 @@ const MOVES: readonly {
 export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
   for (const { command, doing, description, waits, ends, move } of MOVES) {
     const added = vms.command(command).description(description).argument('<vm...>', 'names');
-    if (waits) addWaitOptions(added);
+    if (waits) addVmWaitOptions(added);
     if (ends) addGraceOption(added);
     added.action(
-      shells.action<WaitFlags & EndFlags>(async (shell, names, flags) => {
+      shells.action<WaitFlags<VmWaitFor> & EndFlags>(async (shell, names, flags) => {
         await forEachName(shell, names, async (name) => {
           const work = move(shell, name, { ...toWaitOptions(flags), ...toEndOptions(flags) });
-          const vm = await shell.progressOf(name, `${doing} ${name}`, work);
+          const vm = await shell.progressOf({ kind: 'VM', name }, `${doing} ${name}`, work);
           const pid = vm.pid === undefined ? '' : `  pid ${vm.pid}`;
-          shell.say(vm, `${vm.name}  ${vm.status}${pid}`);
+          shell.say(vm, `${vm.name}  ${statusText(vm)}${pid}`);
         });
       }),
     );
@@ -66,13 +72,13 @@ export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
   const removal = vms
     .command('delete')
     .alias('rm')
-    .description('delete VMs and everything they have')
+    .description('delete VMs with their disks and configs')
     .argument('<vm...>', 'names');
   addGraceOption(removal).action(
     shells.action<EndFlags>(async (shell, names, flags) => {
       await forEachName(shell, names, async (name) => {
         const work = shell.client.vms.destroy(name, toEndOptions(flags));
-        await shell.progress(`Deleting ${name}`, work);
+        await shell.progress(`Deleting ${name}`, work, { ask: `volar events --name ${name}` });
         shell.say({ name, deleted: true }, `${name}  deleted`);
       });
     }),
@@ -80,7 +86,7 @@ export function addVmLifecycle(vms: Command, shells: ShellMaker): void {
 }
 
 function addGraceOption(command: Command): Command {
-  const description = 'how long the guest gets to power off; 0 ends it at once';
+  const description = 'grace period for the guest to power off; 0 ends it immediately';
   return command.option('--grace <seconds>', description, parseCount);
 }
 

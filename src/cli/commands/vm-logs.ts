@@ -1,19 +1,20 @@
-// cli, commands: `vms logs`: what the workload of a VM writes.
+// cli, commands: `vms logs`: the output of the workload of a VM.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { ConnectionError } from '../../client/errors.ts';
 import { parseCount } from '../arguments.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
 import { requireOutput } from './vm-output.ts';
 
-/** The lines that the agent kept come at once; after so long without one there are no more. */
+/** Lines that the agent has stored arrive at once; after this much silence there are no more. */
 const QUIET_MS = 1000;
 
-/** Between two tries to reach the agent of a guest that boots. */
+/** Pause between two attempts to reach the agent of a guest that boots. */
 const AGENT_PAUSE_MS = 500;
 
-/** Close code of a log whose agent cannot be asked now (RFC 6455, IANA registry). */
+/** Close code if the agent cannot be reached now (RFC 6455, IANA registry). */
 const TRY_LATER = 1013;
 
 interface LogFlags {
@@ -26,25 +27,25 @@ interface LogFlags {
 export function addVmLogs(vms: Command, shells: ShellMaker): void {
   vms
     .command('logs')
-    .description('print what the workload has written')
+    .description('print the output of the workload')
     .argument('<vm>', 'name')
-    .option('-f, --follow', 'go on with what it writes')
-    .option('--tail <count>', 'only so many of the lines that are kept', parseCount)
-    .option('--timestamps', 'put the time before each line')
-    .option('--last', 'what its console showed last, also after the VM has ended')
+    .option('-f, --follow', 'continue with new output')
+    .option('--tail <count>', 'only this many of the stored lines', parseCount)
+    .option('--timestamps', 'print the time before each line')
+    .option('--last', 'the end of its console output, also after the VM has ended')
     .action(
-      shells.action<LogFlags>(async (shell, [name = ''], flags) => {
+      shells.socketAction<LogFlags>(async (shell, [name = ''], flags) => {
         if (flags.last) {
           const text = await shell.client.vms.consoleLog(name);
           return shell.say({ name, text }, text.trimEnd());
         }
-        // A WebSocket that is refused says little; this says what is wrong.
+        // The error of a refused WebSocket says little; this request returns the reason.
         let status = await requireOutput(shell, name);
         if (!flags.follow) {
           await printLines(shell, name, flags, () => undefined);
           return;
         }
-        // The agent of a VM that was made just now cannot be asked yet.
+        // The agent of a new VM cannot be reached yet.
         while (status !== 'running' || !(await followed(shell, name, flags))) {
           await pause(AGENT_PAUSE_MS);
           status = await requireOutput(shell, name);
@@ -53,7 +54,7 @@ export function addVmLogs(vms: Command, shells: ShellMaker): void {
     );
 }
 
-/** Prints what comes, until the VM ends. false: its agent could not be asked yet. */
+/** Prints lines until the VM ends. false: its agent could not be reached yet. */
 async function followed(shell: Shell, name: string, flags: LogFlags): Promise<boolean> {
   let printed = 0;
   try {
@@ -62,7 +63,7 @@ async function followed(shell: Shell, name: string, flags: LogFlags): Promise<bo
     });
     return true;
   } catch (error) {
-    // The same code ends the stream of a reader that is too slow.
+    // The same code also ends the stream of a reader that is too slow.
     const isEarly = error instanceof ConnectionError && error.closeCode === TRY_LATER;
     if (isEarly && printed === 0) return false;
     throw error;

@@ -1,5 +1,4 @@
-// cli, commands: `vms operations` and `vms call`: what a workload can do by its own OpenAPI document,
-// and doing it.
+// cli, commands: `vms operations` and `vms call`: lists the operations in a workload's own OpenAPI document, and calls one.
 
 import { isUtf8 } from 'node:buffer';
 import type { Command } from 'commander';
@@ -12,8 +11,9 @@ import {
   operationsOf,
   type WorkloadOperation,
 } from '../openapi-operations.ts';
-import type { Shell, ShellMaker } from '../shell.ts';
-import type { Column } from '../table.ts';
+import type { Shell } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import type { Column } from '../terminal/table.ts';
 
 const COLUMNS: readonly Column<WorkloadOperation>[] = [
   { title: 'OPERATION', of: ({ id }) => id },
@@ -33,7 +33,7 @@ interface CallFlags {
 export function addVmOperations(vms: Command, shells: ShellMaker): void {
   vms
     .command('operations')
-    .description('list what the workload of a VM can do, by its OpenAPI document')
+    .description('list the operations in the OpenAPI document of a workload')
     .argument('<vm>', 'name')
     .action(
       shells.action(async (shell, [name = '']) => {
@@ -50,7 +50,7 @@ export function addVmOperations(vms: Command, shells: ShellMaker): void {
     .option('--query <name=value>', 'parameter of the query; may be repeated', collect)
     .option('--body <json>', 'body of the request')
     .option('--body-file <file>', 'body of the request; "-" is standard input')
-    .option('--timeout <duration>', 'wait no longer for the answer', parseDurationMs, 60_000)
+    .option('--timeout <duration>', 'maximum wait for the answer', parseDurationMs, 60_000)
     .action(
       shells.action<CallFlags>(async (shell, [name = '', wanted = ''], flags) => {
         const operation = findOperation(operationsOf(await shell.client.vms.openapi(name)), wanted);
@@ -71,7 +71,7 @@ async function bodyOf(shell: Shell, { body, bodyFile }: CallFlags) {
   return bodyFile === undefined ? body : readBytes(bodyFile, shell.streams.stdin);
 }
 
-/** The body as it is, bytes as bytes. A status of an error is the end of the command, with the body said. */
+/** Prints the body unchanged, byte for byte. An error status fails the command, with the body in the message. */
 async function printAnswer(shell: Shell, answer: Response): Promise<void> {
   if (answer.status >= 400) {
     const error = await toApiError(answer);
@@ -80,7 +80,8 @@ async function printAnswer(shell: Shell, answer: Response): Promise<void> {
     throw new ApiError(error.status, body, error.retryAfterSeconds, error.requestId);
   }
   const location = answer.headers.get('location') ?? answer.headers.get('x-volant-location');
-  if (location !== null) shell.note(`It answered ${answer.status} and points to ${location}`);
+  if (location !== null)
+    shell.note(`The workload answered ${answer.status} and redirects to ${location}`);
   const bytes = Buffer.from(await answer.arrayBuffer());
   if (!isUtf8(bytes)) shell.streams.stdout.write(bytes);
   else if (bytes.length > 0) shell.print(bytes.toString().trimEnd());

@@ -4,8 +4,8 @@ import { type Command, Option } from 'commander';
 import { ApiError } from '../../client/errors.ts';
 import type { Vm, VmQuery, VmStatus } from '../../client/types.ts';
 import { collect, parseCount } from '../arguments.ts';
-import { byName } from '../natural-order.ts';
-import type { ShellMaker } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
+import { byName } from '../terminal/natural-order.ts';
 import { showRows, watchRows } from '../watch.ts';
 import { deletedVm, printVm, VM_COLUMNS } from './vm-rows.ts';
 
@@ -23,7 +23,7 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
     .option('--status <status>', 'only VMs in this status; may be repeated', collect)
     .option('--plugin <name>', 'only VMs of this plugin')
     .option('--runtime <name>', 'only VMs of this runtime')
-    .option('--search <text>', 'only VMs with this in name, address or runtime')
+    .option('--search <text>', 'only VMs with this text in their name, address or runtime')
     .addOption(
       new Option('--sort <key>', 'order of the rows').choices([
         'name',
@@ -35,8 +35,8 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
     )
     .addOption(new Option('--order <order>', 'direction').choices(['asc', 'desc']))
     .option('--limit <count>', 'maximum number of rows', parseCount)
-    .option('--offset <count>', 'leave out so many', parseCount)
-    .option('-w, --watch', 'go on, and print each VM that changes')
+    .option('--offset <count>', 'number of rows to skip', parseCount)
+    .option('-w, --watch', 'continue, and print each VM that changes')
     .action(
       shells.action<ListFlags>(async (shell, _args, { watch, search, ...rest }) => {
         const query = { ...rest, ...(search === undefined ? {} : { q: search }) };
@@ -50,7 +50,7 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
     .command('get')
     .description('show one VM')
     .argument('<vm>', 'name')
-    .option('-w, --watch', 'go on, and print it whenever it changes, until it is deleted')
+    .option('-w, --watch', 'continue, and print it after each change, until it is deleted')
     .action(
       shells.action<{ watch?: true }>(async (shell, [name = ''], { watch }) => {
         if (watch !== true) {
@@ -75,7 +75,7 @@ export function addVmQueries(vms: Command, shells: ShellMaker): void {
     );
 }
 
-/** The daemon orders names by their characters; a page of that order cannot be put in another one. */
+/** The daemon sorts names by their characters; a page of that order cannot be sorted in another way. */
 function inOrder(vms: readonly Vm[], { sort, order, limit, offset }: VmQuery): readonly Vm[] {
   if (sort !== 'name' || limit !== undefined || offset !== undefined) return vms;
   const sorted = [...vms].sort(byName);

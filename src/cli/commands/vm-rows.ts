@@ -1,15 +1,15 @@
-// cli, commands: how VMs are shown, in tables and one by one.
+// cli, commands: how VMs are printed, in tables and one by one.
 
 import type { ConfigEnvelope, ManifestInput, Vm, VmConfigInput } from '../../client/types.ts';
 import type { Shell } from '../shell.ts';
-import type { Column, Facts } from '../table.ts';
+import type { Column, Facts } from '../terminal/table.ts';
 
-/** A VM, or what is left to tell of one. */
+/** A VM, or the last known row of a deleted one. */
 export type VmRow = Omit<Vm, 'status'> & { readonly status: string };
 
 export const VM_COLUMNS: readonly Column<VmRow>[] = [
   { title: 'NAME', of: (vm) => vm.name },
-  { title: 'STATUS', of: (vm) => vm.status },
+  { title: 'STATUS', of: statusText },
   { title: 'PLUGIN', of: (vm) => vm.plugin },
   { title: 'ADDRESS', of: (vm) => vm.ip_address },
   { title: 'MAC', of: (vm) => vm.mac_address, optional: true },
@@ -17,18 +17,24 @@ export const VM_COLUMNS: readonly Column<VmRow>[] = [
   { title: 'MEMORY (MiB)', of: (vm) => vm.memory_mb },
 ];
 
-/** The row of a VM that is no longer there. */
+/** The status, with the end of a workload that has ended for good. A daemon of an earlier version reports none. */
+export function statusText({ status, exit_code, exit_signal }: VmRow): string {
+  if (typeof exit_code === 'number') return `${status} (exit ${exit_code})`;
+  return typeof exit_signal === 'number' ? `${status} (signal ${exit_signal})` : status;
+}
+
+/** The row of a deleted VM. */
 export function deletedVm({ pid: _, ...vm }: VmRow): VmRow {
   return { ...vm, status: 'deleted' };
 }
 
-/** A VM and what it was made of. */
+/** Prints a VM and its config. */
 export function printVm(shell: Shell, vm: Vm, envelope: ConfigEnvelope): void {
   const { config, pending_restart: isPending, version } = envelope;
   const { manifest, network, expose = [] } = config;
   const facts: Facts = [
     ['name', vm.name],
-    ['status', vm.status],
+    ['status', statusText(vm)],
     ['why', whyOf(vm)],
     ...wrongConditionsOf(vm),
     ...workloadOf(vm),
@@ -53,12 +59,12 @@ export function printVm(shell: Shell, vm: Vm, envelope: ConfigEnvelope): void {
   shell.printFacts(vm, facts);
 }
 
-/** Why it is not further; how it crashed is said by its condition. */
+/** What the VM waits for. How it crashed is in its condition instead. */
 function whyOf({ status, status_reason }: Vm): string | undefined {
   return status === 'crashed' ? undefined : status_reason;
 }
 
-/** Those that are not as they should be. A daemon of an earlier version tells none. */
+/** Conditions that are false. A daemon of an earlier version has none. */
 function wrongConditionsOf(vm: Vm): Facts {
   const conditions: Vm['conditions'] | undefined = vm.conditions;
   return (conditions ?? [])
@@ -85,13 +91,20 @@ function diskText({
   return `${name} (${source}${isReadonly ? ', read-only' : ''})`;
 }
 
-/** What the agent tells of the workload; an agent of an earlier version tells less. */
+/** State of the workload as the agent reports it; an agent of an earlier version reports less. */
 function workloadOf({ workload }: Vm): Facts {
   if (workload === undefined) return [];
   const { state, healthy, check_failure, restarts, last_exit, last_lines = [] } = workload;
   const health = healthy === null ? '' : healthy ? ', healthy' : ', not healthy';
+  // The VM is there for execs and files.
+  if (state === 'none') {
+    return [
+      ['workload', `no program of its own${health}`],
+      ['check fails', check_failure],
+    ];
+  }
   return [
-    ['workload', `${state}${health}${restarts > 0 ? `, started again ${restarts} times` : ''}`],
+    ['workload', `${state}${health}${restarts > 0 ? `, restarted ${restarts} times` : ''}`],
     ['check fails', check_failure],
     ['last exit', last_exit],
     ...last_lines.map((line): Facts[number] => ['last lines', line]),

@@ -1,9 +1,10 @@
-// cli, commands: `vms scale`: another size of one VM, or another number of a deployment's VMs.
+// cli, commands: `vms scale`: changes the size of one VM, or the number of VMs of a deployment.
 
 import type { Command } from 'commander';
 import { parseCount, parseMemoryMb } from '../arguments.ts';
+import { readyText } from '../deployment-text.ts';
 import { UsageError } from '../exit.ts';
-import type { ShellMaker } from '../shell.ts';
+import type { ShellMaker } from '../shell-maker.ts';
 
 interface ScaleFlags {
   readonly cpu?: number;
@@ -19,13 +20,13 @@ export function addVmScale(vms: Command, shells: ShellMaker): void {
     .argument('<vm>', 'name')
     .option('--cpu <count>', 'vCPUs', parseCount)
     .option('--memory <MiB>', 'memory, such as 512 or 2G', parseMemoryMb)
-    .option('--restart', 'restart the VM, which makes the new size take effect')
+    .option('--restart', 'restart the VM, so that the new size takes effect')
     .option('--replicas <count>', 'replicas of the deployment of this name', parseCount)
     .action(
       shells.action<ScaleFlags>(async (shell, [name = ''], { cpu, memory, restart, replicas }) => {
         const sized = cpu !== undefined || memory !== undefined;
         if (!sized && replicas === undefined) {
-          throw new UsageError('Say what to change: --cpu, --memory or --replicas');
+          throw new UsageError('Nothing to change: give --cpu, --memory or --replicas');
         }
         if (sized) {
           const resources = {
@@ -41,7 +42,7 @@ export function addVmScale(vms: Command, shells: ShellMaker): void {
         }
         if (sized && restart) {
           const vm = await shell.progressOf(
-            name,
+            { kind: 'VM', name },
             `Restarting ${name}`,
             shell.client.vms.restart(name),
           );
@@ -49,9 +50,9 @@ export function addVmScale(vms: Command, shells: ShellMaker): void {
         }
         if (replicas !== undefined) {
           const work = shell.client.deployments.scale(name, replicas);
-          const deployment = await shell.progressOf(name, `Scaling ${name}`, work);
-          const { ready_replicas, desired_replicas } = deployment;
-          shell.say(deployment, `${name}  ${ready_replicas} of ${desired_replicas} ready`);
+          const place = { kind: 'Deployment', name } as const;
+          const deployment = await shell.progressOf(place, `Scaling ${name}`, work);
+          shell.say(deployment, `${name}  ${readyText(deployment)}`);
         }
       }),
     );

@@ -1,19 +1,19 @@
-// engine, audit: compares the host with the records, once a minute by itself and whenever somebody asks, and puts in line
-// what can be. Where they differ is a pure function's business.
+// engine, audit: compares the host with the records once a minute and on request, and repairs what can be repaired.
+// differences.ts finds the differences.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import type { Clock } from '../../lib/clock.ts';
-import type { Logger } from '../../lib/log.ts';
-import type { AddressPool } from '../addresses.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { AddressPool } from '../network/addresses.ts';
 import type { NetworkKeeper } from '../network/network-keeper.ts';
-import type { HostPort } from '../ports.ts';
-import type { VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { ProcessHost } from '../ports/process-ports.ts';
+import type { State } from '../state/state.ts';
 import type { AuditDifference, AuditReport } from '../system-api.ts';
 import type { Admission } from '../vms/admission.ts';
-import { leftoversIn } from '../vms/leftovers.ts';
-import type { VmsRoom } from '../vms/room.ts';
+import { leftoversIn } from '../vms/start/leftovers.ts';
+import type { VmSubsystem } from '../vms/vm-subsystem.ts';
 import {
+  type AuditedVm,
   type AuditView,
   type Difference,
   differencesIn,
@@ -23,10 +23,10 @@ import {
 
 export interface AuditParts {
   readonly state: State;
-  readonly host: Pick<HostPort, 'inventory'>;
+  readonly host: Pick<ProcessHost, 'inventory'>;
   readonly addresses: AddressPool;
-  readonly network: Pick<NetworkKeeper, 'look' | 'mend'>;
-  readonly room: Pick<VmsRoom, 'executor' | 'sweeper' | 'doubt'>;
+  readonly network: Pick<NetworkKeeper, 'check' | 'repairNow'>;
+  readonly subsystem: Pick<VmSubsystem, 'executor' | 'sweeper' | 'invalidate'>;
   readonly admission: Pick<Admission, 'lastVmId'>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -35,14 +35,14 @@ export interface AuditParts {
 export class Audit {
   readonly #parts: AuditParts;
   #timer: NodeJS.Timeout | undefined;
-  /** One look at a time: whoever asks meanwhile gets its result, unless a repair is wanted and that is none. */
+  /** Audits run one at a time, in the order of their requests. */
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: AuditParts) {
     this.#parts = parts;
   }
 
-  /** Looks again and again, and repairs what can be. */
+  /** Begins the periodic audits, which repair. */
   start(): void {
     this.#timer = setInterval(() => {
       this.run(true).catch((error: unknown) => {
@@ -51,11 +51,15 @@ export class Audit {
     }, LIMITS.auditIntervalMs).unref();
   }
 
+  /** Ends the periodic audits. */
   close(): void {
     clearInterval(this.#timer);
   }
 
-  /** Looks, and with `repair` puts in line what can be, and looks again: the report is of what is left. */
+  /**
+   * Audits the host. With `repair`, repairs what can be repaired and audits again. The report has the differences that
+   * are left.
+   */
   run(repair: boolean): Promise<AuditReport> {
     const running = this.#turn.then(() => this.#run(repair));
     this.#turn = running.catch(() => undefined);
@@ -65,18 +69,18 @@ export class Audit {
   async #run(repair: boolean): Promise<AuditReport> {
     const { clock } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const first = await this.#look();
+    const first = await this.#view();
     const found = differencesIn(first);
-    const foundInNetwork = await this.#lookAtNetwork();
+    const foundInNetwork = await this.#checkNetwork();
     const isRepairable = ({ remedy }: AuditDifference) => remedy === null;
     const isDone = !repair || ![...found, ...foundInNetwork].some(isRepairable);
     if (!isDone) {
       await this.#repair(first, found.filter(isRepairable));
-      if (foundInNetwork.some(isRepairable)) await this.#parts.network.mend();
+      if (foundInNetwork.some(isRepairable)) await this.#parts.network.repairNow();
     }
-    const last = isDone ? first : await this.#look();
+    const last = isDone ? first : await this.#view();
     const left = isDone ? found : differencesIn(last);
-    const leftInNetwork = isDone ? foundInNetwork : await this.#lookAtNetwork();
+    const leftInNetwork = isDone ? foundInNetwork : await this.#checkNetwork();
     const differences = [...left.map(({ vmId: _, ...rest }) => rest), ...leftInNetwork];
     return {
       clean: differences.length === 0,
@@ -84,7 +88,7 @@ export class Audit {
       repaired: found.length + foundInNetwork.length - differences.length,
       in_progress: unsettledIn(last),
       checked: {
-        vms: last.records.length,
+        vms: last.vms.length,
         processes: last.inventory.processes.length,
         taps: last.inventory.tapNames.length,
         cgroups: last.inventory.cgroupNames.length,
@@ -94,20 +98,22 @@ export class Audit {
     };
   }
 
-  async #look(): Promise<AuditView> {
+  async #view(): Promise<AuditView> {
     const { state, host, addresses, admission } = this.#parts;
     const { lastVmId } = admission;
     const revision = state.vms.revision;
     const inventory = await host.inventory();
     const holderOf = (address: string) => addresses.holderOf(address);
-    const hasChanged = ({ id }: VmRecord) => state.vms.revisionOf(id) > revision;
-    return { lastVmId, hasChanged, inventory, records: state.vms.records(), holderOf };
+    const hasChanged = ({ id }: AuditedVm) => state.vms.revisionOf(id) > revision;
+    const recordOf = (vmId: number) => state.find(vmId);
+    const vms = [...state.vms.summaries()];
+    return { lastVmId, hasChanged, inventory, vms, recordOf, holderOf };
   }
 
-  /** A tap that is missing is told with the rest of its VM. */
-  async #lookAtNetwork(): Promise<readonly AuditDifference[]> {
+  /** A missing tap is reported by the audit of its VM. */
+  async #checkNetwork(): Promise<readonly AuditDifference[]> {
     const { network, state } = this.#parts;
-    const found = (await network.look()) ?? [];
+    const found = (await network.check()) ?? [];
     return found
       .filter(({ kind }) => kind !== 'tap-missing')
       .map(({ kind, subject, vmId, remedy }) => ({
@@ -118,24 +124,26 @@ export class Audit {
       }));
   }
 
-  /** One that does not come to rest in time, or at all, is told with what is left. */
+  /** Reconciles a VM. If it does not settle before the deadline, the report has what is left. */
   async #settle(vmId: number): Promise<void> {
-    const { executor } = this.#parts.room;
+    const { executor } = this.#parts.subsystem;
     const signal = AbortSignal.timeout(LIMITS.auditSettleMs);
     const reached = executor.until(vmId, (_, isSettled) => isSettled, signal);
     executor.wake(vmId);
     try {
       await reached;
     } catch (error) {
-      this.#parts.log.warn({ id: vmId, err: error }, 'a VM could not be put in line yet');
+      this.#parts.log.warn({ id: vmId, err: error }, 'a VM could not be repaired yet');
     }
   }
 
   async #repair({ inventory }: AuditView, found: readonly Difference[]): Promise<void> {
-    const { state, addresses, room, log } = this.#parts;
+    const { state, addresses, subsystem, log } = this.#parts;
     for (const { kind, subject, vm } of found) log.warn({ kind, subject, vm }, 'HOST_DRIFT');
     const unknown = new Set(found.filter(({ vm }) => vm === null).map(({ vmId }) => vmId));
-    await room.sweeper.remove([...leftoversIn(inventory)].filter(([vmId]) => unknown.has(vmId)));
+    await subsystem.sweeper.remove(
+      [...leftoversIn(inventory)].filter(([vmId]) => unknown.has(vmId)),
+    );
     const owned = new Map(found.filter(({ vm }) => vm !== null).map((one) => [one.vmId, one]));
     await Promise.all(
       [...owned.values()].map(async ({ kind, subject, vmId }) => {
@@ -145,7 +153,7 @@ export class Audit {
           if (isFree) await state.commit([{ table: 'addresses', key: subject, value }], []);
           return;
         }
-        room.doubt(vmId);
+        subsystem.invalidate(vmId);
         await this.#settle(vmId);
       }),
     );

@@ -1,14 +1,13 @@
-// engine, audit: where the host is not as the records say. Pure: what was seen is given, what is done about a difference
-// is not known here.
+// engine, audit: finds where the host differs from the records. Pure. Repairs are in audit.ts.
 
 import type { VmStatus } from '../../schema/vm.ts';
-import type { HostInventory } from '../ports.ts';
-import type { VmRecord } from '../records.ts';
-import { type Leftovers, leftoversIn } from '../vms/leftovers.ts';
+import type { HostInventory } from '../ports/process-ports.ts';
+import type { VmRecord, VmSummary } from '../records.ts';
+import { type Leftovers, leftoversIn } from '../vms/start/leftovers.ts';
 
 /**
- * missing: a VM that runs lacks it. left: a VM that does not run still has it. unknown: no VM has it. lease: an address is
- * leased to somebody else, or to nobody.
+ * missing: a running VM lacks it. left: a VM that does not run still has it. unknown: it belongs to no VM. lease_wrong:
+ * an address is allocated to another VM or to none.
  */
 export type DifferenceKind =
   | 'process_missing'
@@ -26,41 +25,45 @@ export type DifferenceKind =
 
 export interface Difference {
   readonly kind: DifferenceKind;
-  /** What it is about: a pid, the name of a link or a cgroup, the number of a directory, an address. */
+  /** What differs: a pid, the name of a link or cgroup, the number of a directory, or an address. */
   readonly subject: string;
   readonly vmId: number;
-  /** null: no VM has this id. */
+  /** The VM's name; null if no VM has this id. */
   readonly vm: string | null;
-  /** What to do where it cannot be repaired while the guest runs; null: a repair puts it in line. */
+  /** What the operator can do if a repair is impossible while the guest runs; null if a repair is possible. */
   readonly remedy: string | null;
 }
 
+export type AuditedVm = Pick<VmSummary, 'id' | 'name' | 'status' | 'ipAddress'>;
+
 export interface AuditView {
-  readonly records: readonly VmRecord[];
+  readonly vms: readonly AuditedVm[];
+  /** Called for running VMs only. */
+  readonly recordOf: (vmId: number) => Pick<VmRecord, 'process' | 'leases'> | undefined;
   readonly inventory: HostInventory;
-  /** The highest id that was given when the look began: what is above it is on its way. */
+  /** The highest id allocated when the audit began. VMs with higher ids are being created. */
   readonly lastVmId: number;
-  /** A VM that has changed since the look began is on its way, too. */
-  readonly hasChanged: (record: VmRecord) => boolean;
-  /** Whose an address is; null: nobody's. */
+  /** Whether the VM has changed since the audit began; its state on the host may be changing as well. */
+  readonly hasChanged: (vm: AuditedVm) => boolean;
+  /** The VM that holds an address; null if none does. */
   readonly holderOf: (address: string) => number | null;
 }
 
 const SETTLED: readonly VmStatus[] = ['running', 'stopped', 'crashed'];
-export const RESTART = 'restart the VM: its guest cannot get it back while it runs';
+export const RESTART = 'restart the VM: it cannot be restored while the guest runs';
 
-/** Of VMs that are not on their way from one status to another. */
+/** The differences of all VMs that are not changing their state. */
 export function differencesIn(view: AuditView): readonly Difference[] {
   const held = leftoversIn(view.inventory);
   const found: Difference[] = [];
-  // One that has ended long ago costs two look-ups: there may be many of them.
-  for (const record of view.records) {
-    const left = held.get(record.id);
-    held.delete(record.id);
-    if (!isSettled(record, view)) continue;
-    if (record.status === 'running') found.push(...missingOf(record, left ?? NOTHING));
-    else if (left !== undefined) found.push(...kernelObjectsOf(record.id, record.name, left));
-    if (!hasLease(record, view)) found.push(wrongLeaseOf(record));
+  // Many VMs may be stopped, so one costs two look-ups only.
+  for (const vm of view.vms) {
+    const left = held.get(vm.id);
+    held.delete(vm.id);
+    if (!isSettled(vm, view)) continue;
+    if (vm.status === 'running') found.push(...missingOf(vm, view, left ?? NOTHING));
+    else if (left !== undefined) found.push(...kernelObjectsOf(vm.id, vm.name, left));
+    if (!hasLease(vm, view)) found.push(wrongLeaseOf(vm));
   }
   for (const [vmId, left] of held) {
     if (vmId <= view.lastVmId) found.push(...unknownObjectsOf(vmId, left));
@@ -68,9 +71,9 @@ export function differencesIn(view: AuditView): readonly Difference[] {
   return found;
 }
 
-/** VMs that are on their way, about which nothing can be said yet. */
+/** The names of VMs that are changing their state and cannot be judged yet. */
 export function unsettledIn(view: AuditView): readonly string[] {
-  return view.records.filter((record) => !isSettled(record, view)).map(({ name }) => name);
+  return view.vms.filter((vm) => !isSettled(vm, view)).map(({ name }) => name);
 }
 
 const NOTHING: Leftovers = {
@@ -81,11 +84,11 @@ const NOTHING: Leftovers = {
   hasDisks: false,
 };
 
-function isSettled(record: VmRecord, { hasChanged }: AuditView): boolean {
-  return SETTLED.includes(record.status) && !hasChanged(record);
+function isSettled(vm: AuditedVm, { hasChanged }: AuditView): boolean {
+  return SETTLED.includes(vm.status) && !hasChanged(vm);
 }
 
-/** What a stop takes away. Files outlive it. */
+/** What a stop removes. Files stay. */
 function kernelObjectsOf(vmId: number, vm: string | null, left: Leftovers): Difference[] {
   const suffix = vm === null ? 'unknown' : 'left';
   const difference = (kind: 'process' | 'tap' | 'cgroup', subject: string): Difference => {
@@ -108,14 +111,15 @@ function unknownObjectsOf(vmId: number, left: Leftovers): readonly Difference[] 
   ];
 }
 
-function missingOf({ id, name, process, leases }: VmRecord, left: Leftovers): Difference[] {
+function missingOf({ id, name }: AuditedVm, view: AuditView, left: Leftovers): Difference[] {
+  const { process, leases } = view.recordOf(id) ?? {};
   const missing = (kind: DifferenceKind, subject: string, remedy: string | null): Difference => {
     return { kind, subject, vmId: id, vm: name, remedy };
   };
   if (!left.processes.some(({ pid }) => pid === process?.pid)) {
     return [missing('process_missing', String(process?.pid), null)];
   }
-  const { tapName } = leases;
+  const tapName = leases?.tapName ?? null;
   const hasTap = tapName === null || left.tapNames.includes(tapName);
   return [
     ...(hasTap ? [] : [missing('tap_missing', tapName, RESTART)]),
@@ -123,10 +127,10 @@ function missingOf({ id, name, process, leases }: VmRecord, left: Leftovers): Di
   ];
 }
 
-function hasLease({ id, leases: { ipAddress } }: VmRecord, { holderOf }: AuditView): boolean {
+function hasLease({ id, ipAddress }: AuditedVm, { holderOf }: AuditView): boolean {
   return ipAddress === null || holderOf(ipAddress) === id;
 }
 
-function wrongLeaseOf({ id: vmId, name: vm, leases }: VmRecord): Difference {
-  return { kind: 'lease_wrong', subject: leases.ipAddress ?? '', vmId, vm, remedy: null };
+function wrongLeaseOf({ id: vmId, name: vm, ipAddress }: AuditedVm): Difference {
+  return { kind: 'lease_wrong', subject: ipAddress ?? '', vmId, vm, remedy: null };
 }

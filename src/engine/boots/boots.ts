@@ -1,52 +1,66 @@
-// engine, boots: the boot phase of guests, from launch until their agent is heard of. Only so many guests are in it
-// at a time: under emulation a kernel that is kept from its processor while it calibrates its timer has none afterwards.
+// engine, boots: the boot phase of guests, from the launch until the first answer of the agent. Boot slots bound how
+// many guests boot at a time. Under emulation, a kernel that gets no processor time while it calibrates its timer has
+// no working timer afterwards.
 
-import { LIMITS } from '../../config.ts';
-import type { Logger } from '../../lib/log.ts';
-import { Places } from '../places.ts';
-import type { AgentConnection, HypervisorFacts, WatchedProcess } from '../ports.ts';
+import { bootsGuests } from '../../config/drivers.ts';
+import { LIMITS } from '../../config/limits.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
+import type { Queue } from '../../schema/stats.ts';
+import type { AgentConnection } from '../ports/hypervisor-ports.ts';
+import type { HypervisorFacts, WatchedProcess } from '../ports/process-ports.ts';
 import type { VmRecord } from '../records.ts';
 import type { BootCounts } from '../system-api.ts';
-import type { Turn } from '../vms/operations.ts';
+import { hangsInBoot } from './hung-boot.ts';
+import { Slots } from './slots.ts';
 
-/** For each core of the host. */
+/** Guests that may boot at a time, for each core of the host. */
 const EMULATED_PER_CORE = 2;
-/** A kernel under KVM does not calibrate by a timer that others can delay; this bounds the burst of disk and memory. */
+/** Under KVM other guests do not disturb the calibration of the timer. This bounds the peak of disk and memory load. */
 const KVM_PER_CORE = 8;
 
 export interface BootsParts {
-  /** As it was set; 0 leaves it to us. */
+  /** The setting; 0 selects the default for the host. */
   readonly bootsMax: number;
   readonly cores: number;
-  /** Tells readers of the VM why it has not been launched yet; null when it is no longer so. */
-  readonly explain: (vmId: number, reason: string | null) => void;
+  /** Sets the status reason of a VM whose launch waits; null removes it. */
+  readonly setStatusReason: (vmId: number, reason: string | null) => void;
+  /** What a guest boots, as a key: of the guests of one key all have an agent, or none. */
+  readonly softwareOf: (record: BootingRecord) => string;
+  /** Processor time of a hypervisor since its launch, in seconds; NaN if it is unknown. */
+  readonly processorSeconds: (vmId: number, process: BootingVm['process']) => Promise<number>;
   readonly log: Logger;
 }
 
 interface BootingVm {
-  readonly process: Pick<WatchedProcess, 'exited' | 'identity'>;
+  readonly process: Pick<WatchedProcess, 'exited' | 'identity' | 'signal'>;
   readonly agent: Pick<AgentConnection, 'ready'> | null;
 }
 
 type OverListener = (vmId: number, process: BootingVm['process']) => void;
 
-type BootingRecord = Pick<VmRecord, 'id' | 'plugin'>;
+type BootingRecord = Pick<VmRecord, 'id' | 'plugin' | 'launchedConfigVersion'>;
 
 /** One boot of one guest. */
 interface Phase {
-  /** 1 is the first launch; a guest with a broken clock is launched again. */
+  /** 1 is the first launch. A guest with a broken clock is launched again. */
   readonly attempt: number;
-  /** Of the agent: a guest that it speaks for has a sound clock. */
+  /** The agent has answered, so the guest's clock works. */
   heard: boolean;
+  /** It was ended because it hung. */
+  hung: boolean;
   over: boolean;
 }
 
 export class Boots {
   readonly #parts: BootsParts;
-  readonly #queue = new Places();
+  readonly #queue = new Slots();
   readonly #watches = new Set<AbortController>();
   readonly #phases = new WeakMap<BootingVm, Phase>();
-  /** By plugin: whether its last guest booted without a word of an agent. The next one is not waited for as long. */
+  /**
+   * By what they boot: whether the last guest booted without an answer of an agent. The next guest is then waited for
+   * less long.
+   */
   readonly #isSilent = new Map<string, boolean>();
   readonly #listeners = new Set<OverListener>();
   #relaunched = 0;
@@ -55,57 +69,63 @@ export class Boots {
     this.#parts = parts;
   }
 
-  /** Calls back when the boot phase of a VM that runs is over, for whatever reason. */
+  /** Calls the listener when the boot phase of a running VM is over, for whatever reason. */
   subscribe(listener: OverListener): void {
     this.#listeners.add(listener);
   }
 
-  /** Guests in their boot phase, launches that wait, and guests that were launched again. */
+  /** Guests in their boot phase, launches that wait for a boot slot, and guests that were launched again. */
   get counts(): BootCounts {
     const { taken: booting, waiting } = this.#queue;
     return { booting, waiting, relaunched: this.#relaunched };
   }
 
+  /** The queue for boot slots. */
+  get queue(): Queue {
+    const { taken: running, waiting, slotsMax: capacity } = this.#queue;
+    return { name: 'boots', running, capacity, waiting, waiting_max: null };
+  }
+
   /**
-   * Resolves when the VM may be launched. Who waits has no place among the operations, and a stop or delete
-   * ends the wait. A driver without an agent does not take part.
+   * Resolves when the VM has a boot slot and may be launched. While it waits, it takes no share of the operations'
+   * budget, and a stop or delete ends the wait. A driver that boots no guests needs no boot slot.
    */
   async enter(
     vmId: number,
     facts: Pick<HypervisorFacts, 'driver' | 'accelerator'>,
     turn: Turn,
   ): Promise<void> {
-    if (facts.driver === 'simulator') return;
-    const placesMax = this.#placesMax(facts);
-    if (this.#queue.tryEnter(vmId, placesMax)) return;
-    const reason = `Waits to boot: at most ${placesMax} guests boot at a time (VOLANT_BOOTS_MAX)`;
-    this.#parts.explain(vmId, reason);
+    if (!bootsGuests(facts.driver)) return;
+    const slotsMax = this.#slotsMax(facts);
+    if (this.#queue.tryEnter(vmId, slotsMax)) return;
+    const reason = `Waits for a boot slot: at most ${slotsMax} guests boot at a time (VOLANT_BOOTS_MAX)`;
+    this.#parts.setStatusReason(vmId, reason);
     let entered = false;
     try {
       await turn.wait(async (signal) => {
-        await this.#queue.enter(vmId, placesMax, signal, turn.client);
+        await this.#queue.enter(vmId, slotsMax, signal, turn.client);
         entered = true;
       });
     } catch (error) {
       if (entered) this.#queue.leave(vmId);
       throw error;
     } finally {
-      this.#parts.explain(vmId, null);
+      this.#parts.setStatusReason(vmId, null);
     }
   }
 
-  /** Gives the place of a launch that failed back. */
+  /** Releases the boot slot of a failed launch. */
   leave(vmId: number): void {
     this.#queue.leave(vmId);
   }
 
-  /** The place is given back when the agent is heard of, the process ends, or the bound is reached. */
+  /** Releases the boot slot when the agent answers, the process ends or the deadline is reached. */
   watch(record: BootingRecord, vm: BootingVm, attempt: number): void {
-    const isSilent = this.#isSilent.get(record.plugin) ?? false;
+    const isSilent = this.#isSilent.get(this.#parts.softwareOf(record)) ?? false;
     this.#watch(record, vm, attempt, isSilent ? LIMITS.silentBootMs : LIMITS.bootTimeoutMs);
   }
 
-  /** Takes over a guest that an earlier daemon launched so long ago: it may be booting still. */
+  /** Watches an adopted guest that was launched `ageMs` ago and may still be booting. */
   adopt(record: BootingRecord, vm: BootingVm, ageMs: number): void {
     const leftMs = Math.max(0, LIMITS.bootTimeoutMs - ageMs);
     if (vm.agent !== null && leftMs > 0) this.#queue.hold(record.id);
@@ -113,28 +133,36 @@ export class Boots {
   }
 
   /**
-   * Whether the guest has come up: its agent was heard of, or the bound is reached and nobody knows that there is one.
+   * Whether the guest has booted: its agent has answered, or the deadline is reached and it is unknown whether there is
+   * an agent.
    */
   isOver(vm: BootingVm): boolean {
     return this.#phases.get(vm)?.over ?? false;
   }
 
-  /** Whether a guest that ended because its clock is broken has tries left: one that has come up before has none. */
+  /** Whether the hypervisor was ended because its guest hung in its boot. */
+  wasHung(vm: BootingVm): boolean {
+    return this.#phases.get(vm)?.hung ?? false;
+  }
+
+  /** Whether a guest that hung, or ended with a broken clock, may be launched again. A guest that has booted before may not. */
   mayLaunchAgain(vm: BootingVm): boolean {
     const phase = this.#phases.get(vm);
     return phase !== undefined && !phase.heard && phase.attempt < LIMITS.bootAttemptsMax;
   }
 
+  /** Counts a guest that is launched again because of its boot. */
   countRelaunch(): void {
     this.#relaunched += 1;
   }
 
+  /** Ends all watches. */
   close(): void {
     for (const watch of this.#watches) watch.abort(new Error('the daemon ends'));
   }
 
   #watch(record: BootingRecord, vm: BootingVm, attempt: number, boundMs: number): void {
-    const phase: Phase = { attempt, heard: false, over: vm.agent === null };
+    const phase: Phase = { attempt, heard: false, hung: false, over: vm.agent === null };
     this.#phases.set(vm, phase);
     if (vm.agent === null) {
       this.#queue.leave(record.id);
@@ -149,31 +177,50 @@ export class Boots {
       phase.over = true;
       for (const listener of this.#listeners) listener(record.id, vm.process);
     };
+    const software = this.#parts.softwareOf(record);
     const timer = setTimeout(() => {
       this.#queue.leave(record.id);
-      // Where the last guest of the plugin has spoken, this one should: it is waited for, without a place.
-      if (this.#isSilent.get(record.plugin) === false) return;
-      this.#remember(record.plugin, true);
+      // If the agent of the last such guest has answered, this one's should. The wait continues without a boot slot.
+      if (this.#isSilent.get(software) === false) {
+        void this.#endIfHung(record.id, vm, phase, watch.signal);
+        return;
+      }
+      this.#remember(software, true);
       comesUp();
     }, boundMs).unref();
     void this.#isHeard(record.id, vm.agent, watch.signal).then((heard) => {
       clearTimeout(timer);
       this.#watches.delete(watch);
       this.#queue.leave(record.id);
+      end();
       if (!heard) return;
       phase.heard = true;
-      this.#remember(record.plugin, false);
+      this.#remember(software, false);
       comesUp();
     });
   }
 
-  #remember(plugin: string, isSilent: boolean): void {
-    // Plugins come and go; those that are still used are soon known again.
-    if (this.#isSilent.size >= LIMITS.bootPluginsMax) this.#isSilent.clear();
-    this.#isSilent.set(plugin, isSilent);
+  /** Ends the hypervisor of a guest that hangs, so that it is launched again. The last launch is left as it is. */
+  async #endIfHung(vmId: number, vm: BootingVm, phase: Phase, signal: AbortSignal): Promise<void> {
+    if (phase.attempt >= LIMITS.bootAttemptsMax) return;
+    const processorSeconds = () => this.#parts.processorSeconds(vmId, vm.process);
+    try {
+      if (!(await hangsInBoot({ processorSeconds, signal }))) return;
+      phase.hung = true;
+      this.#parts.log.warn({ id: vmId, attempt: phase.attempt }, 'a guest hangs in its boot');
+      await vm.process.signal('SIGKILL');
+    } catch (error) {
+      this.#parts.log.warn({ id: vmId, err: error }, 'a guest that does not boot cannot be judged');
+    }
   }
 
-  /** false when guest, connection or daemon end without a word of the agent's. */
+  #remember(software: string, isSilent: boolean): void {
+    // The map is bounded by emptying it; what is in use is soon in it again.
+    if (this.#isSilent.size >= LIMITS.bootPluginsMax) this.#isSilent.clear();
+    this.#isSilent.set(software, isSilent);
+  }
+
+  /** Resolves to false if guest, connection or daemon end before the agent answers. */
   async #isHeard(
     vmId: number,
     agent: Pick<AgentConnection, 'ready'>,
@@ -183,12 +230,12 @@ export class Boots {
       await agent.ready(signal);
       return true;
     } catch (error) {
-      this.#parts.log.debug({ id: vmId, err: error }, 'a guest ended without a word of its agent');
+      this.#parts.log.debug({ id: vmId, err: error }, 'a guest ended before its agent answered');
       return false;
     }
   }
 
-  #placesMax({ accelerator }: Pick<HypervisorFacts, 'accelerator'>): number {
+  #slotsMax({ accelerator }: Pick<HypervisorFacts, 'accelerator'>): number {
     const { bootsMax, cores } = this.#parts;
     if (bootsMax > 0) return bootsMax;
     return cores * (accelerator === 'kvm' ? KVM_PER_CORE : EMULATED_PER_CORE);

@@ -1,10 +1,12 @@
-// engine, budget: the account of what VMs take of their host. It follows the records, and what was admitted and is not
-// written down yet; what fits and what each VM costs is the rules' business. A VM that runs is never ended for it.
+// engine, budget: the account of memory and vCPUs that VMs take of the host: those of their records, and those of
+// launches that are admitted and not stored yet. rules.ts says what a VM costs and what fits. A running VM is never
+// ended because of the budget.
 
 import type { BudgetSettings } from '../../config/budget.ts';
+import { bootsGuests, type DriverName } from '../../config/drivers.ts';
 import type { HostBudget } from '../../schema/system.ts';
-import type { DriverName, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { VmRecord } from '../records.ts';
+import type { State } from '../state/state.ts';
 import {
   type Cost,
   costOf,
@@ -19,72 +21,76 @@ import {
 export interface BudgetParts {
   readonly state: Pick<State, 'vms'>;
   readonly settings: BudgetSettings;
-  /** What the host has. */
+  /** The memory and cores of the host. */
   readonly hostSize: () => VmSize;
 }
 
-/** One that asks to be launched. */
-interface Asking {
+/** A VM that asks to be launched. */
+interface LaunchCandidate {
   readonly id: number;
   readonly driver: DriverName;
 }
 
 export class Budget {
   readonly #parts: BudgetParts;
-  /** What each VM takes, as its record says. */
+  /** The cost of each VM according to its record. */
   readonly #written = new Map<number, Cost>();
-  /** What was admitted and is not in a record yet. */
+  /** The cost of each launch that is admitted and not in a record yet. */
   readonly #admitted = new Map<number, Cost>();
   readonly #listeners = new Set<() => void>();
   #memoryMb = 0;
   #cpuCores = 0;
-  #isTelling = false;
-  /** Of the last launch that was asked for; null before the first. */
+  #isNotifying = false;
+  /** The driver of the last requested launch; null before the first. */
   #driver: DriverName | null = null;
 
   constructor(parts: BudgetParts) {
     this.#parts = parts;
     const { vms } = parts.state;
-    for (const record of vms.records()) this.#follow(record.id, record);
+    // One at rest takes nothing.
+    for (const record of vms.active()) this.#follow(record.id, record);
     vms.watch((vmId, record) => this.#follow(vmId, record));
   }
 
   /**
-   * Counts a launch from now on, until `settle`: its record counts from then on. MEMORY_EXHAUSTED, CPU_EXHAUSTED. One
-   * that runs may always be launched anew with what it has.
+   * Counts a launch until `settle`; from then on its record counts. Throws MEMORY_EXHAUSTED or CPU_EXHAUSTED. A running
+   * VM can always be launched again with its size.
    */
-  admit({ id, driver }: Asking, size: VmSize): void {
+  admit({ id, driver }: LaunchCandidate, size: VmSize): void {
     this.require({ id, driver }, size);
     if (this.#counts(driver)) this.#change(id, this.#admitted, costOf(size));
   }
 
-  /** As `admit`, without counting it. */
-  require({ id, driver }: Asking, size: VmSize): void {
+  /** As `admit`, without counting the launch. */
+  require({ id, driver }: LaunchCandidate, size: VmSize): void {
     this.#driver = driver;
     if (!this.#counts(driver)) return;
     const refusal = this.#refusal(size, id);
     if (refusal !== null) throw refusal;
   }
 
-  /** The launch is written down, or was given up before. */
+  /** Ends `admit`: the launch is stored or was given up. */
   settle(vmId: number): void {
     this.#change(vmId, this.#admitted, NOTHING);
   }
 
-  /** Why another VM of this size would be refused, in the place of this one where it is given; null: it would not. */
+  /**
+   * Why another VM of this size would be refused; null if it would not. `inPlaceOf` is a VM whose share would become
+   * free.
+   */
   refusal(size: VmSize, inPlaceOf: number | null) {
-    // Before the first launch nobody knows whether it would count: the launch itself is told.
+    // Before the first launch it is unknown whether the driver counts; the launch itself is checked.
     if (this.#driver === null || !this.#counts(this.#driver)) return null;
     return this.#refusal(size, inPlaceOf);
   }
 
-  /** Called soon after something was given back. Returns how to end that. */
+  /** Calls the listener soon after something was released. Returns a function that unsubscribes. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** For a person who wants to know what is left. */
+  /** The figures of the budget, for the API. */
   get report(): HostBudget {
     const { settings, hostSize } = this.#parts;
     const host = hostSize();
@@ -107,7 +113,7 @@ export class Budget {
   }
 
   #counts(driver: DriverName): boolean {
-    return driver !== 'simulator' || this.#parts.settings.countsSimulator;
+    return bootsGuests(driver) || this.#parts.settings.countsSimulator;
   }
 
   #follow(vmId: number, record: VmRecord | undefined): void {
@@ -126,15 +132,15 @@ export class Budget {
     const after = this.#takenBy(vmId);
     this.#memoryMb += after.memoryMb - before.memoryMb;
     this.#cpuCores += after.cpuCores - before.cpuCores;
-    if (after.memoryMb < before.memoryMb || after.cpuCores < before.cpuCores) this.#tellSoon();
+    if (after.memoryMb < before.memoryMb || after.cpuCores < before.cpuCores) this.#notifySoon();
   }
 
-  /** Many ends of one turn are one piece of news. */
-  #tellSoon(): void {
-    if (this.#isTelling || this.#listeners.size === 0) return;
-    this.#isTelling = true;
+  /** Many releases in one turn of the event loop are reported once. */
+  #notifySoon(): void {
+    if (this.#isNotifying || this.#listeners.size === 0) return;
+    this.#isNotifying = true;
     setImmediate(() => {
-      this.#isTelling = false;
+      this.#isNotifying = false;
       for (const listener of [...this.#listeners]) listener();
     });
   }

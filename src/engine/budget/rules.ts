@@ -1,11 +1,11 @@
-// engine, budget: what a VM costs its host, what all of them may cost, and whether one more fits. Pure: what the host has
-// and which VMs there are is not known here.
+// engine, budget: what a VM costs its host, what all VMs may cost together, and whether one more fits. Pure; the size
+// of the host and the VMs are arguments.
 
 import type { BudgetSettings } from '../../config/budget.ts';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { VmRecord } from '../records.ts';
-import { owesLaunch } from '../vms/status.ts';
+import { needsLaunch } from '../vm-record/status.ts';
 
 /** What a guest is given. */
 export interface VmSize {
@@ -13,28 +13,31 @@ export interface VmSize {
   readonly cpuCores: number;
 }
 
-/** What a VM takes of the host, or what all of them may take; infinite where nothing bounds it. */
+/** What a VM takes of the host, or what all VMs may take; infinite if unlimited. */
 export type Cost = VmSize;
 
 export const NOTHING: Cost = { memoryMb: 0, cpuCores: 0 };
 
-/** A guest with its hypervisor. */
+/** The cost of a guest with its hypervisor. */
 export function costOf({ memoryMb, cpuCores }: VmSize): Cost {
   return { memoryMb: memoryMb + LIMITS.hypervisorCostMb, cpuCores };
 }
 
 /**
- * What a record takes of the host: as long as its hypervisor runs or something of it is left, and from when a launch is
- * wanted. A restart may come with another size than what runs.
+ * The cost of a record: while its hypervisor runs, while something of it is not released, and from the moment a launch
+ * is wanted. A restart may have another size than the process that runs.
  */
 export function costOfRecord(record: VmRecord): Cost {
   const { wanted, observed, process } = record;
-  const isOwed = owesLaunch(record);
-  if (!isOwed && process === null && observed.isReleased) return NOTHING;
+  const isLaunchNeeded = needsLaunch(record);
+  if (!isLaunchNeeded && process === null && observed.isReleased) return NOTHING;
   const present = costOf(record);
-  return isOwed && wanted.size !== undefined ? largerOf(present, costOf(wanted.size)) : present;
+  return isLaunchNeeded && wanted.size !== undefined
+    ? largerOf(present, costOf(wanted.size))
+    : present;
 }
 
+/** The larger value of each. */
 export function largerOf(one: Cost, other: Cost): Cost {
   return {
     memoryMb: Math.max(one.memoryMb, other.memoryMb),
@@ -42,7 +45,7 @@ export function largerOf(one: Cost, other: Cost): Cost {
   };
 }
 
-/** What VMs may cost on a host of this size. */
+/** What VMs may cost together on a host of this size. */
 export function limitsOf(host: VmSize, settings: BudgetSettings): Cost {
   const { memoryOvercommit, memoryReserveMb, cpuOvercommit } = settings;
   const memoryMb = Math.floor(host.memoryMb * memoryOvercommit) - memoryReserveMb;
@@ -55,15 +58,15 @@ export function limitsOf(host: VmSize, settings: BudgetSettings): Cost {
 
 export interface Question {
   readonly size: VmSize;
-  /** What the VM takes already: it may have as much again, whatever the others take. */
+  /** What the VM takes already. It may have that much again, whatever other VMs take. */
   readonly own: Cost;
-  /** What all VMs take, this one included. */
+  /** What all VMs take, including this one. */
   readonly used: Cost;
   readonly host: VmSize;
   readonly settings: BudgetSettings;
 }
 
-/** MEMORY_EXHAUSTED or CPU_EXHAUSTED with the figures where this VM does not fit beside the others; null: it fits. */
+/** MEMORY_EXHAUSTED or CPU_EXHAUSTED with the figures, if this VM does not fit beside the others; null if it fits. */
 export function refusalOf(question: Question): VolantError | null {
   const { size, own, used, host, settings } = question;
   const cost = costOf(size);

@@ -1,21 +1,22 @@
-// engine, conditions: what was seen of each VM that runs, its conditions in its body, and what must outlive the daemon
-// written down, with an event for each change. Who looks tells it here; what follows is a pure function's business.
+// engine, conditions: keeps the last observation of each running VM and its conditions. It shows the conditions in the
+// VM's body, stores those that must outlive the daemon, and emits an event for each change. vm-conditions.ts computes
+// the conditions.
 
 import type { Clock } from '../../lib/clock.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Logger } from '../../lib/log/log.ts';
 import type { Condition } from '../../schema/condition.ts';
-import { vmEvent } from '../events.ts';
+import { vmEvent } from '../events/events.ts';
 import type { EventBody, VmRecord } from '../records.ts';
-import type { State, VmChange } from '../state.ts';
-import { changed } from '../vms/status.ts';
+import type { State, VmChange } from '../state/state.ts';
+import { changed } from '../vm-record/status.ts';
 import {
   changesIn,
   conditionsOf,
   durableOf,
   isResponsive,
-  sightOf,
+  lastObservationOf,
   type VmConditionType,
-  type VmSight,
+  type VmObservation,
 } from './vm-conditions.ts';
 
 export interface ConditionKeeperParts {
@@ -25,23 +26,23 @@ export interface ConditionKeeperParts {
 }
 
 interface Kept {
-  sight: VmSight;
+  observation: VmObservation;
   conditions: readonly Condition[];
-  /** Monotonic; null while it answers. */
+  /** Monotonic, in ms; null while the VM answers. */
   silentSinceMs: number | null;
-  /** What is written down is what is known. */
+  /** The stored conditions are the current ones. */
   isSaved: boolean;
 }
 
-/** What is said in an event when a condition is as it should be again. */
+/** The message of the event when a condition is fulfilled again. */
 const REPAIRED: Readonly<Record<VmConditionType, string>> = {
-  Running: 'The hypervisor was looked at: it runs',
+  Running: 'It is known again that the hypervisor runs',
   ControlConnected: 'The control socket of the hypervisor is connected again',
   HypervisorResponsive: 'The hypervisor answers again',
   AgentResponsive: 'The agent in the guest answers again',
-  WorkloadRunning: 'The workload runs again, and has for a while',
-  NetworkInLine: 'The network of the VM is in line again',
-  DisksWritable: 'There is room on the disk of the host again',
+  WorkloadRunning: 'The workload has been running again for a while',
+  NetworkInLine: 'The network of the VM is as wanted again',
+  DisksWritable: 'The disk of the host has free space again',
 };
 
 export class ConditionKeeper {
@@ -53,42 +54,46 @@ export class ConditionKeeper {
     this.#parts = parts;
   }
 
-  /** Calls back when a VM answers no more, or answers again. */
+  /** Calls the listener when a VM stops answering, or answers again. */
   subscribe(listener: (vmId: number) => void): void {
     this.#listeners.add(listener);
   }
 
-  /** false for one that was asked and does not answer, or whose guest is halted; true for one that was not asked yet. */
+  /**
+   * false for a VM that was asked and does not answer, or whose guest is halted. true for a VM that was not asked yet.
+   */
   isResponsive(vmId: number): boolean {
     const kept = this.#kept.get(vmId);
-    return kept === undefined || isResponsive(kept.sight);
+    return kept === undefined || isResponsive(kept.observation);
   }
 
-  /** For how long it has not answered. A guest that is paused for want of room on the host's disk does not count. */
+  /** For how many ms the VM has not answered. 0 for a guest that is paused because the host's disk is full. */
   silentForMs(vmId: number): number {
     const kept = this.#kept.get(vmId);
-    if (kept === undefined || kept.silentSinceMs === null || kept.sight.isDiskFull) return 0;
+    if (kept === undefined || kept.silentSinceMs === null || kept.observation.isDiskFull) return 0;
     return this.#parts.clock.monotonicMs() - kept.silentSinceMs;
   }
 
-  /** What was seen last; undefined of a VM of which nothing was told. */
-  sightOf(vmId: number): VmSight | undefined {
-    return this.#kept.get(vmId)?.sight;
+  /** The last observation; undefined if nothing was observed. */
+  observationOf(vmId: number): VmObservation | undefined {
+    return this.#kept.get(vmId)?.observation;
   }
 
-  /** Takes what was seen of a VM. Nothing comes of it where no hypervisor of it should run. */
-  see(vmId: number, seen: Partial<VmSight>): void {
+  /** Records what was observed of a VM. Ignored if no hypervisor of it should run. */
+  observe(vmId: number, seen: Partial<VmObservation>): void {
     const { state, clock } = this.#parts;
     const record = state.find(vmId);
     if (record === undefined || !shouldRun(record)) return;
     const kept = this.#keptOf(record);
-    if (kept.isSaved && saysNothingNew(kept.sight, seen)) return;
-    const sight = { ...kept.sight, ...seen };
+    if (kept.isSaved && isUnchanged(kept.observation, seen)) return;
+    const observation = { ...kept.observation, ...seen };
     const before = kept.conditions;
-    const conditions = conditionsOf(sight, before, clock.nowMs());
-    const wasResponsive = isResponsive(kept.sight);
-    kept.sight = sight;
-    kept.silentSinceMs = isResponsive(sight) ? null : (kept.silentSinceMs ?? clock.monotonicMs());
+    const conditions = conditionsOf(observation, before, clock.nowMs());
+    const wasResponsive = isResponsive(kept.observation);
+    kept.observation = observation;
+    kept.silentSinceMs = isResponsive(observation)
+      ? null
+      : (kept.silentSinceMs ?? clock.monotonicMs());
     const isSame = textOf(conditions) === textOf(before);
     if (!isSame) {
       kept.conditions = conditions;
@@ -96,25 +101,25 @@ export class ConditionKeeper {
       kept.isSaved = kept.isSaved && textOf(durableOf(conditions)) === textOf(durableOf(before));
     }
     if (!kept.isSaved) this.#save(vmId, kept);
-    if (wasResponsive === isResponsive(sight)) return;
+    if (wasResponsive === isResponsive(observation)) return;
     for (const listener of this.#listeners) listener(vmId);
   }
 
-  /** A complete look at the network: what differs for which VM. Of all others it is in line. */
-  seeNetwork(differing: ReadonlyMap<number, readonly string[]>): void {
-    for (const record of this.#parts.state.vms.records()) {
+  /** Records a complete check of the network: the differences by VM. The network of all other VMs is as wanted. */
+  observeNetwork(differing: ReadonlyMap<number, readonly string[]>): void {
+    for (const record of this.#parts.state.vms.active()) {
       if (record.process === null || record.leases.tapName === null) continue;
-      this.see(record.id, { network: differing.get(record.id) ?? [] });
+      this.observe(record.id, { network: differing.get(record.id) ?? [] });
     }
   }
 
-  /** The hypervisor has ended: what was seen of it counts no more. */
+  /** Drops all observations of a VM whose hypervisor has ended. */
   forget(vmId: number): void {
     if (!this.#kept.delete(vmId)) return;
     this.#parts.state.vms.observe(vmId, null);
   }
 
-  /** Forgets those that do not run any more. */
+  /** Drops the observations of VMs that do not run any more. */
   prune(): void {
     for (const vmId of this.#kept.keys()) {
       const record = this.#parts.state.find(vmId);
@@ -125,18 +130,18 @@ export class ConditionKeeper {
   #keptOf(record: VmRecord): Kept {
     const known = this.#kept.get(record.id);
     if (known !== undefined) return known;
-    const sight = sightOf(record);
+    const observation = lastObservationOf(record);
     const kept: Kept = {
-      sight,
+      observation,
       conditions: record.conditions ?? [],
-      silentSinceMs: isResponsive(sight) ? null : this.#parts.clock.monotonicMs(),
+      silentSinceMs: isResponsive(observation) ? null : this.#parts.clock.monotonicMs(),
       isSaved: true,
     };
     this.#kept.set(record.id, kept);
     return kept;
   }
 
-  /** Of what changes while it is on its way, the last is written down after it. */
+  /** Stores the durable conditions. A change during the write is stored by another write after it. */
   #save(vmId: number, kept: Kept): void {
     const { state, clock, log } = this.#parts;
     kept.isSaved = true;
@@ -150,21 +155,21 @@ export class ConditionKeeper {
     };
     state.update(vmId, change).catch((error: unknown) => {
       kept.isSaved = false;
-      log.warn({ id: vmId, err: error }, 'a condition of a VM could not be written down');
+      log.warn({ id: vmId, err: error }, 'a condition of a VM could not be stored');
     });
   }
 }
 
-function saysNothingNew(sight: VmSight, given: Partial<VmSight>): boolean {
+function isUnchanged(observation: VmObservation, given: Partial<VmObservation>): boolean {
   const { network, workload, ...seen } = given;
   const keys = Object.keys(seen) as (keyof typeof seen)[];
-  const isSameNetwork = network === undefined || network?.join() === sight.network?.join();
+  const isSameNetwork = network === undefined || network?.join() === observation.network?.join();
   const isSameWorkload =
-    workload === undefined || JSON.stringify(workload) === JSON.stringify(sight.workload);
-  return isSameNetwork && isSameWorkload && keys.every((key) => seen[key] === sight[key]);
+    workload === undefined || JSON.stringify(workload) === JSON.stringify(observation.workload);
+  return isSameNetwork && isSameWorkload && keys.every((key) => seen[key] === observation[key]);
 }
 
-/** A hypervisor that is on its way out is nobody's concern. */
+/** Conditions are kept only for a VM that should run, not for one that is stopping. */
 function shouldRun({ process, status }: VmRecord): boolean {
   return process !== null && status === 'running';
 }
@@ -183,7 +188,7 @@ function eventsOf(
   ];
 }
 
-/** Two lists are one where these are. */
+/** Two lists are equal if these texts are. */
 function textOf(conditions: readonly Condition[]): string {
   return conditions
     .map(({ type, status, reason, message }) => `${type} ${status} ${reason} ${message}`)

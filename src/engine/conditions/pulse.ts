@@ -1,23 +1,34 @@
-// engine, conditions: asks each hypervisor that runs, and the agent in its guest, whether they still answer. The asking is
-// spread over time and bounded for each second, however many VMs there are; one that has not answered is not asked again
-// before it does, so that nothing piles up in front of a process that is frozen.
+// engine, conditions: health checks of running VMs. Asks each hypervisor and each agent periodically whether it still
+// answers. Checks are spread over time and bounded per second, however many VMs there are. A check that has no answer
+// yet is not repeated, so nothing piles up in front of a frozen process.
 
-import { LIMITS } from '../../config.ts';
-import type { Logger } from '../../lib/log.ts';
-import type { AgentConnection, ControlConnection } from '../ports.ts';
-import type { LiveVms, RunningVm } from '../vms/live.ts';
+import type { Limits } from '../../config/limits.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { RunningGuest, RunningGuests } from '../guests/running-guests.ts';
+import type { AgentConnection, ControlConnection } from '../ports/hypervisor-ports.ts';
 import type { ConditionKeeper } from './condition-keeper.ts';
 
 export interface PulseParts {
-  readonly live: Pick<LiveVms, 'runningIds' | 'runningVm'>;
-  readonly conditions: Pick<ConditionKeeper, 'see' | 'sightOf' | 'prune'>;
+  readonly live: RunningGuests;
+  readonly conditions: Pick<ConditionKeeper, 'observe' | 'observationOf' | 'prune'>;
+  readonly limits: Pick<
+    Limits,
+    | 'pulseTickMs'
+    | 'pulseIntervalMs'
+    | 'pulsesPerTickMax'
+    | 'pulseTimeoutMs'
+    | 'agentPulseTimeoutMs'
+  >;
   readonly log: Logger;
 }
 
-/** States in which a guest does not run and will not go on by itself. A disk that is full is told by itself. */
+/**
+ * Hypervisor states in which the guest does not run and does not resume by itself. A full disk is a condition of its
+ * own.
+ */
 const HALTED = ['internal-error', 'guest-panicked', 'paused', 'watchdog'];
 
-interface Told<T> {
+interface ProbeHandlers<T> {
   readonly late: () => void;
   readonly answered: (answer: T) => void;
   readonly failed: (error: unknown) => void;
@@ -26,24 +37,25 @@ interface Told<T> {
 export class Pulse {
   readonly #parts: PulseParts;
   #timer: NodeJS.Timeout | undefined;
-  /** Of this round, those that are still to be asked. */
+  /** VMs that this round has still to ask. */
   #left: number[] = [];
   #perTick = 0;
   #roundEndsAtMs = 0;
-  /** Questions that have no answer yet. */
+  /** Connections with an unanswered check. */
   readonly #asked = new WeakSet<ControlConnection | AgentConnection>();
-  /** Agents that were not connected when it was their turn. */
+  /** Agents that were not connected at their last check. */
   readonly #missed = new WeakSet<AgentConnection>();
 
   constructor(parts: PulseParts) {
     this.#parts = parts;
   }
 
+  /** Begins the periodic checks. */
   start(): void {
-    this.#timer = setInterval(() => this.#tick(), LIMITS.pulseTickMs).unref();
+    this.#timer = setInterval(() => this.#tick(), this.#parts.limits.pulseTickMs).unref();
   }
 
-  /** Asks nobody any more. */
+  /** Ends the checks. */
   close(): void {
     clearInterval(this.#timer);
     this.#left = [];
@@ -61,98 +73,101 @@ export class Pulse {
   }
 
   #beginRound(): void {
+    const { limits } = this.#parts;
     this.#parts.conditions.prune();
     this.#left = [...this.#parts.live.runningIds()];
-    this.#roundEndsAtMs = performance.now() + LIMITS.pulseIntervalMs;
-    const ticks = LIMITS.pulseIntervalMs / LIMITS.pulseTickMs;
-    this.#perTick = Math.min(Math.ceil(this.#left.length / ticks) || 1, LIMITS.pulsesPerTickMax);
+    this.#roundEndsAtMs = performance.now() + limits.pulseIntervalMs;
+    const ticks = limits.pulseIntervalMs / limits.pulseTickMs;
+    this.#perTick = Math.min(Math.ceil(this.#left.length / ticks) || 1, limits.pulsesPerTickMax);
   }
 
-  #ask(vmId: number, vm: RunningVm): void {
+  #ask(vmId: number, vm: RunningGuest): void {
     this.#askHypervisor(vmId, vm);
     if (vm.agent !== null) this.#askAgent(vmId, vm, vm.agent);
   }
 
-  #askHypervisor(vmId: number, vm: RunningVm): void {
+  #askHypervisor(vmId: number, vm: RunningGuest): void {
     const { conditions, live, log } = this.#parts;
     const control = vm.control.current;
     if (control === null) {
-      if (vm.control.lostForMs < LIMITS.pulseTimeoutMs) return;
-      // What serves through its agent is not frozen.
-      const hypervisorAnswers = conditions.sightOf(vmId)?.agentAnswers === true;
-      conditions.see(vmId, { isConnected: false, hypervisorAnswers });
+      if (vm.control.lostForMs < this.#parts.limits.pulseTimeoutMs) return;
+      // A guest whose agent answers runs, so its hypervisor is not frozen.
+      const hypervisorAnswers = conditions.observationOf(vmId)?.agentAnswers === true;
+      conditions.observe(vmId, { isConnected: false, hypervisorAnswers });
       return;
     }
     const isCurrent = () => live.runningVm(vmId) === vm && vm.control.current === control;
-    this.#question(control, () => control.pulse(), LIMITS.pulseTimeoutMs, {
+    this.#probe(control, () => control.pulse(), this.#parts.limits.pulseTimeoutMs, {
       late: () => {
-        if (isCurrent()) conditions.see(vmId, { hypervisorAnswers: false });
+        if (isCurrent()) conditions.observe(vmId, { hypervisorAnswers: false });
       },
       answered: (status) => {
         const halted = HALTED.includes(status) ? status : null;
         if (isCurrent()) {
-          conditions.see(vmId, { isConnected: true, hypervisorAnswers: true, halted });
+          conditions.observe(vmId, { isConnected: true, hypervisorAnswers: true, halted });
         }
       },
-      // The connection is made again, and then it is asked again.
+      // A lost connection is made again and then checked again.
       failed: (error) => log.debug({ id: vmId, err: error }, 'a hypervisor was lost while asked'),
     });
   }
 
-  #askAgent(vmId: number, vm: RunningVm, agent: AgentConnection): void {
+  #askAgent(vmId: number, vm: RunningGuest, agent: AgentConnection): void {
     const { conditions, live, log } = this.#parts;
-    const isSilent = () => conditions.sightOf(vmId)?.hypervisorAnswers === false;
-    const see = (agentAnswers: boolean) => {
-      if (live.runningVm(vmId) === vm && vm.agent === agent) conditions.see(vmId, { agentAnswers });
+    const isSilent = () => conditions.observationOf(vmId)?.hypervisorAnswers === false;
+    const observe = (agentAnswers: boolean) => {
+      if (live.runningVm(vmId) === vm && vm.agent === agent)
+        conditions.observe(vmId, { agentAnswers });
     };
-    // Behind a hypervisor that is frozen it cannot answer, which is told already.
+    // An agent cannot answer while its hypervisor is frozen, which is reported already.
     if (isSilent()) return;
     if (!agent.connected) {
-      // One that was never heard of boots, or is none; one that was lost a moment ago is connected to again.
-      const wasHeard = (conditions.sightOf(vmId)?.agentAnswers ?? null) !== null;
-      if (wasHeard && this.#missed.has(agent)) see(false);
+      // An agent that has never answered is booting or does not exist. One that was lost a moment ago gets time to
+      // reconnect.
+      const wasHeard = (conditions.observationOf(vmId)?.agentAnswers ?? null) !== null;
+      if (wasHeard && this.#missed.has(agent)) observe(false);
       this.#missed.add(agent);
       return;
     }
     this.#missed.delete(agent);
-    this.#question(agent, () => agent.pulse(), LIMITS.agentPulseTimeoutMs, {
+    this.#probe(agent, () => agent.pulse(), this.#parts.limits.agentPulseTimeoutMs, {
       late: () => {
-        if (!isSilent()) see(false);
+        if (!isSilent()) observe(false);
       },
-      answered: () => see(true),
+      answered: () => observe(true),
       failed: (error) => log.debug({ id: vmId, err: error }, 'an agent was lost while asked'),
     });
   }
 
-  /** Asks once at a time. An answer that comes late still counts. */
-  #question<T>(
-    whom: ControlConnection | AgentConnection,
+  /** Sends one check at a time to a connection. A late answer still counts. */
+  #probe<T>(
+    connection: ControlConnection | AgentConnection,
     ask: () => Promise<T>,
     timeoutMs: number,
-    tell: Told<T>,
+    handlers: ProbeHandlers<T>,
   ): void {
-    if (this.#asked.has(whom)) return;
-    this.#asked.add(whom);
+    if (this.#asked.has(connection)) return;
+    this.#asked.add(connection);
     let isOver = false;
     const timer = setTimeout(() => {
-      // Where this thread was late, the answer has come, and is read first.
+      // If this thread was late, the answer is in its queue already and is read first.
       setImmediate(() => {
-        if (!isOver) tell.late();
+        if (!isOver) handlers.late();
       });
     }, timeoutMs).unref();
     const end = () => {
       isOver = true;
       clearTimeout(timer);
-      this.#asked.delete(whom);
+      this.#asked.delete(connection);
     };
     ask().then(
       (answer) => {
         end();
-        tell.answered(answer);
+        handlers.answered(answer);
       },
       (error: unknown) => {
         end();
-        tell.failed(error);
+        handlers.failed(error);
       },
     );
   }

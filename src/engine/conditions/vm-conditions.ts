@@ -1,10 +1,10 @@
-// engine, conditions: what is said of a VM beside its status: does it run, does it answer, is its network in line. Pure:
-// how that is found out and where it is written down is not known here.
+// engine, conditions: the conditions of a VM beside its status: whether it runs, answers, and has the wanted network.
+// Pure. How they are observed and where they are stored is not known here.
 
 import { toTimestamp } from '../../lib/clock.ts';
 import type { Condition } from '../../schema/condition.ts';
+import type { WorkloadVerdict } from '../guests/workload-view.ts';
 import type { VmRecord } from '../records.ts';
-import type { WorkloadVerdict } from '../workload-view.ts';
 
 export type VmConditionType =
   | 'Running'
@@ -15,23 +15,23 @@ export type VmConditionType =
   | 'NetworkInLine'
   | 'DisksWritable';
 
-/** What was seen of a VM that should run. null: it is not known, or does not apply. */
-export interface VmSight {
-  /** Why it cannot be said whether its hypervisor lives; null: it can. */
-  readonly unjudged: string | null;
+/** What was observed of a VM that should run. null: unknown, or not applicable. */
+export interface VmObservation {
+  /** Why it is unknown whether the hypervisor runs; null if it is known. */
+  readonly unknownReason: string | null;
   readonly isConnected: boolean | null;
   readonly hypervisorAnswers: boolean | null;
-  /** The state in which the hypervisor has halted its guest, in its words; null: it has not. */
+  /** The state in which the hypervisor has halted its guest, as the hypervisor calls it; null if it has not. */
   readonly halted: string | null;
   readonly agentAnswers: boolean | null;
   readonly workload: WorkloadVerdict | null;
-  /** A sentence for each thing that differs; null: nobody has looked. */
+  /** A sentence for each difference; null before the first check. */
   readonly network: readonly string[] | null;
   readonly isDiskFull: boolean;
 }
 
-export const UNSEEN: VmSight = {
-  unjudged: null,
+export const NOTHING_OBSERVED: VmObservation = {
+  unknownReason: null,
   isConnected: null,
   hypervisorAnswers: null,
   halted: null,
@@ -43,18 +43,18 @@ export const UNSEEN: VmSight = {
 
 type State = Omit<Condition, 'since'>;
 
-/** Longest message, for it is kept with each VM and shown in lists. */
+/** Messages are kept with each VM and shown in lists. */
 const MESSAGE_CHARACTERS_MAX = 500;
 
-/** Of a VM whose hypervisor runs. `since` is kept where status and reason are as before. */
+/** The conditions of a VM whose hypervisor runs. `since` is kept if status and reason did not change. */
 export function conditionsOf(
-  sight: VmSight,
+  observation: VmObservation,
   before: readonly Condition[],
   nowMs: number,
 ): readonly Condition[] {
-  const { unjudged, isConnected, isDiskFull, network } = sight;
+  const { unknownReason, isConnected, isDiskFull, network } = observation;
   const states = [
-    stateOf('Running', unjudged === null, 'Running', 'CannotBeJudged', unjudged ?? ''),
+    stateOf('Running', unknownReason === null, 'Running', 'CannotBeJudged', unknownReason ?? ''),
     ...(isConnected === null
       ? []
       : [
@@ -63,11 +63,11 @@ export function conditionsOf(
             isConnected,
             'Connected',
             'ConnectionLost',
-            'The control socket of the hypervisor cannot be connected to; it is tried again and again',
+            'The control socket of the hypervisor cannot be connected to; retries continue',
           ),
         ]),
-    ...answersIn(sight),
-    ...workloadIn(sight),
+    ...answersIn(observation),
+    ...workloadIn(observation),
     ...(network === null
       ? []
       : [stateOf('NetworkInLine', network.length === 0, 'InLine', 'Differs', network.join('; '))]),
@@ -76,13 +76,13 @@ export function conditionsOf(
       !isDiskFull,
       'Writable',
       'HostDiskFull',
-      'The guest is paused until there is room on the disk of the host',
+      'The guest is paused until the disk of the host has free space',
     ),
   ];
   return states.map((state) => withSince(state, before, nowMs));
 }
 
-function answersIn({ hypervisorAnswers, halted, agentAnswers }: VmSight): readonly State[] {
+function answersIn({ hypervisorAnswers, halted, agentAnswers }: VmObservation): readonly State[] {
   const found: State[] = [];
   if (halted !== null) {
     const message = `The hypervisor has halted its guest: it is ${halted}`;
@@ -100,13 +100,13 @@ function answersIn({ hypervisorAnswers, halted, agentAnswers }: VmSight): readon
   return found;
 }
 
-function workloadIn({ workload }: VmSight): readonly State[] {
+function workloadIn({ workload }: VmObservation): readonly State[] {
   if (workload === null) return [];
   const { isRunning, reason, message } = workload;
   return [stateOf('WorkloadRunning', isRunning, reason, reason, message)];
 }
 
-/** The condition of a VM whose hypervisor runs, before anything else was seen of it. */
+/** The condition of a VM whose hypervisor runs, before anything else was observed. */
 export function runningCondition(atMs: number): Condition {
   return withSince(stateOf('Running', true, 'Running', '', ''), [], atMs);
 }
@@ -117,14 +117,14 @@ export function crashedCondition(reason: string, message: string, atMs: number):
 }
 
 /**
- * What must outlive the daemon: since when the VM runs and what is not as it should be, so that it is told once, and that
- * it is over is told, too.
+ * The conditions that are stored: since when the VM runs, and what is wrong. So a daemon that starts later reports a
+ * problem only once, and also reports its end.
  */
 export function durableOf(conditions: readonly Condition[]): readonly Condition[] {
   return conditions.filter(({ type, status }) => type === 'Running' || !status);
 }
 
-/** What has changed between two lists: what is wrong now and was not, or is so no more. */
+/** The changes between two lists: problems that are new, and problems that are over. */
 export function changesIn(
   before: readonly Condition[],
   after: readonly Condition[],
@@ -138,14 +138,16 @@ export function changesIn(
   return { degraded, repaired };
 }
 
-/** What an earlier daemon saw last, from what it wrote down. */
-export function sightOf({ conditions = [] }: Pick<VmRecord, 'conditions'>): VmSight {
+/** The last observation of an earlier daemon, from the stored conditions. */
+export function lastObservationOf({
+  conditions = [],
+}: Pick<VmRecord, 'conditions'>): VmObservation {
   const wrong = (type: VmConditionType) =>
     conditions.find((one) => one.type === type && !one.status);
   const network = wrong('NetworkInLine');
   const workload = wrong('WorkloadRunning');
   return {
-    ...UNSEEN,
+    ...NOTHING_OBSERVED,
     isConnected: wrong('ControlConnected') === undefined ? null : false,
     hypervisorAnswers: wrong('HypervisorResponsive') === undefined ? null : false,
     agentAnswers: wrong('AgentResponsive') === undefined ? null : false,
@@ -158,8 +160,8 @@ export function sightOf({ conditions = [] }: Pick<VmRecord, 'conditions'>): VmSi
   };
 }
 
-/** Whether the guest can be taken for one that serves. */
-export function isResponsive({ hypervisorAnswers, halted, agentAnswers }: VmSight): boolean {
+/** Whether the guest can be assumed to serve. */
+export function isResponsive({ hypervisorAnswers, halted, agentAnswers }: VmObservation): boolean {
   return hypervisorAnswers !== false && halted === null && agentAnswers !== false;
 }
 

@@ -1,5 +1,4 @@
-// engine, deployments: when a replica that failed may be tried again. Pure but for its memory: times
-// come from the caller.
+// engine, deployments: when a failed replica may be tried again. No clock: times are arguments.
 
 export interface BackoffLimits {
   readonly minMs: number;
@@ -7,7 +6,7 @@ export interface BackoffLimits {
   readonly windowMs: number;
 }
 
-/** Failures by key. The pause doubles with each failure in the sliding window, and a quiet window forgets all. */
+/** Failures by key. The pause doubles with each failure in the sliding window. A window without failures resets it. */
 export class Backoff<Key> {
   readonly #limits: BackoffLimits;
   readonly #failures = new Map<Key, number[]>();
@@ -16,13 +15,14 @@ export class Backoff<Key> {
     this.#limits = limits;
   }
 
+  /** Counts a failure. */
   failed(key: Key, nowMs: number): void {
     const recent = this.#recent(key, nowMs);
-    // More than these change nothing: the pause is at its longest.
+    // More failures do not prolong the pause.
     this.#failures.set(key, [...recent.slice(-31), nowMs]);
   }
 
-  /** When the next try is due; 0 for what has not failed lately. */
+  /** When the next try is due; 0 if there is no recent failure. */
   dueAtMs(key: Key, nowMs: number): number {
     const recent = this.#recent(key, nowMs);
     const last = recent.at(-1);
@@ -31,14 +31,14 @@ export class Backoff<Key> {
     return last + Math.min(maxMs, minMs * 2 ** (recent.length - 1));
   }
 
-  /** Failures in the window, over all keys. */
-  total(nowMs: number): number {
-    return [...this.#failures.keys()].reduce(
-      (sum, key) => sum + this.#recent(key, nowMs).length,
-      0,
-    );
+  /** Failures in the window, over all keys that `counts` takes. */
+  total(nowMs: number, counts: (key: Key) => boolean): number {
+    return [...this.#failures.keys()]
+      .filter(counts)
+      .reduce((sum, key) => sum + this.#recent(key, nowMs).length, 0);
   }
 
+  /** Resets a key. */
   forget(key: Key): void {
     this.#failures.delete(key);
   }

@@ -1,38 +1,37 @@
-// engine, deployments: what is said of a deployment beside its numbers: is it on its way, does it serve,
-// what is wrong. Pure.
+// engine, deployments: the conditions of a deployment: whether it progresses, serves, and has problems. Pure.
 
 import { toTimestamp } from '../../lib/clock.ts';
 import type { Condition } from '../../schema/condition.ts';
 
 export interface Situation {
   readonly deleting: boolean;
-  /** It was made from replicas that were found, and waits for a client to say what it shall be. */
+  /** It was rebuilt from replicas and waits until a client changes it. */
   readonly rebuilt: boolean;
   readonly desired: number;
   readonly maxUnavailable: number;
   readonly existing: number;
   readonly ready: number;
   readonly updated: number;
-  /** Crashes in the window, over all replicas. */
+  /** Crashes within the window, over all replicas. */
   readonly crashes: number;
-  /** Why the last create failed; null when the last one did not. */
+  /** Why the last create failed; null if it did not. */
   readonly createFailure: string | null;
-  /** Why the host has no room for what should be made; null where there is, or nothing is to be made. */
-  readonly noRoom: string | null;
-  /** A roll-out goes on and nothing has become ready for too long. */
+  /** Why the host has no capacity for the next replicas; null if it has, or if none is needed. */
+  readonly noCapacity: string | null;
+  /** A rollout is in progress and no replica has become ready for too long. */
   readonly stalled: boolean;
-  /** What is known to be wrong with one of those that are not ready; null: nothing. */
-  readonly trouble: string | null;
-  /** Of those that are not ready: workloads that end again and again, or can never run. */
+  /** A known problem of a replica that is not ready; null for none. */
+  readonly problem: string | null;
+  /** The number of unready replicas whose workloads end repeatedly or cannot run. */
   readonly failing: number;
 }
 
 const REBUILT =
-  'Its records were lost, and it was rebuilt from the replicas that were found. Nothing is done for it until it is changed: say how many replicas it shall have, or delete it';
+  'Its record was lost and rebuilt from the replicas that were found. It is not reconciled until it is changed: set the number of replicas, or delete it';
 
 type State = Omit<Condition, 'since'>;
 
-/** The three conditions; `since` is kept where status and reason are as before. */
+/** The three conditions. `since` is kept if status and reason did not change. */
 export function conditionsOf(
   situation: Situation,
   before: readonly Condition[],
@@ -66,11 +65,11 @@ function progressing(situation: Situation): State {
   }
   if (ready < desired)
     return say(true, 'Starting', `${ready} of ${desired} replicas are ready${why}`);
-  return say(false, 'Complete', 'All replicas are there and ready');
+  return say(false, 'Complete', 'All replicas exist and are ready');
 }
 
-function becauseOf({ trouble }: Situation): string {
-  return trouble === null ? '' : `. ${trouble}`;
+function becauseOf({ problem }: Situation): string {
+  return problem === null ? '' : `. ${problem}`;
 }
 
 function available(situation: Situation): State {
@@ -86,7 +85,7 @@ function available(situation: Situation): State {
 }
 
 function degraded(situation: Situation): State {
-  const { crashes, createFailure, noRoom, deleting, failing, rebuilt, stalled } = situation;
+  const { crashes, createFailure, noCapacity, deleting, failing, rebuilt, stalled } = situation;
   const why = becauseOf(situation);
   const say = (status: boolean, reason: string, message: string): State => ({
     type: 'Degraded',
@@ -95,15 +94,19 @@ function degraded(situation: Situation): State {
     message,
   });
   if (rebuilt && !deleting) return say(true, 'Rebuilt', REBUILT);
-  if (noRoom !== null) return say(true, 'NoRoom', noRoom);
+  if (noCapacity !== null) return say(true, 'NoRoom', noCapacity);
   if (createFailure !== null) return say(true, 'CreateFailed', createFailure);
   if (stalled) {
-    const message = `New replicas do not become ready; the old ones are kept${why}`;
+    const isFirst = situation.updated === situation.existing;
+    const what = isFirst
+      ? 'Replicas do not become ready'
+      : 'New replicas do not become ready; the old ones are kept';
+    const message = `${what}${why}`;
     return say(true, 'RolloutStalled', message);
   }
   if (failing > 0) {
     return say(true, 'WorkloadsFail', `The workloads of ${failing} replicas do not run${why}`);
   }
-  if (crashes > 0) return say(true, 'ReplicasCrash', 'Replicas have crashed lately');
-  return say(false, 'Healthy', 'No replica has failed lately');
+  if (crashes > 0) return say(true, 'ReplicasCrash', 'Replicas have crashed or ended recently');
+  return say(false, 'Healthy', 'No replica has failed recently');
 }

@@ -1,22 +1,25 @@
-// engine, deployments: from what there is and what there shall be to what is done next. Pure: who calls
-// it carries the actions out and calls it again whenever something has changed.
+// engine, deployments: the plan: from the existing and the desired replicas to the next actions. Pure. The reconciler
+// carries the actions out and plans again whenever something has changed.
 
 export interface Member {
   readonly vmId: number;
   readonly name: string;
   readonly index: number;
   readonly revision: number;
-  /** ended: crashed, stopped, or it does not answer any more. busy: something is being done at its index already. */
-  readonly phase: 'alive' | 'ended' | 'busy';
+  /**
+   * ended: crashed, stopped, or it does not answer any more. busy: an action at its index is in progress. stuck: it could not
+   * be deleted, and is left alone until that is tried again.
+   */
+  readonly phase: 'alive' | 'ended' | 'busy' | 'stuck';
   readonly ready: boolean;
 }
 
-/** What there is of a deployment. */
+/** The existing replicas of a deployment. */
 export interface Present {
   readonly members: readonly Member[];
-  /** Indices whose create or replacement is under way: there will be a replica. */
+  /** Indices with a create or replacement in progress; they will have a replica. */
   readonly creating: ReadonlySet<number>;
-  /** true when a VM that is not ours has the name of this index. */
+  /** Whether a VM outside of the deployment has the name of this index. */
   readonly isTaken: (index: number) => boolean;
 }
 
@@ -24,11 +27,11 @@ export interface PlanInput extends Present {
   readonly desired: number;
   readonly revision: number;
   readonly maxUnavailable: number;
-  /** When something may be tried at this index again; 0 is now. */
+  /** When an action at this index may be tried again; 0 means now. */
   readonly dueAtMs: (index: number) => number;
   readonly nowMs: number;
-  /** Creates, replacements and deletes that may begin now. */
-  readonly room: number;
+  /** The number of actions that may begin now. */
+  readonly actionsMax: number;
 }
 
 export type Action =
@@ -39,15 +42,15 @@ export type Action =
 
 export interface Plan {
   readonly actions: readonly Action[];
-  /** When to look again although nothing happens; null when there is nothing to wait for. */
+  /** When to plan again if nothing happens before; null if there is nothing to wait for. */
   readonly wakeAtMs: number | null;
 }
 
 /**
- * The next actions, most urgent first and at most `room`:
- * surplus replicas go, unhealthy ones before healthy ones and then the highest index first; missing
- * ones are made at the lowest free indices; ended ones are replaced when their pause is over; replicas
- * of an older revision are replaced while no more than `maxUnavailable` are not ready.
+ * The next actions, most urgent first, at most `actionsMax` of them. Surplus replicas are deleted: ended ones first, then
+ * unready ones, then by the highest index. Missing replicas are created at the lowest free indices. Ended ones are
+ * replaced after their pause. Replicas of an older revision are replaced as long as at most `maxUnavailable` are not
+ * ready.
  */
 export function planDeployment(input: PlanInput): Plan {
   const { desired, nowMs } = input;
@@ -55,7 +58,9 @@ export function planDeployment(input: PlanInput): Plan {
   const due = (index: number) => input.dueAtMs(index) <= nowMs;
   const ended = kept.filter((member) => member.phase === 'ended');
   const actions: Action[] = [
-    ...surplus.map((member): Action => ({ kind: 'delete', member })),
+    ...surplus
+      .filter(({ phase }) => phase !== 'stuck')
+      .map((member): Action => ({ kind: 'delete', member })),
     ...indices.filter(due).map((index): Action => ({ kind: 'create', index })),
     ...ended
       .filter((member) => due(member.index))
@@ -66,22 +71,22 @@ export function planDeployment(input: PlanInput): Plan {
     (index) => !due(index),
   );
   const wakeAtMs = waiting.length === 0 ? null : Math.min(...waiting.map(input.dueAtMs));
-  return { actions: actions.slice(0, Math.max(0, input.room)), wakeAtMs };
+  return { actions: actions.slice(0, Math.max(0, input.actionsMax)), wakeAtMs };
 }
 
-/** What another number of replicas means. The one place that decides who goes, for dry runs too. */
+/** What a desired number of replicas means for the existing ones. Dry runs use it as well. */
 export function scalingTo(
   desired: number,
   present: Present,
 ): {
   readonly surplus: readonly Member[];
   readonly kept: readonly Member[];
-  /** Where new ones are made. */
+  /** The indices of new replicas. */
   readonly indices: readonly number[];
 } {
   const staying = present.members.filter((member) => member.phase !== 'busy');
   const count = staying.length + present.creating.size;
-  const surplus = victims(staying, Math.max(0, count - desired));
+  const surplus = replicasToDelete(staying, Math.max(0, count - desired));
   return {
     surplus,
     kept: staying.filter((member) => !surplus.includes(member)),
@@ -89,14 +94,16 @@ export function scalingTo(
   };
 }
 
-/** Who goes first: what is not ready, then the highest index. */
-function victims(members: readonly Member[], count: number): readonly Member[] {
-  const rank = (member: Member) => (member.phase === 'ended' ? 0 : member.ready ? 2 : 1);
+/** The replicas to delete first: those that must go already, then ended, then unready, then by the highest index. */
+function replicasToDelete(members: readonly Member[], count: number): readonly Member[] {
+  const phases = ['stuck', 'ended'];
+  const rank = ({ phase, ready }: Member) =>
+    phases.includes(phase) ? phases.indexOf(phase) : phases.length + Number(ready);
   return [...members].sort((a, b) => rank(a) - rank(b) || b.index - a.index).slice(0, count);
 }
 
 function freeIndices(input: Present, count: number): readonly number[] {
-  // A replica on its way out holds its name until it is gone.
+  // A replica that is being deleted holds its name until it is gone.
   const used = new Set(input.members.map((member) => member.index));
   const free: number[] = [];
   for (let index = 1; free.length < count; index += 1) {
@@ -105,13 +112,14 @@ function freeIndices(input: Present, count: number): readonly number[] {
   return free;
 }
 
-/** Running replicas of an older revision that may be taken away now. */
+/** Running replicas of an older revision that may be replaced now. */
 function outdated(input: PlanInput, kept: readonly Member[]): readonly Member[] {
   const old = kept.filter((member) => member.phase === 'alive' && member.revision < input.revision);
   const ready = kept.filter((member) => member.ready).length;
-  // What is not ready is no loss, but replacing all of it at once could take down a start in progress.
+  // An unready replica does not serve, but replacing all of them at once could interrupt those that are starting.
   const allowed = Math.max(0, input.maxUnavailable - Math.max(0, input.desired - ready));
   const notReady = old.filter((member) => !member.ready);
   const readyOnes = old.filter((member) => member.ready).sort((a, b) => a.index - b.index);
-  return [...notReady.slice(0, input.maxUnavailable), ...readyOnes.slice(0, allowed)];
+  const beside = Math.max(0, input.maxUnavailable - input.creating.size);
+  return [...notReady.slice(0, beside), ...readyOnes.slice(0, allowed)];
 }

@@ -1,24 +1,23 @@
-// engine, deployments: makes what there is what there shall be. One reconciler for each deployment: it
-// looks, begins what the plan says, and looks again when something has changed. What to do is plan.ts's
-// business, how a VM is made and deleted that of vms/.
+// engine, deployments: the reconciler of one deployment. Each round compares the existing replicas with the desired
+// ones and begins the actions of the plan; every change starts another round. plan.ts decides, vms/ creates and deletes.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Logger } from '../../lib/log/log.ts';
 import type { Condition } from '../../schema/condition.ts';
-import { requestIn } from '../cause.ts';
-import type { Readiness } from '../readiness.ts';
+import { requestIn } from '../events/cause.ts';
+import type { Readiness } from '../guests/readiness.ts';
 import type { Cause, DeploymentRecord, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { State } from '../state/state.ts';
 import type { ReplicaOrigin } from '../vms/admission.ts';
-import { configuredGraceMs } from '../vms/grace.ts';
+import { configuredGraceMs } from '../vms/ends/grace.ts';
 import type { Vms } from '../vms/vms.ts';
-import { unreadyReason } from '../workload-view.ts';
 import { Backoff } from './backoff.ts';
 import { conditionsOf } from './conditions.ts';
 import { type Action, type Member, type Present, planDeployment } from './plan.ts';
+import { isTaken, problemOf, ReplicaCrashes, replicaName } from './replicas.ts';
 
 export interface ReconcilerParts {
   readonly state: State;
@@ -26,50 +25,54 @@ export interface ReconcilerParts {
   readonly readiness: Readiness;
   readonly clock: Clock;
   readonly log: Logger;
-  /** The record as it is now; undefined when the deployment is gone. */
+  /** The current record; undefined if the deployment is gone. */
   readonly record: () => DeploymentRecord | undefined;
-  /** Called after each look. */
+  /** Called after each round. */
   readonly onChange: () => void;
 }
 
-/** A create failure concerns the deployment, not one index: the next index would fail the same way. */
+/** The key of create failures. They concern the deployment, not one index: the next index would fail the same way. */
 const ANY_INDEX = 0;
 
-const NO_ROOM: readonly string[] = ['MEMORY_EXHAUSTED', 'CPU_EXHAUSTED'];
+const PAUSES = {
+  minMs: LIMITS.replicaBackoffMinMs,
+  maxMs: LIMITS.replicaBackoffMaxMs,
+  windowMs: LIMITS.crashWindowMs,
+};
+
+const NO_CAPACITY: readonly string[] = ['MEMORY_EXHAUSTED', 'CPU_EXHAUSTED'];
 
 export class Reconciler {
   readonly #parts: ReconcilerParts;
-  readonly #backoff = new Backoff<number>({
-    minMs: LIMITS.replicaBackoffMinMs,
-    maxMs: LIMITS.replicaBackoffMaxMs,
-    windowMs: LIMITS.crashWindowMs,
-  });
-  /** Indices with a create, a replacement or a delete under way, and which. */
+  /** Crashes of replicas by index, and creates that failed. */
+  readonly #backoff = new Backoff<number>(PAUSES);
+  readonly #crashes = new ReplicaCrashes(this.#backoff);
+  /** Names that another VM was taking, by index. Nothing has crashed then. */
+  readonly #nameBackoff = new Backoff<number>(PAUSES);
+  /** The action in progress at each index. */
   readonly #busy = new Map<number, Action['kind']>();
   readonly #watches = new Map<number, () => void>();
-  /** Crashes that were counted already: VM id -> of which launch. */
-  readonly #counted = new Map<number, string>();
-  /** Indices whose create was given up: that it fails is as it should be. */
+  /** Indices whose create was given up; its failure is expected. */
   readonly #givenUp = new Set<number>();
   #timer: NodeJS.Timeout | undefined;
   #scheduled = false;
   #closed = false;
   #createFailure: string | null = null;
-  /** Why the host has no room for what should be made; what is given back ends it. */
-  #noRoom: string | null = null;
-  readonly #endRoomWatch: () => void;
+  /** Why the host has no capacity for the next replicas. Capacity that is released starts another round. */
+  #noCapacity: string | null = null;
+  readonly #unsubscribe: () => void;
   readonly #deleteFailures = new Map<string, VolantError>();
   #lastProgressMs: number;
   #lastReady = -1;
   #conditions: readonly Condition[] = [];
-  /** What was asked for last has come true: what is done from then on has other causes. */
+  /** The last request is fulfilled; later actions have other causes. */
   #isDone = false;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#lastProgressMs = parts.clock.monotonicMs();
-    this.#endRoomWatch = parts.vms.onRoom(() => {
-      if (this.#noRoom !== null) this.poke();
+    this.#unsubscribe = parts.vms.onCapacityFreed(() => {
+      if (this.#noCapacity !== null) this.trigger();
     });
   }
 
@@ -77,61 +80,62 @@ export class Reconciler {
     return this.#conditions;
   }
 
-  /** Names of replicas that are there because their delete failed, with the reason. */
+  /** The errors of replicas that could not be deleted, by name. */
   get deleteFailures(): ReadonlyMap<string, VolantError> {
     const names = new Set(this.members().map(({ name }) => name));
     return new Map([...this.#deleteFailures].filter(([name]) => names.has(name)));
   }
 
-  /** Of what is done now: of a request until everything is as it asked for. */
+  /** The cause of the current actions: the last request until it is fulfilled, then the deployment itself. */
   get cause(): Cause {
     const asked = this.#isDone ? undefined : this.#parts.record()?.cause;
     return { ...asked, by: 'deployment' };
   }
 
-  /** true when nothing is under way, though something may wait for its time. */
+  /** true if no action is in progress, though one may wait for its backoff. */
   get idle(): boolean {
     return this.#busy.size === 0 && !this.#scheduled;
   }
 
-  /** Nothing is under way, and what failed waits for its time. */
+  /** No action is in progress, and failed actions wait for their backoff. */
   get isStuck(): boolean {
     if (!this.idle) return false;
     if (this.#createFailure !== null) return true;
-    // Those for which there is room are waited for.
-    return this.#noRoom !== null && this.members().every((record) => this.#isReady(record));
+    // Replicas that fit are waited for.
+    return this.#noCapacity !== null && this.members().every((record) => this.#isReady(record));
   }
 
-  /** Looks soon. Many calls in one turn are one look. */
-  poke(): void {
+  /** Starts a round soon. Several calls in one turn of the event loop start one. */
+  trigger(): void {
     if (this.#scheduled || this.#closed) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      if (!this.#closed) this.#look();
+      if (!this.#closed) this.#round();
     });
   }
 
-  /** Another try of what failed, without its pause: a client asks for it. */
+  /** Retries failed actions without backoff, because a client has asked for a change. */
   retry(): void {
     this.#backoff.forget(ANY_INDEX);
     this.#createFailure = null;
-    this.#noRoom = null;
+    this.#noCapacity = null;
     this.#deleteFailures.clear();
     this.#isDone = false;
     this.#lastProgressMs = this.#parts.clock.monotonicMs();
-    this.poke();
+    this.trigger();
   }
 
-  /** The slow look: what could not be deleted is tried again. */
+  /** The periodic round, which also retries failed deletes. */
   tick(): void {
     this.#deleteFailures.clear();
-    this.poke();
+    this.trigger();
   }
 
+  /** Ends the reconciler. Actions in progress continue. */
   close(): void {
     this.#closed = true;
-    this.#endRoomWatch();
+    this.#unsubscribe();
     clearTimeout(this.#timer);
     for (const release of this.#watches.values()) release();
     this.#watches.clear();
@@ -142,7 +146,7 @@ export class Reconciler {
     return name === undefined ? [] : this.#parts.state.vms.replicasOf(name);
   }
 
-  /** What there is of the deployment, as a plan sees it. */
+  /** The existing replicas as the plan's input. */
   present(): Present {
     const name = this.#parts.record()?.name ?? '';
     const creating = [...this.#busy].filter(([, kind]) => kind !== 'delete');
@@ -157,27 +161,31 @@ export class Reconciler {
     return this.members().filter((record) => this.#isReady(record)).length;
   }
 
-  #look(): void {
+  #round(): void {
     const record = this.#parts.record();
     if (record === undefined) return;
     const nowMs = this.#parts.clock.monotonicMs();
     const replicas = this.members();
     this.#watchMembers(replicas);
     this.#giveUpUnwanted(record, replicas);
-    for (const replica of replicas) this.#countCrash(replica, nowMs);
+    for (const replica of replicas) this.#crashes.count(replica, this.#isLost(replica), nowMs);
     const present = this.present();
     const { members } = present;
-    const room = LIMITS.replicaOperationsMax - this.#busy.size;
+    const actionsMax = LIMITS.replicaOperationsMax - this.#busy.size;
     const plan = planDeployment({
       desired: record.status === 'deleting' ? 0 : record.desiredReplicas,
       revision: record.revision,
       maxUnavailable: record.maxUnavailable,
       ...present,
       dueAtMs: (index) =>
-        Math.max(this.#backoff.dueAtMs(index, nowMs), this.#backoff.dueAtMs(ANY_INDEX, nowMs)),
+        Math.max(
+          this.#backoff.dueAtMs(index, nowMs),
+          this.#backoff.dueAtMs(ANY_INDEX, nowMs),
+          this.#nameBackoff.dueAtMs(index, nowMs),
+        ),
       nowMs,
-      // What it shall be is not known.
-      room: isRebuilt(record) ? 0 : room,
+      // The desired state of a rebuilt deployment is unknown, so it gets no actions.
+      actionsMax: isRebuilt(record) ? 0 : actionsMax,
     });
     const { cause } = this;
     for (const action of this.#fitting(plan.actions, record)) {
@@ -189,14 +197,17 @@ export class Reconciler {
     this.#isDone ||= this.#conditions.some(({ reason }) => reason === 'Complete');
   }
 
-  /** Nothing is taken away for what would then not fit; what does not fit now waits for room, and is not tried. */
+  /**
+   * The actions that fit into the host's capacity. Others wait for capacity, and no replica is deleted for a
+   * replacement that would not fit.
+   */
   #fitting(actions: readonly Action[], { config }: DeploymentRecord): readonly Action[] {
     const refusals = actions.map((action) => {
       if (action.kind === 'delete') return null;
       const inPlaceOf = action.kind === 'replace' ? action.member.vmId : null;
       return this.#parts.vms.refusalOf(config, inPlaceOf);
     });
-    this.#noRoom = refusals.find((refusal) => refusal !== null)?.message ?? null;
+    this.#noCapacity = refusals.find((refusal) => refusal !== null)?.message ?? null;
     return actions.filter((_, index) => refusals[index] === null);
   }
 
@@ -204,49 +215,54 @@ export class Reconciler {
     const index = action.kind === 'create' ? action.index : action.member.index;
     this.#busy.set(index, action.kind);
     try {
-      if (action.kind !== 'create') await this.#delete(action.member, cause);
-      if (action.kind !== 'delete') await this.#create(index, cause);
+      const isFree = action.kind === 'create' || (await this.#delete(action.member, cause));
+      if (isFree && action.kind !== 'delete') await this.#create(index, cause);
     } finally {
       this.#busy.delete(index);
       this.#givenUp.delete(index);
-      this.poke();
+      this.trigger();
     }
   }
 
-  async #delete({ name, vmId }: Member, cause: Cause): Promise<void> {
+  /** Returns whether the replica is gone. */
+  async #delete({ name }: Member, cause: Cause): Promise<boolean> {
     try {
-      // Whoever says how long a stop may take means these ends, too.
+      // The configured grace period also applies to deletes by the reconciler.
       const { config } = this.#parts.record() ?? {};
       const graceMs = config === undefined ? null : configuredGraceMs(config);
       await this.#parts.vms.destroy(name, graceMs, cause);
-      this.#counted.delete(vmId);
+      return true;
     } catch (error) {
-      // Somebody else was quicker: then it is gone as it should be.
-      if (error instanceof VolantError && error.code === 'VM_NOT_FOUND') return;
+      // VM_NOT_FOUND: another request has deleted it.
+      if (error instanceof VolantError && error.code === 'VM_NOT_FOUND') return true;
       const failure = toVolantError(error);
       if (failure.retryAfterSeconds !== undefined) {
-        // It is only in line: it is asked for again, when it has its turn.
+        // Too many requests wait for this VM; the delete is planned again later.
         await pause(LIMITS.replicaBackoffMinMs, undefined, { ref: false });
-        return;
+        return false;
       }
       this.#deleteFailures.set(name, failure);
       const facts = { vm: name, ...requestIn(cause), err: error };
       this.#parts.log.error(facts, 'a replica could not be deleted');
+      return false;
     }
   }
 
   async #create(index: number, cause: Cause): Promise<void> {
-    // A replacement may find, when the old one is gone, that it is not wanted any more.
+    // After the old replica is gone, its replacement may not be wanted any more.
     const record = this.#parts.record();
     if (record?.status !== 'active') return;
-    if (this.members().length >= record.desiredReplicas) return;
+    // As in the plan, those that are being deleted do not count.
+    const isLeaving = ({ replica }: VmRecord) => this.#busy.get(replica?.index ?? 0) === 'delete';
+    const staying = this.members().filter((one) => !isLeaving(one));
+    if (staying.length >= record.desiredReplicas) return;
     const { config, revision } = record;
     const name = replicaName(record.name, index);
     const origin: ReplicaOrigin = {
       replica: { deployment: record.name, index, revision },
       manifest: config.manifest,
     };
-    // Its replicas have their turn as those of any client, whoever asked for them.
+    // The replicas of a deployment share one place in the queue, whatever client requested the change.
     const own = { ...cause, client: `deployment ${record.name}` };
     try {
       await this.#parts.vms.create({ name, config }, origin, own).done;
@@ -255,20 +271,20 @@ export class Reconciler {
       if (this.#givenUp.has(index)) return;
       const nowMs = this.#parts.clock.monotonicMs();
       if (error instanceof VolantError && error.code === 'VM_NAME_TAKEN') {
-        // A stranger is taking the name; when its record is there this index is skipped.
-        this.#backoff.failed(index, nowMs);
+        // Another VM is taking the name; once its record exists, this index is skipped.
+        this.#nameBackoff.failed(index, nowMs);
         return;
       }
-      // The next look sees it, too, and waits.
-      if (error instanceof VolantError && NO_ROOM.includes(error.code)) return;
+      // The next round finds this as well, and waits for capacity.
+      if (error instanceof VolantError && NO_CAPACITY.includes(error.code)) return;
       this.#backoff.failed(ANY_INDEX, nowMs);
-      this.#createFailure = error instanceof Error ? error.message : String(error);
+      this.#createFailure = toVolantError(error).message;
       const facts = { vm: name, ...requestIn(cause), err: error };
       this.#parts.log.warn(facts, 'a replica could not be created');
     }
   }
 
-  /** A create may wait for an image for hours: not when it is of an old revision, or one too many. */
+  /** Gives up creates of an old revision, and surplus ones. A create may wait hours for an image. */
   #giveUpUnwanted(record: DeploymentRecord, replicas: readonly VmRecord[]): void {
     const indexOf = ({ replica }: VmRecord) => replica?.index ?? 0;
     const staying = replicas.filter((one) => this.#busy.get(indexOf(one)) !== 'delete');
@@ -287,17 +303,22 @@ export class Reconciler {
 
   #memberOf(record: VmRecord): Member {
     const index = record.replica?.index ?? 0;
-    const busy = this.#busy.has(index) || this.#deleteFailures.has(record.name);
-    const ended =
-      record.status === 'crashed' || record.status === 'stopped' || this.#isLost(record);
     return {
       vmId: record.id,
       name: record.name,
       index,
       revision: record.replica?.revision ?? 0,
-      phase: busy ? 'busy' : ended ? 'ended' : 'alive',
+      phase: this.#phaseOf(record, index),
       ready: this.#isReady(record),
     };
+  }
+
+  #phaseOf(record: VmRecord, index: number): Member['phase'] {
+    if (this.#busy.has(index)) return 'busy';
+    if (this.#deleteFailures.has(record.name)) return 'stuck';
+    return ['crashed', 'stopped'].includes(record.status) || this.#isLost(record)
+      ? 'ended'
+      : 'alive';
   }
 
   #isReady(record: VmRecord): boolean {
@@ -308,7 +329,7 @@ export class Reconciler {
     return record.status === 'running' && this.#parts.readiness.isLost(record.id);
   }
 
-  /** Only replicas that have run are looked after by their health. */
+  /** Watches the readiness of exactly these replicas, and forgets what was counted of others. */
   #watchMembers(replicas: readonly VmRecord[]): void {
     const ids = new Set(replicas.map(({ id }) => id));
     for (const [id, release] of this.#watches) {
@@ -316,26 +337,17 @@ export class Reconciler {
       release();
       this.#watches.delete(id);
     }
+    this.#crashes.keep(ids);
     for (const id of ids) {
       if (!this.#watches.has(id)) this.#watches.set(id, this.#parts.readiness.watch(id));
     }
-  }
-
-  /** One that does not answer any more counts as one crash, however often it is written down. */
-  #countCrash(record: VmRecord, nowMs: number): void {
-    const isLost = this.#isLost(record);
-    const launch = `${record.observed.launch} ${isLost ? 'lost' : record.status}`;
-    if (record.status !== 'crashed' && !isLost) return;
-    if (this.#counted.get(record.id) === launch) return;
-    this.#counted.set(record.id, launch);
-    this.#backoff.failed(record.replica?.index ?? 0, nowMs);
   }
 
   #wakeAt(atMs: number | null, nowMs: number): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (atMs === null) return;
-    this.#timer = setTimeout(() => this.poke(), Math.max(1, atMs - nowMs)).unref();
+    this.#timer = setTimeout(() => this.trigger(), Math.max(1, atMs - nowMs)).unref();
   }
 
   #describe(record: DeploymentRecord, members: readonly Member[], nowMs: number): void {
@@ -352,46 +364,22 @@ export class Reconciler {
       existing: members.length,
       ready,
       updated,
-      crashes: this.#backoff.total(nowMs),
+      crashes: this.#backoff.total(nowMs, (index) => index !== ANY_INDEX),
       createFailure: this.#createFailure,
-      noRoom: this.#noRoom,
+      noCapacity: this.#noCapacity,
       stalled: rolling && nowMs - this.#lastProgressMs >= LIMITS.rolloutStallMs,
-      ...troubleOf(this.#parts.state, members),
+      ...problemOf(this.#parts.state, members),
     };
     this.#conditions = conditionsOf(situation, this.#conditions, this.#parts.clock.nowMs());
   }
 }
 
-/** A replica that has ended is replaced for that reason, whoever asked for something before. */
+/** The replacement of an ended replica has the deployment as its cause, not the last request. */
 function causeOf(action: Action, cause: Cause): Cause {
   const hasEnded = action.kind === 'replace' && action.member.phase === 'ended';
   return hasEnded ? { by: 'deployment' } : cause;
 }
 
-/** true when a VM that is none of the deployment's has the name of this index. */
-export function isTaken(state: State, deployment: string, index: number): boolean {
-  const owner = state.vms.recordByName(replicaName(deployment, index));
-  return owner !== undefined && owner.replica?.deployment !== deployment;
-}
-
 function isRebuilt({ status, isRebuilt: was }: DeploymentRecord): boolean {
   return was === true && status === 'active';
-}
-
-export function replicaName(deployment: string, index: number): string {
-  return `${deployment}-${index}`;
-}
-
-/** What is known of the workloads of replicas that are not ready. */
-function troubleOf(state: State, members: readonly Member[]) {
-  const unready = members.filter(({ ready }) => !ready);
-  const sentences = unready.flatMap(({ vmId, name }) => {
-    const why = unreadyReason(state.vms.workloadOf(vmId));
-    return why === null ? [] : [`${name}: ${why}`];
-  });
-  const failing = unready.filter(({ vmId }) => {
-    const seen = state.vms.conditionsOf(vmId).find(({ type }) => type === 'WorkloadRunning');
-    return seen?.status === false && seen.reason !== 'Ended';
-  });
-  return { trouble: sentences[0] ?? null, failing: failing.length };
 }

@@ -1,45 +1,22 @@
-// engine, deployments: what the API shows of a deployment. No decisions are made here.
+// engine, deployments: what the API shows of a deployment. Nothing is decided here.
 
-import { LIMITS } from '../../config.ts';
 import { toTimestamp } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Condition } from '../../schema/condition.ts';
 import type { Deployment } from '../../schema/deployment.ts';
 import type { DryRun } from '../engine-api.ts';
 import type { DeploymentRecord, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { State } from '../state/state.ts';
 import { type Present, scalingTo } from './plan.ts';
-import { isTaken, type Reconciler, replicaName } from './reconciler.ts';
+import type { Reconciler } from './reconciler.ts';
+import { isTaken, replicaName } from './replicas.ts';
 
-/** What is out of bounds in a request. */
-export function boundsOf(request: {
-  readonly replicas?: number;
-  readonly max_unavailable?: number;
-}): Record<string, string> {
-  const details: Record<string, string> = {};
-  for (const field of ['replicas', 'max_unavailable'] as const) {
-    if ((request[field] ?? 0) > LIMITS.replicasMax) {
-      details[field] = `must be at most ${LIMITS.replicasMax}`;
-    }
-  }
-  return details;
-}
-
-/** A change from one to the other asks for nothing new. */
-export function wantsTheSame(one: DeploymentRecord, other: DeploymentRecord): boolean {
-  return (
-    one.desiredReplicas === other.desiredReplicas &&
-    one.maxUnavailable === other.maxUnavailable &&
-    one.revision === other.revision
-  );
-}
-
-/** A dry run's answer: the deployment as it would be at first, with the replicas that there are. */
+/** The result of a dry run: the actions, and the deployment before any of them. */
 export function planOf(actions: DryRun['actions'], deployment: Deployment): DryRun & Deployment {
   return { ...deployment, dry_run: true, actions } as DryRun & Deployment;
 }
 
-/** The same of a deployment that is not there yet. */
+/** The same for a deployment that does not exist yet. */
 export function planOfNew(state: State, record: DeploymentRecord): DryRun & Deployment {
   const present = {
     members: [],
@@ -50,7 +27,7 @@ export function planOfNew(state: State, record: DeploymentRecord): DryRun & Depl
   return planOf(changesTo(record, present), shown(record, replicas));
 }
 
-/** What becomes of the replicas that there are, and which are new, when the deployment is changed to this. */
+/** The actions on replicas that a change to this record causes. */
 export function changesTo(
   { name, desiredReplicas, revision }: DeploymentRecord,
   present: Present,
@@ -64,7 +41,7 @@ export function changesTo(
   ];
 }
 
-/** A deployment with its true counts. */
+/** A deployment with its current counts. */
 export function viewOf({
   record,
   reconciler,
@@ -79,14 +56,14 @@ export function viewOf({
   });
 }
 
-/** What there is of a deployment beside its record. */
+/** The state of a deployment beside its record. */
 interface Replicas {
   readonly members: readonly VmRecord[];
   readonly ready: number;
   readonly conditions: readonly Condition[];
 }
 
-/** A record and its replicas as the API has them. */
+/** A record and its replicas as the API shows them. */
 function shown(record: DeploymentRecord, { members, ready, conditions }: Replicas): Deployment {
   return {
     name: record.name,
@@ -104,7 +81,12 @@ function shown(record: DeploymentRecord, { members, ready, conditions }: Replica
   };
 }
 
-/** Why replicas of a deployment that is deleted are left: some could not be, or all of them only need more time. */
+/** The error for a name without a deployment. */
+export function notFound(name: string): VolantError {
+  return new VolantError('DEPLOYMENT_NOT_FOUND', `There is no deployment named ${name}`);
+}
+
+/** The error for replicas that are left after a delete: some failed, or they only need more time. */
 export function whyLeft(name: string, reconciler: Reconciler): VolantError {
   const failures = reconciler.deleteFailures;
   const ending = [...failures.values()].find(({ code }) => code === 'SHUTTING_DOWN');
@@ -113,7 +95,7 @@ export function whyLeft(name: string, reconciler: Reconciler): VolantError {
   const details = Object.fromEntries(
     left.map((vm) => [vm.name, failures.get(vm.name)?.message ?? 'is still being deleted']),
   );
-  const why = `${left.length} replicas of deployment ${name} are left; it goes on`;
+  const why = `${left.length} replicas of deployment ${name} are left; the operation continues`;
   return new VolantError(failures.size > 0 ? 'DELETE_INCOMPLETE' : 'WAIT_TIMEOUT', why, {
     details,
   });

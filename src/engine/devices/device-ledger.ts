@@ -1,11 +1,11 @@
-// engine: which PCI devices we have taken from the host, for whom, and what driver each had. It is on disk before
-// anything is touched. Taking and giving back is in devices.ts.
+// engine, devices: the records of PCI devices that were taken from the host: for whom, and which driver each had
+// before. They are on disk before a device is touched. devices.ts takes devices and gives them back.
 
 import type { Clock } from '../../lib/clock.ts';
-import { otherEvent } from '../events.ts';
+import { otherEvent } from '../events/events.ts';
+import type { Write } from '../ports/store-ports.ts';
 import type { Cause, DeviceRecord, EventBody } from '../records.ts';
-import type { State } from '../state.ts';
-import type { Write } from '../store-ports.ts';
+import type { State } from '../state/state.ts';
 
 export class DeviceLedger {
   readonly #state: State;
@@ -22,22 +22,24 @@ export class DeviceLedger {
     return this.#records.get(address);
   }
 
+  /** The records of all devices. */
   all(): readonly DeviceRecord[] {
     return [...this.#records.values()];
   }
 
+  /** The records of a VM's devices. */
   ofVm(vmId: number): readonly DeviceRecord[] {
     return this.all().filter((record) => record.vmId === vmId);
   }
 
-  /** The VM that has a device, in words; undefined when none has, or `except` has. */
+  /** The VM that has a device, for messages; undefined if none has it, or `except` has it. */
   ownerOf(address: string, except: number | null): string | undefined {
     const vmId = this.#records.get(address)?.vmId ?? null;
     if (vmId === null || vmId === except) return undefined;
     return `VM ${this.#state.find(vmId)?.name ?? `number ${vmId}`}`;
   }
 
-  /** All in one transaction. `bound` names those that are news to whoever follows the events. */
+  /** Writes records in one transaction, with an event for each device in `bound`. */
   async put(
     records: readonly DeviceRecord[],
     bound: readonly string[] = [],
@@ -49,7 +51,7 @@ export class DeviceLedger {
     for (const record of records) this.#records.set(record.address, record);
   }
 
-  /** The device has its driver again. */
+  /** Removes the record of a device that its driver has again. */
   async forget(address: string, cause: Cause | undefined): Promise<void> {
     const event = this.#event('DEVICE_UNBOUND', address, cause);
     await this.#state.commit([{ table: 'devices', key: address, value: null }], [event]);

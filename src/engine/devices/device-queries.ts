@@ -1,31 +1,37 @@
-// engine: questions about PCI devices. Nothing here changes anything.
+// engine, devices: the API's queries about PCI devices. Nothing here changes anything.
 
-import { type Config, LIMITS } from '../../config.ts';
-import { isPciAddress, normalPciAddresses, PCI_ADDRESS_RULE } from '../../lib/pci-address.ts';
+import { LIMITS } from '../../config/limits.ts';
+import type { Config } from '../../config.ts';
+import {
+  DEVICE_PATTERN_RULE,
+  isDevicePattern,
+  isPciAddress,
+  normalPciAddresses,
+  PCI_ADDRESS_RULE,
+} from '../../lib/formats/pci-address.ts';
 import type { DeviceInfo, DevicesCheck, DevicesValid, IommuGroup } from '../../schema/vfio.ts';
-import type { DeviceFacts } from '../device-ports.ts';
 import type { DeviceApi } from '../engine-api.ts';
-import type { HostPort } from '../ports.ts';
+import type { DeviceFacts, DeviceHost } from '../ports/device-ports.ts';
 import type { DeviceLedger } from './device-ledger.ts';
-import { lookAtDevices } from './device-look.ts';
+import { lookUpDevices } from './device-lookup.ts';
 import { problem, problemsOf, refuse, withoutGroup } from './device-rules.ts';
 
 export class DeviceQueries
   implements Pick<DeviceApi, 'info' | 'validate' | 'groups' | 'groupPaths'>
 {
-  readonly #host: HostPort;
+  readonly #host: DeviceHost;
   readonly #ledger: DeviceLedger;
   readonly #vfioAllow: Config['vfioAllow'];
 
-  constructor(host: HostPort, ledger: DeviceLedger, vfioAllow: Config['vfioAllow']) {
+  constructor(host: DeviceHost, ledger: DeviceLedger, vfioAllow: Config['vfioAllow']) {
     this.#host = host;
     this.#ledger = ledger;
     this.#vfioAllow = vfioAllow;
   }
 
   async info(address: string): Promise<DeviceInfo> {
-    const [facts] = await lookAtDevices(this.#host, [address], 'pci_address');
-    if (facts === undefined) throw new Error('a device was looked at and is not there');
+    const [facts] = await lookUpDevices(this.#host, [address], 'pci_address');
+    if (facts === undefined) throw new Error('a device that was inspected is missing');
     return {
       address: facts.address,
       vendor: facts.vendor,
@@ -46,6 +52,9 @@ export class DeviceQueries
       ...pci_addresses
         .filter((address) => !isPciAddress(address))
         .map((address) => `${address.slice(0, 64)} ${PCI_ADDRESS_RULE}`),
+      ...allowlist
+        .filter((pattern) => !isDevicePattern(pattern))
+        .map((pattern) => `${pattern.slice(0, 64)} of the allowlist ${DEVICE_PATTERN_RULE}`),
       ...(together.length > LIMITS.devicesMax
         ? [`A VM can have at most ${LIMITS.devicesMax} devices`]
         : []),
@@ -57,7 +66,7 @@ export class DeviceQueries
   }
 
   async groups(addresses: readonly string[]): Promise<readonly IommuGroup[]> {
-    const found = await this.#lookAtGrouped(addresses);
+    const found = await this.#lookUpGrouped(addresses);
     const groups = new Map<string, IommuGroup>();
     for (const { iommuGroup: id, groupMembers } of found) {
       groups.set(id, { id, devices: groupMembers.map(({ address }) => address) });
@@ -66,7 +75,7 @@ export class DeviceQueries
   }
 
   async groupPaths(addresses: readonly string[]): Promise<readonly string[]> {
-    const found = await this.#lookAtGrouped(addresses);
+    const found = await this.#lookUpGrouped(addresses);
     refuse(
       found
         .filter(({ driver }) => driver !== 'vfio-pci')
@@ -79,8 +88,8 @@ export class DeviceQueries
     return numbers.sort((a, b) => Number(a) - Number(b)).map((number) => `/dev/vfio/${number}`);
   }
 
-  async #lookAtGrouped(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
-    const found = await lookAtDevices(this.#host, addresses);
+  async #lookUpGrouped(addresses: readonly string[]): Promise<readonly DeviceFacts[]> {
+    const found = await lookUpDevices(this.#host, addresses);
     refuse(
       found
         .filter(({ iommuGroup }) => iommuGroup === '')

@@ -1,12 +1,12 @@
-// engine: what a PCI device must be to be handed to a VM. Pure: from facts to words.
+// engine, devices: the conditions under which a PCI device can be given to a VM. Pure.
 
 import { type ErrorCode, VolantError } from '../../lib/errors.ts';
-import type { DeviceFacts } from '../device-ports.ts';
+import type { DeviceFacts } from '../ports/device-ports.ts';
 
-/** Drivers that leave a device to others: its group is usable all the same. */
+/** Drivers that do not use their device, so its group remains usable. */
 const HARMLESS_DRIVERS = ['', 'vfio-pci', 'pci-stub', 'pcieport'];
 
-/** One reason why a device cannot be had. */
+/** One reason why a device cannot be given to a VM. */
 export interface DeviceProblem {
   readonly address: string;
   readonly code: ErrorCode;
@@ -14,21 +14,21 @@ export interface DeviceProblem {
   readonly text: string;
 }
 
-/** Name of another VM that has a device; undefined when none has. */
+/** The name of another VM that has a device; undefined if none has. */
 type OwnerOf = (address: string) => string | undefined;
 
-/** Who asks, and for what. */
+/** A request for devices. */
 export interface DeviceDemand {
-  /** The devices that are asked for together: their drivers do not matter, they will change. */
+  /** The devices that are requested together. Their present drivers do not matter, because they will change. */
   readonly together: readonly string[];
-  /** VOLANT_VFIO_ALLOW. */
+  /** The setting VOLANT_VFIO_ALLOW. */
   readonly operatorAllows: readonly string[];
-  /** Of the request or the VM's config; it can only narrow what the operator allows. */
+  /** From the request or the VM's config. It can only narrow what the operator allows. */
   readonly allowlist: readonly string[];
   readonly ownerOf: OwnerOf;
 }
 
-/** Everything that is in the way, what is most worth telling first. Empty when the device can be had. */
+/** All problems, the most important first. Empty if the device can be given to a VM. */
 export function problemsOf(device: DeviceFacts, demand: DeviceDemand): readonly DeviceProblem[] {
   if (!device.present) return [absent(device.address)];
   return [
@@ -39,7 +39,10 @@ export function problemsOf(device: DeviceFacts, demand: DeviceDemand): readonly 
   ];
 }
 
-/** Whose device it is, for taking and for giving back: the kernel gives a group to one hypervisor as a whole. */
+/**
+ * Problems with the ownership of a device, for taking and giving back. The kernel gives an IOMMU group to one
+ * hypervisor as a whole.
+ */
 export function claimsOn(
   device: DeviceFacts,
   ownerOf: OwnerOf,
@@ -56,7 +59,10 @@ export function claimsOn(
   return [...claims, ...isForbidden(device, operatorAllows, 'VOLANT_VFIO_ALLOW')];
 }
 
-/** `vvvv:dddd` and `vvvv:*` are compared with the ids, anything else with the address. Empty allows all. */
+/**
+ * Checks a device against an allowlist: `vvvv:dddd` and `vvvv:*` match the ids, anything else the address. An empty
+ * list allows all.
+ */
 function isForbidden(
   { address, vendor, device }: DeviceFacts,
   patterns: readonly string[],
@@ -78,7 +84,7 @@ function problemsOfHost({ address, isBridge, iommuGroup, usedBy }: DeviceFacts) 
   ];
 }
 
-/** Other devices of the group that a host driver has: VFIO gives out whole groups only. */
+/** Other devices of the group that have a host driver: VFIO gives out whole groups only. */
 function problemsOfGroup({ address, groupMembers }: DeviceFacts, together: readonly string[]) {
   const strangers = groupMembers.filter(
     (member) =>
@@ -91,7 +97,7 @@ function problemsOfGroup({ address, groupMembers }: DeviceFacts, together: reado
   return [problem(address, 'GROUP_NOT_VIABLE', `shares its IOMMU group with ${names}`)];
 }
 
-/** Throws what the first problem is, with the problems of all devices as details. */
+/** Throws the first problem, with the problems of all devices as details. */
 export function refuse(problems: readonly DeviceProblem[]): void {
   const [first] = problems;
   if (first === undefined) return;
@@ -102,16 +108,18 @@ export function refuse(problems: readonly DeviceProblem[]): void {
   throw new VolantError(first.code, first.text, { details });
 }
 
+/** The problem of a device that does not exist. */
 export function absent(address: string): DeviceProblem {
   return { address, code: 'DEVICE_NOT_FOUND', text: `There is no PCI device ${address}` };
 }
 
+/** The problem of a device without an IOMMU group. */
 export function withoutGroup(address: string): DeviceProblem {
   const remedy = 'is the IOMMU on in the firmware, and with intel_iommu=on or amd_iommu=on?';
   return problem(address, 'VFIO_UNAVAILABLE', `has no IOMMU group: ${remedy}`);
 }
 
-/** `what` goes on after the name of the device. */
+/** A problem; `what` continues the sentence after the device's name. */
 export function problem(address: string, code: ErrorCode, what: string): DeviceProblem {
   return { address, code, text: `Device ${address} ${what}` };
 }

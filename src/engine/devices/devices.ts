@@ -1,20 +1,20 @@
-// engine: PCI devices: taken for VMs and clients, and given back. How a driver is changed is the workers'
-// business, what a device must be stands in device-rules.ts.
+// engine, devices: takes PCI devices for VMs and clients, and gives them back. src/host changes the drivers;
+// device-rules.ts has the conditions.
 
-import { type Config, LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
+import type { Config } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { toVolantError, VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Logger } from '../../lib/log/log.ts';
 import type { DevicesCheck } from '../../schema/vfio.ts';
-import { requestIn } from '../cause.ts';
-import type { DeviceFacts } from '../device-ports.ts';
 import type { DeviceApi, DevicesGivenBack } from '../engine-api.ts';
-import type { HostPort } from '../ports.ts';
+import { requestIn } from '../events/cause.ts';
+import type { DeviceFacts, DeviceHost } from '../ports/device-ports.ts';
 import type { Cause, DeviceRecord } from '../records.ts';
-import type { State } from '../state.ts';
-import type { DeviceOwners, DevicesDemand } from '../vms/launcher.ts';
+import type { State } from '../state/state.ts';
 import { DeviceLedger } from './device-ledger.ts';
-import { lookAtDevices } from './device-look.ts';
+import { lookUpDevices } from './device-lookup.ts';
+import type { DeviceOwners, DevicesDemand } from './device-owners.ts';
 import { DeviceQueries } from './device-queries.ts';
 import { claimsOn, problemsOf, refuse } from './device-rules.ts';
 
@@ -23,23 +23,23 @@ const VFIO_DRIVER = 'vfio-pci';
 export interface DevicesParts {
   readonly config: Pick<Config, 'vfioAllow'>;
   readonly state: State;
-  readonly host: HostPort;
+  readonly host: DeviceHost;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 export class Devices implements DeviceApi, DeviceOwners {
   readonly #config: DevicesParts['config'];
-  readonly #host: HostPort;
+  readonly #host: DeviceHost;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #ledger: DeviceLedger;
   readonly #queries: DeviceQueries;
-  /** Those that an earlier daemon had taken. */
+  /** Devices that an earlier daemon had taken. */
   readonly #inherited: readonly DeviceRecord[];
-  /** Changes are made one after the other: a group has several devices. */
+  /** Settles after the last queued change. Changes run in sequence, because devices share groups. */
   #tail: Promise<unknown> = Promise.resolve();
-  #inLine = 0;
+  #queued = 0;
   #retry: NodeJS.Timeout | null = null;
 
   constructor(parts: DevicesParts, records: readonly DeviceRecord[]) {
@@ -70,12 +70,12 @@ export class Devices implements DeviceApi, DeviceOwners {
   }
 
   bind(addresses: readonly string[], cause?: Cause): Promise<readonly string[]> {
-    return this.#ifRoom(() => this.#take(null, { addresses, allowlist: [], cause }));
+    return this.#unlessFull(() => this.#take(null, { addresses, allowlist: [], cause }));
   }
 
   unbind(addresses: readonly string[], cause?: Cause): Promise<DevicesGivenBack> {
-    return this.#ifRoom(async () => {
-      const found = await lookAtDevices(this.#host, addresses);
+    return this.#unlessFull(async () => {
+      const found = await lookUpDevices(this.#host, addresses);
       const bound = found.filter(
         ({ address, driver }) => driver === VFIO_DRIVER || this.#ledger.get(address) !== undefined,
       );
@@ -91,10 +91,10 @@ export class Devices implements DeviceApi, DeviceOwners {
 
   async takeFor(vmId: number, demand: DevicesDemand): Promise<void> {
     if (demand.addresses.length === 0) return;
-    await this.#ifRoom(() => this.#take(vmId, demand));
+    await this.#unlessFull(() => this.#take(vmId, demand));
   }
 
-  /** Those that a VM has, as they are written down. */
+  /** The records of a VM's devices. */
   takenFor(vmId: number): readonly DeviceRecord[] {
     return this.#ledger.ofVm(vmId);
   }
@@ -104,7 +104,7 @@ export class Devices implements DeviceApi, DeviceOwners {
     await this.#inTurn(() => this.#letGo(this.#ledger.ofVm(vmId), cause));
   }
 
-  /** Gives back what an earlier daemon had taken half, or for VMs that are not there any more; for recovery. */
+  /** Gives back devices that an earlier daemon left half bound, or whose VM does not exist any more. For recovery. */
   async sweep(exists: (vmId: number) => boolean): Promise<void> {
     const isDue = ({ address, vmId, state }: DeviceRecord) => {
       const known = this.#ledger.get(address);
@@ -114,7 +114,7 @@ export class Devices implements DeviceApi, DeviceOwners {
     await this.#inTurn(() => this.#letGo(this.#inherited.filter(isDue)));
   }
 
-  /** Gives back everything, also what clients had bound; for the end of this home. */
+  /** Gives back all devices, also those that clients have bound. For the teardown. */
   async releaseAll(): Promise<void> {
     await this.#inTurn(() =>
       this.#letGo(this.#ledger.all().map((record) => ({ ...record, staysBound: false }))),
@@ -125,12 +125,12 @@ export class Devices implements DeviceApi, DeviceOwners {
     if (this.#retry !== null) clearTimeout(this.#retry);
   }
 
-  /** All or none: after a failure every device is as it was before, and so is what is written down of it. */
+  /** Takes all devices or none. After a failure, devices and records are as before. */
   async #take(
     vmId: number | null,
     { addresses, allowlist, cause }: DevicesDemand,
   ): Promise<readonly string[]> {
-    const found = await lookAtDevices(this.#host, addresses);
+    const found = await lookUpDevices(this.#host, addresses);
     const together = found.map(({ address }) => address);
     const operatorAllows = this.#config.vfioAllow;
     const ownerOf = (address: string) => this.#ledger.ownerOf(address, vmId);
@@ -162,11 +162,11 @@ export class Devices implements DeviceApi, DeviceOwners {
   async #recordOf(device: DeviceFacts, vmId: number | null): Promise<DeviceRecord> {
     const { address } = device;
     const known = this.#ledger.get(address);
-    // What the host gave it to meanwhile counts more than what we knew.
+    // A driver that the host has bound in the meantime counts more than our record.
     const isOurs = known !== undefined && ['', VFIO_DRIVER].includes(device.driver);
     return {
       address,
-      // A device that was on vfio-pci before we came stays there when it is given back.
+      // A device that was on vfio-pci before stays there when it is given back.
       formerDriver: isOurs ? known.formerDriver : device.driver,
       formerOverride: isOurs ? known.formerOverride : await this.#host.driverOverrideOf(address),
       vmId,
@@ -176,7 +176,7 @@ export class Devices implements DeviceApi, DeviceOwners {
     };
   }
 
-  /** What was bound before stays so; the rest goes back. */
+  /** Devices that were bound before stay bound; the others are given back. */
   async #restore(
     addresses: readonly string[],
     before: readonly DeviceRecord[],
@@ -198,8 +198,8 @@ export class Devices implements DeviceApi, DeviceOwners {
   }
 
   /**
-   * Nobody has them from here on. What a client had bound before is the client's again; the rest is given back, and
-   * what cannot be is tried again and again.
+   * Ends the ownership of devices. A device that a client had bound before becomes the client's again. The others are
+   * given back, with retries.
    */
   async #letGo(records: readonly DeviceRecord[], cause?: Cause): Promise<void> {
     if (records.length === 0) return;
@@ -238,7 +238,7 @@ export class Devices implements DeviceApi, DeviceOwners {
 
   async #giveBack(address: string, cause: Cause | undefined): Promise<void> {
     const record = this.#ledger.get(address);
-    // Who bound a device that we know nothing of is not known either: the kernel chooses.
+    // The former driver of a device without a record is unknown, so the kernel chooses.
     const former =
       record === undefined
         ? { driver: null, override: '' }
@@ -262,28 +262,31 @@ export class Devices implements DeviceApi, DeviceOwners {
     }, LIMITS.deviceRetryMs).unref();
   }
 
-  /** What could not be written down is written down already, only less exactly. */
+  /** Runs a write whose failure is tolerable, because the stored record is correct but less exact. */
   async #quietly(action: () => Promise<void>): Promise<void> {
     try {
       await action();
     } catch (error) {
-      this.#log.error({ err: error }, 'what is left of a device could not be written down');
+      this.#log.error({ err: error }, 'the record of a device could not be updated');
     }
   }
 
-  /** What somebody asks for can be asked for again; what must be given back always has room. */
-  async #ifRoom<T>(action: () => Promise<T>): Promise<T> {
-    if (this.#inLine >= LIMITS.deviceChangesMax) {
-      const why = 'Too many changes of devices are in line';
+  /**
+   * Runs a requested change, or throws OVERLOADED if the queue is full. Requests can be repeated. Giving back is never
+   * refused.
+   */
+  async #unlessFull<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#queued >= LIMITS.deviceChangesMax) {
+      const why = 'Too many changes of devices are queued';
       throw new VolantError('OVERLOADED', why, { retryAfterSeconds: 5 });
     }
     return this.#inTurn(action);
   }
 
   #inTurn<T>(action: () => Promise<T>): Promise<T> {
-    this.#inLine += 1;
+    this.#queued += 1;
     const turn = this.#tail.then(action).finally(() => {
-      this.#inLine -= 1;
+      this.#queued -= 1;
     });
     this.#tail = turn.catch(() => undefined);
     return turn;

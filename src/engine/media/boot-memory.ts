@@ -1,34 +1,34 @@
-// engine: the memory that a guest needs to come up at all: a kernel that cannot hold itself and its initramfs panics,
-// and a deployment would make it anew for ever.
+// engine, media: the smallest memory that a guest can boot in. Without this check, a kernel that cannot hold itself and
+// its initramfs panics, and a deployment would launch it forever.
 
+import { bootsGuests } from '../../config/drivers.ts';
 import { VolantError } from '../../lib/errors.ts';
-import type { HostFacts } from '../host-facts.ts';
-import type { BootSizes } from '../media-ports.ts';
-import type { HostPort } from '../ports.ts';
+import type { HostFacts } from '../facts/host-facts.ts';
+import type { BootSizes, MediaHost } from '../ports/media-ports.ts';
 import type { MediaPlan } from './media-plan.ts';
 
 const MIB = 2 ** 20;
 
 /**
- * A kernel makes itself tables, buffers and stacks of about half its own size before the first process runs. Measured
- * with Debian's kernel 6.1 for clouds, 44.1 MiB: its first process begins with 71 MiB and an initramfs of 1.4 MiB, 73 and
- * 2.9, 103 and 18.9.
+ * Before the first process runs, a kernel needs about half its own size for tables, buffers and stacks. Measured with
+ * Debian's cloud kernel 6.1 (44.1 MiB): its first process starts with 71 MiB and an initramfs of 1.4 MiB, with 73 MiB
+ * and 2.9 MiB, and with 103 MiB and 18.9 MiB.
  */
 const KERNEL_FACTOR = 1.55;
 
 /**
- * The agent, the modules that it loads and a small program, and what differs from boot to boot: with an initramfs of 2.9 MiB
- * some boots find no memory with 80 MiB, and none of many with 81 to 88.
+ * The agent, the modules that it loads, a small program, and the variance between boots. Measured with an initramfs of
+ * 2.9 MiB: some boots fail with 80 MiB, and none of many with 81 to 88 MiB.
  */
 const AGENT_MB = 9;
 
 /**
- * The smallest memory of a VM, in MiB, with what each part of it is for. An initramfs is there twice for a moment: as it
- * was read, and as files. Pure.
+ * The smallest memory of a VM in MiB, by part. An initramfs is in memory twice while it is unpacked: packed, and as
+ * files. Pure.
  */
 export function bootMemoryOf({ kernelBytes, initramfs }: BootSizes): {
   readonly smallestMb: number;
-  /** With the agent. */
+  /** Including the agent. */
   readonly kernelMb: number;
   readonly initramfsMb: number;
 } {
@@ -42,9 +42,9 @@ export function bootMemoryOf({ kernelBytes, initramfs }: BootSizes): {
 }
 
 export interface BootMemoryParts {
-  readonly host: Pick<HostPort, 'findKernel' | 'inspectMedia' | 'measureBoot'>;
+  readonly host: Pick<MediaHost, 'findKernel' | 'inspectMedia' | 'measureBoot'>;
   readonly hostFacts: Pick<HostFacts, 'hypervisor'>;
-  /** Leads to the root disk of a VM that has no initramfs of its own. */
+  /** The initramfs for a VM that has a root disk and no initramfs of its own. */
   readonly bootInitramfs: string;
 }
 
@@ -56,8 +56,8 @@ export class BootMemory {
   }
 
   /**
-   * BODY_INVALID, about this field, when the files of a launch do not fit into the memory. `initramfsPath` is null where
-   * it is not here yet.
+   * Rejects with BODY_INVALID, which names `field`, if a guest with these files cannot boot in this memory.
+   * `initramfsPath` is null if the file is not downloaded yet.
    */
   async require(
     memoryMb: number,
@@ -65,8 +65,7 @@ export class BootMemory {
     field: string,
   ): Promise<void> {
     const { host, hostFacts } = this.#parts;
-    // The simulator boots nothing.
-    if ((await hostFacts.hypervisor()).driver === 'simulator') return;
+    if (!bootsGuests((await hostFacts.hypervisor()).driver)) return;
     const { smallestMb, kernelMb, initramfsMb } = bootMemoryOf(await host.measureBoot(files));
     if (memoryMb >= smallestMb) return;
     const parts = `the kernel with the agent ${kernelMb} MiB, the initramfs ${initramfsMb} MiB`;
@@ -75,8 +74,8 @@ export class BootMemory {
   }
 
   /**
-   * The same for what is not launched yet, by what is known of its files now. What is missing or may not be used is told
-   * by its launch.
+   * As `require`, for a config that is not being launched, as far as its files are known. Missing or unusable files are
+   * reported by the launch.
    */
   async requireFor(memoryMb: number, plan: MediaPlan, field: string): Promise<void> {
     const { host, hostFacts, bootInitramfs } = this.#parts;
@@ -96,7 +95,7 @@ export class BootMemory {
   }
 }
 
-/** null for what is not there, which is no reason to refuse what is not launched yet. */
+/** Resolves to null if a file or program is missing, which the launch reports. */
 async function ifUsable<T>(found: Promise<T>): Promise<T | null> {
   try {
     return await found;

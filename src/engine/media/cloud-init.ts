@@ -1,16 +1,28 @@
-// engine: cloud-init. Pure: what a config says and the facts of a VM -> the files of a seed, as the
-// NoCloud data source reads them (docs.cloud-init.io, reference/datasources/nocloud).
+// engine, media: the files of a cloud-init seed, from a config and the facts of a VM, as the NoCloud data source reads
+// them (docs.cloud-init.io, reference/datasources/nocloud). Pure; media.ts makes the disk.
 
 import { VolantError } from '../../lib/errors.ts';
 import type { CloudInitDocInput } from '../../schema/manifest.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
-import type { SeedFiles } from '../media-ports.ts';
-import type { GuestNetwork, StaticNetwork } from '../vms/kernel-arguments.ts';
+import type { SeedFiles } from '../ports/media-ports.ts';
+
+/** The guest's network configuration: asked for by DHCP, or complete. */
+export type GuestNetwork = 'dhcp' | StaticNetwork;
+
+export interface StaticNetwork {
+  readonly ipAddress: string;
+  readonly hostIp: string;
+  readonly prefixLength: number;
+  readonly nameServers: readonly string[];
+}
 
 const DOCUMENTS = ['user_data', 'meta_data', 'network_config'] as const;
 
-/** At the beginning of a line, where a block mapping has its keys. */
+/** At the beginning of a line, where a block mapping has its keys, without a blank after the colon. */
 const UNSPACED_KEY = /^(instance-id|local-hostname):(?=\S)/m;
+
+/** Whether meta-data is usable does not depend on the VM. */
+const SOME_VM = { id: 0, name: 'vm' };
 
 type SeedDocumentName = (typeof DOCUMENTS)[number];
 
@@ -19,15 +31,15 @@ export type SeedSource =
   | { readonly kind: 'inline'; readonly text: string | Uint8Array }
   | { readonly kind: 'file'; readonly url: string };
 
-/** null: nobody gave this document. */
+/** null: the document was not given. */
 export type SeedSources = Readonly<Record<SeedDocumentName, SeedSource | null>>;
 
-/** The documents after the files were read. Bytes are what is no text, such as packed user-data. */
+/** The documents with their contents. Contents that are not text, such as compressed user-data, are bytes. */
 export type SeedDocuments = Readonly<Record<SeedDocumentName, string | Uint8Array | null>>;
 
 /**
- * The config's documents over those of the manifest, one by one. `inline: true` with nothing in it takes
- * away what the manifest has. null when neither has cloud_init: such a VM gets no seed.
+ * The sources of the documents: for each, the config's own counts before the manifest's. `inline: true` without content
+ * removes the manifest's document. null if neither has cloud_init; such a VM gets no seed.
  */
 export function seedSourcesOf(
   config: Pick<VmConfig, 'manifest' | 'cloud_init'>,
@@ -50,7 +62,7 @@ function saysSomething(document: CloudInitDocInput | undefined): boolean {
   return Boolean(document?.content || document?.path || document?.inline);
 }
 
-/** The content is taken as it is: blanks and line ends belong to the user. */
+/** The content is not trimmed: blanks and line ends belong to the user. */
 function sourceOf(document: CloudInitDocInput | undefined): SeedSource | null {
   const { content = '', encoding = '', path = '' } = document ?? {};
   if (encoding.trim() === 'base64') {
@@ -60,7 +72,15 @@ function sourceOf(document: CloudInitDocInput | undefined): SeedSource | null {
   return path.trim() === '' ? null : { kind: 'file', url: path.trim() };
 }
 
-/** All documents; `read` gets those that are files, with the field that names each. Its errors are thrown. */
+/** The field that names the file of a document. */
+export function seedField(name: string): string {
+  return `cloud_init.${name}.path`;
+}
+
+/**
+ * Reads all documents. `read` is called for those in files, with the field that names each; its errors are passed on.
+ * Throws MEDIA_INVALID as seedFiles does, so that bad meta-data is found before anything is made.
+ */
 export async function readSeed(
   sources: SeedSources,
   read: (url: string, field: string) => Promise<Uint8Array>,
@@ -68,15 +88,16 @@ export async function readSeed(
   const contentOf = async (name: SeedDocumentName) => {
     const source = sources[name];
     if (source?.kind !== 'file') return source?.text ?? null;
-    return textOrBytes(await read(source.url, `cloud_init.${name}.path`));
+    return textOrBytes(await read(source.url, seedField(name)));
   };
   const [user_data, meta_data, network_config] = await Promise.all([
     contentOf('user_data'),
     contentOf('meta_data'),
     contentOf('network_config'),
   ]);
+  completeMetaData(meta_data ?? '', SOME_VM);
   const documents = { user_data, meta_data, network_config };
-  // Tried here, where nothing is made yet.
+  // Checks the meta-data here, before anything is made.
   seedFiles(documents, { id: 0, name: 'vm' });
   return documents;
 }
@@ -85,16 +106,15 @@ function textOrBytes(bytes: Uint8Array): string | Uint8Array {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    // A TypeError: it is no UTF-8.
+    // A TypeError: it is not UTF-8.
     return bytes;
   }
 }
 
 /**
- * The files of the seed, by name. NoCloud needs user-data and meta-data, so both are always there;
- * network-config only when it was given. The id of a VM is never used again: by the instance-id that is
- * made of it a guest knows whether it has booted before. MEDIA_INVALID for meta-data without an instance-id
- * that none can be added to.
+ * The files of the seed, by name. NoCloud needs user-data and meta-data, so both are always there; network-config only
+ * if it was given. The instance-id is derived from the VM's id, which is never reused; from it a guest knows whether it
+ * has booted before. Throws MEDIA_INVALID for meta-data without an instance-id that no key can be added to.
  */
 export function seedFiles(
   { user_data, meta_data, network_config }: SeedDocuments,
@@ -108,7 +128,7 @@ export function seedFiles(
   return files;
 }
 
-/** The user's meta-data with the keys that it lacks. JSON is YAML, too. */
+/** The user's meta-data, completed with the keys that it lacks. JSON is valid YAML. */
 function completeMetaData(
   given: string | Uint8Array,
   vm: { readonly id: number; readonly name: string },
@@ -122,7 +142,7 @@ function completeMetaData(
   const text = given.replace(/(^|\n)\.\.\.\s*$/, '$1');
   const keys = topLevelKeys(text);
   if (keys === null) {
-    // What only a parser of YAML can make out is the user's, as long as it tells one VM from another.
+    // Other YAML is passed on unchanged as long as it has an instance-id.
     if (hasInstanceId(given) && !UNSPACED_KEY.test(text)) return given;
     throw badMetaData();
   }
@@ -134,7 +154,7 @@ function completeMetaData(
   return `${text}${separator}${missing.map((pair) => `${pair.join(': ')}\n`).join('')}`;
 }
 
-/** The members that it lacks are put before the others, which stay as they were written. */
+/** Missing members are put before the others, which stay as they were written. */
 function completeJson(given: string, json: object, own: Readonly<Record<string, string>>): string {
   const missing = Object.entries(own).filter(([key]) => !Object.hasOwn(json, key));
   const members = missing.map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`);
@@ -142,7 +162,7 @@ function completeJson(given: string, json: object, own: Readonly<Record<string, 
   return given.replace('{', () => `{${members.join(', ')}${separator}`);
 }
 
-/** After a colon YAML wants a blank, unless the key is quoted: `instance-id:i-1` is one word, and no key. */
+/** YAML needs a blank after the colon of an unquoted key: `instance-id:i-1` is one word, not a key. */
 function hasInstanceId(text: string): boolean {
   return /^[^#\n]*\binstance-id(["']\s*:|\s*:(?=\s|$))/m.test(text);
 }
@@ -165,15 +185,15 @@ function jsonObjectIn(text: string): object | null {
 }
 
 /**
- * The keys of YAML that is written as one block mapping, to whose end further keys can be added. null
- * for anything else: several documents, or a text that only a parser of YAML can make out.
+ * The keys of YAML that is one block mapping, so that keys can be appended. null for anything else, such as several
+ * documents.
  */
 function topLevelKeys(text: string): ReadonlySet<string> | null {
   const keys = new Set<string>();
   const lines = text.split(/\r?\n/).filter((line) => !/^\s*(#|$)/.test(line));
   for (const [index, line] of lines.entries()) {
     if (index === 0 && line.trimEnd() === '---') continue;
-    // What a key holds: deeper lines, and the items of a list, which need not be deeper.
+    // The value of a key: deeper lines, and list items, which may be at the same depth.
     if (keys.size > 0 && /^( |- |-$)/.test(line)) continue;
     const key = /^(["']?)([A-Za-z][\w./-]*)\1[ \t]*:(?: |$)/.exec(line)?.[2];
     if (key === undefined) return null;
@@ -182,7 +202,7 @@ function topLevelKeys(text: string): ReadonlySet<string> | null {
   return keys;
 }
 
-/** Most names are YAML texts as they are; `on` and `1e3` would be read as something else. */
+/** Quotes a name that YAML would read as another type, such as `on` or `1e3`. */
 function plainOrQuoted(name: string): string {
   const isPlain = /^[a-z][a-z0-9-]*$/i.test(name);
   const isReserved = /^(y|n|yes|no|true|false|on|off|null)$/i.test(name);
@@ -190,11 +210,10 @@ function plainOrQuoted(name: string): string {
 }
 
 /**
- * Tells cloud-init the address that the VM has, for guests whose seed has no network-config: an
- * argument of the kernel that cloud-init reads (reference/network-config), with JSON in networking config
- * version 2. Without it cloud-init would ask for a lease and wait. The device is found by its MAC
- * address, for its name depends on the guest; the default route is written with its prefix, for older
- * renderers do not know `default`.
+ * The kernel argument by which cloud-init configures the VM's address, for a guest whose seed has no network-config
+ * (reference/network-config): JSON in networking config version 2. Without it cloud-init would ask for a DHCP lease and
+ * wait. The device is matched by its MAC address, because its name depends on the guest. The default route is written
+ * as a prefix, because older renderers do not know `default`.
  */
 export function networkConfigArgument(network: GuestNetwork, macAddress: string): string {
   const address = network === 'dhcp' ? { dhcp4: true } : staticAddress(network);

@@ -1,14 +1,15 @@
-// engine: guests that their hypervisor has paused because a disk of the host is full. It is told, and they
-// go on when there is room again.
+// engine, media: handles guests that their hypervisor has paused because a disk of the host is full. It reports them,
+// and resumes them when the disk has free space again.
 
-import { LIMITS } from '../../config.ts';
-import type { ControlConnection } from '../ports.ts';
+import type { Limits } from '../../config/limits.ts';
+import type { ControlConnection } from '../ports/hypervisor-ports.ts';
 import type { VmRecord } from '../records.ts';
-import { type MediaEventParts, tellMedia } from './media-events.ts';
+import { emitMediaEvent, type MediaEventParts } from './media-events.ts';
 
 export interface DiskGuardParts extends MediaEventParts {
-  /** Whether the guest is paused for want of room. */
-  readonly see: (vmId: number, isDiskFull: boolean) => void;
+  /** Called when a guest is paused because a disk is full, and when it runs again. */
+  readonly observe: (vmId: number, isDiskFull: boolean) => void;
+  readonly limits: Pick<Limits, 'diskFullRetryMs'>;
 }
 
 export class DiskGuard {
@@ -18,48 +19,52 @@ export class DiskGuard {
     this.#parts = parts;
   }
 
-  /**
-   * Looks after a VM as long as its control connection lasts. One that an earlier daemon launched may be
-   * paused already.
-   */
+  /** Watches a VM as long as its control connection lasts. The guest of an adopted hypervisor may be paused already. */
   watch(record: VmRecord, control: ControlConnection, wasAdopted: boolean): void {
     let timer: NodeJS.Timeout | undefined;
     let isFull = false;
-    const goOn = () => {
+    const resumeGuest = () => {
       if (!isFull) {
         clearInterval(timer);
         timer = undefined;
-        this.#parts.see(record.id, false);
-        this.#tell(
+        this.#parts.observe(record.id, false);
+        this.#report(
           record,
           'MEDIA_DISK_FREED',
-          'There is room on the disk again: the guest goes on',
+          'The disk has free space again: the guest is resumed',
         );
         return;
       }
-      // The write that failed is tried again: without room it fails at once, and that is told again.
+      // The guest repeats the failed write. If the disk is still full, it fails at once and onDiskFull is called again.
       isFull = false;
       control.resume().catch((error: unknown) => {
         isFull = true;
-        this.#parts.log.warn({ vm: record.name, err: error }, 'a paused guest could not go on');
+        this.#parts.log.warn(
+          { vm: record.name, err: error },
+          'a paused guest could not be resumed',
+        );
       });
     };
     const onFull = () => {
       isFull = true;
       if (timer !== undefined) return;
-      timer = setInterval(goOn, LIMITS.diskFullRetryMs).unref();
-      this.#parts.see(record.id, true);
-      this.#tell(record, 'MEDIA_DISK_FULL', 'The disk of the host is full: the guest is paused');
+      timer = setInterval(resumeGuest, this.#parts.limits.diskFullRetryMs).unref();
+      this.#parts.observe(record.id, true);
+      this.#report(record, 'MEDIA_DISK_FULL', 'The disk of the host is full: the guest is paused');
     };
     control.onDiskFull(onFull);
     void control.ended.then(() => clearInterval(timer));
-    if (wasAdopted) void this.#lookAt(record, control, onFull);
+    if (wasAdopted) void this.#checkStatus(record, control, onFull);
   }
 
-  async #lookAt(record: VmRecord, control: ControlConnection, onFull: () => void): Promise<void> {
+  async #checkStatus(
+    record: VmRecord,
+    control: ControlConnection,
+    onFull: () => void,
+  ): Promise<void> {
     try {
       if ((await control.status()) === 'io-error') onFull();
-      else this.#parts.see(record.id, false);
+      else this.#parts.observe(record.id, false);
     } catch (error) {
       this.#parts.log.warn(
         { vm: record.name, err: error },
@@ -68,8 +73,8 @@ export class DiskGuard {
     }
   }
 
-  #tell(record: VmRecord, type: 'MEDIA_DISK_FULL' | 'MEDIA_DISK_FREED', message: string): void {
+  #report(record: VmRecord, type: 'MEDIA_DISK_FULL' | 'MEDIA_DISK_FREED', message: string): void {
     this.#parts.log.warn({ vm: record.name }, message);
-    tellMedia(this.#parts, record, type, message);
+    emitMediaEvent(this.#parts, record, type, message);
   }
 }

@@ -1,15 +1,15 @@
-// engine: which overlays a VM has, and which it must still have. What was made is in its record, so that one that is
-// missing is known to be lost, with what the guest wrote: it is not made anew. Pure.
+// engine, media: which overlays a VM has, and which it must still have. Overlays are recorded when they are made. So an
+// overlay that is missing is known to be lost with the guest's data, and is not made again. Pure.
 
 import type { VmConfig } from '../../schema/vm-config.ts';
-import type { MadeOverlay, ProvidedDisk } from '../media-ports.ts';
+import type { MadeOverlay, ProvidedDisk } from '../ports/media-ports.ts';
 import type { OverlayRecord, VmRecord } from '../records.ts';
 import { type MediaPlan, mediaPlanOf, type PlannedDisk } from './media-plan.ts';
 
 /**
- * The overlays that were made for the disks of a plan, by their names. Records of an earlier version of this program do
- * not say it: what every config of the VM has on the same image was made by whichever was launched. A disk that came
- * later, or got another image, may have none yet.
+ * The overlays that were made for the disks of a plan, by name. Records of earlier versions do not list them. For
+ * those, a disk that every config of the VM has on the same image must have an overlay; one that was added or changed
+ * later may have none yet.
  */
 export function madeOverlays(
   { neverRan, overlays }: Pick<VmRecord, 'neverRan' | 'overlays'>,
@@ -39,8 +39,8 @@ export function madeOverlays(
 }
 
 /**
- * The overlays of a VM after these disks were provided. Those of disks that it does not have at present stay, in case
- * that it gets them back.
+ * The overlays of a VM after these disks were provided. Overlays of disks that the VM does not have at present stay
+ * recorded, in case the disks return.
  */
 export function overlaysWith(
   before: readonly OverlayRecord[],
@@ -55,14 +55,14 @@ export function overlaysWith(
       const sizeBytes = provided[index]?.sizeBytes ?? 0;
       byName.set(name, { name, location, checksum, sizeBytes });
     } else if (old?.location !== location || old.checksum !== checksum) {
-      // Another image under its name has taken its place.
+      // A read-only disk with another image has taken its name.
       byName.delete(name);
     }
   }
   return [...byName.values()];
 }
 
-/** Whether two lists say the same. */
+/** Whether two lists are equal. */
 export function areSameOverlays(
   one: readonly OverlayRecord[],
   other: readonly OverlayRecord[],

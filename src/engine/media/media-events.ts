@@ -1,16 +1,15 @@
-// engine: what is told of the images of a VM while it waits for them: how far a download is, that it is
-// there, why it is not.
+// engine, media: the events about a VM's images: progress of a download, its end, its failure; and a full disk.
 
 import type { Clock } from '../../lib/clock.ts';
-import { withoutSecrets } from '../../lib/image-location.ts';
-import type { Logger } from '../../lib/log.ts';
-import { requestIn } from '../cause.ts';
-import { otherEvent } from '../events.ts';
-import type { MediaProgress } from '../media-ports.ts';
+import { withoutSecrets } from '../../lib/formats/image-location.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import { requestIn } from '../events/cause.ts';
+import { otherEvent } from '../events/events.ts';
+import type { MediaProgress } from '../ports/media-ports.ts';
 import type { VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { State } from '../state/state.ts';
 
-/** Downloads are told of when they have come so much further, in percent, or after so long. */
+/** Progress is reported after this many percent or ms. */
 const PROGRESS_STEP_PERCENT = 10;
 const PROGRESS_STEP_MS = 5_000;
 const MEBIBYTE = 2 ** 20;
@@ -30,8 +29,8 @@ export interface MediaEventParts {
   readonly log: Logger;
 }
 
-/** An event that cannot be written is no reason to stop anything. */
-export function tellMedia(
+/** Writes an event in the background. If it cannot be written, that is logged and nothing else stops. */
+export function emitMediaEvent(
   { state, clock, log }: MediaEventParts,
   { name, status, replica, wanted }: VmRecord,
   type: MediaEventType,
@@ -39,7 +38,7 @@ export function tellMedia(
 ): void {
   const deployment = replica === undefined ? {} : { deployment: replica.deployment };
   const subject = { name, status, ...deployment };
-  // An image is waited for because a launch is wanted; that a disk is full is nobody's wish.
+  // An image is needed because a launch was requested; a full disk has no such cause.
   const cause = DISK_EVENTS.includes(type) ? undefined : wanted.cause;
   const event = otherEvent(type, subject, clock.nowMs(), message, cause);
   state.commit([], [event]).catch((error: unknown) => {
@@ -47,25 +46,36 @@ export function tellMedia(
   });
 }
 
-/** Tells the progress of one download where it is news. */
-export function progressTeller(
+/** A function that reports the progress of one download of a VM, whenever it has advanced enough. */
+export function progressReporter(
   parts: MediaEventParts,
   record: VmRecord,
   location: string,
 ): (progress: MediaProgress) => void {
-  let percentTold = Number.NEGATIVE_INFINITY;
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return progressSteps(parts.clock, location, (text) =>
+    emitMediaEvent(parts, record, 'MEDIA_DOWNLOADING', text),
+  );
+}
+
+/** Calls `tell` with a text about a download whenever it has advanced enough. */
+export function progressSteps(
+  clock: Clock,
+  location: string,
+  tell: (text: string) => void,
+): (progress: MediaProgress) => void {
+  let percentReported = Number.NEGATIVE_INFINITY;
+  let reportedAtMs = Number.NEGATIVE_INFINITY;
   return ({ receivedBytes, totalBytes }) => {
-    const nowMs = parts.clock.monotonicMs();
+    const nowMs = clock.monotonicMs();
     const percent = totalBytes === null ? 0 : (100 * receivedBytes) / Math.max(1, totalBytes);
-    const isNews =
-      percent - percentTold >= PROGRESS_STEP_PERCENT || nowMs - toldAtMs >= PROGRESS_STEP_MS;
-    if (!isNews) return;
-    percentTold = percent;
-    toldAtMs = nowMs;
+    const isDue =
+      percent - percentReported >= PROGRESS_STEP_PERCENT ||
+      nowMs - reportedAtMs >= PROGRESS_STEP_MS;
+    if (!isDue) return;
+    percentReported = percent;
+    reportedAtMs = nowMs;
     const received = (receivedBytes / MEBIBYTE).toFixed(1);
     const total = totalBytes === null ? '' : ` of ${(totalBytes / MEBIBYTE).toFixed(1)}`;
-    const what = `${withoutSecrets(location)}: ${received}${total} MiB`;
-    tellMedia(parts, record, 'MEDIA_DOWNLOADING', what);
+    tell(`${withoutSecrets(location)}: ${received}${total} MiB`);
   };
 }

@@ -1,56 +1,58 @@
-// engine: images for VMs: found on the host or downloaded, checked, and made into the disks of a VM. What
-// a VM was made of before is taken again as long as its config asks for the same.
+// engine, media: provides the images of VMs: finds or downloads them, checks them, and makes the disks of a VM from
+// them. Images that a VM was made from before are used again as long as its config names the same ones.
 
-import { type Config, LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
+import type { Config } from '../../config.ts';
 import { VolantError } from '../../lib/errors.ts';
-import { withoutSecrets } from '../../lib/image-location.ts';
+import { withoutSecrets } from '../../lib/formats/image-location.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
+import type { DiskSpec } from '../ports/hypervisor-ports.ts';
 import type {
-  BootFile,
   DiskImage,
   HeldMedia,
   KnownImages,
   MediaFacts,
+  MediaHost,
+  MediaKind,
+  MediaProgress,
   ProvidedDisk,
   RecalledImage,
-} from '../media-ports.ts';
-import type { DiskSpec, HostPort } from '../ports.ts';
+} from '../ports/media-ports.ts';
 import type { VmRecord } from '../records.ts';
-import type { Turn } from '../vms/operations.ts';
-import { readSeed, type SeedDocuments, seedFiles } from './cloud-init.ts';
+import { readSeed, type SeedDocuments, seedField, seedFiles } from './cloud-init.ts';
 import { areSameOverlays, madeOverlays, overlaysWith } from './kept-overlays.ts';
-import { type MediaEventParts, progressTeller, tellMedia } from './media-events.ts';
+import { emitMediaEvent, type MediaEventParts, progressReporter } from './media-events.ts';
 import { locationOf, type MediaPlan, type MediaSource, type PlannedDisk } from './media-plan.ts';
 
-/** By it a guest that does not look for the label finds the seed; no disk of a manifest may be called so. */
+/** A guest that does not search by label finds the seed by this serial; manifests cannot use it. */
 const SEED_SERIAL = 'seed';
 
-/** What a hypervisor is given. */
+/** The files and disks of a launch. */
 export interface BootMedia {
   readonly initramfsPath: string | null;
   readonly disks: readonly DiskSpec[];
 }
 
-/** What a launch needs of this host's files. */
+/** The files of the host that a launch needs. */
 export interface LocatedMedia {
-  /** null where the daemon's own kernel is meant. */
+  /** null: the daemon's default kernel. */
   readonly kernelPath: string | null;
-  /** null while it is to be downloaded. */
+  /** null if it has to be downloaded. */
   readonly initramfsPath: string | null;
-  /** The images that are here, by what they are for. */
+  /** The images on this host, by the field that names each. */
   readonly images: ReadonlyMap<MediaUse, MediaFacts>;
   /** null for a VM without cloud-init. */
   readonly seed: SeedDocuments | null;
 }
 
-/** The field that names an image: one image may be named twice with two checksums, and each counts. */
+/** The field that names an image. One image may be named twice with two checksums, and each must match. */
 type MediaUse = MediaSource['field'];
 
 interface Use {
   readonly source: MediaSource;
+  readonly kind: MediaKind;
   /** null for a disk. */
-  readonly kind: BootFile | null;
-  /** What it was made of before, if that is still here. */
   readonly known: RecalledImage | null;
 }
 
@@ -58,7 +60,7 @@ const NOTHING_KNOWN: KnownImages = { initramfs: null, disks: new Map() };
 
 export interface MediaParts extends MediaEventParts {
   readonly config: Pick<Config, 'bootInitramfs'>;
-  readonly host: HostPort;
+  readonly host: MediaHost;
 }
 
 export class Media {
@@ -69,9 +71,9 @@ export class Media {
   }
 
   /**
-   * The images of a plan that are here, and the documents of its seed. Those of the network are here when
-   * the VM was made of them before: no server is asked then. MEDIA_NOT_ALLOWED, MEDIA_INVALID,
-   * MEDIA_CHECKSUM_MISMATCH, with every field that is wrong.
+   * Locates the images of a plan that are on this host, and reads the documents of its seed. A remote image that the VM
+   * was made from before is on this host, so no server is asked. Throws MEDIA_NOT_ALLOWED, MEDIA_INVALID or
+   * MEDIA_CHECKSUM_MISMATCH with every field that is wrong.
    */
   async locate(plan: MediaPlan, vmId: number | null): Promise<LocatedMedia> {
     const { host } = this.#parts;
@@ -99,11 +101,52 @@ export class Media {
     };
   }
 
-  /** A file that the VM was made of before, and has not changed since, was checked then. */
+  /**
+   * Checks a plan as `locate` does, without asking a server or computing a checksum. Throws its errors, unless all of
+   * them are missing files, which may be added before a launch: returns a message for each, by field.
+   */
+  async require(plan: MediaPlan): Promise<Readonly<Record<string, string>>> {
+    const unchecked = <T extends MediaSource | null>(source: T): T =>
+      source && { ...source, checksum: null };
+    const disks = plan.disks.map((disk) => ({ ...disk, source: unchecked(disk.source) }));
+    try {
+      await this.locate({ ...plan, initramfs: unchecked(plan.initramfs), disks }, null);
+      return {};
+    } catch (error) {
+      if (!isAboutMedia(error)) throw error;
+      const { details = {} } = error;
+      const places = this.#placesOf(plan);
+      for (const field of Object.keys(details)) {
+        const path = places.get(field);
+        if (path === undefined || !(await this.#parts.host.isMissing(path))) throw error;
+      }
+      return details;
+    }
+  }
+
+  /** The paths of the files on this host, by the field that names each. */
+  #placesOf(plan: MediaPlan): ReadonlyMap<string, string> {
+    const { kernelPath, seed } = plan;
+    const images = this.#usesOf(plan, NOTHING_KNOWN)
+      .filter(({ source }) => !source.isRemote)
+      .map(({ source }) => [source.field, source.location] as const);
+    const documents = Object.entries(seed ?? {}).flatMap(([name, source]) => {
+      const field = seedField(name);
+      return source?.kind === 'file'
+        ? [[field, locationOf(field, source.url).location] as const]
+        : [];
+    });
+    const kernel = kernelPath === null ? [] : [['kernel_override', kernelPath] as const];
+    return new Map([...images, ...documents, ...kernel]);
+  }
+
+  /**
+   * Checks a local file. The checksum is skipped if the VM was made from this file before and it has not changed since.
+   */
   async #inspect({ source, known, kind }: Use): Promise<MediaFacts> {
     const { location, checksum, field } = source;
     const inspect = (wanted: string | null) =>
-      inField(field, this.#parts.host.inspectMedia(location, wanted, kind ?? undefined));
+      inField(field, this.#parts.host.inspectMedia(location, wanted, kind));
     const found = await inspect(known === null ? checksum : null);
     if (known !== null && known.path !== found.realPath) await inspect(checksum);
     return found;
@@ -119,8 +162,8 @@ export class Media {
   }
 
   /**
-   * Gets what is not here, and makes the disks of a VM that it does not have yet. Others have the turn's
-   * place while a download is waited for. MEDIA_INVALID for a disk whose overlay has been lost, and as `locate`.
+   * Downloads missing images and makes the disks that the VM does not have yet. During a download, the turn's share of
+   * the budget is given to other VMs. Throws MEDIA_INVALID for a disk whose overlay is lost, and what `locate` throws.
    */
   async provide(
     record: VmRecord,
@@ -145,7 +188,7 @@ export class Media {
       ];
       return { initramfsPath: found(this.#initramfsOf(plan)), disks };
     } finally {
-      // The VM's disks are noted now: by them the cache knows what is in use.
+      // The VM's disks are recorded by now, so the cache knows that their images are in use.
       for (const { release } of held) release();
     }
   }
@@ -156,7 +199,7 @@ export class Media {
     found: (source: MediaSource) => string,
   ): Promise<readonly DiskSpec[]> {
     const { disks, initramfs } = plan;
-    // An initramfs of the network is noted, so that a start finds it without its server.
+    // A downloaded initramfs is recorded, so that a start finds it without its server.
     const noted = initramfs?.isRemote
       ? { reference: referenceOf(initramfs), path: found(initramfs) }
       : null;
@@ -183,7 +226,7 @@ export class Media {
     return configs.map(({ config }) => config);
   }
 
-  /** Before a guest can write to them: one that a record names and that is not there has been lost. */
+  /** Records the overlays before a guest can write to them. A recorded overlay that is missing later is lost. */
   async #noteOverlays(
     vmId: number,
     disks: readonly PlannedDisk[],
@@ -197,71 +240,78 @@ export class Media {
     });
   }
 
-  /** Made again for each launch: its config may have changed. */
+  /** The seed is made for each launch, because the config may have changed. */
   async #makeSeed(record: VmRecord, documents: SeedDocuments | null): Promise<readonly DiskSpec[]> {
     if (documents === null) return [];
     const path = await this.#parts.host.writeSeed(record.id, seedFiles(documents, record));
     return [{ path, basePath: null, format: 'raw', readonly: true, serial: SEED_SERIAL }];
   }
 
-  /** What the guest wrote is lost. */
+  /** Removes the disks of a VM with everything that the guest wrote. */
   removeDisks(vmId: number): Promise<void> {
     return this.#parts.host.removeDisks(vmId);
   }
 
-  /** Every image of a plan, with what the VM has for it already. */
+  /** Every image of a plan, with what the VM has of it already. */
   #usesOf(plan: MediaPlan, known: KnownImages): readonly Use[] {
     const initramfs = this.#initramfsOf(plan);
     return [
       { source: initramfs, kind: 'initramfs', known: ifSame(initramfs, known.initramfs) },
-      ...plan.disks.map(({ name, source }) => ({
+      ...plan.disks.map(({ name, source, format, fileSystem, isRoot }) => ({
         source,
-        kind: null,
+        kind: { format, fileSystem, isRoot },
         known: ifSame(source, known.disks.get(name) ?? null),
       })),
     ];
   }
 
-  /** A VM without an initramfs boots from a disk: the daemon's own leads there. */
+  /** A VM without an initramfs of its own gets the daemon's, which mounts the root disk. */
   #initramfsOf({ initramfs }: MediaPlan): MediaSource {
     const location = this.#parts.config.bootInitramfs;
     return initramfs ?? { field: 'initramfs.url', location, isRemote: false, checksum: null };
   }
 
   async #fetch(record: VmRecord, source: MediaSource, turn: Turn): Promise<HeldMedia> {
-    const { location, checksum, field } = source;
-    const tell = progressTeller(this.#parts, record, location);
-    let told = false;
+    const { location, field } = source;
+    const report = progressReporter(this.#parts, record, location);
+    let reported = false;
     try {
-      const held = await turn.wait((signal) =>
-        this.#parts.host.fetchMedium(
-          location,
-          checksum,
-          (progress) => {
-            told = true;
-            tell(progress);
-          },
-          signal,
-        ),
-      );
-      if (told) tellMedia(this.#parts, record, 'MEDIA_READY', withoutSecrets(location));
+      const onProgress = (progress: MediaProgress) => {
+        reported = true;
+        report(progress);
+      };
+      const held = await turn.wait((signal) => this.#fetchShared(source, onProgress, signal));
+      if (reported) emitMediaEvent(this.#parts, record, 'MEDIA_READY', withoutSecrets(location));
       return held;
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      tellMedia(this.#parts, record, 'MEDIA_FAILED', why);
+      emitMediaEvent(this.#parts, record, 'MEDIA_FAILED', why);
       throw withField(error, field);
     }
   }
+
+  #fetchShared(
+    { location, checksum, isContainerImage }: MediaSource,
+    onProgress: (progress: MediaProgress) => void,
+    signal: AbortSignal,
+  ): Promise<HeldMedia> {
+    const { host } = this.#parts;
+    if (!isContainerImage) return host.fetchMedium(location, checksum, onProgress, signal);
+    const request = { image: location, digest: checksum, refresh: false };
+    return host.fetchImage(request, onProgress, signal);
+  }
 }
 
-/** What shows only when it is here: it must fit into the memory, and for some kernels have another name. */
+/**
+ * Checks that are possible only when the file is here: it must fit into the memory, and some kernels restrict its path.
+ */
 function checkInitramfs(plan: MediaPlan, initramfs: MediaFacts | undefined): void {
   if (initramfs === undefined) return;
   refuseModuleList(plan, initramfs.realPath);
   const { memoryBytes } = plan;
   if (initramfs.sizeBytes < memoryBytes) return;
   const mebibytes = (bytes: number) => `${Math.ceil(bytes / 2 ** 20)} MiB`;
-  const sizes = `has ${mebibytes(initramfs.sizeBytes)}, and the VM ${mebibytes(memoryBytes)} of memory`;
+  const sizes = `has ${mebibytes(initramfs.sizeBytes)}, but the VM has ${mebibytes(memoryBytes)} of memory`;
   const why = `${sizes}: give it more memory, or put the system on a root disk`;
   throw new VolantError('MEDIA_INVALID', `The initramfs ${why}`, {
     details: { 'initramfs.url': why },
@@ -269,12 +319,12 @@ function checkInitramfs(plan: MediaPlan, initramfs: MediaFacts | undefined): voi
 }
 
 /**
- * For a kernel with a multiboot header QEMU reads `-initrd` as a list of modules: behind a comma begins the name of
- * another file. Only a kernel that a client named can be such a one.
+ * For a kernel with a multiboot header, QEMU reads `-initrd` as a list of modules separated by commas, so a comma would
+ * name another file. Only a kernel named by a client can have such a header.
  */
 function refuseModuleList({ kernelPath }: MediaPlan, initramfsPath: string): void {
   if (kernelPath === null || !initramfsPath.includes(',')) return;
-  const why = 'beside kernel_override the path of an initramfs must be without a comma';
+  const why = 'with kernel_override, the path of the initramfs must not have a comma';
   throw new VolantError('MEDIA_INVALID', why, { details: { 'initramfs.url': why } });
 }
 
@@ -292,7 +342,7 @@ function ifSame(source: MediaSource, known: RecalledImage | null): RecalledImage
   return isSame ? known : null;
 }
 
-/** What goes wrong is said to be about this field. */
+/** Adds the field to errors about media. */
 async function inField<T>(field: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
@@ -312,7 +362,7 @@ function isAboutMedia(thrown: unknown): thrown is VolantError {
   return thrown.code.startsWith('MEDIA_') || thrown.code === 'DISK_SPACE_LOW';
 }
 
-/** As Promise.all, but what is wrong with images is waited for and told all at once. */
+/** As Promise.all, but waits for all, and joins the details of all errors about media. */
 async function allOrDetails<const T extends readonly unknown[]>(
   work: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
@@ -320,7 +370,7 @@ async function allOrDetails<const T extends readonly unknown[]>(
   const wrong = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
   const ofMedia = wrong.filter(isAboutMedia);
   const [first] = ofMedia;
-  // Something else is wrong with the host, or nothing at all.
+  // Without errors, or with one that is not about media, Promise.all gives the result.
   if (first === undefined || ofMedia.length < wrong.length) return await Promise.all(work);
   const details = Object.assign({}, ...ofMedia.map((error) => error.details));
   throw new VolantError(first.code, first.message, { details, cause: first });

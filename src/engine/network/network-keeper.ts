@@ -1,74 +1,74 @@
-// engine, network: looks at the host's network again and again and puts in line what differs from what is wanted: at the
-// start, soon after the kernel has told of a loss, and once a minute, for not everything is told. One look at a time.
+// engine, network: the network keeper. Checks the host's network and repairs drift: at the start, soon after the kernel
+// reports a loss, and once a minute, because the kernel does not report everything. One check at a time.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { within } from '../../lib/deadline.ts';
-import type { Logger } from '../../lib/log.ts';
-import { vmIdOfTap } from '../identity.ts';
-import type { HostLedger, NetworkHost, WantedNetwork } from '../network-ports.ts';
-import { keyOf, type NetworkDifference, networkDifferences } from './differences.ts';
-import type { DriftNews } from './drift-news.ts';
-import { mendingOf } from './mending.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { HostLedger, NetworkHost, WantedNetwork } from '../ports/network-ports.ts';
+import { vmIdOfTap } from '../vm-record/derived-names.ts';
+import type { DriftReporter } from './drift-reporter.ts';
+import { keyOf, type NetworkDifference, networkDifferences } from './network-differences.ts';
+import { repairOf } from './network-repair.ts';
 
 export interface NetworkKeeperParts {
-  readonly host: Pick<NetworkHost, 'lookAtNetwork' | 'mendNetwork' | 'watchNetwork'>;
-  /** As it should be at this moment. */
+  readonly host: Pick<NetworkHost, 'readNetwork' | 'repairNetwork' | 'watchNetwork'>;
+  /** The wanted state of the network at this moment. */
   readonly wanted: () => WantedNetwork;
-  /** The VM's hypervisor was seen to run, and not to end. */
+  /** Whether the VM's hypervisor runs. */
   readonly isAlive: (vmId: number) => boolean;
-  /** Tells the kernel again of host ports that it did not take. */
+  /** Applies published ports again whose rules could not be applied. */
   readonly retryPorts: () => Promise<void>;
   readonly ledger: HostLedger;
-  readonly news: Pick<DriftNews, 'tell'>;
+  readonly reporter: Pick<DriftReporter, 'report'>;
   readonly log: Logger;
 }
 
-/** What a look finds; null where the network was being made anew meanwhile. */
-export type NetworkLook = readonly NetworkDifference[] | null;
+/** The differences that a check found; null if the network was being rebuilt during the check. */
+export type NetworkCheck = readonly NetworkDifference[] | null;
 
 export class NetworkKeeper {
   readonly #parts: NetworkKeeperParts;
   #timer: NodeJS.Timeout | undefined;
   #dueAtMs = Number.POSITIVE_INFINITY;
   #running: Promise<void> | null = null;
-  /** Until the next look. */
-  #pauseMs: number = LIMITS.networkLookIntervalMs;
-  /** The same, where the last one did not find everything in line in the end. */
+  /** The pause before the next check. */
+  #pauseMs: number = LIMITS.networkCheckIntervalMs;
+  /** The pause after a check that left differences; it doubles each time. */
   #retryMs: number = LIMITS.networkRetryMinMs;
-  /** When something was mended in the last minute. */
-  #mendedAtMs: number[] = [];
+  /** Times of repairs in the last minute. */
+  #repairedAtMs: number[] = [];
   #isClosed = false;
 
   constructor(parts: NetworkKeeperParts) {
     this.#parts = parts;
   }
 
-  /** To be called when all records were looked at: from then on what nobody knows is nobody's. */
+  /** Begins the checks. Call it after recovery, when everything without a record is known to have no owner. */
   start(): void {
     const { host, wanted, log } = this.#parts;
     try {
       host.watchNetwork(wanted().spec, (tapName) => this.#onLost(tapName));
     } catch (error) {
-      log.warn({ err: error }, 'the kernel does not tell of changes: they are found once a minute');
+      log.warn({ err: error }, 'the kernel does not report changes; they are found once a minute');
     }
     this.#due(0);
   }
 
-  /** Looks no more, and resolves when a look that is under way has ended, or after its deadline. */
+  /** Ends the checks. Resolves when the current one has ended, or after its deadline. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    if (this.#running !== null) await within(this.#running, LIMITS.networkLookTimeoutMs);
+    if (this.#running !== null) await within(this.#running, LIMITS.networkCheckTimeoutMs);
   }
 
-  /** What differs, without changing anything. What comes or goes at the moment does not count. */
-  async look(): Promise<NetworkLook> {
+  /** Finds differences without changing anything. What changes during the check does not count. */
+  async check(): Promise<NetworkCheck> {
     const { host, wanted } = this.#parts;
     const before = wanted();
-    const seen = await host.lookAtNetwork(before.spec, before.isNeeded);
+    const seen = await host.readNetwork(before.spec, before.isNeeded);
     if (seen === null) return null;
     const after = wanted();
-    // Host ports that changed meanwhile may be seen as they were or as they are.
+    // Published ports that changed during the check are not compared.
     const forwards = before.forwards === after.forwards ? after.forwards : null;
     const differences = networkDifferences({ ...after, forwards }, seen);
     if (differences.length === 0) return differences;
@@ -76,24 +76,27 @@ export class NetworkKeeper {
     return differences.filter((difference) => already.has(keyOf(difference)));
   }
 
-  /** Puts in line what can be, now. Resolves when that is done, or went wrong: the next look tells. */
-  async mend(): Promise<void> {
-    // What is under way may have looked already.
+  /** Repairs what can be repaired, now. Also resolves if that fails; the next check reports the rest. */
+  async repairNow(): Promise<void> {
+    // A check in progress may have read the state already.
     await this.#running;
     this.#begin();
     await this.#running;
   }
 
-  /** A tap is lost with every VM that ends. Who changes things again and again is not fought more often than once a minute. */
+  /**
+   * Checks soon after a loss. Every VM that ends loses its tap, which does not count. Repairs per minute are bounded,
+   * so that the keeper does not fight another program.
+   */
   #onLost(tapName: string | null): void {
     if (tapName !== null && !this.#parts.isAlive(vmIdOfTap(tapName))) return;
-    const sinceMs = performance.now() - LIMITS.networkLookIntervalMs;
-    this.#mendedAtMs = this.#mendedAtMs.filter((atMs) => atMs > sinceMs);
-    if (this.#mendedAtMs.length >= LIMITS.networkMendsPerMinuteMax) return;
-    this.#due(LIMITS.networkLookDelayMs);
+    const sinceMs = performance.now() - LIMITS.networkCheckIntervalMs;
+    this.#repairedAtMs = this.#repairedAtMs.filter((atMs) => atMs > sinceMs);
+    if (this.#repairedAtMs.length >= LIMITS.networkRepairsPerMinuteMax) return;
+    this.#due(LIMITS.networkCheckDelayMs);
   }
 
-  /** Looks after so long, or before: what comes meanwhile shares the look. */
+  /** Schedules a check after this delay, unless one is due earlier. */
   #due(delayMs: number): void {
     const dueAtMs = performance.now() + delayMs;
     if (this.#isClosed || dueAtMs >= this.#dueAtMs) return;
@@ -103,7 +106,7 @@ export class NetworkKeeper {
   }
 
   #begin(): void {
-    // The one before goes on: it begins the next one when it ends.
+    // The current check schedules the next one when it ends.
     if (this.#running !== null) return;
     this.#dueAtMs = Number.POSITIVE_INFINITY;
     this.#running = this.#round().finally(() => {
@@ -112,59 +115,59 @@ export class NetworkKeeper {
       this.#dueAtMs = Number.POSITIVE_INFINITY;
       this.#due(Math.min(Math.max(0, waitedMs), this.#pauseMs));
     });
-    void this.#tellIfSlow(this.#running);
+    void this.#logIfSlow(this.#running);
   }
 
   /** Never rejects. */
   async #round(): Promise<void> {
     const { log } = this.#parts;
-    let isInLine = false;
+    let isRepaired = false;
     try {
       await this.#parts.retryPorts();
-      isInLine = await this.#putInLine();
+      isRepaired = await this.#repairDrift();
     } catch (error) {
-      log.error({ err: error }, "the guests' network could not be looked at");
+      log.error({ err: error }, "the guests' network could not be checked");
     }
-    const { networkRetryMinMs, networkLookIntervalMs } = LIMITS;
-    this.#pauseMs = isInLine ? networkLookIntervalMs : this.#retryMs;
-    this.#retryMs = isInLine
+    const { networkRetryMinMs, networkCheckIntervalMs } = LIMITS;
+    this.#pauseMs = isRepaired ? networkCheckIntervalMs : this.#retryMs;
+    this.#retryMs = isRepaired
       ? networkRetryMinMs
-      : Math.min(this.#retryMs * 2, networkLookIntervalMs);
+      : Math.min(this.#retryMs * 2, networkCheckIntervalMs);
   }
 
-  /** false: it has to be looked at again soon. */
-  async #putInLine(): Promise<boolean> {
-    const { host, wanted, isAlive, ledger, news, log } = this.#parts;
-    const all = await this.look();
+  /** Checks and repairs. Resolves to false if another check is needed soon. */
+  async #repairDrift(): Promise<boolean> {
+    const { host, wanted, isAlive, ledger, reporter, log } = this.#parts;
+    const all = await this.check();
     if (all === null) return false;
     const found = all.filter(({ remedy }) => remedy !== 'restart-vm');
-    const wish = wanted();
-    const mending = mendingOf(wish, found);
-    if (mending === null || this.#isClosed) {
-      news.tell([], all);
+    const target = wanted();
+    const repair = repairOf(target, found);
+    if (repair === null || this.#isClosed) {
+      reporter.report([], all);
       return true;
     }
     try {
-      await host.mendNetwork(wish.spec, mending, ledger);
+      await host.repairNetwork(target.spec, repair, ledger);
     } catch (error) {
-      log.error({ err: error }, "something of the guests' network could not be mended");
+      log.error({ err: error }, "the guests' network could not be repaired completely");
     }
-    const left = await this.look();
+    const left = await this.check();
     if (left === null) return false;
     const still = new Set(left.map(keyOf));
-    const mended = found.filter(
+    const repaired = found.filter(
       (difference) =>
-        // Of a VM that ended meanwhile nothing was mended.
+        // A difference of a VM that has ended was not repaired; it is gone.
         !still.has(keyOf(difference)) && (difference.vmId === null || isAlive(difference.vmId)),
     );
-    if (mended.length > 0) this.#mendedAtMs.push(performance.now());
-    news.tell(mended, left);
+    if (repaired.length > 0) this.#repairedAtMs.push(performance.now());
+    reporter.report(repaired, left);
     return left.every(({ remedy }) => remedy === 'restart-vm');
   }
 
-  async #tellIfSlow(round: Promise<void>): Promise<void> {
+  async #logIfSlow(round: Promise<void>): Promise<void> {
     const isOver = round.then(() => true);
-    if ((await within(isOver, LIMITS.networkLookTimeoutMs)) === true) return;
-    this.#parts.log.error({}, "a look at the guests' network does not come back");
+    if ((await within(isOver, LIMITS.networkCheckTimeoutMs)) === true) return;
+    this.#parts.log.error({}, "a check of the guests' network has exceeded its deadline");
   }
 }

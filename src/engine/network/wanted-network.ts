@@ -1,20 +1,21 @@
-// engine, network: the guests' network as it should be: one function of all records and of the host ports. Pure.
+// engine, network: the wanted state of the guests' network, as one function of all records and published ports. Pure.
 
-import { guestOf } from '../identity.ts';
 import type {
   Forward,
   GuestIdentity,
   NetworkSpec,
   WantedGuest,
   WantedNetwork,
-} from '../network-ports.ts';
+} from '../ports/network-ports.ts';
 import type { VmRecord } from '../records.ts';
+import { guestOf } from '../vm-record/derived-names.ts';
 
 export interface GuestFacts {
+  /** Of all VMs that the host may have something of. */
   readonly records: readonly VmRecord[];
-  /** The bridge that the guest belongs on; null is any of those for guests whose address is not known. */
-  readonly shardOf: (guest: GuestIdentity) => number | null;
-  /** The hypervisor of this VM was seen to run, and not to end. */
+  /** The number of the bridge that the guest belongs on; null for any bridge of guests without a known address. */
+  readonly bridgeNumberOf: (guest: GuestIdentity) => number | null;
+  /** Whether the VM's hypervisor runs. */
   readonly isAlive: (vmId: number) => boolean;
 }
 
@@ -23,28 +24,32 @@ export interface NetworkFacts extends GuestFacts {
   /** The network was made for a guest, which may be gone by now. */
   readonly isMade: boolean;
   readonly antiSpoofing: boolean;
-  /** null while they change. */
+  /** null while they are changing. */
   readonly forwards: readonly Forward[] | null;
 }
 
 /**
- * Those whose frames may pass: from the moment that a launch is wanted until everything was given back. Whether there is a
- * process does not matter: it may be found later, or have been found already.
+ * The guests whose frames may pass: from the moment a launch is wanted until everything is released. Whether a process
+ * exists does not matter.
  */
-export function wantedGuests({ records, shardOf, isAlive }: GuestFacts): readonly WantedGuest[] {
+export function wantedGuests({
+  records,
+  bridgeNumberOf,
+  isAlive,
+}: GuestFacts): readonly WantedGuest[] {
   return records.flatMap((record) => {
     const guest = record.observed.isReleased ? null : guestOf(record);
     if (guest === null) return [];
     const { id: vmId, status, process } = record;
     const runs = status === 'running' && process !== null && isAlive(vmId);
-    return { vmId, guest, shard: shardOf(guest), isAlive: runs };
+    return { vmId, guest, bridgeNumber: bridgeNumberOf(guest), isAlive: runs };
   });
 }
 
 export function wantedNetwork(facts: NetworkFacts): WantedNetwork {
   const { spec, isMade, antiSpoofing, forwards } = facts;
   const guests = wantedGuests(facts);
-  // It is made with the first launch: a guest that is on its way may not have come so far.
+  // The network is made by the first launch, so a guest that is still starting does not need it yet.
   const isNeeded = isMade || guests.some(({ isAlive }) => isAlive);
   return { spec, isNeeded, antiSpoofing, guests, forwards };
 }

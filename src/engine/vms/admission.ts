@@ -1,48 +1,63 @@
-// engine: what a new VM gets before anything is made: its config, its id, its name and its leases. All
-// of it is in memory; writing it down is vms.ts' business.
+// engine, vms: admission of new VMs and of further launches. It resolves configs and reserves id, name, allocations and
+// budget, all in memory. record-writer.ts stores them.
 
-import { type Config, LIMITS } from '../../config.ts';
+import { bootsGuests, driverOf } from '../../config/drivers.ts';
+import { LIMITS } from '../../config/limits.ts';
+import type { Config } from '../../config.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VolantError } from '../../lib/errors.ts';
 import type { Manifest } from '../../schema/manifest.ts';
 import type { CreateVmRequest } from '../../schema/vm.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
-import type { AddressPool } from '../addresses.ts';
 import type { Budget } from '../budget/budget.ts';
 import type { VmSize } from '../budget/rules.ts';
-import { exposedPortsOf, replicaPortProblems, replicaPortsOf } from '../exposures/exposed-ports.ts';
-import type { Exposures } from '../exposures/exposures.ts';
-import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from '../identity.ts';
+import type { AddressPool } from '../network/addresses.ts';
+import type { PortPublisher } from '../published-ports/port-publisher.ts';
+import {
+  type PublishedPort,
+  publishedPortsOf,
+  replicaPortProblems,
+  replicaPortsOf,
+} from '../published-ports/published-ports.ts';
 import type { Cause, ReplicaOf, VmLeases, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
-import type { LaunchDraft, LaunchPlanner, LaunchPreparation } from './launch-planner.ts';
-import { networkModeOf, requestedAddressOf, resolveConfig } from './launch-spec.ts';
+import type { State } from '../state/state.ts';
+import { deadlineIn } from '../vm-record/deadline.ts';
+import { idsOfSameUser, macAddressOf, tapNameOf, vsockCidOf } from '../vm-record/derived-names.ts';
+import type { LaunchDraft, LaunchPlanner, LaunchPreparation } from './launch/launch-planner.ts';
+import {
+  egressRulesOf,
+  networkModeOf,
+  requestedAddressOf,
+  resolveConfig,
+} from './launch/launch-spec.ts';
 
-/** A VM that has its name and its leases, but nothing in the world or on disk yet. */
+/** A VM with a reserved name and allocations. Nothing of it exists on the host or on disk yet. */
 export interface Draft extends LaunchDraft {
   readonly record: VmRecord;
   readonly config: VmConfig;
 }
 
-/** A create that a deployment asks for: its manifest was settled when the deployment was made. */
+/** A create on behalf of a deployment. Its manifest was resolved when the deployment was made. */
 export interface ReplicaOrigin {
   readonly replica: ReplicaOf;
   readonly manifest: Manifest;
 }
 
-/** What a new VM is made from. */
+/** The input of `reserve`. */
 export interface NewVm {
   readonly name: string;
   readonly config: VmConfig;
   readonly preparation: LaunchPreparation;
   readonly replica: ReplicaOf | undefined;
   readonly cause: Cause;
+  /** From now on; undefined: the VM stays. */
+  readonly deadlineSeconds: number | undefined;
 }
 
-/** A name that nobody else gets until it is known whether its VM exists. */
+/** A name that no other create gets until this one has succeeded or failed. */
 interface Reservation {
   readonly id: number;
-  /** Resolves when that is known. */
+  /** Resolves when the create has succeeded or failed. */
   readonly settled: Promise<void>;
   readonly settle: () => void;
 }
@@ -52,17 +67,17 @@ export interface AdmissionParts {
   readonly state: State;
   readonly planner: LaunchPlanner;
   readonly addresses: AddressPool;
-  readonly exposures: Exposures;
+  readonly publisher: PortPublisher;
   readonly budget: Budget;
   readonly clock: Clock;
   readonly lastVmId: number;
-  /** The manifest that a request means: PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH, BODY_INVALID. */
+  /** The manifest that a request names. Throws PLUGIN_NOT_FOUND, PLUGIN_DISABLED, PLUGIN_MISMATCH or BODY_INVALID. */
   readonly manifestFor: (request: CreateVmRequest) => Manifest;
 }
 
 export class Admission {
   readonly #parts: AdmissionParts;
-  /** Creates whose record is not on disk yet, by name. */
+  /** By name: creates whose record is not on disk yet. */
   readonly #reserved = new Map<string, Reservation>();
   #lastVmId: number;
 
@@ -71,12 +86,12 @@ export class Admission {
     this.#lastVmId = parts.lastVmId;
   }
 
-  /** The highest id that was given so far. */
+  /** The highest id that was allocated so far. */
   get lastVmId(): number {
     return this.#lastVmId;
   }
 
-  /** VM_NAME_TAKEN, PORT_TAKEN, or what is wrong with the request. */
+  /** The config of a create. Throws VM_NAME_TAKEN, PORT_TAKEN, or what `configOf` throws. */
   resolve(
     request: CreateVmRequest,
     origin?: ReplicaOrigin,
@@ -85,60 +100,85 @@ export class Admission {
     const manifest = origin?.manifest ?? this.#parts.manifestFor(request);
     const config = this.configOf(request, manifest);
     const replica = origin?.replica;
-    this.#parts.exposures.refuseTaken(
+    this.#parts.publisher.refuseTaken(
       { name: request.name, replica },
-      exposedPortsOf(config, replica),
+      publishedPortsOf(config, replica),
     );
     return { config, replica };
   }
 
-  /** The complete config of a request. BODY_INVALID, FEATURE_UNAVAILABLE, CMDLINE_TOO_LONG. */
+  /** The complete config of a request. Throws BODY_INVALID, FEATURE_UNAVAILABLE or CMDLINE_TOO_LONG. */
   configOf(request: Omit<CreateVmRequest, 'name'>, manifest: Manifest): VmConfig {
-    const { advertise } = this.#parts.config;
-    return resolveConfig(request, manifest, {
+    const { advertise, hypervisor } = this.#parts.config;
+    const config = resolveConfig(request, manifest, {
       apiHost: advertise.host,
       apiPort: advertise.port,
       cpuCoresMax: LIMITS.cpuCoresMax,
       memoryMbMin: LIMITS.memoryMbMin,
       memoryMbMax: LIMITS.memoryMbMax,
       kernelCmdlineBytesMax: LIMITS.kernelCmdlineBytesMax,
+      isSimulated: !bootsGuests(driverOf(hypervisor)),
     });
+    this.#refuseEgress(config);
+    return config;
   }
 
-  /** BODY_INVALID, about this field, where no guest of this config could boot in its memory. */
-  requireMemory(config: VmConfig, field: string): Promise<void> {
-    return this.#parts.planner.requireMemory(config, field);
+  /** Egress rules are about an address that this daemon gives. */
+  #refuseEgress(config: VmConfig): void {
+    if (egressRulesOf(config) === undefined || this.#getsAddress(config)) return;
+    const why =
+      networkModeOf(config) === 'vsock'
+        ? 'needs a network card: a VM in mode vsock has none'
+        : 'needs mode bridged, or VOLANT_DHCP_SERVER=dnsmasq: the daemon does not know the address that another DHCP server gives';
+    throw new VolantError('BODY_INVALID', undefined, { details: { 'network.egress': why } });
   }
 
-  /** Ports of all replicas of a deployment. PORT_TAKEN; BODY_INVALID where they overlap or are too many. */
+  /** Checks a config as LaunchPlanner.requireLaunchable does. Throws BODY_INVALID, MEDIA_INVALID or MEDIA_NOT_ALLOWED. */
+  requireLaunchable(
+    config: VmConfig,
+    memoryField: string,
+    before?: VmConfig,
+  ): Promise<Readonly<Record<string, string>>> {
+    return this.#parts.planner.requireLaunchable(config, memoryField, before);
+  }
+
+  /**
+   * Checks the published ports of all replicas of a deployment. Throws PORT_TAKEN, or BODY_INVALID if they overlap or
+   * are too many.
+   */
   requireReplicaPorts(deployment: string, replicas: number, config: VmConfig): void {
     const details = replicaPortProblems(config, replicas);
     if (Object.keys(details).length > 0) {
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
-    // Of no revision yet: what its replicas have now they keep until they are replaced.
+    // Revision 0 is no revision: current replicas keep their ports until they are replaced.
     const owner = { name: deployment, replica: { deployment, revision: 0 } };
-    this.#parts.exposures.refuseTaken(owner, replicaPortsOf(config, replicas));
+    this.#parts.publisher.refuseTaken(owner, replicaPortsOf(config, replicas));
+  }
+
+  /** Throws PORT_TAKEN if other programs of the host have some of these ports. */
+  requireFreePorts(ports: readonly PublishedPort[]): Promise<void> {
+    return this.#parts.publisher.requireFree(ports);
   }
 
   /**
-   * Name, id and leases for a new VM. Where another create has the name and is not on disk yet, this waits for it: a name
-   * is taken when its VM can be seen, and not before. VM_NAME_TAKEN, CAPACITY_EXHAUSTED, MEMORY_EXHAUSTED, CPU_EXHAUSTED,
-   * ADDRESS_POOL_EXHAUSTED, CMDLINE_TOO_LONG.
+   * Reserves name, id and allocations for a new VM. A name counts as taken once its VM is visible, so this waits for
+   * another create of the same name. Throws VM_NAME_TAKEN, CAPACITY_EXHAUSTED, MEMORY_EXHAUSTED, CPU_EXHAUSTED,
+   * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID or CMDLINE_TOO_LONG.
    */
   async reserve(vm: NewVm): Promise<Draft> {
     const { addresses, budget } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
-    // From here to the end nothing waits: two creates of one name cannot both pass.
-    this.#requireRoom(vm.name);
+    // Nothing below is asynchronous, so two creates of one name cannot both pass.
+    this.#requireFree(vm.name);
     const id = this.#nextId();
-    budget.require(askingOf(id, vm), sizeOf(vm.config));
+    budget.require(candidateOf(id, vm), sizeOf(vm.config));
     const leases = this.leasesFor(id, vm.config);
     try {
       const draft = this.#draft(vm, id, leases);
       this.#reserved.set(vm.name, reservationOf(id));
       this.#lastVmId = id;
-      budget.admit(askingOf(id, vm), sizeOf(vm.config));
+      budget.admit(candidateOf(id, vm), sizeOf(vm.config));
       return draft;
     } catch (error) {
       if (leases.ipAddress !== null) addresses.cancel(leases.ipAddress, id);
@@ -146,13 +186,13 @@ export class Admission {
     }
   }
 
-  /** What `reserve` would give now, or its error. Nothing is taken: the next VM gets the same. */
-  async foresee(vm: NewVm): Promise<Draft> {
+  /** What `reserve` would return now; it throws the same errors. It reserves nothing. */
+  async preview(vm: NewVm): Promise<Draft> {
     const { addresses, budget } = this.#parts;
     while (this.#reserved.has(vm.name)) await this.#reserved.get(vm.name)?.settled;
-    this.#requireRoom(vm.name);
+    this.#requireFree(vm.name);
     const id = this.#nextId();
-    budget.require(askingOf(id, vm), sizeOf(vm.config));
+    budget.require(candidateOf(id, vm), sizeOf(vm.config));
     this.refuseAddress(id, vm.config);
     const leases = this.#leasesWith(id, vm.config, () => {
       return requestedAddressOf(vm.config) ?? addresses.next();
@@ -161,8 +201,8 @@ export class Admission {
   }
 
   /**
-   * Another launch of a VM, counted until `settleLaunch`; what it is admitted with. MEMORY_EXHAUSTED, CPU_EXHAUSTED,
-   * VM_NOT_FOUND.
+   * Admits another launch of a VM, which counts against the budget until `settleLaunch`. Returns the size that was
+   * admitted. Throws MEMORY_EXHAUSTED, CPU_EXHAUSTED or VM_NOT_FOUND.
    */
   admitLaunch(record: VmRecord): VmSize {
     const { budget, state } = this.#parts;
@@ -171,39 +211,43 @@ export class Admission {
     return size;
   }
 
-  /** It is written down, or nothing came of it. */
+  /** Ends what `admitLaunch` began: the launch is stored, or it was given up. */
   settleLaunch(vmId: number): void {
     this.#parts.budget.settle(vmId);
   }
 
-  /** Why no VM of this config would be launched now, in the place of this one where it is given; null: it would be. */
+  /**
+   * Why a VM of this config could not be launched now; null if it could. `inPlaceOf` is a VM whose share would become
+   * free.
+   */
   refusalOf(config: VmConfig, inPlaceOf: number | null): VolantError | null {
     return this.#parts.budget.refusal(sizeOf(config), inPlaceOf);
   }
 
-  /** Called when a VM has given back what it took of the host. Returns how to end that. */
-  onRoom(listener: () => void): () => void {
+  /** Calls the listener when a VM has released capacity of the host. Returns a function that unsubscribes. */
+  onCapacityFreed(listener: () => void): () => void {
     return this.#parts.budget.subscribe(listener);
   }
 
-  #requireRoom(name: string): void {
+  #requireFree(name: string): void {
     this.#refuseTakenName(name);
     if (this.#parts.state.vms.size + this.#reserved.size < LIMITS.vmsMax) return;
     throw new VolantError('CAPACITY_EXHAUSTED', `This daemon runs at most ${LIMITS.vmsMax} VMs`);
   }
 
   #draft(
-    { name, config, preparation, replica, cause }: NewVm,
+    { name, config, preparation, replica, cause, deadlineSeconds }: NewVm,
     id: number,
     leases: VmLeases,
   ): Draft {
     const { clock, planner } = this.#parts;
     const nowMs = clock.nowMs();
+    const egress = egressRulesOf(config);
     const record: VmRecord = {
       id,
       name,
       wanted: { state: 'running', launch: 1, cause, size: sizeOf(config) },
-      // Written down before anything is made: from then on the host may have something of it.
+      // The record is stored before anything is made, so the host may have something of it from then on.
       observed: { launch: 0, attempt: 1, end: null, isReleased: false },
       status: 'starting',
       plugin: config.plugin,
@@ -213,11 +257,15 @@ export class Admission {
       kernelCmdline: '',
       networkMode: networkModeOf(config),
       leases,
+      ...(egress === undefined ? {} : { egress }),
       configVersion: 1,
       launchedConfigVersion: 1,
       neverRan: true,
       driver: preparation.facts.driver,
       process: null,
+      ...(deadlineSeconds === undefined
+        ? {}
+        : { deadline: deadlineIn(deadlineSeconds, nowMs, clock) }),
       createdAtMs: nowMs,
       updatedAtMs: nowMs,
       ...(replica === undefined ? {} : { replica }),
@@ -226,18 +274,18 @@ export class Admission {
     return { ...draft, record: { ...record, ...draft.facts }, config };
   }
 
-  /** Ids are never used again; one whose hypervisor would have the user of another VM's is left out. */
+  /** Ids are never reused. An id whose hypervisor would share its user with another VM's is skipped. */
   #nextId(): number {
     const { state } = this.#parts;
     let id = this.#lastVmId + 1;
-    const isTaken = (other: number) => state.find(other) !== undefined;
+    const isTaken = (other: number) => state.vms.hasId(other);
     while ([...idsOfSameUser(id)].some(isTaken)) id += 1;
     return id;
   }
 
   /**
-   * Leases of a VM with this id and config; an address that it has already it keeps, unless it asks for another.
-   * ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN, BODY_INVALID.
+   * Allocations for a VM with this id and config. It keeps the present address unless the config asks for another one.
+   * Throws ADDRESS_POOL_EXHAUSTED, ADDRESS_TAKEN or BODY_INVALID.
    */
   leasesFor(id: number, config: VmConfig, address: string | null = null): VmLeases {
     return this.#leasesWith(id, config, () => this.#addressFor(id, config, address));
@@ -253,7 +301,7 @@ export class Admission {
     };
   }
 
-  /** ADDRESS_TAKEN, BODY_INVALID when a VM with this id cannot have the address that the config asks for. */
+  /** Throws ADDRESS_TAKEN or BODY_INVALID if a VM with this id cannot have the address that its config asks for. */
   refuseAddress(id: number, config: VmConfig): void {
     const { addresses, state } = this.#parts;
     const wanted = this.#getsAddress(config) ? requestedAddressOf(config) : null;
@@ -264,13 +312,13 @@ export class Admission {
       const details = { [field]: `${wanted} is not an address for guests of this host` };
       throw new VolantError('BODY_INVALID', undefined, { details });
     }
-    const drafts = [...this.#reserved].find(([, { id: draftId }]) => draftId === refusal.refused);
-    const owner = state.find(refusal.refused)?.name ?? drafts?.[0] ?? refusal.refused;
+    const reserved = [...this.#reserved].find(([, { id: draftId }]) => draftId === refusal.refused);
+    const owner = state.find(refusal.refused)?.name ?? reserved?.[0] ?? refusal.refused;
     const why = `Address ${wanted} belongs to VM ${owner}`;
     throw new VolantError('ADDRESS_TAKEN', why, { details: { [field]: why } });
   }
 
-  /** From us: one that another's DHCP server gives is not known here. */
+  /** Whether this daemon allocates the address. An address from a foreign DHCP server is not known here. */
   #getsAddress(config: VmConfig): boolean {
     const mode = networkModeOf(config);
     return mode === 'bridged' || (mode === 'dhcp' && this.#parts.config.dhcpServer === 'dnsmasq');
@@ -285,27 +333,29 @@ export class Admission {
     return wanted;
   }
 
-  /** What never reached the disk has no record whose removal would free its address. */
+  /**
+   * Ends what `reserve` began. If no record was stored, this frees the address, because no removal of a record will.
+   */
   settle({ record }: Draft): void {
     this.#reserved.get(record.name)?.settle();
     this.#parts.budget.settle(record.id);
     this.#reserved.delete(record.name);
     const { ipAddress } = record.leases;
-    if (ipAddress === null || this.#parts.state.find(record.id) !== undefined) return;
+    if (ipAddress === null || this.#parts.state.vms.hasId(record.id)) return;
     this.#parts.addresses.cancel(ipAddress, record.id);
   }
 
   #refuseTakenName(name: string): void {
-    if (this.#parts.state.vms.body(name) === undefined) return;
+    if (!this.#parts.state.vms.has(name)) return;
     throw new VolantError('VM_NAME_TAKEN', `A VM named ${name} exists`);
   }
 }
 
-function askingOf(id: number, { preparation }: NewVm) {
+function candidateOf(id: number, { preparation }: NewVm) {
   return { id, driver: preparation.facts.driver };
 }
 
-/** What a guest of this config is given. */
+/** The share of the host that a guest of this config gets. */
 export function sizeOf({ resources }: VmConfig): VmSize {
   return { memoryMb: resources.memory_mb, cpuCores: resources.cpu_cores };
 }

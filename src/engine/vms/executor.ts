@@ -1,32 +1,38 @@
-// engine, vms: makes what is what is wanted, one VM at a time and all VMs at once. It asks for the next step, takes it,
-// and asks again; what fails is tried again with growing pauses. What the steps are is not known here.
+// engine, vms: the reconcile loop. For each VM it asks for the next step, takes it, and asks again. Failed steps are
+// retried with backoff. VMs are reconciled in parallel, the steps of one VM in sequence. The steps themselves are in
+// steps.ts.
 
-import { LIMITS } from '../../config.ts';
-import { VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
-import { requestIn } from '../cause.ts';
+import type { Limits } from '../../config/limits.ts';
+import { toVolantError, VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
+import { requestIn } from '../events/cause.ts';
 import type { VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
-import type { Share } from './fair-line.ts';
+import type { State } from '../state/state.ts';
 import type { StepName } from './next-step.ts';
-import { type Operations, type Turn, tooManyWait } from './operations.ts';
+import { type Operations, tooManyWait } from './operations.ts';
+import type { Share } from './work-queue.ts';
 
 export interface ExecutorParts {
   readonly state: State;
   readonly operations: Operations;
-  /** null: nothing is to be done. */
+  /** The next step; null if there is nothing to do. */
   readonly next: (record: VmRecord) => StepName | null;
-  /** What the work on a VM counts beside that on others. */
+  /** The client and cost of the work on a VM, for the budget. */
   readonly weigh: (vmId: number) => Share;
-  /** Nothing is left to be done for the VM; the record is undefined when it is gone. */
+  /** Called when nothing is left to do for a VM. `record` is undefined if the VM is gone. */
   readonly onSettled: (vmId: number, record: VmRecord | undefined) => void;
   readonly take: (step: StepName, record: VmRecord, turn: Turn) => Promise<void>;
+  readonly limits: Pick<
+    Limits,
+    'operationsPerVmMax' | 'stepFailuresReported' | 'stepRetryMinMs' | 'stepRetryMaxMs'
+  >;
   readonly log: Logger;
 }
 
 /**
- * Until when a request waits, asked after each step: true when that is reached, and it throws when it cannot be any
- * more. `isSettled`: nothing is left to be done. The record is undefined when the VM is gone.
+ * Until when a request waits; it is asked after each step. It returns true once the goal is reached and throws if it
+ * cannot be reached any more. `isSettled` means that nothing is left to do. `record` is undefined if the VM is gone.
  */
 export type Goal = (record: VmRecord | undefined, isSettled: boolean) => boolean;
 
@@ -37,10 +43,10 @@ interface Waiter {
   failures: number;
 }
 
-interface Line {
+interface VmWork {
   readonly waiters: Set<Waiter>;
   isRunning: boolean;
-  /** Something has changed since the last look. */
+  /** Something has changed since the last check of the next step. */
   isStale: boolean;
   failures: number;
   retry: NodeJS.Timeout | undefined;
@@ -48,43 +54,45 @@ interface Line {
 
 export class Executor {
   readonly #parts: ExecutorParts;
-  readonly #lines = new Map<number, Line>();
+  readonly #work = new Map<number, VmWork>();
+  #isClosed = false;
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
   }
 
-  /** Looks at the VM soon, whether it waits for another try or not. */
+  /** Reconciles the VM soon. It cuts a backoff pause short. */
   wake(vmId: number): void {
-    const line = this.#lineOf(vmId);
-    clearTimeout(line.retry);
-    line.isStale = true;
-    if (line.isRunning) return;
-    line.isRunning = true;
+    const work = this.#workOf(vmId);
+    clearTimeout(work.retry);
+    work.isStale = true;
+    if (work.isRunning) return;
+    work.isRunning = true;
     const { operations, weigh } = this.#parts;
     void operations
       .follow(
         vmId,
-        (turn) => this.#converge(vmId, line, turn),
+        (turn) => this.#converge(vmId, work, turn),
         () => weigh(vmId),
       )
       .catch((error: unknown) => {
-        this.#parts.log.error({ id: vmId, err: error }, 'a VM could not be looked after');
+        this.#parts.log.error({ id: vmId, err: error }, 'a VM could not be reconciled');
       });
   }
 
-  /** VM_STATE_CONFLICT when too many requests wait for this VM already. */
-  requireRoom(vmId: number): void {
-    const { size } = this.#lines.get(vmId)?.waiters ?? new Set();
-    if (size >= LIMITS.operationsPerVmMax) throw tooManyWait();
+  /** Throws VM_STATE_CONFLICT if too many requests wait for this VM already. */
+  requireQueueSpace(vmId: number): void {
+    const { size } = this.#work.get(vmId)?.waiters ?? new Set();
+    if (size >= this.#parts.limits.operationsPerVmMax) throw tooManyWait();
   }
 
   /**
-   * Resolves when the goal is reached. Rejects with what the goal throws, or with the error of a step that went wrong
-   * again and again: it is tried on, but not waited for. The same when the signal aborts.
+   * Resolves when the goal is reached. Rejects with what the goal throws, with the abort reason of the signal, or with
+   * the error of a step that failed LIMITS.stepFailuresReported times. Retries of that step continue in the background.
    */
   until(vmId: number, goal: Goal, signal?: AbortSignal): Promise<void> {
-    const { waiters } = this.#lineOf(vmId);
+    if (this.#isClosed) return Promise.reject(new VolantError('SHUTTING_DOWN'));
+    const { waiters } = this.#workOf(vmId);
     return new Promise((resolve, reject) => {
       const waiter = { goal, resolve, reject, failures: 0 };
       waiters.add(waiter);
@@ -94,96 +102,98 @@ export class Executor {
     });
   }
 
-  /** Tries nothing again; requests that still wait are told so. Call it when operations have ended. */
+  /** Stops retries. Rejects requests that wait, also later ones, with SHUTTING_DOWN. Call it after operations have ended. */
   close(): void {
-    for (const line of this.#lines.values()) {
-      clearTimeout(line.retry);
-      for (const { reject } of line.waiters) reject(new VolantError('SHUTTING_DOWN'));
+    this.#isClosed = true;
+    for (const work of this.#work.values()) {
+      clearTimeout(work.retry);
+      for (const { reject } of work.waiters) reject(new VolantError('SHUTTING_DOWN'));
     }
-    this.#lines.clear();
+    this.#work.clear();
   }
 
-  async #converge(vmId: number, line: Line, turn: Turn): Promise<void> {
+  async #converge(vmId: number, work: VmWork, turn: Turn): Promise<void> {
     const { state, next, operations } = this.#parts;
     try {
       let failed: StepName | null = null;
       while (!operations.isClosed) {
-        line.isStale = false;
+        work.isStale = false;
         const record = state.find(vmId);
         const step = record === undefined ? null : next(record);
-        this.#settle(line, record, step === null);
+        this.#settle(work, record, step === null);
         if (record === undefined || step === null) {
           this.#parts.onSettled(vmId, record);
           break;
         }
         if (step === failed) {
-          this.#retryLater(vmId, line);
+          this.#retryLater(vmId, work);
           break;
         }
         turn.renew();
-        failed = (await this.#take(step, record, line, turn)) ? null : step;
+        failed = (await this.#take(step, record, work, turn)) ? null : step;
       }
     } finally {
-      line.isRunning = false;
-      if (line.isStale && !operations.isClosed) this.wake(vmId);
-      else if (state.find(vmId) === undefined && line.waiters.size === 0) this.#lines.delete(vmId);
+      work.isRunning = false;
+      if (work.isStale && !operations.isClosed) this.wake(vmId);
+      else if (state.find(vmId) === undefined && work.waiters.size === 0) this.#work.delete(vmId);
     }
   }
 
-  /** false when it went wrong. */
-  async #take(step: StepName, record: VmRecord, line: Line, turn: Turn): Promise<boolean> {
+  /** Takes one step. Returns false if it failed. */
+  async #take(step: StepName, record: VmRecord, work: VmWork, turn: Turn): Promise<boolean> {
     const { state, take, operations, log } = this.#parts;
     try {
       await take(step, record, turn);
-      if (line.failures > 0) state.vms.explain(record.id, null);
-      line.failures = 0;
+      if (work.failures > 0) state.vms.setStatusReason(record.id, null);
+      work.failures = 0;
       return true;
     } catch (error) {
       if (operations.isClosed) return false;
-      line.failures += 1;
-      const reason = error instanceof VolantError ? error.message : 'an internal error';
-      const facts = { vm: record.name, step, failures: line.failures };
+      work.failures += 1;
+      const reason = toVolantError(error).message;
+      const facts = { vm: record.name, step, failures: work.failures };
       log.error({ ...facts, ...requestIn(record.wanted.cause), err: error }, 'step failed');
-      state.vms.explain(record.id, `Is tried again: ${reason}`);
-      for (const waiter of line.waiters) {
+      state.vms.setStatusReason(record.id, `Retrying: ${reason}`);
+      for (const waiter of work.waiters) {
         waiter.failures += 1;
-        if (waiter.failures < LIMITS.stepFailuresTold) continue;
-        line.waiters.delete(waiter);
+        if (waiter.failures < this.#parts.limits.stepFailuresReported) continue;
+        work.waiters.delete(waiter);
         waiter.reject(error);
       }
       return false;
     }
   }
 
-  #retryLater(vmId: number, line: Line): void {
-    const doublings = Math.min(line.failures - 1, 20);
-    const pauseMs = Math.min(LIMITS.stepRetryMinMs * 2 ** doublings, LIMITS.stepRetryMaxMs);
-    line.retry = setTimeout(() => this.wake(vmId), pauseMs);
+  #retryLater(vmId: number, work: VmWork): void {
+    const doublings = Math.min(work.failures - 1, 20);
+    const { stepRetryMinMs, stepRetryMaxMs } = this.#parts.limits;
+    const pauseMs = Math.min(stepRetryMinMs * 2 ** doublings, stepRetryMaxMs);
+    work.retry = setTimeout(() => this.wake(vmId), pauseMs);
   }
 
-  #settle(line: Line, record: VmRecord | undefined, isSettled: boolean): void {
-    for (const waiter of line.waiters) {
+  #settle(work: VmWork, record: VmRecord | undefined, isSettled: boolean): void {
+    for (const waiter of work.waiters) {
       try {
         if (!waiter.goal(record, isSettled)) continue;
         waiter.resolve();
       } catch (error) {
         waiter.reject(error);
       }
-      line.waiters.delete(waiter);
+      work.waiters.delete(waiter);
     }
   }
 
-  #lineOf(vmId: number): Line {
-    const known = this.#lines.get(vmId);
+  #workOf(vmId: number): VmWork {
+    const known = this.#work.get(vmId);
     if (known !== undefined) return known;
-    const line: Line = {
+    const work: VmWork = {
       waiters: new Set(),
       isRunning: false,
       isStale: false,
       failures: 0,
       retry: undefined,
     };
-    this.#lines.set(vmId, line);
-    return line;
+    this.#work.set(vmId, work);
+    return work;
   }
 }

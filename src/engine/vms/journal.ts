@@ -1,13 +1,15 @@
-// engine, vms: what was done for each VM, why, and how long it took: for whoever wonders afterwards. It is written down a
-// little later and never waited for: nothing depends on it.
+// engine, vms: the operations log of each VM: what was done, why, and how long it took. It is written in the
+// background, and no other part depends on it.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
+import { toVolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { Family } from '../../lib/metrics/family.ts';
+import type { Write } from '../ports/store-ports.ts';
 import type { Cause, OperationKind, OperationRecord, OperationStep } from '../records.ts';
-import type { State } from '../state.ts';
-import type { Write } from '../store-ports.ts';
+import type { State } from '../state/state.ts';
+import { OperationMeter } from './operation-meter.ts';
 
 export interface JournalParts {
   readonly state: State;
@@ -27,8 +29,9 @@ interface Current {
 export class Journal {
   readonly #parts: JournalParts;
   readonly #current = new Map<number, Current>();
-  /** Of the last operation of each VM that had one since the daemon was started. */
+  /** By VM: the number of its last operation, if it had one since the daemon started. */
   readonly #lastNumbers = new Map<number, number>();
+  readonly #meter = new OperationMeter();
   #unwritten: OperationRecord[] = [];
   #timer: NodeJS.Timeout | undefined;
 
@@ -36,44 +39,55 @@ export class Journal {
     this.#parts = parts;
   }
 
-  /** Something is wanted of the VM. What was under way for it ends as superseded. */
+  /** Begins an operation that a request asked for. The current operation of the VM ends as superseded. */
   begin(vmId: number, kind: OperationKind, cause: Cause): void {
     this.#close(vmId, 'superseded');
     this.#open(vmId, kind, cause);
   }
 
-  /** A step was taken, for this cause where there is no wish before it: an end, a start of the daemon, a difference. */
-  took(vmId: number, step: string, durationMs: number, error: unknown, unasked: Cause): void {
+  /**
+   * Records a step. If no operation is open, for example after a crash, a start of the daemon or a drift, it opens one
+   * with the cause `defaultCause`.
+   */
+  took(vmId: number, step: string, durationMs: number, error: unknown, defaultCause: Cause): void {
+    this.#meter.took(step, durationMs, error === null);
     const known = this.#current.get(vmId);
-    // Each start of a daemon looks at every VM: what finds nothing to do is not worth a line.
+    // Each start of the daemon inspects every VM; an inspection that finds nothing to do is not recorded.
     if (known === undefined && step === 'look' && error === null) return;
-    const current = known ?? this.#open(vmId, 'reconcile', unasked);
-    const message = error === null ? null : textOf(error);
+    const current = known ?? this.#open(vmId, 'reconcile', defaultCause);
+    const message = error === null ? null : toVolantError(error).message;
     if (message !== null) current.error = message;
     const last = current.steps.at(-1);
-    // One that is tried again and again is one line.
+    // A retried step is recorded once, with a counter.
     if (last?.step === step && last.error === message) {
       const times = last.times + 1;
-      current.steps[current.steps.length - 1] = { ...last, times, duration_ms: durationMs };
+      const duration_ms = Math.round(durationMs);
+      current.steps[current.steps.length - 1] = { ...last, times, duration_ms };
       return;
     }
     if (current.steps.length >= LIMITS.operationStepsMax) current.steps.shift();
     current.steps.push({ step, times: 1, duration_ms: Math.round(durationMs), error: message });
   }
 
-  /** Nothing is left to be done for the VM: `failed`, where what was wanted has not come. */
+  /**
+   * Ends the current operation: nothing is left to do for the VM. `hasFailed` means that the wanted state was not
+   * reached.
+   */
   settled(vmId: number, hasFailed: boolean): void {
     this.#close(vmId, hasFailed ? 'failed' : 'done');
   }
 
-  /** The VM is gone, and what was written down of it, too. */
+  /** Forgets a removed VM. Its stored operations are removed together with its record. */
   forget(vmId: number): void {
+    const kind = this.#current.get(vmId)?.kind;
+    // Of a create that failed nothing is left. Every other operation ends like this if the VM was to be deleted.
+    if (kind !== undefined) this.#meter.ended(kind, kind === 'create' ? 'failed' : 'done');
     this.#current.delete(vmId);
     this.#lastNumbers.delete(vmId);
     this.#unwritten = this.#unwritten.filter((record) => record.vmId !== vmId);
   }
 
-  /** Newest first; what is under way comes before all others. */
+  /** The operations of a VM, newest first. One that is under way comes first. */
   of(vmId: number): readonly OperationRecord[] {
     const current = this.#current.get(vmId);
     const unwritten = this.#unwritten.filter((record) => record.vmId === vmId).toReversed();
@@ -82,7 +96,12 @@ export class Journal {
     return current === undefined ? known : [this.#recordOf(vmId, current, null), ...known];
   }
 
-  /** Writes down what is not yet. */
+  /** What was counted of operations and their steps. */
+  families(): readonly Family[] {
+    return this.#meter.families();
+  }
+
+  /** Writes what is not on disk yet. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#write();
@@ -100,7 +119,12 @@ export class Journal {
     const current = this.#current.get(vmId);
     if (current === undefined) return;
     this.#current.delete(vmId);
+    this.#meter.ended(current.kind, outcome);
     this.#unwritten.push(this.#recordOf(vmId, current, outcome));
+    this.#writeSoon();
+  }
+
+  #writeSoon(): void {
     this.#timer ??= setTimeout(() => void this.#write(), LIMITS.operationWriteMs).unref();
   }
 
@@ -110,14 +134,14 @@ export class Journal {
     outcome: OperationRecord['outcome'],
   ): OperationRecord {
     const endedAtMs = outcome === null ? null : this.#parts.clock.nowMs();
-    // A step that went well in the end was no failure.
+    // If the operation succeeded in the end, its failed steps are not shown as its error.
     const why = outcome === 'done' ? null : error;
     return { vmId, ...begun, endedAtMs, outcome, error: why, steps: [...steps] };
   }
 
   #numberOf(vmId: number, kind: OperationKind): number {
     const { store } = this.#parts.state;
-    // Of a new VM nothing is stored.
+    // A new VM has nothing stored.
     const stored = () => (kind === 'create' ? 0 : (store.operations(vmId, 1)[0]?.number ?? 0));
     const last = this.#lastNumbers.get(vmId) ?? stored();
     this.#lastNumbers.set(vmId, last + 1);
@@ -126,8 +150,10 @@ export class Journal {
 
   async #write(): Promise<void> {
     this.#timer = undefined;
-    const records = this.#unwritten;
     const { state, log } = this.#parts;
+    // A removal that is being stored may fail. If it does not, forget() is called.
+    const records = this.#unwritten.filter(({ vmId }) => !state.isLeaving(vmId));
+    if (records.length < this.#unwritten.length) this.#writeSoon();
     const writes = records
       .filter(({ vmId }) => state.find(vmId) !== undefined)
       .flatMap((value): Write[] => {
@@ -140,20 +166,14 @@ export class Journal {
             : []),
         ];
       });
-    if (writes.length === 0) {
-      this.#unwritten = [];
-      return;
-    }
     try {
-      await state.commit(writes, []);
+      if (writes.length > 0) await state.commit(writes, []);
     } catch (error) {
-      // Where the disk is full nothing else is written down either; these are the first to go without.
-      log.warn({ err: error }, 'what was done for VMs could not be written down');
+      // A commit fails for example if the disk is full. The operations log is then dropped first, so nothing retries
+      // it.
+      log.warn({ err: error }, 'operations could not be written');
     }
-    this.#unwritten = this.#unwritten.filter((record) => !records.includes(record));
+    const handled = new Set(records);
+    this.#unwritten = this.#unwritten.filter((record) => !handled.has(record));
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof VolantError ? error.message : 'an internal error';
 }

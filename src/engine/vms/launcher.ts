@@ -1,35 +1,21 @@
-// engine, vms: the order in which a launch makes things, and in which they are given back. What is written down about
-// it is not known here.
+// engine, vms: the order in which a launch makes things, and the order in which they are released. Nothing is stored
+// here.
 
 import { allDone } from '../../lib/all-done.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
 import type { Boots } from '../boots/boots.ts';
-import type { Exposures } from '../exposures/exposures.ts';
+import type { DeviceOwners } from '../devices/device-owners.ts';
 import type { Media } from '../media/media.ts';
-import type { Cause, VmRecord } from '../records.ts';
-import type { Hypervisors } from './hypervisors.ts';
-import type { LaunchDraft } from './launch-planner.ts';
-import type { RunningVm } from './live.ts';
-import type { Turn } from './operations.ts';
-
-/** Devices that a launch needs. */
-export interface DevicesDemand {
-  readonly addresses: readonly string[];
-  readonly allowlist: readonly string[];
-  readonly cause: Cause | undefined;
-}
-
-/** Devices of the host, taken for a VM and given back. */
-export interface DeviceOwners {
-  /** All or none. An empty allowlist allows what the operator does. */
-  takeFor(vmId: number, demand: DevicesDemand): Promise<void>;
-  /** What the VM has, if anything. What cannot be given back stays recorded. */
-  releaseFor(vmId: number, cause: Cause | undefined): Promise<void>;
-}
+import type { PortPublisher } from '../published-ports/port-publisher.ts';
+import type { VmRecord } from '../records.ts';
+import type { LaunchDraft } from './launch/launch-planner.ts';
+import type { Hypervisors } from './processes/hypervisors.ts';
+import type { RunningVm } from './processes/live.ts';
 
 export interface LauncherParts {
   readonly devices: DeviceOwners;
   readonly media: Media;
-  readonly exposures: Exposures;
+  readonly publisher: PortPublisher;
   readonly boots: Boots;
   readonly hypervisors: Hypervisors;
 }
@@ -42,8 +28,8 @@ export class Launcher {
   }
 
   /**
-   * Makes all that a VM needs and resolves when its control socket answered. `onProcess` gets the process as soon as there
-   * is one. What was made before something went wrong stays, for `release`.
+   * Makes everything that a VM needs and resolves when its control socket answers. `onProcess` gets the process as soon
+   * as it exists. What was made before an error stays; `release` removes it.
    */
   async launch(
     record: VmRecord,
@@ -51,7 +37,7 @@ export class Launcher {
     turn: Turn,
     onProcess: (vm: RunningVm) => void,
   ): Promise<void> {
-    const { devices, media, exposures, boots, hypervisors } = this.#parts;
+    const { devices, media, publisher, boots, hypervisors } = this.#parts;
     const { resolved, preparation } = draft;
     await devices.takeFor(record.id, {
       addresses: resolved.spec.pciDevices,
@@ -59,7 +45,7 @@ export class Launcher {
       cause: record.wanted.cause,
     });
     const bootMedia = await media.provide(record, resolved.media, preparation.located, turn);
-    await exposures.set(record, resolved.exposedPorts);
+    await publisher.set(record, resolved.publishedPorts);
     await boots.enter(record.id, preparation.facts, turn);
     const vm = await hypervisors.launch(record, draft, bootMedia);
     onProcess(vm);
@@ -67,17 +53,17 @@ export class Launcher {
   }
 
   /**
-   * Gives back what a launch took; files only where nothing of the VM is wanted. Its process must be gone. What is not
-   * there is fine. Nothing of it is under way any more when this settles.
+   * Releases what a launch made. Files are removed only if the VM is deleted. Call it after the process is gone. What
+   * does not exist is skipped. Nothing is in progress any more when this settles.
    */
   async release(record: VmRecord, vm: RunningVm | null): Promise<void> {
-    const { devices, exposures, boots, hypervisors } = this.#parts;
+    const { devices, publisher, boots, hypervisors } = this.#parts;
     vm?.control.close();
     vm?.agent?.close();
     boots.leave(record.id);
-    // Before the tap: a port that still led here would keep connections that are forgotten with the tap.
-    await exposures.clear(record.id);
-    // The kernel makes each of these wait, and none needs another.
+    // Ports go before the tap: a port that still led here would keep connections that are forgotten with the tap.
+    await publisher.clear(record.id);
+    // The kernel is slow at each of these, and they are independent.
     await allDone([
       hypervisors.release(record),
       devices.releaseFor(record.id, record.wanted.cause),
@@ -88,6 +74,6 @@ export class Launcher {
   /** Removes what outlives a stop: logs, sockets and disks. */
   async removeFiles({ id }: VmRecord): Promise<void> {
     const { hypervisors, media } = this.#parts;
-    await Promise.all([hypervisors.removeRunDirectory(id), media.removeDisks(id)]);
+    await allDone([hypervisors.removeRunDirectory(id), media.removeDisks(id)]);
   }
 }

@@ -1,55 +1,41 @@
-// engine, vms: in what order work on VMs runs. Work on one VM is serial, across VMs it is parallel up to a budget, and fair
-// between clients. What the work is, is not known here.
+// engine, vms: schedules work on VMs. Work on one VM is sequential. Across VMs it is parallel up to a budget, and fair
+// between clients. What the work does is not known here.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
-import { DrainRate } from '../../lib/drain-rate.ts';
 import { VolantError } from '../../lib/errors.ts';
-import { FairLine, type Share } from './fair-line.ts';
-import { SMALLEST_COST } from './launch-cost.ts';
+import { DrainRate } from '../../lib/queues/drain-rate.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
+import type { Queue } from '../../schema/stats.ts';
+import { type Share, SMALLEST_COST, WorkQueue } from './work-queue.ts';
 
 export interface OperationLimits {
-  /** The budget that all work shares. */
+  /** Units of the budget that all work shares. */
   readonly runningMax: number;
   readonly waitingMax: number;
   readonly perVmMax: number;
-  /** Requests that are looked into and written down at once, before their VM's work gets in line. */
+  /** Requests that are checked and stored at the same time, before the work on their VMs is queued. */
   readonly intakeMax: number;
 }
 
-/** The turn of one piece of work on a VM. */
-export interface Turn {
-  /** For whom it is done. */
-  readonly client: string;
-  /**
-   * Waits for something that may take hours and needs nothing of this daemon's: meanwhile other VMs have the
-   * place of this one, and whoever gives the work up aborts the signal.
-   */
-  wait<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T>;
-  /** Aborted when the work is given up: for a wait that keeps its place. Ask for it after each `renew`. */
-  readonly signal: AbortSignal;
-  /** Begins another piece of work in the same turn: what was given up before does not concern it. */
-  renew(): void;
-}
-
-interface Line {
-  /** Ends when the last work on this VM has ended. Never rejects. */
+interface VmQueue {
+  /** Settles when the last queued work on this VM has ended. Never rejects. */
   tail: Promise<unknown>;
-  /** One for each piece of work that has not ended: given up by aborting it. */
+  /** One entry for each piece of work that has not ended. Aborting an entry gives that work up. */
   readonly turns: Set<{ abort: AbortController }>;
 }
 
-/** Work that nobody asked for. */
+/** The share of work that no client asked for. */
 const OWN: Share = { client: '', cost: SMALLEST_COST, isLaunch: false };
 
 export class Operations {
   readonly #limits: OperationLimits;
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #drain = new DrainRate(LIMITS.retryAfterSecondsMax, LIMITS.launchesPerSecondGuess);
-  readonly #lines = new Map<number, Line>();
-  readonly #slots: FairLine;
-  readonly #intake: FairLine;
-  /** By client: launches that have given their place up while they wait for something. */
+  readonly #queues = new Map<number, VmQueue>();
+  readonly #slots: WorkQueue;
+  readonly #intake: WorkQueue;
+  /** By client: launches that gave their share of the budget back while they wait for something. */
   readonly #away = new Map<string, number>();
   #awaySize = 0;
   #closed = false;
@@ -58,26 +44,27 @@ export class Operations {
   constructor(limits: OperationLimits, clock: Pick<Clock, 'monotonicMs'> = systemClock) {
     this.#limits = limits;
     this.#clock = clock;
-    this.#slots = new FairLine(limits.runningMax);
-    this.#intake = new FairLine(limits.intakeMax);
+    this.#slots = new WorkQueue(limits.runningMax);
+    this.#intake = new WorkQueue(limits.intakeMax);
   }
 
-  /** Nothing that a client asks for is begun any more. */
+  /** No work for clients is begun any more. */
   get isClosed(): boolean {
     return this.#closed;
   }
 
-  /** SHUTTING_DOWN when nothing new is begun. */
+  /** Throws SHUTTING_DOWN after `close`. */
   requireOpen(): void {
     if (this.#closed) throw new VolantError('SHUTTING_DOWN');
   }
 
   /**
-   * OVERLOADED when too many launches of this client wait already: it may have as many in line as places are left, so
-   * that one client alone has half of them, and a new one always finds some. It is told to come back when its own are
-   * done, at the pace of the last seconds. SHUTTING_DOWN.
+   * Throws OVERLOADED if too many launches of this client wait. A client may have as many in the queue as the queue has
+   * free places, so one client alone gets half of it, and a new client finds a place unless many fill the queue.
+   * Retry-After is the time until the client's own launches are done, at the recent rate. Throws SHUTTING_DOWN after
+   * `close`.
    */
-  requireRoom(client: string): void {
+  requireQueueSpace(client: string): void {
     this.requireOpen();
     const waiting = this.#waiting;
     const own =
@@ -85,7 +72,7 @@ export class Operations {
       this.#intake.waitingOf(client) +
       (this.#away.get(client) ?? 0);
     if (own < this.#limits.waitingMax - waiting) return;
-    // Each client in line is served as often as this one until then.
+    // Until then, each other client in the queue is served as often as this one.
     const clients = Math.max(this.#slots.clients, this.#intake.clients, this.#away.size, 1);
     const ahead = own === 0 ? waiting : Math.min(waiting, own * clients);
     const nowMs = this.#clock.monotonicMs();
@@ -94,11 +81,11 @@ export class Operations {
   }
 
   /**
-   * Looks into a request for a launch and writes it down, in the client's turn. Only so many at a time: thousands that
-   * come at once would hold the main thread up. What requireRoom throws.
+   * Checks and stores a request for a launch in the client's turn. The number of concurrent requests is bounded,
+   * because thousands at once would stall the main thread. Throws what `requireQueueSpace` throws.
    */
-  async take<T>(client: string, work: () => Promise<T>): Promise<T> {
-    this.requireRoom(client);
+  async runIntake<T>(client: string, work: () => Promise<T>): Promise<T> {
+    this.requireQueueSpace(client);
     const share: Share = { client, cost: 1, isLaunch: true };
     const entered = this.#intake.enter(share);
     this.#noteWaiting();
@@ -108,36 +95,40 @@ export class Operations {
       return await work();
     } finally {
       this.#intake.leave(share);
+      this.#noteWaiting();
     }
   }
 
-  /** Runs work on a VM, after that before it. VM_STATE_CONFLICT when the VM's own line is full, SHUTTING_DOWN. */
+  /**
+   * Runs work on a VM after all earlier work on it. Throws VM_STATE_CONFLICT if the VM's own queue is full, or
+   * SHUTTING_DOWN.
+   */
   async run<T>(
     vmId: number,
     work: (turn: Turn) => Promise<T>,
     perVmMax: number = this.#limits.perVmMax,
   ): Promise<T> {
     this.requireOpen();
-    if ((this.#lines.get(vmId)?.turns.size ?? 0) >= perVmMax) throw tooManyWait();
+    if ((this.#queues.get(vmId)?.turns.size ?? 0) >= perVmMax) throw tooManyWait();
     return this.follow(vmId, work);
   }
 
-  /** Ends what work on a VM waits for, with this reason. */
+  /** Aborts all waits of work on a VM, with this reason. */
   giveUp(vmId: number, reason: Error): void {
-    for (const turn of this.#lines.get(vmId)?.turns ?? []) turn.abort.abort(reason);
+    for (const turn of this.#queues.get(vmId)?.turns ?? []) turn.abort.abort(reason);
   }
 
-  /** Runs what must be done whatever the load is. `weigh` is asked when the VM's own line has come to it. */
+  /** Runs work that must be done whatever the load is. `weigh` is called when all earlier work on the VM has ended. */
   follow<T>(
     vmId: number,
     work: (turn: Turn) => Promise<T>,
     weigh: () => Share = () => OWN,
   ): Promise<T> {
-    const line = this.#lines.get(vmId) ?? { tail: Promise.resolve(), turns: new Set() };
-    this.#lines.set(vmId, line);
+    const queue = this.#queues.get(vmId) ?? { tail: Promise.resolve(), turns: new Set() };
+    this.#queues.set(vmId, queue);
     const held = { abort: new AbortController() };
-    line.turns.add(held);
-    const result = line.tail.then(() => {
+    queue.turns.add(held);
+    const result = queue.tail.then(() => {
       const share = weigh();
       const turn: Turn = {
         client: share.client,
@@ -151,29 +142,45 @@ export class Operations {
       };
       return this.#withSlot(share, () => work(turn));
     });
-    const leave = () => this.#leave(vmId, line, held);
-    line.tail = result.then(leave, leave);
+    const leave = () => this.#leave(vmId, queue, held);
+    queue.tail = result.then(leave, leave);
     return result;
   }
 
-  /** Lets what was begun end, without long waits, and begins nothing that a client asks for. */
+  /** Lets running work end, aborts its waits, and begins no more work for clients. */
   close(): Promise<void> {
     this.#closed = true;
     const reason = new VolantError('SHUTTING_DOWN');
-    for (const vmId of this.#lines.keys()) this.giveUp(vmId, reason);
-    if (this.#lines.size === 0) return Promise.resolve();
+    for (const vmId of this.#queues.keys()) this.giveUp(vmId, reason);
+    if (this.#queues.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** The queues of requests for launches, and of work on VMs. */
+  queues(): readonly Queue[] {
+    const { runningMax, waitingMax, intakeMax } = this.#limits;
+    const intake = { running: this.#intake.taken, capacity: intakeMax };
+    const slots = { running: this.#slots.taken, capacity: runningMax };
+    return [
+      { name: 'intake', ...intake, waiting: this.#intake.waiting, waiting_max: waitingMax },
+      {
+        name: 'operations',
+        ...slots,
+        waiting: this.#slots.waiting + this.#awaySize,
+        waiting_max: waitingMax,
+      },
+    ];
   }
 
   get #waiting(): number {
     return this.#slots.waiting + this.#intake.waiting + this.#awaySize;
   }
 
-  #leave(vmId: number, line: Line, held: { abort: AbortController }): void {
-    line.turns.delete(held);
-    if (line.turns.size > 0) return;
-    this.#lines.delete(vmId);
-    if (this.#lines.size > 0) return;
+  #leave(vmId: number, queue: VmQueue, held: { abort: AbortController }): void {
+    queue.turns.delete(held);
+    if (queue.turns.size > 0) return;
+    this.#queues.delete(vmId);
+    if (this.#queues.size > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
@@ -209,7 +216,7 @@ export class Operations {
     this.#awaySize += change;
   }
 
-  /** The pace is that of a line in which something waits. */
+  /** The drain rate is measured only while something waits. */
   #noteWaiting(): void {
     const nowMs = this.#clock.monotonicMs();
     if (this.#waiting > 0) this.#drain.full(nowMs);
@@ -217,7 +224,7 @@ export class Operations {
   }
 }
 
-/** More requests wait for one VM than may. */
+/** The error if more requests wait for one VM than are allowed. */
 export function tooManyWait(): VolantError {
   const why = 'Too many operations wait for this VM';
   return new VolantError('VM_STATE_CONFLICT', why, { retryAfterSeconds: 2 });

@@ -1,26 +1,29 @@
-// engine, vms: the start of a daemon. Every VM is looked at and then looked after like any other: a start has no way of
-// its own to bring anything to its end.
+// engine, vms: recovery, the start of a daemon. Every VM is inspected and then reconciled like any other. There is no
+// separate logic for unfinished work.
 
-import { LIMITS } from '../../config.ts';
+import type { Limits } from '../../config/limits.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { within } from '../../lib/deadline.ts';
-import type { Logger } from '../../lib/log.ts';
+import type { Logger } from '../../lib/log/log.ts';
 import type { Devices } from '../devices/devices.ts';
-import { exposedPortsOf } from '../exposures/exposed-ports.ts';
-import type { Exposures } from '../exposures/exposures.ts';
-import type { HostFacts } from '../host-facts.ts';
+import type { HostFacts } from '../facts/host-facts.ts';
+import type { Snapshot } from '../ports/store-ports.ts';
+import type { PortPublisher } from '../published-ports/port-publisher.ts';
+import { publishedPortsOf } from '../published-ports/published-ports.ts';
 import type { VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
-import type { Snapshot } from '../store-ports.ts';
+import type { State } from '../state/state.ts';
 import type { RecoveryReport } from '../system-api.ts';
-import type { VmsRoom } from './room.ts';
+import type { Hypervisors } from './processes/hypervisors.ts';
+import type { VmSubsystem } from './vm-subsystem.ts';
 
 export interface RecoveryParts {
   readonly state: State;
-  readonly room: VmsRoom;
+  readonly subsystem: VmSubsystem;
+  readonly hypervisors: Pick<Hypervisors, 'connectAdopted'>;
   readonly hostFacts: HostFacts;
-  readonly exposures: Exposures;
+  readonly publisher: PortPublisher;
   readonly devices: Devices;
+  readonly limits: Pick<Limits, 'recoveryWaitMs'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -33,81 +36,103 @@ export class Recovery {
   }
 
   /**
-   * Resolves when every VM was looked at and the ends of those that are gone are written down; what takes longer, such as
-   * a stop that was cut off, goes on. Host ports and the filter of the bridge are as the records say.
+   * Resolves when every VM was inspected and all missed ends are stored. Slower work, such as an interrupted stop,
+   * continues in the background. Published ports and the bridge's filter then match the records.
    */
-  async run({ vms, lastVmId }: Pick<Snapshot, 'vms' | 'lastVmId'>): Promise<RecoveryReport> {
-    const { state, room, devices, exposures, clock, log } = this.#parts;
+  async run({ lastVmId }: Pick<Snapshot, 'lastVmId'>): Promise<RecoveryReport> {
+    const { state, subsystem, hypervisors, devices, publisher, clock, log } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const records = state.vms.records();
-    const ports = exposures.restore(records.flatMap((record) => this.#portsOf(record)));
-    const looked = records.map(({ id }) => this.#looked(id));
-    for (const { id } of records) room.executor.wake(id);
-    await Promise.all(looked);
-    await this.#sweep(lastVmId);
-    await ports;
+    const hadVms = state.vms.size > 0;
+    const records = state.vms.active();
+    const ports = publisher.restore(records.flatMap((record) => this.#portsOf(record)));
+    const inspected = records.map(({ id }) => this.#inspected(id));
+    for (const { id } of records) subsystem.executor.wake(id);
+    try {
+      await Promise.all([...inspected, this.#lookAtRest()]);
+      await this.#sweep(lastVmId);
+      await ports;
+    } finally {
+      void hypervisors.connectAdopted();
+    }
     const report: RecoveryReport = {
-      ...room.hostLook.counts,
+      ...subsystem.hostInspection.counts,
       durationMs: Math.round(clock.monotonicMs() - startedMs),
     };
     log.info({ ...report }, 'recovery done');
-    // One whose VM holds nothing of the host has no use for it either.
+    // A device whose VM has nothing left on the host is not needed.
     await devices.sweep((vmId) => state.find(vmId)?.observed.isReleased === false);
-    if (vms.length > 0) await this.#restoreNetwork(vms);
-    await this.#resumePorts(vms.length > 0);
+    if (hadVms) await this.#restoreNetwork();
+    await this.#resumePorts(hadVms);
     return report;
   }
 
-  /** What is not removed now is found by the next audit. */
+  /**
+   * Of VMs at rest the host has nothing, so each is looked at when something is wanted of it. Only those are looked at now
+   * of which it has something nevertheless.
+   */
+  async #lookAtRest(): Promise<void> {
+    const { state, subsystem } = this.#parts;
+    const left = (await subsystem.hostInspection.kernelOwners()).filter((vmId) =>
+      state.vms.isAtRest(vmId),
+    );
+    const inspected = left.map((vmId) => this.#inspected(vmId));
+    for (const vmId of left) subsystem.executor.wake(vmId);
+    await Promise.all(inspected);
+  }
+
+  /** The next audit finds what could not be removed now. */
   async #sweep(lastVmId: number): Promise<void> {
     try {
-      await this.#parts.room.hostLook.sweep(lastVmId);
+      await this.#parts.subsystem.hostInspection.sweep(lastVmId);
     } catch (error) {
-      this.#parts.log.error({ err: error }, 'what no VM owns could not be removed yet');
+      this.#parts.log.error({ err: error }, 'things that no VM owns could not be removed');
     }
   }
 
-  /** Rules about guests that ended meanwhile are still in the kernel, those of living ones may be lost. */
-  async #restoreNetwork(vms: readonly VmRecord[]): Promise<void> {
-    const { hostFacts, log } = this.#parts;
+  /** The kernel may still have rules of guests that ended, and may have lost rules of living ones. */
+  async #restoreNetwork(): Promise<void> {
+    const { state, hostFacts, log } = this.#parts;
     try {
-      if (vms.some(({ leases }) => leases.tapName !== null)) await hostFacts.ensureNetwork();
+      if (state.vms.hasTaps()) await hostFacts.ensureNetwork();
     } catch (error) {
       log.error({ err: error }, "the guests' network could not be restored");
     }
   }
 
   async #resumePorts(mayDiffer: boolean): Promise<void> {
-    const { exposures, log } = this.#parts;
+    const { publisher, log } = this.#parts;
     try {
-      await exposures.resume(mayDiffer);
+      await publisher.resume(mayDiffer);
     } catch (error) {
-      log.error({ err: error }, 'host ports could not be restored');
+      log.error({ err: error }, 'published ports could not be restored');
     }
   }
 
-  /** Its end, if it has ended, is not waited for longer than its neighbours can bear. */
-  async #looked(vmId: number): Promise<void> {
-    const { room, log } = this.#parts;
-    const { executor, live } = room;
+  /**
+   * Resolves when the VM was inspected and its end, if any, is stored, but waits at most LIMITS.recoveryWaitMs, so that
+   * one VM does not delay the start of all.
+   */
+  async #inspected(vmId: number): Promise<void> {
+    const { subsystem, limits, log } = this.#parts;
+    const { executor, live } = subsystem;
     const reached = executor.until(vmId, (record) => {
       if (record === undefined) return true;
       if (!live.of(vmId).isKnown) return false;
       return record.process === null || live.runningVm(vmId) !== undefined;
     });
     try {
-      await within(reached, LIMITS.recoveryWaitMs);
+      await within(reached, limits.recoveryWaitMs);
     } catch (error) {
       log.error({ id: vmId, err: error }, 'VM could not be recovered yet');
     }
   }
 
-  /** Ports of a VM that may be alive, and is not on its way out. */
+  /** The published ports of a VM that may be alive and is not ending. */
   #portsOf(record: VmRecord) {
     if (!['running', 'starting'].includes(record.status)) return [];
     const stored = this.#parts.state.store.config(record.id, record.configVersion);
     return stored === undefined
       ? []
-      : [{ record, ports: exposedPortsOf(stored.config, record.replica) }];
+      : [{ record, ports: publishedPortsOf(stored.config, record.replica) }];
   }
 }

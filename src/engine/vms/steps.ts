@@ -1,34 +1,34 @@
-// engine, vms: how each step of a VM's life is taken. Which one is next, is next-step's business; what is written down,
-// notes'; how a hypervisor is launched and its things are given back, launcher's.
+// engine, vms: how each step of a VM is taken. next-step.ts decides which step is next, record-writer.ts stores the result, and
+// launcher.ts launches and releases.
 
 import { within } from '../../lib/deadline.ts';
-import { VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
+import { toVolantError, VolantError } from '../../lib/errors.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { Turn } from '../../lib/queues/turn.ts';
 import type { Boots } from '../boots/boots.ts';
-import { requestIn } from '../cause.ts';
+import { requestIn } from '../events/cause.ts';
 import type { VmRecord } from '../records.ts';
-import type { EndReader } from './end-reader.ts';
-import { type GuestEnds, killGuest } from './guest-end.ts';
-import type { LaunchPlanner } from './launch-planner.ts';
+import type { EndReader } from './ends/end-reader.ts';
+import type { GuestShutdown } from './ends/guest-shutdown.ts';
+import type { LaunchPlanner } from './launch/launch-planner.ts';
 import type { Launcher } from './launcher.ts';
-import type { Live, LiveVms } from './live.ts';
 import type { StepName } from './next-step.ts';
-import type { Notes } from './notes.ts';
-import type { Turn } from './operations.ts';
+import type { Live, LiveVms } from './processes/live.ts';
+import type { RecordWriter } from './record-writer.ts';
 
-/** The hypervisor's last answer on its control socket is waited for so long after its process is gone. */
+/** How long to wait for the end of the control connection after the process is gone. */
 const CONTROL_END_MS = 1_000;
 
 export interface StepsParts {
   readonly live: LiveVms;
   readonly planner: LaunchPlanner;
   readonly launcher: Launcher;
-  readonly guestEnds: GuestEnds;
+  readonly guestShutdown: GuestShutdown;
   readonly ends: EndReader;
-  readonly notes: Notes;
+  readonly recordWriter: RecordWriter;
   readonly boots: Boots;
-  /** What is known of the VM may be wrong. */
-  readonly doubt: (vmId: number) => void;
+  /** Discards what is known of the VM, because it may be wrong. */
+  readonly invalidate: (vmId: number) => void;
   readonly log: Logger;
 }
 
@@ -46,24 +46,24 @@ export class Steps {
       end: (record, live, turn) => this.#end(record, live, turn),
       noteEnd: (record, live) => this.#noteEnd(record, live),
       release: (record, live) => this.#release(record, live),
-      noteReleased: async ({ id }) => void (await parts.notes.released(id)),
+      noteReleased: async ({ id }) => void (await parts.recordWriter.released(id)),
       noteFailure: (record, live) => this.#noteFailure(record, live),
       forget: (record, live) => this.#forget(record, live),
     };
   }
 
-  /** Rejects when it went wrong; then it may be taken again. */
+  /** Takes a step. Rejects if it failed; it may then be taken again. */
   take(step: Exclude<StepName, 'look'>, record: VmRecord, turn: Turn): Promise<void> {
     return this.#table[step](record, this.#parts.live.of(record.id), turn);
   }
 
-  /** A launch that fails is not tried again: whoever asked for it is told, and everything is taken back. */
+  /** A failed launch is not retried: its request gets the error, and everything is released. */
   async #launch(record: VmRecord, live: Live, turn: Turn): Promise<void> {
-    const { planner, launcher, notes, log } = this.#parts;
+    const { planner, launcher, recordWriter, log } = this.#parts;
     try {
       const draft = live.draft ?? (await planner.draft(record, turn));
       live.draft = null;
-      const starting = await notes.launching(record.id, draft.facts);
+      const starting = await recordWriter.launching(record.id, draft.facts);
       live.isReleased = false;
       live.vm = null;
       await launcher.launch(starting, draft, turn, (vm) => {
@@ -71,19 +71,19 @@ export class Steps {
       });
     } catch (error) {
       log.warn({ ...subjectOf(record), err: error }, 'a launch failed');
-      // A process may have come of it all the same, of which nobody has heard.
-      if (!live.isReleased && live.vm === null) this.#parts.doubt(record.id);
+      // A process may exist nevertheless, without this daemon knowing of it.
+      if (!live.isReleased && live.vm === null) this.#parts.invalidate(record.id);
       live.failure = { launch: record.wanted.launch, error };
     }
   }
 
   async #noteRunning(record: VmRecord, live: Live): Promise<void> {
-    const { notes, boots, log } = this.#parts;
+    const { recordWriter, boots, log } = this.#parts;
     const { vm } = live;
-    if (vm === null) throw new VolantError('INTERNAL', 'There is no process to write down');
+    if (vm === null) throw new VolantError('INTERNAL', 'There is no process to record');
     let running: VmRecord;
     try {
-      running = await notes.running(record.id, vm.process.identity);
+      running = await recordWriter.running(record.id, vm.process.identity);
     } catch (error) {
       live.failure = { launch: record.wanted.launch, error };
       return;
@@ -97,31 +97,31 @@ export class Steps {
     const { vm } = live;
     if (vm === null) throw new VolantError('INTERNAL', 'There is no process to end');
     if (record.process === null) {
-      // Nobody was told that it runs.
-      live.end = { exit: await killGuest(vm, record.name) };
+      // Its launch was never reported as running, so there is no grace period.
+      live.end = { exit: await this.#parts.guestShutdown.kill(vm, record.name) };
       return;
     }
-    const exit = await this.#parts.guestEnds.end(record, vm, turn);
+    const exit = await this.#parts.guestShutdown.end(record, vm, turn);
     if (exit !== null) live.end = { exit };
   }
 
   async #noteEnd(record: VmRecord, live: Live): Promise<void> {
-    const { ends, notes, boots, log } = this.#parts;
+    const { ends, recordWriter, boots, log } = this.#parts;
     const { end, isReleased } = live;
     if (end === null) throw new VolantError('INTERNAL', 'No process has ended');
-    const story = await ends.read(record, live);
-    await notes.ended(record.id, story, isReleased);
-    if (story.again === 'clock') boots.countRelaunch();
-    log.info({ ...subjectOf(record), ...end }, story.message);
+    const report = await ends.read(record, live);
+    await recordWriter.ended(record.id, report, isReleased);
+    if (report.again === 'boot') boots.countRelaunch();
+    log.info({ ...subjectOf(record), ...end }, report.message);
   }
 
   async #release(record: VmRecord, live: Live): Promise<void> {
     const { vm } = live;
-    // The process may be seen to end before its last words on the control socket were read.
+    // The exit may be seen before the last message on the control socket was read.
     if (vm !== null && record.status === 'running') {
       await within(vm.control.drained(), CONTROL_END_MS);
     }
-    // Afterwards its cgroup, which knows, is gone.
+    // The release removes the cgroup, which has the OOM counters.
     if (record.status === 'running') live.oom ??= await this.#parts.ends.oomOf(record, live.end);
     live.releaseFailed = true;
     await this.#parts.launcher.release(record, vm);
@@ -131,27 +131,23 @@ export class Steps {
   }
 
   async #noteFailure(record: VmRecord, { failure }: Live): Promise<void> {
-    const { error } = failure ?? {};
-    await this.#parts.notes.failed(
-      record.id,
-      error instanceof Error ? error.message : String(error),
-    );
+    await this.#parts.recordWriter.failed(record.id, toVolantError(failure?.error).message);
   }
 
   async #forget(record: VmRecord, { failure, hasFiles }: Live): Promise<void> {
-    const { launcher, notes, live, log } = this.#parts;
+    const { launcher, recordWriter, live, log } = this.#parts;
     if (hasFiles) await launcher.removeFiles(record);
     const isWanted = record.wanted.state !== 'deleted';
-    const { error } = failure ?? {};
-    const why = error instanceof Error ? error.message : 'It was stopped before it ran';
-    await notes.removed(record.id, isWanted ? why : 'Deleted');
+    const why =
+      failure === null ? 'It was stopped before it ran' : toVolantError(failure.error).message;
+    await recordWriter.removed(record.id, isWanted ? why : 'Deleted');
     live.forget(record.id);
     this.#parts.ends.forget(record.id);
     log.info(subjectOf(record), 'VM deleted');
   }
 }
 
-/** For the log: which VM, and who wanted what is done for it. */
+/** For the log: the VM, and the request that the work is for. */
 function subjectOf({ name, wanted }: VmRecord) {
   return { vm: name, ...requestIn(wanted.cause) };
 }

@@ -1,29 +1,34 @@
-// engine: VMs as the API offers them: what can be asked for, and how far a client waits for it.
+// engine, vms: the operations on VMs that the API offers, and how long a client waits for each.
 
 import { toTimestamp } from '../../lib/clock.ts';
 import { within } from '../../lib/deadline.ts';
 import { VolantError } from '../../lib/errors.ts';
-import type { Logger } from '../../lib/log.ts';
-import type { CreateVmRequest, Vm } from '../../schema/vm.ts';
-import { BY_DAEMON, requestIn } from '../cause.ts';
+import type { Logger } from '../../lib/log/log.ts';
+import type { CreateVmRequest, Vm, VmResult } from '../../schema/vm.ts';
+import type { VmConfig } from '../../schema/vm-config.ts';
 import type {
   DryRun,
   VmApi,
   VmBody,
   VmListQuery,
   VmOperation,
+  VmPage,
+  VmStream,
+  VmWaitFor,
   WaitOptions,
 } from '../engine-api.ts';
-import type { Readiness } from '../readiness.ts';
-import type { Cause, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
-import { unreadyReason, workloadDetails } from '../workload-view.ts';
+import { BY_DAEMON, requestIn } from '../events/cause.ts';
+import type { Readiness } from '../guests/readiness.ts';
+import { unreadyReason, workloadDetails } from '../guests/workload-view.ts';
+import type { Cause, StoredEvent, VmRecord } from '../records.ts';
+import type { State } from '../state/state.ts';
 import type { Admission } from './admission.ts';
+import { exitText, mayExit } from './ends/verdict.ts';
 import type { Journal } from './journal.ts';
-import type { LaunchPlanner } from './launch-planner.ts';
+import type { LaunchPlanner } from './launch/launch-planner.ts';
 import type { Progress, Vms } from './vms.ts';
 
-/** What a guest's kernel says when it has no memory left. */
+/** What a guest's kernel prints if it runs out of memory. */
 const OUT_OF_MEMORY = /out of memory|oom-killer|deadlocked on memory/i;
 
 export interface VmServiceParts {
@@ -43,7 +48,14 @@ export class VmService implements VmApi {
     this.#parts = parts;
   }
 
-  create(request: CreateVmRequest, options?: WaitOptions, cause?: Cause): Promise<VmBody> {
+  async create(
+    request: CreateVmRequest,
+    options?: WaitOptions<VmWaitFor>,
+    cause?: Cause,
+  ): Promise<VmBody> {
+    if (options?.wait === 'exited') {
+      requireExit(request.name, this.#parts.admission.resolve(request).config);
+    }
     const progress = this.#parts.vms.create(request, undefined, cause);
     return this.#run(request.name, progress, options, cause);
   }
@@ -53,8 +65,10 @@ export class VmService implements VmApi {
     const { name } = request;
     const { config } = admission.resolve(request);
     const preparation = await planner.prepare(config, null);
-    const asked = { name, config, preparation, replica: undefined, cause: BY_DAEMON };
-    const { record } = await admission.foresee(asked);
+    const deadlineSeconds = request.deadline_seconds;
+    const drafted = { name, config, preparation, replica: undefined };
+    const asked = { ...drafted, cause: BY_DAEMON, deadlineSeconds };
+    const { record } = await admission.preview(asked);
     const { ipAddress, tapName } = record.leases;
     const actions = [
       ...(ipAddress === null ? [] : [{ action: 'lease.address', subject: ipAddress }]),
@@ -80,7 +94,7 @@ export class VmService implements VmApi {
     return this.#parts.journal.of(id).map((record) => ({
       number: record.number,
       kind: record.kind,
-      // Those of earlier versions say no more than whether somebody asked.
+      // Operations of earlier versions have no cause, but their kind shows whether it was a request.
       cause: record.cause?.by ?? (record.kind === 'reconcile' ? 'daemon' : 'request'),
       ...requestIn(record.cause),
       started_at: toTimestamp(record.startedAtMs),
@@ -91,11 +105,31 @@ export class VmService implements VmApi {
     }));
   }
 
-  list(query: VmListQuery): { readonly body: string; readonly total: number } {
+  result(name: string): VmResult {
+    const { state } = this.#parts;
+    const found = state.store.result(state.require(name).id);
+    if (found === undefined) {
+      throw new VolantError('RESULT_NOT_FOUND', `The guest of ${name} has posted no result`);
+    }
+    return {
+      name,
+      content_type: found.isJson ? 'application/json' : 'text/plain',
+      size_bytes: found.sizeBytes,
+      posted_at: toTimestamp(found.postedAtMs),
+      body: found.text,
+    };
+  }
+
+  list(query: VmListQuery): VmPage | Promise<VmPage> {
     return this.#parts.state.vms.list(query);
   }
 
-  start(name: string, options?: WaitOptions, cause?: Cause): Promise<VmBody> {
+  stream(query: VmListQuery): Promise<VmStream> {
+    return this.#parts.state.vms.stream(query);
+  }
+
+  async start(name: string, options?: WaitOptions<VmWaitFor>, cause?: Cause): Promise<VmBody> {
+    this.#requireExit(name, options);
     return this.#run(name, this.#parts.vms.start(name, cause), options, cause);
   }
 
@@ -104,18 +138,37 @@ export class VmService implements VmApi {
     return this.#bodyOf(name);
   }
 
-  restart(name: string, options?: WaitOptions, graceMs?: number, cause?: Cause): Promise<VmBody> {
+  async restart(
+    name: string,
+    options?: WaitOptions<VmWaitFor>,
+    graceMs?: number,
+    cause?: Cause,
+  ): Promise<VmBody> {
+    this.#requireExit(name, options);
     return this.#run(name, this.#parts.vms.restart(name, graceMs, cause), options, cause);
+  }
+
+  async setDeadline(name: string, seconds: number | null, cause?: Cause): Promise<VmBody> {
+    await this.#parts.vms.setDeadline(name, seconds, cause);
+    return this.#bodyOf(name);
   }
 
   destroy(name: string, graceMs?: number, cause?: Cause): Promise<void> {
     return this.#parts.vms.destroy(name, graceMs, cause);
   }
 
+  #requireExit(name: string, options: WaitOptions<VmWaitFor> | undefined): void {
+    if (options?.wait !== 'exited') return;
+    const { state } = this.#parts;
+    const { id, configVersion } = state.require(name);
+    const stored = state.store.config(id, configVersion);
+    if (stored !== undefined) requireExit(name, stored.config);
+  }
+
   async #run(
     name: string,
     progress: Progress,
-    options: WaitOptions | undefined,
+    options: WaitOptions<VmWaitFor> | undefined,
     cause: Cause | undefined,
   ): Promise<VmBody> {
     await this.#waitFor(name, progress, options, cause);
@@ -125,7 +178,7 @@ export class VmService implements VmApi {
   async #waitFor(
     name: string,
     { accepted, done }: Progress,
-    options: WaitOptions | undefined,
+    options: WaitOptions<VmWaitFor> | undefined,
     cause: Cause | undefined,
   ): Promise<void> {
     if (options === undefined) return done;
@@ -135,9 +188,9 @@ export class VmService implements VmApi {
       this.#detach(name, done, cause);
       return;
     }
-    const reached = wait === 'ready' ? this.#untilReady(name, done) : null;
+    const reached = this.#reaching(name, wait, done);
     const goal = reached?.promise ?? done;
-    // null: not reached in time.
+    // undefined: not reached in time.
     const result = await within(
       goal.then(() => true),
       timeoutMs,
@@ -149,15 +202,18 @@ export class VmService implements VmApi {
     const workload = id === undefined ? undefined : state.vms.workloadOf(id);
     const reason = (id === undefined ? null : state.vms.reasonOf(id)) ?? unreadyReason(workload);
     const known = reason === null ? '' : `: ${reason}`;
-    const why = `VM ${name} is not ${wait} after ${timeoutMs} ms; the operation goes on${known}`;
+    const is = wait === 'exited' ? 'has not' : 'is not';
+    const why = `VM ${name} ${is} ${wait} after ${timeoutMs} ms; the operation continues${known}`;
     throw new VolantError('WAIT_TIMEOUT', why, { details: workloadDetails(workload) });
   }
 
-  /** Resolves when the VM is ready; rejects when it is gone or has ended before. */
-  #untilReady(
+  /** For a goal behind `running`: resolves when it is reached, and rejects if it cannot be reached any more. */
+  #reaching(
     name: string,
+    wait: VmWaitFor,
     running: Promise<void>,
-  ): { readonly promise: Promise<void>; readonly release: () => void } {
+  ): { readonly promise: Promise<void>; readonly release: () => void } | null {
+    if (wait !== 'ready' && wait !== 'exited') return null;
     const { state, readiness } = this.#parts;
     const { id } = state.require(name);
     const releases: (() => void)[] = [];
@@ -166,17 +222,23 @@ export class VmService implements VmApi {
       () =>
         new Promise<void>((resolve, reject) => {
           if (over) return;
-          const look = () => {
+          const check = () => {
             const record = state.find(id);
-            if (record?.status !== 'running') {
-              const why = `VM ${name} is ${endedAs(record)}`;
+            const isReached = wait === 'ready' ? readiness.isReady(id) : hasExited(record);
+            const mayReach = wait === 'ready' ? record?.status === 'running' : mayYetExit(record);
+            if (wait === 'exited' && isReached) resolve();
+            else if (!mayReach) {
+              const why = `VM ${name} ${endedAs(record, wait)}`;
               reject(new VolantError('VM_STATE_CONFLICT', why));
-            } else if (readiness.isReady(id)) resolve();
+            } else if (isReached) resolve();
           };
-          releases.push(readiness.subscribe((vmId) => vmId === id && look()));
-          releases.push(state.events.subscribe(look));
-          releases.push(readiness.watch(id));
-          look();
+          releases.push(readiness.subscribe((vmId) => vmId === id && check()));
+          const ofThisVm = ({ body }: StoredEvent) => body.name === name;
+          releases.push(
+            state.events.subscribe((events) => void (events.some(ofThisVm) && check())),
+          );
+          if (wait === 'ready') releases.push(readiness.watch(id));
+          check();
         }),
     );
     const release = () => {
@@ -186,11 +248,11 @@ export class VmService implements VmApi {
     return { promise, release };
   }
 
-  /** Nobody waits any more; the event log tells how it ended, and so does our own. */
+  /** Nobody waits for the operation any more, so its failure is logged. Its outcome is an event, too. */
   #detach(name: string, operation: Promise<void>, cause: Cause | undefined): void {
     operation.catch((error: unknown) => {
       const facts = { vm: name, ...requestIn(cause), err: error };
-      this.#parts.log.warn(facts, 'an operation that nobody waits for failed');
+      this.#parts.log.warn(facts, 'an operation failed after its client stopped waiting');
     });
   }
 
@@ -201,13 +263,32 @@ export class VmService implements VmApi {
   }
 }
 
-/** A crash says how it came about; one for want of memory what to do about it. */
-function endedAs(record: VmRecord | undefined): string {
-  const text = `${record?.status ?? 'deleted'} before it was ready`;
+function hasExited(record: VmRecord | undefined): boolean {
+  return record !== undefined && record.process === null && (record.observed.exit ?? null) !== null;
+}
+
+/** The launch that is waited for has begun, so a VM that is stopped or has crashed does not exit any more. */
+function mayYetExit(record: VmRecord | undefined): boolean {
+  return record !== undefined && !['stopped', 'crashed', 'deleting'].includes(record.status);
+}
+
+/** A wait for an end that never comes is refused before anything is done. */
+function requireExit(name: string, { manifest }: Pick<VmConfig, 'manifest'>): void {
+  if (mayExit(manifest)) return;
+  const why = `The workload of VM ${name} is always started again when it ends: exited needs workload.restart on-failure or never in its manifest`;
+  throw new VolantError('PARAMETER_INVALID', why, { details: { wait: why } });
+}
+
+/** How a VM ended, for a message. A crash has its reason, and a lack of memory a hint. */
+function endedAs(record: VmRecord | undefined, wait: 'ready' | 'exited'): string {
+  const exit = record?.observed.exit ?? null;
+  if (exit !== null) return `${exitText(exit)} before it was ready`;
+  const goal = wait === 'ready' ? 'it was ready' : 'its workload exited';
+  const text = `is ${record?.status ?? 'deleted'} before ${goal}`;
   if (record?.status !== 'crashed') return text;
   const crash = record.conditions?.find(({ type }) => type === 'Running');
   if (crash === undefined) return text;
   const isMemory = crash.reason === 'OutOfMemory' || OUT_OF_MEMORY.test(crash.message);
-  const hint = isMemory ? `. It has ${record.memoryMb} MiB: give it more with memory_mb` : '';
+  const hint = isMemory ? `. It has ${record.memoryMb} MiB: raise memory_mb` : '';
   return `${text}: ${crash.message}${hint}`;
 }

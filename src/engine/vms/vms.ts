@@ -1,35 +1,35 @@
-// engine, vms: what can be asked for of a VM. A request changes what is wanted, in one transaction, and waits until that
-// is what is. It carries out nothing itself: that is the executor's business.
+// engine, vms: the operations on a VM. A request changes the wanted state in one transaction and waits until the
+// observed state matches. The executor does the work.
 
 import { VolantError } from '../../lib/errors.ts';
 import type { CreateVmRequest, VmStatus } from '../../schema/vm.ts';
 import type { VmConfig } from '../../schema/vm-config.ts';
-import { BY_DAEMON } from '../cause.ts';
+import { BY_DAEMON } from '../events/cause.ts';
 import type { Cause, VmRecord } from '../records.ts';
-import type { State } from '../state.ts';
+import type { State } from '../state/state.ts';
+import { stateConflict } from '../vm-record/status.ts';
 import type { Admission, Draft, ReplicaOrigin } from './admission.ts';
 import type { Executor, Goal } from './executor.ts';
-import type { LaunchPlanner } from './launch-planner.ts';
-import type { LiveVms } from './live.ts';
-import type { Notes } from './notes.ts';
+import type { LaunchPlanner } from './launch/launch-planner.ts';
 import type { Operations } from './operations.ts';
-import { stateConflict } from './status.ts';
+import type { LiveVms } from './processes/live.ts';
+import type { RecordWriter } from './record-writer.ts';
 
 export interface VmsParts {
   readonly state: State;
   readonly admission: Admission;
   readonly planner: LaunchPlanner;
-  readonly notes: Notes;
+  readonly recordWriter: RecordWriter;
   readonly live: LiveVms;
   readonly executor: Executor;
   readonly operations: Operations;
 }
 
-/** A request on its way. */
+/** The progress of a request. */
 export interface Progress {
-  /** Resolves when what is wanted is on disk; never, where it was refused. */
+  /** Resolves when the wanted state is on disk. Stays pending if the request was refused. */
   readonly accepted: Promise<void>;
-  /** It is what is. Rejects with the error of what went wrong. */
+  /** Resolves when the observed state matches. Rejects with the error of the failed work. */
   readonly done: Promise<void>;
 }
 
@@ -39,38 +39,44 @@ const RESTARTABLE: readonly VmStatus[] = ['running', 'stopped', 'crashed'];
 interface Allowed {
   readonly statuses: readonly VmStatus[];
   readonly why: string;
-  /** Only where it was not stopped on purpose. */
+  /** Allowed only if the VM was not stopped on purpose. */
   readonly isWanted?: boolean;
 }
 
-interface LaunchWish {
+interface LaunchIntent {
   readonly graceMs: number | null;
   readonly cause: Cause;
-  /** For its event. */
+  /** The message of its event. */
   readonly message?: string;
 }
 
 export class Vms {
   readonly #parts: VmsParts;
-  /** VMs whose delete somebody waits for. */
+  /** VMs with a delete request that is waiting. */
   readonly #deleting = new Set<number>();
 
   constructor(parts: VmsParts) {
     this.#parts = parts;
   }
 
-  /** When it fails nothing is left of it. What waits is carried out fairly between the clients of causes. */
+  /**
+   * Creates and launches a VM. If that fails, nothing is left of it. Queued creates are served fairly between the
+   * clients of their causes.
+   */
   create(request: CreateVmRequest, origin?: ReplicaOrigin, cause: Cause = BY_DAEMON): Progress {
     return progressOf((accept) => this.#create(request, origin, cause, accept));
   }
 
-  /** VM_STATE_CONFLICT unless it is stopped or crashed; MEMORY_EXHAUSTED, CPU_EXHAUSTED. */
+  /** Launches a stopped or crashed VM; VM_STATE_CONFLICT in other states. Throws MEMORY_EXHAUSTED or CPU_EXHAUSTED. */
   start(name: string, cause: Cause = BY_DAEMON): Progress {
     const allows = { statuses: STARTABLE, why: 'cannot be started' };
     return progressOf((accept) => this.#launch(name, allows, { graceMs: null, cause }, accept));
   }
 
-  /** As `start`, for a reason of the daemon's that its event tells; only where it is still wanted to run. */
+  /**
+   * As `start`, on the daemon's own decision, which `message` explains in the event. Only if the VM is still wanted to
+   * run.
+   */
   startAgain(name: string, message: string, cause: Cause): Progress {
     const allows = { statuses: STARTABLE, why: 'cannot be started', isWanted: true };
     return progressOf((accept) =>
@@ -78,49 +84,49 @@ export class Vms {
     );
   }
 
-  /** VM_STATE_CONFLICT while it starts, ends or is deleted. `graceMs`: as `stop` has it. */
+  /** Ends and launches a VM. VM_STATE_CONFLICT while it starts, stops or is deleted. `graceMs`: as for `stop`. */
   restart(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Progress {
     const allows = { statuses: RESTARTABLE, why: 'cannot be restarted' };
     return progressOf((accept) => this.#launch(name, allows, { graceMs, cause }, accept));
   }
 
   /**
-   * Idempotent: a stopped VM stays as it is, without an event. A launch that waits is given
-   * up; of a VM that never ran nothing is left then, and this answers VM_NOT_FOUND. The guest gets `graceMs` to power
-   * off, null leaves that to its config; asked again while it has time left, less counts and more does not.
+   * Stops a VM. Idempotent: a stopped VM stays as it is, without an event. A launch that waits is given up. If the VM
+   * never ran, it is removed and this throws VM_NOT_FOUND. `graceMs` is the grace period; null leaves it to the config.
+   * A second stop can shorten the grace period, but not prolong it.
    */
   async stop(name: string, graceMs: number | null = null, cause: Cause = BY_DAEMON): Promise<void> {
-    const { notes, state, operations } = this.#parts;
+    const { recordWriter, state, operations } = this.#parts;
     const { id, status, wanted } = state.require(name);
     if (status === 'stopped' && wanted.state === 'stopped') return;
     this.#requireOpen(id);
-    const isNews = await notes.wantStop(id, graceMs, cause);
-    if (isNews) operations.giveUp(id, givenUp(name, 'stopped'));
+    const isChanged = await recordWriter.wantStop(id, graceMs, cause);
+    if (isChanged) operations.giveUp(id, givenUp(name, 'stopped'));
     const launch = state.find(id)?.wanted.launch ?? 0;
     await this.#until(id, (record) => {
       if (record === undefined) throw notFound(name);
-      // Whoever started it again in the meantime found it stopped.
+      // A VM that was started again in the meantime has been stopped before.
       return record.status === 'stopped' || record.wanted.launch > launch;
     });
   }
 
   /**
-   * Works in every status; a second one answers VM_NOT_FOUND. A launch that waits is given up. `graceMs`: as `stop` has
-   * it, but null is short.
+   * Deletes a VM in any state. A second concurrent call throws VM_NOT_FOUND. A launch that waits is given up.
+   * `graceMs`: as for `stop`, but null means a short one.
    */
   async destroy(
     name: string,
     graceMs: number | null = null,
     cause: Cause = BY_DAEMON,
   ): Promise<void> {
-    const { notes, state, operations } = this.#parts;
+    const { recordWriter, state, operations } = this.#parts;
     const { id } = state.require(name);
     this.#requireOpen(id);
     const isSecond = this.#deleting.has(id);
     this.#deleting.add(id);
     try {
-      const isNews = await notes.wantDelete(id, graceMs, cause);
-      if (isNews) operations.giveUp(id, givenUp(name, 'deleted'));
+      const isChanged = await recordWriter.wantDelete(id, graceMs, cause);
+      if (isChanged) operations.giveUp(id, givenUp(name, 'deleted'));
       await this.#until(id, (record) => record === undefined);
     } finally {
       if (!isSecond) this.#deleting.delete(id);
@@ -128,17 +134,38 @@ export class Vms {
     if (isSecond) throw notFound(name);
   }
 
-  /** Why no VM of this config would be launched now; `inPlaceOf`: one that would go for it. null: it would be. */
+  /** Deletes a VM at its deadline. Does nothing if it has another one by now, or none. Throws VM_NOT_FOUND. */
+  async expire(id: number): Promise<void> {
+    const { recordWriter, operations } = this.#parts;
+    this.#requireOpen(id);
+    if (!(await recordWriter.wantExpiry(id))) return;
+    operations.giveUp(
+      id,
+      new VolantError('VM_STATE_CONFLICT', 'The deadline of the VM has passed'),
+    );
+    await this.#until(id, (record) => record === undefined);
+  }
+
+  /** Gives a VM another deadline, in so many seconds; null: it stays. VM_STATE_CONFLICT while it is being deleted. */
+  async setDeadline(name: string, seconds: number | null, cause: Cause = BY_DAEMON): Promise<void> {
+    const { recordWriter, state } = this.#parts;
+    await recordWriter.setDeadline(state.require(name).id, seconds, cause);
+  }
+
+  /**
+   * Why a VM of this config could not be launched now; null if it could. `inPlaceOf` is a VM whose share would become
+   * free.
+   */
   refusalOf(config: VmConfig, inPlaceOf: number | null): VolantError | null {
     return this.#parts.admission.refusalOf(config, inPlaceOf);
   }
 
-  /** Called when a VM has given back what it took of the host. Returns how to end that. */
-  onRoom(listener: () => void): () => void {
-    return this.#parts.admission.onRoom(listener);
+  /** Calls the listener when a VM has released capacity of the host. Returns a function that unsubscribes. */
+  onCapacityFreed(listener: () => void): () => void {
+    return this.#parts.admission.onCapacityFreed(listener);
   }
 
-  /** Ends a launch that waits for an image or for its turn; what goes on without a wait goes on. */
+  /** Gives up a launch that waits for an image or for its turn. A launch that does not wait continues. */
   giveUp({ id, name }: VmRecord): void {
     this.#parts.operations.giveUp(id, givenUp(name, 'not wanted any more'));
   }
@@ -151,12 +178,12 @@ export class Vms {
   ): Promise<void> {
     const { operations } = this.#parts;
     const admit = () => this.#admit(request, origin, cause);
-    const id = await operations.take(clientOf(cause), admit);
+    const id = await operations.runIntake(clientOf(cause), admit);
     accept();
     await this.#until(id, this.#launched(id, request.name, 1));
   }
 
-  /** Resolves with the id of the VM when it is written down. */
+  /** Resolves to the VM's id when its record is stored. */
   async #admit(
     request: CreateVmRequest,
     origin: ReplicaOrigin | undefined,
@@ -171,19 +198,20 @@ export class Vms {
       preparation,
       replica,
       cause,
+      deadlineSeconds: request.deadline_seconds,
     });
-    await this.#writeDown(draft);
+    await this.#store(draft);
     return draft.record.id;
   }
 
-  async #writeDown(draft: Draft): Promise<void> {
-    const { admission, operations, notes, live } = this.#parts;
+  async #store(draft: Draft): Promise<void> {
+    const { admission, operations, recordWriter, live } = this.#parts;
     const { record, config } = draft;
     try {
       operations.requireOpen();
       live.add(record.id, draft);
-      // The highest id given so far, not this one: creates may reach the disk in another order.
-      await notes.created(record, config, admission.lastVmId);
+      // This may differ from the VM's own id: creates may reach the disk in another order.
+      await recordWriter.created(record, config, admission.lastVmId);
     } catch (error) {
       live.forget(record.id);
       throw error;
@@ -195,13 +223,13 @@ export class Vms {
   async #launch(
     name: string,
     allows: Allowed,
-    { graceMs, cause, message }: LaunchWish,
+    { graceMs, cause, message }: LaunchIntent,
     accept: () => void,
   ): Promise<void> {
-    const { state, notes, operations, executor, admission } = this.#parts;
+    const { state, recordWriter, operations, executor, admission } = this.#parts;
     const { id } = state.require(name);
-    operations.requireRoom(clientOf(cause));
-    executor.requireRoom(id);
+    operations.requireQueueSpace(clientOf(cause));
+    executor.requireQueueSpace(id);
     let isAdmitted = false;
     const check = (record: VmRecord) => {
       const { status, wanted } = record;
@@ -215,7 +243,7 @@ export class Vms {
     };
     let launch: number;
     try {
-      launch = await notes.wantLaunch(id, graceMs, cause, check, message);
+      launch = await recordWriter.wantLaunch(id, graceMs, cause, check, message);
     } finally {
       if (isAdmitted) admission.settleLaunch(id);
     }
@@ -223,7 +251,7 @@ export class Vms {
     await this.#until(id, this.#launched(id, name, launch));
   }
 
-  /** The launch of this number went through. Throws why it did not, or that it was given up. */
+  /** A goal: the launch with this number succeeded. Throws the error of that launch, or that it was given up. */
   #launched(id: number, name: string, launch: number): Goal {
     const { live } = this.#parts;
     let error: unknown;
@@ -248,10 +276,10 @@ export class Vms {
     return reached;
   }
 
-  /** For what gives room back: it is taken however much waits. */
+  /** For requests that free capacity: they are accepted however long the queue is. */
   #requireOpen(id: number): void {
     this.#parts.operations.requireOpen();
-    this.#parts.executor.requireRoom(id);
+    this.#parts.executor.requireQueueSpace(id);
   }
 }
 
@@ -272,7 +300,7 @@ function notFound(name: string): VolantError {
   return new VolantError('VM_NOT_FOUND', `There is no VM named ${name}`);
 }
 
-/** Why a launch that waits for an image or for its turn ends. */
+/** The error of a launch that is given up while it waits for an image or for its turn. */
 function givenUp(name: string, how: string): VolantError {
   return new VolantError('VM_STATE_CONFLICT', `VM ${name} was ${how} while it waited to start`);
 }

@@ -1,13 +1,13 @@
-// http, mcp: Volant's own dialect: {command, params} is answered with {result, error?}, and with 200
-// once the command could be read, because its first clients look at nothing else.
+// http, mcp: Volant's own command format: {command, params} is answered with {result, error?}. The status is 200 once the
+// command could be parsed, because its first clients check nothing else.
 
 import { VolantError } from '../../lib/errors.ts';
-import { json, type Reply } from '../reply.ts';
+import { json, type Reply } from '../exchange/reply.ts';
 import { isObject } from './json-rpc.ts';
-import { errorText, type ToolContext, toolError } from './tool.ts';
-import { findTool } from './tools.ts';
+import { errorText, type ToolContext, toolError } from './tools/tool.ts';
+import { findTool } from './tools/tools.ts';
 
-/** Throws BODY_INVALID when it is no command. */
+/** Throws BODY_INVALID if the body is not a command. */
 export async function answerCommand(context: ToolContext, body: unknown): Promise<Reply> {
   const { command, params } = readCommand(body);
   const tool = findTool(command);
@@ -23,7 +23,8 @@ export async function answerCommand(context: ToolContext, body: unknown): Promis
 function readCommand(body: unknown): { command: string; params: object } {
   const { command, params } = isObject(body) ? body : {};
   const details: Record<string, string> = {};
-  if (typeof command !== 'string' || command === '') details['command'] = 'is required';
+  if (command === undefined || command === '') details['command'] = 'is required';
+  else if (typeof command !== 'string') details['command'] = 'must be a string';
   if (params !== undefined && params !== null && !isObject(params)) {
     details['params'] = 'must be an object';
   }

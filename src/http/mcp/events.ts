@@ -1,18 +1,18 @@
-// http, mcp: a page of the event log, as a tool and as a resource.
+// http, mcp: one page of the event log, for a tool and for a resource.
 
 import type { EventApi } from '../../engine/engine-api.ts';
 import type { EventBody } from '../../engine/records.ts';
 
 export interface EventPage {
   readonly events: readonly ({ readonly sequence: number } & EventBody)[];
-  /** Ask for what comes after this next. */
+  /** The value of `after` for the next page. */
   readonly next_after: number;
   readonly last_sequence: number;
-  /** How many events that were asked for are gone for good; absent when none is. */
+  /** How many of the requested events were discarded already; absent if none. */
   readonly lost?: number;
 }
 
-/** Events after a number, the oldest first; the newest where no number is given. */
+/** Events after a number, oldest first; the newest events if no number is given. */
 export function listEvents(events: EventApi, after: number | undefined, limit: number): EventPage {
   const last = events.lastSequence();
   const oldest = events.oldestSequence();

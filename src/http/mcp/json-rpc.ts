@@ -1,29 +1,29 @@
-// http, mcp: JSON-RPC 2.0 messages as the Model Context Protocol uses them: reading, answering, errors.
+// http, mcp: JSON-RPC 2.0 messages as the Model Context Protocol uses them: parsing, answers, errors.
 
 import { toVolantError } from '../../lib/errors.ts';
-import { JSON_TYPE, loudnessOf, type Reply } from '../reply.ts';
-import type { ToolContext } from './tool.ts';
+import { JSON_TYPE, logLevelOf, type Reply } from '../exchange/reply.ts';
+import type { ToolContext } from './tools/tool.ts';
 
-/** Codes of JSON-RPC, and those that the protocol adds. */
+/** Error codes of JSON-RPC, and those that MCP adds. */
 export const RPC = {
   parseError: -32700,
   invalidRequest: -32600,
   methodNotFound: -32601,
   invalidParams: -32602,
   internalError: -32603,
-  /** Until revision 2025-11-25; later it is invalidParams. */
+  /** Until revision 2025-11-25; later revisions use invalidParams. */
   resourceNotFound: -32002,
   headerMismatch: -32020,
   unsupportedVersion: -32022,
 } as const;
 
-/** null is no id here, other than in plain JSON-RPC. */
+/** MCP allows no null id, unlike plain JSON-RPC. */
 export type RpcId = string | number;
 
 type RpcObject = Readonly<Record<string, unknown>>;
 
 export interface RpcMessage {
-  /** Absent: a notification, which is not answered. */
+  /** Absent for a notification, which is not answered. */
   readonly id?: RpcId;
   readonly method: string;
   readonly params: RpcObject;
@@ -31,13 +31,13 @@ export interface RpcMessage {
 
 interface RpcErrorOptions {
   readonly data?: unknown;
-  /** Of the HTTP answer, where the revision has one for each error. */
+  /** Status of the HTTP answer, if the revision assigns one to the error. */
   readonly status?: number;
-  /** Of the message that it is about, where that is known already. */
+  /** Id of the message that caused the error, if it is known. */
   readonly id?: RpcId | undefined;
 }
 
-/** An error of the protocol; a tool that fails is a result. */
+/** An error of the protocol. A tool that fails is a result instead. */
 export class RpcError extends Error {
   override readonly name = 'RpcError';
   readonly code: number;
@@ -58,7 +58,7 @@ export function isObject(value: unknown): value is RpcObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** null: an answer, which nobody waits for. Throws RpcError when it is no message at all. */
+/** null for an answer, which this server never expects. Throws RpcError if the value is not a message. */
 export function readMessage(value: unknown): RpcMessage | null {
   if (!isObject(value) || value['jsonrpc'] !== '2.0') throw invalid('Not a JSON-RPC 2.0 message');
   const { id, method, params = {} } = value;
@@ -83,7 +83,7 @@ export function resultMessage(id: RpcId, result: object): object {
   return { jsonrpc: '2.0', id, result };
 }
 
-/** Without an id where the request had none that could be read. */
+/** Without an id if the request had no readable one. */
 export function errorMessage(id: RpcId | undefined, { code, message, data }: RpcError): object {
   const error = { code, message, ...(data === undefined ? {} : { data }) };
   return { jsonrpc: '2.0', ...(id === undefined ? {} : { id }), error };
@@ -97,12 +97,12 @@ export function rpcAnswer(status: number, message: object): Reply {
   return { status, body: JSON.stringify(message), contentType: JSON_TYPE };
 }
 
-/** Whatever was thrown while a method ran. Faults of the daemon are told to the log. */
+/** Converts anything that a method threw. Faults of the daemon are logged. */
 export function toRpcError({ log, cause }: ToolContext, method: string, thrown: unknown): RpcError {
   if (thrown instanceof RpcError) return thrown;
   const error = toVolantError(thrown);
   const { requestId } = cause;
-  log[loudnessOf(error)](
+  log[logLevelOf(error)](
     { method, request_id: requestId, code: error.code, err: error },
     'MCP request failed',
   );

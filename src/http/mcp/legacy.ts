@@ -1,8 +1,8 @@
-// http, mcp: the revisions with a handshake, 2024-11-05 to 2025-11-25. No session is kept: the answer
-// to initialize is the same whoever asks, and nothing of it is needed later.
+// http, mcp: the MCP revisions with a handshake, 2024-11-05 to 2025-11-25. No session is kept: the answer to initialize is
+// the same for every client, and later requests do not depend on it.
 
-import { LIMITS } from '../../config.ts';
-import { empty, type Reply } from '../reply.ts';
+import { LIMITS } from '../../config/limits.ts';
+import { empty, type Reply } from '../exchange/reply.ts';
 import {
   errorAnswer,
   errorMessage,
@@ -15,20 +15,20 @@ import {
   toRpcError,
 } from './json-rpc.ts';
 import { findMethod, INSTRUCTIONS, LEGACY_VERSIONS, SERVER_INFO } from './methods.ts';
-import type { ToolContext } from './tool.ts';
+import type { ToolContext } from './tools/tool.ts';
 
-/** The only revision with several messages in one request. */
+/** The only revision with batches, several messages in one request. */
 export const BATCH_VERSION = '2025-03-26';
 
 const [NEWEST] = LEGACY_VERSIONS;
 
-/** Errors are answers like others here: the status of HTTP is that of the message's journey. */
+/** Errors are normal answers here: the HTTP status is only about the transport of the message. */
 export async function answerLegacy(context: ToolContext, message: RpcMessage): Promise<Reply> {
   const answer = await answerMessage(context, message);
   return answer === null ? empty(202) : rpcAnswer(200, answer);
 }
 
-/** Several messages in one request; their answers in the same order. */
+/** Answers several messages of one request, in their order. */
 export async function answerBatch(
   context: ToolContext,
   batch: readonly unknown[],
@@ -37,11 +37,11 @@ export async function answerBatch(
   const invalid = (why: string) =>
     errorAnswer(undefined, new RpcError(RPC.invalidRequest, why, { status: 400 }));
   if (version !== '' && version !== BATCH_VERSION) {
-    return invalid(`Revision ${version} has no batches`);
+    return invalid(`Revision ${version} does not allow batches`);
   }
-  if (batch.length === 0) return invalid('A batch has at least one message');
+  if (batch.length === 0) return invalid('A batch must have at least one message');
   if (batch.length > LIMITS.mcpBatchMax) {
-    return invalid(`A batch has at most ${LIMITS.mcpBatchMax} messages`);
+    return invalid(`A batch may have at most ${LIMITS.mcpBatchMax} messages`);
   }
   const answers = await Promise.all(batch.map((value) => answerOneOf(context, value)));
   const given = answers.filter((answer) => answer !== null);
@@ -58,7 +58,7 @@ async function answerOneOf(context: ToolContext, value: unknown): Promise<object
   }
 }
 
-/** null: nobody waits for an answer. */
+/** null for a notification, which gets no answer. */
 async function answerMessage(
   context: ToolContext,
   { id, method, params }: RpcMessage,
@@ -83,7 +83,7 @@ function run(
   return found.run(context, params);
 }
 
-/** The client's revision where it is one of ours, else our newest; the client decides then. */
+/** The client's revision if it is supported, otherwise our newest; the client then decides whether to continue. */
 function initialize({ protocolVersion }: RpcMessage['params']): object {
   return {
     protocolVersion: LEGACY_VERSIONS.find((version) => version === protocolVersion) ?? NEWEST,

@@ -1,29 +1,28 @@
-// http, mcp: the methods that all revisions of the protocol have in common. What a revision adds to a
-// request or an answer is in legacy.ts and modern.ts.
+// http, mcp: the methods that all MCP revisions share. legacy.ts and modern.ts add what is particular to a revision.
 
 import { VERSION } from '../../lib/version.ts';
-import { plainSchema } from '../../schema/openapi-schemas.ts';
+import { plainSchema } from '../../schema/openapi/openapi-schemas.ts';
 import { RPC, RpcError, type RpcMessage } from './json-rpc.ts';
 import { listResources, RESOURCE_TEMPLATES, readResource } from './resources.ts';
-import { errorText, type ToolContext, toolError } from './tool.ts';
-import { findTool, TOOLS } from './tools.ts';
+import { errorText, type ToolContext, toolError } from './tools/tool.ts';
+import { findTool, TOOLS } from './tools/tools.ts';
 
 export const SERVER_INFO = { name: 'volant', title: 'Volant', version: VERSION };
 
 export const INSTRUCTIONS =
   'Volant runs microVMs on one Linux host. A VM is made of a plugin: list the plugins, then create VMs or a deployment, which keeps a number of equal VMs running. Inside of a VM act volant.vms.request, action, logs and console. Most tools that change something take dry_run or wait. Errors have a code and say which argument is wrong.';
 
-/** Revisions with a handshake, the newest first. */
+/** Revisions with a handshake, newest first. */
 export const LEGACY_VERSIONS = ['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'] as const;
 
-/** The revision whose requests carry all that they need. */
+/** The revision whose requests are self-contained. */
 export const MODERN_VERSION = '2026-07-28';
 
-/** The same until the daemon is another one, or true for this moment only. */
+/** `fixed`: the same until the daemon is replaced. `live`: valid at this moment only. */
 export type Freshness = 'fixed' | 'live';
 
 interface Method {
-  /** undefined: not to be kept by a client at all. */
+  /** undefined: clients must not cache the result. */
   readonly freshness?: Freshness;
   run(context: ToolContext, params: RpcMessage['params']): object | Promise<object>;
 }
@@ -66,7 +65,7 @@ export function findMethod(name: string): Method | undefined {
   return Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
 }
 
-/** An unknown tool is an error of the protocol; one that fails is a result that says so. */
+/** An unknown tool is a protocol error. A tool that fails is a result with `isError`. */
 async function callTool(context: ToolContext, params: RpcMessage['params']): Promise<object> {
   const name = textOf('name', params['name']);
   const tool = findTool(name);
@@ -89,9 +88,9 @@ function textContent(text: string) {
   return { type: 'text', text };
 }
 
-/** These lists are one page. */
+/** These lists have one page only. */
 function refuseCursor({ cursor }: RpcMessage['params']): void {
-  if (cursor !== undefined) throw new RpcError(RPC.invalidParams, 'There is no such cursor');
+  if (cursor !== undefined) throw new RpcError(RPC.invalidParams, 'The cursor is invalid');
 }
 
 function textOf(name: string, value: unknown): string {

@@ -1,9 +1,9 @@
-// http, mcp: revision 2026-07-28: every request says in _meta and in headers which revision it is of
-// and what its client can do; there is no handshake and no session.
+// http, mcp: revision 2026-07-28. Every request states in _meta and in headers its revision and what its client supports.
+// There is no handshake and no session.
 
-import type { Exchange } from '../exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
+import { empty, type Reply } from '../exchange/reply.ts';
 import type { HandlerContext } from '../handlers.ts';
-import { empty, type Reply } from '../reply.ts';
 import {
   errorAnswer,
   isObject,
@@ -24,15 +24,15 @@ import {
   SERVER_INFO,
 } from './methods.ts';
 import { listen } from './subscriptions.ts';
-import type { ToolContext } from './tool.ts';
+import type { ToolContext } from './tools/tool.ts';
 
 const VERSION_KEY = 'io.modelcontextprotocol/protocolVersion';
 const CAPABILITIES_KEY = 'io.modelcontextprotocol/clientCapabilities';
 
-/** How long a client may keep what only another daemon would say otherwise. */
+/** How long a client may cache results that change only with the daemon. */
 const FIXED_TTL_MS = 300_000;
 
-/** Where the name is that a request repeats in the header Mcp-Name. */
+/** The parameter that a request repeats in the header Mcp-Name. */
 const NAMED_BY: Readonly<Record<string, string>> = {
   'tools/call': 'name',
   'resources/read': 'uri',
@@ -40,7 +40,7 @@ const NAMED_BY: Readonly<Record<string, string>> = {
 
 type Headers = Readonly<Record<string, string>>;
 
-/** true for what only this revision knows: a version in the request itself, or in its header. */
+/** true if the request states a version in its body, or a version of this kind in its header. */
 export function isModern({ params }: RpcMessage, version: string): boolean {
   if (isObject(params['_meta']) && VERSION_KEY in params['_meta']) return true;
   return version !== '' && !LEGACY_VERSIONS.some((legacy) => legacy === version);
@@ -90,7 +90,7 @@ function discover(): object {
   };
 }
 
-/** What this revision wants of every result. */
+/** Adds the members that this revision requires in every result. */
 function complete(result: object, freshness: Freshness | undefined): object {
   return {
     ...result,
@@ -121,7 +121,7 @@ function checkVersion({ params }: RpcMessage, header: string): void {
   if (header === '') throw mismatch('The header MCP-Protocol-Version is required');
 }
 
-/** Whoever looks only at the headers must see the same request as we do. */
+/** Proxies that read only the headers must see the same request as this server. */
 function checkHeaders({ method, params }: RpcMessage, headers: Headers): void {
   const { 'mcp-method': methodHeader = '', 'mcp-name': nameHeader = '' } = headers;
   if (methodHeader === '') throw mismatch('The header Mcp-Method is required');
@@ -131,13 +131,13 @@ function checkHeaders({ method, params }: RpcMessage, headers: Headers): void {
   const source = NAMED_BY[method];
   if (source === undefined) return;
   const name = params[source];
-  // That it is wrong is for the method to say.
+  // The method reports a wrong type itself.
   if (typeof name !== 'string') return;
   if (nameHeader === '') throw mismatch('The header Mcp-Name is required');
   if (decoded(nameHeader) !== name) throw mismatch(`Mcp-Name is not what params.${source} says`);
 }
 
-/** What is not plain ASCII comes as =?base64?...?= */
+/** Text that is not plain ASCII is encoded as =?base64?...?= */
 function decoded(header: string): string {
   const encoded = /^=\?base64\?(.*)\?=$/.exec(header)?.[1];
   return encoded === undefined ? header : Buffer.from(encoded, 'base64').toString();

@@ -1,8 +1,8 @@
-// http, mcp: what can be read by URI: vm://NAME, deployment://NAME and volant://events?after=NUMBER.
+// http, mcp: resources that are read by URI: vm://NAME, deployment://NAME and volant://events?after=NUMBER.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import type { Engine } from '../../engine/engine-api.ts';
-import { JSON_TYPE } from '../reply.ts';
+import { JSON_TYPE } from '../exchange/reply.ts';
 import { listEvents } from './events.ts';
 import { RPC, RpcError } from './json-rpc.ts';
 
@@ -11,7 +11,7 @@ export const EVENTS_URI = 'volant://events';
 const EVENTS = {
   uri: EVENTS_URI,
   name: 'events',
-  description: 'The newest events; with ?after=NUMBER what came after an event',
+  description: 'The newest events; with ?after=NUMBER the events after that one',
   mimeType: JSON_TYPE,
 };
 
@@ -31,7 +31,8 @@ export const RESOURCE_TEMPLATES = [
   {
     uriTemplate: `${EVENTS_URI}?after={seq}`,
     name: 'events-after',
-    description: 'What came after the event of this number; the answer says what to ask for next',
+    description:
+      'The events after the one with this number; next_after of the answer is the number for the next page',
     mimeType: JSON_TYPE,
   },
 ];
@@ -39,7 +40,7 @@ export const RESOURCE_TEMPLATES = [
 export const vmUri = (name: string) => `vm://${name}`;
 export const deploymentUri = (name: string) => `deployment://${name}`;
 
-/** What a URI means; undefined for one that no resource can have. */
+/** The resource that a URI names; undefined for a URI of another form. */
 export function parseUri(
   uri: string,
 ): { readonly kind: 'vm' | 'deployment' | 'events'; readonly subject: string } | undefined {
@@ -49,8 +50,11 @@ export function parseUri(
   return events === undefined ? undefined : { kind: 'events', subject: after };
 }
 
-/** One page: the events, the deployments, then the VMs, all by name. */
-export function listResources({ deployments, vms }: Engine, cursor: unknown): object {
+/** One page of all resources: the event log, the deployments, then the VMs, sorted by name. */
+export async function listResources(
+  { deployments, vms }: Engine,
+  cursor: unknown,
+): Promise<object> {
   const start = positionIn(cursor);
   const size = LIMITS.mcpPageDefault;
   const first = [
@@ -58,7 +62,7 @@ export function listResources({ deployments, vms }: Engine, cursor: unknown): ob
     ...deployments.list().map(({ name }) => resource(deploymentUri(name), name, 'Deployment')),
   ];
   const page = first.slice(start, start + size);
-  const { body, total } = vms.list({
+  const { body, total } = await vms.list({
     statuses: [],
     sort: 'name',
     descending: false,
@@ -100,5 +104,5 @@ function resource(uri: string, name: string, what: string) {
 function positionIn(cursor: unknown): number {
   if (cursor === undefined) return 0;
   if (typeof cursor === 'string' && /^\d{1,9}$/.test(cursor)) return Number(cursor);
-  throw new RpcError(RPC.invalidParams, 'There is no such cursor');
+  throw new RpcError(RPC.invalidParams, 'The cursor is invalid');
 }

@@ -1,15 +1,15 @@
-// http, mcp: subscriptions/listen: a stream that tells when resources have changed. What changed is
-// read afterwards; a client that was away reads the events that it missed as a resource.
+// http, mcp: subscriptions/listen: a stream of notifications that resources have changed. A client reads the changed
+// resource afterwards. After a disconnect it reads the missed events as a resource.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import type { StoredEvent } from '../../engine/records.ts';
-import type { Exchange } from '../exchange.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import type { HandlerContext } from '../handlers.ts';
-import type { StreamForm } from '../sse.ts';
+import type { StreamFormat } from '../streams/sse.ts';
 import { isObject, RPC, RpcError, type RpcId, type RpcMessage, resultMessage } from './json-rpc.ts';
 import { deploymentUri, EVENTS_URI, parseUri, vmUri } from './resources.ts';
 
-/** After these, resources/list is another one. */
+/** Events that change the result of resources/list. */
 const LIST_CHANGES: readonly string[] = [
   'VM_CREATED',
   'VM_DELETED',
@@ -17,7 +17,7 @@ const LIST_CHANGES: readonly string[] = [
   'DEPLOYMENT_DELETED',
 ];
 
-/** What a client asked for and gets. */
+/** The notifications that a client subscribed to. */
 interface Interest {
   readonly listChanges: boolean;
   /** URIs of VMs and deployments. */
@@ -25,7 +25,7 @@ interface Interest {
   readonly events: boolean;
 }
 
-/** Throws RpcError, or OVERLOADED when too many streams are open. */
+/** Throws RpcError, or OVERLOADED if too many streams are open. */
 export function listen(
   { caller, streams }: Pick<HandlerContext, 'caller' | 'streams'>,
   exchange: Exchange,
@@ -45,7 +45,7 @@ export function listen(
   streams.openAs(exchange, caller, formFor(id, interest), undefined);
 }
 
-function formFor(id: RpcId, interest: Interest): StreamForm {
+function formFor(id: RpcId, interest: Interest): StreamFormat {
   const { listChanges, watched, events } = interest;
   const _meta = { 'io.modelcontextprotocol/subscriptionId': id };
   const notify = (method: string, params: object = {}) =>
@@ -68,13 +68,13 @@ function formFor(id: RpcId, interest: Interest): StreamForm {
         events ? updated(`${EVENTS_URI}?after=${since}`) : '',
       ].join('');
     },
-    // Nobody knows what changed: everything may have.
+    // Events are missing, so every resource may have changed.
     resync: () => [listChanged, ...[...watched].map(updated)].join(''),
     closing: frame(resultMessage(id, { resultType: 'complete', _meta })),
   };
 }
 
-/** URIs of what these events are about. */
+/** URIs of the resources that these events are about. */
 function touchedBy(events: readonly StoredEvent[]): ReadonlySet<string> {
   const uris = new Set<string>();
   for (const { body } of events) {

@@ -1,10 +1,10 @@
-// http, routes: the manifest of a plugin as guests get it, and records of its artifacts.
+// http, routes: the manifest of a plugin as guests read it, and the records of its artifacts.
 
 import { VolantError } from '../../lib/errors.ts';
 import type { ArtifactInput } from '../../schema/artifact.ts';
+import { Query } from '../exchange/query.ts';
+import { empty, json } from '../exchange/reply.ts';
 import type { Handlers } from '../handlers.ts';
-import { Query } from '../query.ts';
-import { empty, json } from '../reply.ts';
 
 export const artifactRoutes = {
   getPluginManifest: ({ engine }, { parameters: [plugin = ''] }) =>

@@ -2,11 +2,11 @@
 
 import { VolantError } from '../../lib/errors.ts';
 import type { ConfigEnvelope, ConfigPatch } from '../../schema/config-patch.ts';
-import type { RequestHead } from '../exchange.ts';
+import { nameIn } from '../exchange/exchange.ts';
+import { Query } from '../exchange/query.ts';
+import { json, type Reply } from '../exchange/reply.ts';
+import { requested } from '../exchange/request-id.ts';
 import type { Handlers } from '../handlers.ts';
-import { Query } from '../query.ts';
-import { json, type Reply } from '../reply.ts';
-import { requested } from '../request-id.ts';
 
 export const configRoutes = {
   getVMConfig: ({ engine }, head) => envelope(engine.configs.get(nameIn(head))),
@@ -27,11 +27,7 @@ export const configRoutes = {
   },
 } satisfies Partial<Handlers>;
 
-function nameIn(head: RequestHead): string {
-  return head.parameters[0] ?? '';
-}
-
-/** The version is the entity tag (RFC 9110, 8.8.3). */
+/** The version of the config is its entity tag (RFC 9110, 8.8.3). */
 function envelope(config: ConfigEnvelope): Reply {
   return { ...json(200, config), headers: { ETag: `"${config.version}"` } };
 }
@@ -40,8 +36,8 @@ function envelope(config: ConfigEnvelope): Reply {
 const TAG = /^(?:(?<weak>W\/)?"(?<opaque>[\x21\x23-\x7e]*)"|(?<bare>\d+))$/;
 
 /**
- * The versions that a change may be made of: undefined without a condition, and for "*", which every config meets. Weak
- * tags and those of something else match none (RFC 9110, 13.1.1).
+ * The config versions that a change may apply to; undefined without a condition, and for "*", which every config meets.
+ * Weak tags and tags that are not versions match none (RFC 9110, 13.1.1).
  */
 function versionsIn(ifMatch: string): readonly number[] | undefined {
   const text = ifMatch.trim();

@@ -1,12 +1,16 @@
 // http, routes: deployments.
 
-import type { CreateDeploymentRequest, PatchDeploymentRequest } from '../../schema/deployment.ts';
-import type { RequestHead } from '../exchange.ts';
+import type {
+  CreateDeploymentRequest,
+  PatchDeploymentRequest,
+  RollbackRequest,
+} from '../../schema/deployment.ts';
+import { nameIn, type RequestHead } from '../exchange/exchange.ts';
+import { Query } from '../exchange/query.ts';
+import { empty, json } from '../exchange/reply.ts';
+import { requested } from '../exchange/request-id.ts';
+import { waitOptionsIn } from '../exchange/wait-options.ts';
 import type { Handlers } from '../handlers.ts';
-import { Query } from '../query.ts';
-import { empty, json } from '../reply.ts';
-import { requested } from '../request-id.ts';
-import { waitOptionsIn } from '../wait-options.ts';
 
 export const deploymentRoutes = {
   listDeployments: ({ engine }) => json(200, engine.deployments.list()),
@@ -16,16 +20,36 @@ export const deploymentRoutes = {
     if (isDryRun) return json(200, engine.deployments.planCreate(request));
     return json(201, await engine.deployments.create(request, options, requested(head)));
   },
-  getDeployment: ({ engine }, head) => json(200, engine.deployments.get(nameIn(head))),
+  getDeployment: ({ engine }, head) => json(200, engine.deployments.get(deploymentIn(head))),
   scaleDeployment: async ({ engine }, head, body) => {
     const request = body as PatchDeploymentRequest;
     const { isDryRun, options } = optionsIn(head);
-    if (isDryRun) return json(200, engine.deployments.planPatch(nameIn(head), request));
-    const changed = await engine.deployments.patch(nameIn(head), request, options, requested(head));
+    if (isDryRun) return json(200, engine.deployments.planPatch(deploymentIn(head), request));
+    const changed = await engine.deployments.patch(
+      deploymentIn(head),
+      request,
+      options,
+      requested(head),
+    );
+    return json(200, changed);
+  },
+  listDeploymentRevisions: ({ engine }, head) =>
+    json(200, engine.deployments.revisions(deploymentIn(head))),
+  rollbackDeployment: async ({ engine }, head, body) => {
+    const request = body as RollbackRequest;
+    const { isDryRun, options } = optionsIn(head);
+    const { deployments } = engine;
+    if (isDryRun) return json(200, deployments.planRollback(deploymentIn(head), request));
+    const changed = await deployments.rollback(
+      deploymentIn(head),
+      request,
+      options,
+      requested(head),
+    );
     return json(200, changed);
   },
   deleteDeployment: async ({ engine }, head) => {
-    await engine.deployments.remove(nameIn(head), requested(head));
+    await engine.deployments.remove(deploymentIn(head), requested(head));
     return empty(204);
   },
 } satisfies Partial<Handlers>;
@@ -38,7 +62,7 @@ function optionsIn(head: RequestHead) {
   return { isDryRun, options };
 }
 
-/** Clients pad names now and then; a name itself has no blanks. */
-function nameIn(head: RequestHead): string {
-  return (head.parameters[0] ?? '').trim();
+/** Some clients pad names of deployments with blanks; a name itself has none. */
+function deploymentIn(head: RequestHead): string {
+  return nameIn(head).trim();
 }

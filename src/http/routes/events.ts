@@ -1,8 +1,8 @@
 // http, routes: event streams.
 
 import { OTHER_EVENT_TYPES, RESYNC, VM_EVENT_TYPES } from '../../schema/event.ts';
+import { Query, throwProblemsOf } from '../exchange/query.ts';
 import type { StreamHandler } from '../handlers.ts';
-import { Query } from '../query.ts';
 
 const OF_VMS = [...VM_EVENT_TYPES, RESYNC] as const;
 const OF_ALL = [...VM_EVENT_TYPES, ...OTHER_EVENT_TYPES, RESYNC] as const;
@@ -12,17 +12,17 @@ const stream =
   ({ caller, streams }, head, exchange) => {
     const lastEventId = head.headers['last-event-id'] ?? '';
     const query = new Query(head.query);
-    // A reader that comes back says what it saw last; that counts more than where it first began.
+    // Last-Event-ID is the position of a reader that reconnects. It overrides the start position in the URL.
     const resumed = new Query(`Last-Event-ID=${encodeURIComponent(lastEventId)}`);
-    const after = lastEventId === '' ? query.count('after') : resumed.count('Last-Event-ID');
+    const first = query.count('after');
+    const after = lastEventId === '' ? first : resumed.count('Last-Event-ID');
     const filter = {
       vmsOnly,
       names: query.list('name'),
       types: query.capitals('type', vmsOnly ? OF_VMS : OF_ALL),
       deployments: query.list('deployment'),
     };
-    query.throwProblems();
-    resumed.throwProblems();
+    throwProblemsOf(query, resumed);
     streams.open(exchange, caller, filter, after);
   };
 

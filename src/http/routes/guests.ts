@@ -1,14 +1,14 @@
-// http, routes: what is asked of guests: a workload's own description and the actions of its manifest.
+// http, routes: requests that guests answer: a workload's own OpenAPI document and the actions of its manifest.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { type ErrorCode, VolantError } from '../../lib/errors.ts';
-import { imageLocation } from '../../lib/image-location.ts';
-import { askGuest } from '../ask-guest.ts';
+import { imageLocation } from '../../lib/formats/image-location.ts';
+import { Query } from '../exchange/query.ts';
+import { empty, JSON_TYPE, json, jsonText, type Reply } from '../exchange/reply.ts';
 import { type FetchedDocument, fetchDocument } from '../fetch-document.ts';
+import { askGuest } from '../guests/ask-guest.ts';
+import { type ActionAnswer, runAction } from '../guests/run-action.ts';
 import type { HandlerContext, Handlers } from '../handlers.ts';
-import { Query } from '../query.ts';
-import { empty, JSON_TYPE, json, jsonText, type Reply } from '../reply.ts';
-import { type ActionAnswer, runAction } from '../run-action.ts';
 
 const YAML_TYPE = 'application/yaml';
 
@@ -17,7 +17,7 @@ export const guestRoutes = {
     const query = new Query(queryText);
     const format = query.choice('format', ['json', 'raw'], 'json');
     query.throwProblems();
-    // VM_NOT_FOUND comes from here, whatever becomes of the rest.
+    // Throws VM_NOT_FOUND before anything else is tried.
     const { config } = context.engine.configs.get(name);
     const document =
       (await askForDocument(context, name)) ??
@@ -38,8 +38,8 @@ export const guestRoutes = {
 } satisfies Partial<Handlers>;
 
 /**
- * null when the guest does not run, does not answer, or has no document: that is no error here. One that is asked too much
- * may have a document: OVERLOADED is told as such, and the same question has the same answer a moment later.
+ * null if the guest does not run, does not answer, or has no document: none of these is an error here. An overloaded guest
+ * may have a document, so OVERLOADED is rethrown: the answer must not change between two requests.
  */
 async function askForDocument(
   { engine }: HandlerContext,
@@ -88,7 +88,7 @@ function fileDocument(text: string, path: string): FetchedDocument {
   return { text, contentType: /\.ya?ml$/i.test(path) ? YAML_TYPE : '' };
 }
 
-/** The type that was said, where it is one of a document; else what the text looks like. */
+/** The content type that was given, if it is one of a document; otherwise it is guessed from the text. */
 function withType({ text, contentType: said }: FetchedDocument): FetchedDocument {
   const looksLike = /^\s*[{[]/.test(text) ? JSON_TYPE : YAML_TYPE;
   return { text, contentType: /json|ya?ml/i.test(said) ? said : looksLike };

@@ -1,17 +1,16 @@
-// http, routes: the endpoint for agents. Which of its dialects a request speaks is told by its body;
-// each dialect has a file in http/mcp.
+// http, routes: the MCP endpoint. The body of a request determines its protocol; each protocol has a file in http/mcp.
 
 import { VolantError } from '../../lib/errors.ts';
-import { parseJson } from '../body.ts';
-import type { Exchange, RequestHead } from '../exchange.ts';
+import { parseJson } from '../exchange/body.ts';
+import type { Exchange, RequestHead } from '../exchange/exchange.ts';
+import { empty, type Reply } from '../exchange/reply.ts';
+import { requested } from '../exchange/request-id.ts';
 import type { HandlerContext, Handlers, RawHandler } from '../handlers.ts';
 import { answerCommand } from '../mcp/commands.ts';
 import { errorAnswer, isObject, RPC, RpcError, readMessage } from '../mcp/json-rpc.ts';
 import { answerBatch, answerLegacy } from '../mcp/legacy.ts';
 import { answerModern, isModern } from '../mcp/modern.ts';
-import type { ToolContext } from '../mcp/tool.ts';
-import { empty, type Reply } from '../reply.ts';
-import { requested } from '../request-id.ts';
+import type { ToolContext } from '../mcp/tools/tool.ts';
 
 const answer: RawHandler = (shared, head, raw, exchange) =>
   shared.waits.during(shared.caller, exchange, (signals) =>
@@ -40,7 +39,7 @@ async function answerBody(
   }
 }
 
-/** A client that says which revision it speaks understands errors of that revision. */
+/** A client that states its revision understands the errors of that revision. */
 function bodyIn(raw: Buffer, version: string): unknown {
   try {
     return parseJson(raw);
@@ -50,7 +49,7 @@ function bodyIn(raw: Buffer, version: string): unknown {
   }
 }
 
-/** What is neither is taken for a broken command, unless its header says that it is a message. */
+/** A body of neither form counts as a broken command, unless its header says that it is a message. */
 function isCommand(body: unknown, version: string): boolean {
   const { jsonrpc, command } = isObject(body) ? body : {};
   return jsonrpc === undefined && (version === '' || typeof command === 'string');

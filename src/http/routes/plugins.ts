@@ -1,10 +1,10 @@
 // http, routes: plugins.
 
 import type { ManifestInput } from '../../schema/manifest.ts';
-import type { RequestHead } from '../exchange.ts';
+import { nameIn } from '../exchange/exchange.ts';
+import { empty, json } from '../exchange/reply.ts';
+import { requested } from '../exchange/request-id.ts';
 import type { Handlers } from '../handlers.ts';
-import { empty, json } from '../reply.ts';
-import { requested } from '../request-id.ts';
 
 export const pluginRoutes = {
   listPlugins: ({ engine }) => json(200, { plugins: engine.plugins.list() }),
@@ -23,7 +23,3 @@ export const pluginRoutes = {
     return empty(200);
   },
 } satisfies Partial<Handlers>;
-
-function nameIn(head: RequestHead): string {
-  return head.parameters[0] ?? '';
-}

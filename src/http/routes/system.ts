@@ -1,9 +1,9 @@
-// http, routes: the daemon itself: health, status, facts, its own description.
+// http, routes: the daemon itself: health, status, facts, API description.
 
-import { sendDownload } from '../download.ts';
+import { sendDownload } from '../exchange/file-answer.ts';
+import { Query } from '../exchange/query.ts';
+import { json, jsonText } from '../exchange/reply.ts';
 import type { Handlers } from '../handlers.ts';
-import { Query } from '../query.ts';
-import { json, jsonText } from '../reply.ts';
 import { systemFacts } from '../system-facts.ts';
 
 export const systemRoutes = {

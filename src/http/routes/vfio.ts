@@ -2,9 +2,9 @@
 
 import type { VolantError } from '../../lib/errors.ts';
 import type { DevicesCheck } from '../../schema/vfio.ts';
+import { errorReply, json } from '../exchange/reply.ts';
+import { requested } from '../exchange/request-id.ts';
 import type { Handlers } from '../handlers.ts';
-import { errorReply, json } from '../reply.ts';
-import { requested } from '../request-id.ts';
 
 export const vfioRoutes = {
   getVFIODeviceInfo: async ({ engine }, _head, body) =>
@@ -30,7 +30,7 @@ export const vfioRoutes = {
         );
         return reply;
       }
-      const message = `${done.length} devices are given back`;
+      const message = `${done.length} devices were returned to their drivers`;
       return json(200, { success: true, message, unbound_devices: done });
     },
     refusal: (error) => refusal(error, { unbound_devices: [] }),
@@ -43,7 +43,7 @@ function addressesIn(body: unknown): readonly string[] {
   return (body as { pci_addresses: string[] }).pci_addresses;
 }
 
-/** Clients of these two look for `success` and `message` also in a refusal. */
+/** Clients of these two operations expect `success` and `message` in error bodies, too. */
 function refusal({ message }: VolantError, done: Readonly<Record<string, readonly string[]>>) {
   return { success: false, message, ...done };
 }

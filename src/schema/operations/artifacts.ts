@@ -1,7 +1,7 @@
-// schema, operations: manifests as guests get them, and records of the files of plugins.
+// schema, operations: manifests as guests read them, and records about the files of plugins.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { ArtifactInputSchema, ArtifactSchema } from '../artifact.ts';
 import { ManifestSchema } from '../manifest.ts';
 import { errors, type Operation } from './operation.ts';
@@ -43,7 +43,7 @@ export const ARTIFACT_OPERATIONS = {
     path: '/api/v1/plugins/{plugin}/artifacts',
     tags: ['plugins'],
     summary: 'Record an artifact',
-    description: 'Replaces the record of the same version and name. The plugin need not be there.',
+    description: 'Replaces the record of the same version and name. The plugin need not exist.',
     request: { schema: ArtifactInputSchema, bytesMax: LIMITS.bodyBytesMax },
     answers: { 201: { description: 'Recorded' }, ...errors(400, 413, 503) },
   },
@@ -53,9 +53,9 @@ export const ARTIFACT_OPERATIONS = {
     path: '/api/v1/plugins/{plugin}/artifacts',
     tags: ['plugins'],
     summary: 'Remove artifact records',
-    description: 'All, or those of one version. Files are not touched.',
+    description: 'Removes all records, or those of one version. Files are not deleted.',
     query: [VERSION],
-    answers: { 204: { description: 'None is left' }, ...errors(503) },
+    answers: { 204: { description: 'Removed' }, ...errors(503) },
   },
   getPluginArtifact: {
     scope: 'read',
@@ -63,7 +63,7 @@ export const ARTIFACT_OPERATIONS = {
     path: '/api/v1/plugins/{plugin}/artifacts/{artifact}',
     tags: ['plugins'],
     summary: 'Get an artifact record',
-    query: [{ ...VERSION, description: 'The version that it belongs to', required: true }],
+    query: [{ ...VERSION, description: 'The version of the plugin', required: true }],
     answers: {
       200: { description: 'The record', schema: ArtifactSchema },
       ...errors(400, 404),

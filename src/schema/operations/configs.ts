@@ -1,7 +1,7 @@
 // schema, operations: the configs of VMs.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { ConfigEnvelopeSchema, ConfigHistorySchema, ConfigPatchSchema } from '../config-patch.ts';
 import { Int64 } from '../parts.ts';
 import { DRY_RUN, errors, type Operation } from './operation.ts';
@@ -29,7 +29,7 @@ export const CONFIG_OPERATIONS = {
     tags: ['vm', 'config'],
     summary: 'Update VM configuration',
     description:
-      'One new version, which the next start uses. With If-Match (or expected_version) only on that version.',
+      'Creates a new version, which the next start uses. With If-Match (or expected_version), only if that is the newest version.',
     query: [DRY_RUN],
     headers: ['if-match'],
     request: { schema: ConfigPatchSchema, bytesMax: LIMITS.manifestBytesMax },
@@ -48,7 +48,7 @@ export const CONFIG_OPERATIONS = {
     query: [
       {
         name: 'limit',
-        description: '0 or absent: all that are kept',
+        description: '0 or absent: all stored versions',
         schema: Int64(),
       },
     ],

@@ -1,8 +1,14 @@
 // schema, operations: deployments.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
-import { CreateDeploymentSchema, DeploymentSchema, PatchDeploymentSchema } from '../deployment.ts';
+import { LIMITS } from '../../config/limits.ts';
+import {
+  CreateDeploymentSchema,
+  DeploymentRevisionSchema,
+  DeploymentSchema,
+  PatchDeploymentSchema,
+  RollbackSchema,
+} from '../deployment.ts';
 import { DRY_RUN, errors, type Operation, WAIT } from './operation.ts';
 
 export const DEPLOYMENT_OPERATIONS = {
@@ -23,7 +29,7 @@ export const DEPLOYMENT_OPERATIONS = {
     path: '/api/v1/deployments',
     tags: ['deployment'],
     summary: 'Create deployment',
-    description: 'Answers when the replicas are ready, at the latest after 25 s, with the counts.',
+    description: 'Answers with the counts when the replicas are ready, or after 25 s.',
     query: [...WAIT, DRY_RUN],
     request: { schema: CreateDeploymentSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
@@ -50,11 +56,41 @@ export const DEPLOYMENT_OPERATIONS = {
     tags: ['deployment'],
     summary: 'Scale deployment',
     description:
-      'Another number of replicas, or another config, which replaces them one after the other.',
+      'Changes the number of replicas, or the config, which replaces the replicas one after the other.',
     query: [...WAIT, DRY_RUN],
     request: { schema: PatchDeploymentSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
       200: { description: 'Deployment scaled', schema: DeploymentSchema },
+      ...errors(400, 404, 408, 409, 413, 500, 503),
+    },
+  },
+  listDeploymentRevisions: {
+    scope: 'read',
+    method: 'GET',
+    path: '/api/v1/deployments/{name}/revisions',
+    tags: ['deployment'],
+    summary: 'List the revisions of a deployment',
+    description: `Newest first, including the current one; the last ${LIMITS.deploymentRevisionsMax} are kept.`,
+    answers: {
+      200: {
+        description: 'Array of revisions',
+        schema: Type.Array(DeploymentRevisionSchema),
+      },
+      ...errors(404, 500),
+    },
+  },
+  rollbackDeployment: {
+    scope: 'operate',
+    method: 'POST',
+    path: '/api/v1/deployments/{name}/rollback',
+    tags: ['deployment'],
+    summary: 'Roll a deployment back',
+    description:
+      'Restores the config and max_unavailable of an earlier revision as a new revision, which replaces the replicas like any change. The number of replicas stays.',
+    query: [...WAIT, DRY_RUN],
+    request: { schema: RollbackSchema, bytesMax: LIMITS.bodyBytesMax },
+    answers: {
+      200: { description: 'Deployment rolled back', schema: DeploymentSchema },
       ...errors(400, 404, 408, 409, 413, 500, 503),
     },
   },

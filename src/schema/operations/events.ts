@@ -10,7 +10,7 @@ const Words = Type.Array(Type.String());
 const streamQuery = (types: readonly string[]): readonly QueryParameter[] => [
   {
     name: 'after',
-    description: 'Replay what came after the event of this number',
+    description: 'Replay the events after the one with this number',
     schema: Int64(),
   },
   { name: 'name', description: 'Only events of these names', schema: Words },
@@ -35,7 +35,7 @@ export const EVENT_OPERATIONS = {
     tags: ['events'],
     summary: 'Stream VM lifecycle events',
     description:
-      'Server-Sent Events. The id of an event is its number; numbers are dense and go on over restarts. Last-Event-ID or ?after= resumes.',
+      'Server-Sent Events. The id of an event is its number; numbers have no gaps and continue over restarts. Last-Event-ID or ?after= resumes.',
     query: streamQuery([...VM_EVENT_TYPES, RESYNC]),
     headers: ['last-event-id'],
     answers: eventStream,
@@ -46,7 +46,7 @@ export const EVENT_OPERATIONS = {
     path: '/api/v1/events',
     tags: ['events'],
     summary: 'Stream all events',
-    description: 'VMs, deployments, plugins and configs; otherwise as streamVMEvents.',
+    description: 'Events of VMs, deployments, plugins and configs; otherwise like streamVMEvents.',
     query: streamQuery(EVENT_TYPES),
     headers: ['last-event-id'],
     answers: eventStream,

@@ -1,8 +1,8 @@
-// schema, operations: what is asked of guests. Streams to them (the proxy to agents, WebSockets) have no
-// place in this table: docs/api.md describes them.
+// schema, operations: requests that guests answer. Streams to guests (the proxy to agents, WebSockets) have no place in
+// this table; docs/api.md describes them.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { Documented, MapOf, OneOf } from '../parts.ts';
 import { errors, type Operation } from './operation.ts';
 
@@ -14,11 +14,11 @@ export const GUEST_OPERATIONS = {
     tags: ['vm'],
     summary: 'Get VM plugin OpenAPI spec',
     description:
-      "The workload's own document (/openapi of the workload), else the one that its manifest names. One in YAML is answered as JSON; format=raw answers what is there, with its content type.",
+      "The workload's own document (/openapi of the workload), otherwise the one that its manifest names. YAML is converted to JSON; format=raw returns the document unchanged, with its content type.",
     query: [
       {
         name: 'format',
-        description: 'json (default), or raw: as it is, in JSON or YAML',
+        description: 'json (default), or raw: unchanged, in JSON or YAML',
         schema: OneOf(['json', 'raw'], 'Form of the answer'),
       },
     ],
@@ -36,8 +36,8 @@ export const GUEST_OPERATIONS = {
     method: 'GET',
     path: '/api/v1/vms/{name}/console-log',
     tags: ['vm'],
-    summary: 'What the guest printed last',
-    description: `The end of its console, what its workload wrote included: the last ${LIMITS.consoleReplayBytesMax / 1024} KiB of this run, or of the last one where the VM does not run. Kept until the VM is deleted.`,
+    summary: 'Get the console log of a VM',
+    description: `The end of the console output, including the workload's: the last ${LIMITS.consoleReplayBytesMax / 1024} KiB of the current run, or of the last run if the VM does not run. Kept until the VM is deleted.`,
     answers: {
       200: { description: 'Text', schema: Type.String(), contentType: 'text/plain' },
       ...errors(404, 500, 503),
@@ -50,14 +50,14 @@ export const GUEST_OPERATIONS = {
     tags: ['vm'],
     summary: 'Run an action of the manifest in a VM',
     description:
-      'The body is handed to the workload. Where it refuses, its status is answered, with the code ACTION_FAILED.',
+      'The body is sent to the workload. If the workload refuses, its status is returned with the code ACTION_FAILED.',
     request: {
-      schema: Documented(MapOf(Type.Unknown()), { description: 'Whatever the action takes' }),
+      schema: Documented(MapOf(Type.Unknown()), { description: 'The arguments of the action' }),
       bytesMax: LIMITS.bodyBytesMax,
     },
     answers: {
-      200: { description: 'The JSON that the workload answered', schema: Type.Unknown() },
-      202: { description: 'The workload answered with nothing' },
+      200: { description: 'The JSON answer of the workload', schema: Type.Unknown() },
+      202: { description: 'The answer of the workload was empty' },
       ...errors(400, 404, 409, 413, 502, 503),
     },
   },

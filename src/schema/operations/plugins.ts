@@ -1,6 +1,6 @@
 // schema, operations: plugins.
 
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import { ManifestSchema } from '../manifest.ts';
 import { PluginEnabledSchema, PluginListSchema } from '../plugin.ts';
 import { errors, type Operation } from './operation.ts';
@@ -24,7 +24,7 @@ export const PLUGIN_OPERATIONS = {
     tags: ['plugins'],
     summary: 'Install plugin',
     description:
-      'Replaces a plugin of the same name; VMs keep the manifest they were created with.',
+      'Replaces a plugin of the same name; existing VMs keep the manifest they were created with.',
     request: { schema: ManifestSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: { 201: { description: 'Plugin installed' }, ...errors(400, 413, 500, 503) },
   },

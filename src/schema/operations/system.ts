@@ -20,7 +20,7 @@ export const SYSTEM_OPERATIONS = {
     summary: 'Health check',
     answers: {
       200: { description: 'Service is healthy', schema: HealthSchema },
-      503: { description: 'The daemon cannot do its work; reasons says why', schema: HealthSchema },
+      503: { description: 'The daemon is degraded; reasons says why', schema: HealthSchema },
     },
   },
   getOpenAPI: {
@@ -50,16 +50,16 @@ export const SYSTEM_OPERATIONS = {
     method: 'GET',
     path: '/api/v1/system/backup',
     tags: ['system'],
-    summary: 'Backup of all records',
+    summary: 'Get a backup of all records',
     description:
-      'A consistent copy of the records, made while the daemon works; `volantd --restore FILE` puts it in their place. Disks and images are files of their own.',
+      'A consistent copy of the records, made while the daemon runs; `volantd --restore FILE` restores it. Disks and images are not included.',
     answers: {
       200: {
         description: 'The copy',
         contentType: 'application/octet-stream',
         schema: Type.String({ format: 'binary' }),
         headers: {
-          'Content-Disposition': { description: 'A name for the file', schema: Type.String() },
+          'Content-Disposition': { description: 'A file name', schema: Type.String() },
         },
       },
       ...errors(500, 503),
@@ -70,7 +70,7 @@ export const SYSTEM_OPERATIONS = {
     method: 'GET',
     path: '/api/v1/system/summary',
     tags: ['system'],
-    summary: 'Counts of VMs and plugins',
+    summary: 'Count VMs and plugins',
     answers: {
       200: { description: 'Counts for an overview', schema: SystemSummarySchema },
       ...errors(500),
@@ -85,12 +85,13 @@ export const SYSTEM_OPERATIONS = {
     query: [
       {
         name: 'repair',
-        description: 'true puts in line what can be, and tells what is left; needs the scope admin',
+        description:
+          'true repairs differences and returns those that remain; needs the scope admin',
         schema: Type.Boolean(),
       },
     ],
     answers: {
-      200: { description: 'Where they differ', schema: AuditReportSchema },
+      200: { description: 'The differences', schema: AuditReportSchema },
       ...errors(400, 500, 503),
     },
   },

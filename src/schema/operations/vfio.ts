@@ -1,8 +1,9 @@
 // schema, operations: PCI devices and VFIO.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
 import {
+  DeviceGroupsRequestSchema,
   DeviceInfoRequestSchema,
   DeviceInfoSchema,
   DevicesBoundSchema,
@@ -36,10 +37,10 @@ export const VFIO_OPERATIONS = {
     path: '/api/v1/vfio/devices/validate',
     tags: ['vfio'],
     summary: 'Validate PCI devices for passthrough',
-    description: 'Looks at all of them and tells every problem; nothing is changed.',
+    description: 'Checks all devices and returns every problem; changes nothing.',
     request: { schema: DevicesCheckSchema, bytesMax },
     answers: {
-      200: { description: 'Whether they can be handed to a VM', schema: DevicesValidSchema },
+      200: { description: 'Whether the devices can be passed to a VM', schema: DevicesValidSchema },
       ...errors(400, 413, 500),
     },
   },
@@ -49,7 +50,7 @@ export const VFIO_OPERATIONS = {
     path: '/api/v1/vfio/devices/iommu-groups',
     tags: ['vfio'],
     summary: 'Get the IOMMU groups of PCI devices',
-    request: { schema: DevicesCheckSchema, bytesMax },
+    request: { schema: DeviceGroupsRequestSchema, bytesMax },
     answers: {
       200: { description: 'Groups with all their devices', schema: Type.Array(IommuGroupSchema) },
       ...errors(400, 404, 413, 500, 503),
@@ -61,7 +62,7 @@ export const VFIO_OPERATIONS = {
     path: '/api/v1/vfio/devices/bind',
     tags: ['vfio'],
     summary: 'Bind PCI devices to vfio-pci',
-    description: 'All or none; the drivers that they had are remembered.',
+    description: 'All or none; the earlier drivers are recorded.',
     request: { schema: DevicesRequestSchema, bytesMax },
     answers: {
       200: { description: 'Bound', schema: DevicesBoundSchema },
@@ -73,7 +74,7 @@ export const VFIO_OPERATIONS = {
     method: 'POST',
     path: '/api/v1/vfio/devices/unbind',
     tags: ['vfio'],
-    summary: 'Give PCI devices back to their drivers',
+    summary: 'Return PCI devices to their drivers',
     request: { schema: DevicesRequestSchema, bytesMax },
     answers: {
       200: { description: 'Given back', schema: DevicesUnboundSchema },

@@ -1,20 +1,29 @@
 // schema, operations: VMs.
 
 import { Type } from 'typebox';
-import { LIMITS } from '../../config.ts';
+import { LIMITS } from '../../config/limits.ts';
+import { EgressStatusSchema } from '../egress.ts';
 import { Int64, Word } from '../parts.ts';
-import { CreateVmSchema, VM_SORT_KEYS, VM_STATUSES, VmOperationSchema, VmSchema } from '../vm.ts';
+import {
+  CreateVmSchema,
+  VM_SORT_KEYS,
+  VM_STATUSES,
+  VmDeadlineSchema,
+  VmOperationSchema,
+  VmResultSchema,
+  VmSchema,
+} from '../vm.ts';
 import {
   DRY_RUN,
   errors,
   graceParameter,
   type Operation,
   type OperationAnswer,
-  WAIT,
+  VM_WAIT,
 } from './operation.ts';
 
 const STOP_GRACE = graceParameter(
-  `without it stop_grace_seconds of config or manifest, else ${LIMITS.stopGraceMs / 1000}`,
+  `default: stop_grace_seconds of the config or manifest, otherwise ${LIMITS.stopGraceMs / 1000}`,
 );
 
 const vmAnswer = (description: string): OperationAnswer => ({ description, schema: VmSchema });
@@ -29,12 +38,12 @@ export const VM_OPERATIONS = {
     query: [
       {
         name: 'status',
-        description: 'Any of these; repeated or separated by commas',
+        description: 'Any of these statuses; repeated or separated by commas',
         schema: Type.Array(Word(VM_STATUSES)),
       },
       { name: 'runtime', description: 'Equal, ignoring case', schema: Type.String() },
       { name: 'plugin', description: 'Equal, ignoring case', schema: Type.String() },
-      { name: 'q', description: 'Part of name, address or runtime', schema: Type.String() },
+      { name: 'q', description: 'Part of the name, address or runtime', schema: Type.String() },
       {
         name: 'sort',
         description: 'created_at when absent',
@@ -43,10 +52,10 @@ export const VM_OPERATIONS = {
       { name: 'order', description: 'asc when absent', schema: Word(['asc', 'desc']) },
       {
         name: 'limit',
-        description: '0 answers no VMs but the count',
+        description: '0 returns only the count',
         schema: Int64(),
       },
-      { name: 'offset', description: 'VMs to skip', schema: Int64() },
+      { name: 'offset', description: 'Number of VMs to skip', schema: Int64() },
     ],
     answers: {
       200: {
@@ -54,7 +63,7 @@ export const VM_OPERATIONS = {
         schema: Type.Array(VmSchema),
         headers: {
           'X-Total-Count': {
-            description: 'Matching VMs before limit and offset',
+            description: 'Number of matching VMs before limit and offset',
             schema: Int64(),
           },
         },
@@ -68,8 +77,8 @@ export const VM_OPERATIONS = {
     path: '/api/v1/vms',
     tags: ['vm'],
     summary: 'Create VM',
-    description: 'Answers when the hypervisor runs and its control socket answered.',
-    query: [...WAIT, DRY_RUN],
+    description: 'Answers when the hypervisor runs and its control socket has answered.',
+    query: [...VM_WAIT, DRY_RUN],
     request: { schema: CreateVmSchema, bytesMax: LIMITS.manifestBytesMax },
     answers: {
       200: vmAnswer('VM as it would be (dry_run=true)'),
@@ -86,18 +95,53 @@ export const VM_OPERATIONS = {
     summary: 'Fetch VM by name',
     answers: { 200: vmAnswer('VM'), ...errors(404, 500) },
   },
+  getVMEgress: {
+    scope: 'read',
+    method: 'GET',
+    path: '/api/v1/vms/{name}/egress',
+    tags: ['vm'],
+    summary: 'Get egress rules and counters of a VM',
+    description: 'Change the rules by network.egress of its config.',
+    answers: {
+      200: { description: 'Rules and counters', schema: EgressStatusSchema },
+      ...errors(404, 500, 503),
+    },
+  },
   listVMOperations: {
     scope: 'read',
     method: 'GET',
     path: '/api/v1/vms/{name}/operations',
     tags: ['vm'],
-    summary: 'What was done for a VM',
+    summary: 'List the operations on a VM',
     description:
-      'Newest first: each request and each thing that the daemon put in line by itself, with its steps, how long they took and why they failed. A bounded number is kept, until the VM is deleted.',
+      'Newest first: each request and each repair by the daemon, with its steps, how long they took and why they failed. A bounded number is kept until the VM is deleted.',
     answers: {
       200: { description: 'Operations', schema: Type.Array(VmOperationSchema) },
       ...errors(404, 500),
     },
+  },
+  getVMResult: {
+    scope: 'read',
+    method: 'GET',
+    path: '/api/v1/vms/{name}/result',
+    tags: ['vm'],
+    summary: 'Get the result that a guest has posted',
+    description:
+      'The newest one that was posted to the metadata service of the guest. It is kept until the VM is deleted.',
+    answers: {
+      200: { description: 'Result', schema: VmResultSchema },
+      ...errors(404, 500),
+    },
+  },
+  setVMDeadline: {
+    scope: 'operate',
+    method: 'PUT',
+    path: '/api/v1/vms/{name}/deadline',
+    tags: ['vm'],
+    summary: 'Set when a VM is deleted',
+    description: 'It is deleted then, whatever it does. A create sets it by deadline_seconds.',
+    request: { schema: VmDeadlineSchema, bytesMax: LIMITS.bodyBytesMax },
+    answers: { 200: vmAnswer('VM with its deadline'), ...errors(400, 404, 409, 413, 500, 503) },
   },
   destroyVM: {
     scope: 'operate',
@@ -106,8 +150,8 @@ export const VM_OPERATIONS = {
     tags: ['vm'],
     summary: 'Destroy VM',
     description:
-      'Nothing of the guest is kept, so it gets little time to power off, and none while it boots.',
-    query: [graceParameter(`without it at most ${LIMITS.deleteGraceMs / 1000}`)],
+      'The data of the guest is deleted, so its grace period is short, and zero while it boots.',
+    query: [graceParameter(`default: at most ${LIMITS.deleteGraceMs / 1000}`)],
     answers: { 204: { description: 'Deleted' }, ...errors(400, 404, 409, 500, 503) },
   },
   startVM: {
@@ -116,7 +160,7 @@ export const VM_OPERATIONS = {
     path: '/api/v1/vms/{name}/start',
     tags: ['vm'],
     summary: 'Start a stopped VM',
-    query: WAIT,
+    query: VM_WAIT,
     answers: {
       200: vmAnswer('VM started'),
       202: vmAnswer('Start accepted (wait=accepted)'),
@@ -139,7 +183,7 @@ export const VM_OPERATIONS = {
     path: '/api/v1/vms/{name}/restart',
     tags: ['vm'],
     summary: 'Restart a VM',
-    query: [...WAIT, STOP_GRACE],
+    query: [...VM_WAIT, STOP_GRACE],
     answers: {
       200: vmAnswer('VM restarted'),
       202: vmAnswer('Restart accepted (wait=accepted)'),

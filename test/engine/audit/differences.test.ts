@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import {
+  type AuditedVm,
   type AuditView,
   differencesIn,
   unsettledIn,
 } from '../../../src/engine/audit/differences.ts';
-import type { HostInventory } from '../../../src/engine/ports.ts';
+import type { HostInventory } from '../../../src/engine/ports/process-ports.ts';
 import type { VmRecord } from '../../../src/engine/records.ts';
-import { changed } from '../../../src/engine/vms/status.ts';
+import { summaryOf } from '../../../src/engine/vm-list/vm-entry.ts';
+import { changed } from '../../../src/engine/vm-record/status.ts';
 import { vmRecord } from '../../http/fake-engine.ts';
 
 const NOTHING: HostInventory = {
@@ -56,7 +58,8 @@ function view(
 ) {
   const owners = new Map(records.map(({ id, leases }) => [leases.ipAddress, id]));
   return {
-    records,
+    vms: records.map(summaryOf),
+    recordOf: (vmId: number) => records.find(({ id }) => id === vmId),
     inventory,
     lastVmId: 100,
     hasChanged: () => false,
@@ -111,7 +114,7 @@ suite('differences', () => {
   test('nothing is said of what is on its way, or has come since the look began', () => {
     const ends = changed(running(1, 'ends'), { wanted: { state: 'stopped' } }, 1);
     const fresh = running(2, 'fresh');
-    const hasChanged = (record: VmRecord) => record === fresh;
+    const hasChanged = ({ id }: AuditedVm) => id === fresh.id;
     const host = hostOf([running(3, 'newer')]);
     const seen = view([ends, fresh], host, { lastVmId: 2, hasChanged });
     assert.deepEqual([told(seen), unsettledIn(seen)], [[], ['ends', 'fresh']]);

@@ -1,12 +1,12 @@
-// What users rely on when hypervisors or guests answer no more: it is told, nothing takes them for ready, deployments put
+// What users rely on when hypervisors or guests answer no more: it is reported, nothing takes them for ready, deployments put
 // others in their place, and they count again when they answer.
 
 import assert from 'node:assert/strict';
 import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../../src/config.ts';
 import type { EngineControl } from '../../../src/engine/engine.ts';
 import type { Vm } from '../../../src/schema/vm.ts';
+import { until } from '../../helpers/until.ts';
 import { engineOn, newWorld, type World } from '../fakes.ts';
 
 const HURRIED = {
@@ -18,20 +18,6 @@ const HURRIED = {
   reconcileTickMs: 50,
   readinessPauseMaxMs: 50,
 };
-
-function hurry(t: TestContext, more: Partial<Record<keyof typeof LIMITS, number>> = {}): void {
-  const before = { ...LIMITS };
-  Object.assign(LIMITS, HURRIED, more);
-  t.after(() => Object.assign(LIMITS, before));
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain: ${what}`);
-    await pause(5);
-  }
-}
 
 const vmOf = ({ engine }: EngineControl, name: string): Vm =>
   JSON.parse(engine.vms.get(name) ?? '{}');
@@ -48,7 +34,7 @@ const told = ({ store }: World) =>
     .map(({ type, message }) => `${type} ${message?.split(':')[0]}`);
 
 async function withWeb(t: TestContext) {
-  const world = newWorld();
+  const world = newWorld(HURRIED);
   const control = await engineOn(world);
   t.after(() => control.shutdown());
   await control.engine.vms.create({ name: 'web', plugin: 'hello' });
@@ -56,8 +42,7 @@ async function withWeb(t: TestContext) {
 }
 
 suite('a hypervisor that answers no more', () => {
-  test('is told once, and once when it answers again', async (t) => {
-    hurry(t);
+  test('is reported once, and once when it answers again', async (t) => {
     const { world, control } = await withWeb(t);
     await until('it was asked', () => vmOf(control, 'web').conditions.length > 3);
     assert.deepEqual(wrongOf(control, 'web'), []);
@@ -77,7 +62,6 @@ suite('a hypervisor that answers no more', () => {
   });
 
   test('is asked no more than once until it answers', async (t) => {
-    hurry(t);
     const { world, control } = await withWeb(t);
     await until('it was asked', () => vmOf(control, 'web').conditions.length > 3);
     world.hypervisor.freeze();
@@ -88,9 +72,8 @@ suite('a hypervisor that answers no more', () => {
     world.hypervisor.thaw();
   });
 
-  test('is known to the next daemon, which tells it no second time', async (t) => {
-    hurry(t);
-    const world = newWorld();
+  test('is known to the next daemon, which reports it no second time', async (t) => {
+    const world = newWorld(HURRIED);
     const before = await engineOn(world);
     await before.engine.vms.create({ name: 'web', plugin: 'hello' });
     world.hypervisor.freeze();
@@ -107,8 +90,7 @@ suite('a hypervisor that answers no more', () => {
   });
 
   test('is replaced by its deployment after a bound, and not before', async (t) => {
-    hurry(t, { replicaSilentMs: 600 });
-    const world = newWorld();
+    const world = newWorld({ ...HURRIED, replicaSilentMs: 600 });
     const control = await engineOn(world);
     t.after(() => control.shutdown());
     const { deployments } = control.engine;
@@ -123,8 +105,7 @@ suite('a hypervisor that answers no more', () => {
   });
 
   test('is kept where it answers again in time', async (t) => {
-    hurry(t, { replicaSilentMs: 60_000 });
-    const world = newWorld();
+    const world = newWorld({ ...HURRIED, replicaSilentMs: 60_000 });
     const control = await engineOn(world);
     t.after(() => control.shutdown());
     const { deployments } = control.engine;
@@ -138,7 +119,6 @@ suite('a hypervisor that answers no more', () => {
   });
 
   test('is also one whose guest was halted by an internal error', async (t) => {
-    hurry(t);
     const { world, control } = await withWeb(t);
     world.hypervisor.controlStatus = 'internal-error';
     await until('it is told', () =>
@@ -149,8 +129,7 @@ suite('a hypervisor that answers no more', () => {
 
 suite('the asking', () => {
   test('is bounded for each moment, and reaches everybody', async (t) => {
-    hurry(t, { pulsesPerTickMax: 2 });
-    const world = newWorld();
+    const world = newWorld({ ...HURRIED, pulsesPerTickMax: 2 });
     const control = await engineOn(world);
     t.after(() => control.shutdown());
     const names = Array.from({ length: 30 }, (_, index) => `vm-${index}`);

@@ -7,22 +7,22 @@ import {
   conditionsOf,
   durableOf,
   isResponsive,
-  sightOf,
-  UNSEEN,
-  type VmSight,
+  lastObservationOf,
+  NOTHING_OBSERVED,
+  type VmObservation,
 } from '../../../src/engine/conditions/vm-conditions.ts';
 
 const NOW_MS = 1_700_000_000_000;
-const RIGHT: VmSight = {
-  ...UNSEEN,
+const RIGHT: VmObservation = {
+  ...NOTHING_OBSERVED,
   isConnected: true,
   hypervisorAnswers: true,
   agentAnswers: true,
   network: [],
 };
 
-const wrongIn = (sight: VmSight) =>
-  conditionsOf(sight, [], NOW_MS).flatMap(({ type, status, reason }) =>
+const wrongIn = (observation: VmObservation) =>
+  conditionsOf(observation, [], NOW_MS).flatMap(({ type, status, reason }) =>
     status ? [] : [`${type} ${reason}`],
   );
 
@@ -44,13 +44,13 @@ suite('the conditions of a VM', () => {
   });
 
   test('leave out what is not known', () => {
-    const types = conditionsOf(UNSEEN, [], NOW_MS).map(({ type }) => type);
+    const types = conditionsOf(NOTHING_OBSERVED, [], NOW_MS).map(({ type }) => type);
     assert.deepEqual(types, ['Running', 'DisksWritable']);
   });
 
   test('name each thing that is wrong, and whether the guest can serve', () => {
-    const cases: readonly [Partial<VmSight>, string, boolean][] = [
-      [{ unjudged: 'hangs' }, 'Running CannotBeJudged', true],
+    const cases: readonly [Partial<VmObservation>, string, boolean][] = [
+      [{ unknownReason: 'hangs' }, 'Running CannotBeJudged', true],
       [{ isConnected: false }, 'ControlConnected ConnectionLost', true],
       [{ hypervisorAnswers: false }, 'HypervisorResponsive DoesNotAnswer', false],
       [{ halted: 'internal-error' }, 'HypervisorResponsive GuestHalted', false],
@@ -80,7 +80,7 @@ suite('the conditions of a VM', () => {
     assert.equal(found?.message.length, 500);
   });
 
-  test('tell what has changed, and what must be kept tells as much to the next daemon', () => {
+  test('report what has changed, and what is kept says as much to the next daemon', () => {
     const before = conditionsOf(RIGHT, [], NOW_MS);
     const seen = { ...RIGHT, hypervisorAnswers: false, network: ['tap'] };
     const after = conditionsOf(seen, before, NOW_MS);
@@ -91,8 +91,8 @@ suite('the conditions of a VM', () => {
     ]);
     const kept = durableOf(after);
     assert.deepEqual(types(kept), ['Running', 'HypervisorResponsive', 'NetworkInLine']);
-    const sight = sightOf({ conditions: kept });
-    assert.deepEqual(wrongIn(sight), [
+    const observation = lastObservationOf({ conditions: kept });
+    assert.deepEqual(wrongIn(observation), [
       'HypervisorResponsive DoesNotAnswer',
       'NetworkInLine Differs',
     ]);

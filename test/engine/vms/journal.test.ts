@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { LIMITS } from '../../../src/config.ts';
+import { LIMITS } from '../../../src/config/limits.ts';
 import type { Engine } from '../../../src/engine/engine-api.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 import { engineOn, newWorld } from '../fakes.ts';
@@ -39,7 +39,7 @@ suite('operations of a VM', () => {
     );
   });
 
-  test('tell of a guest that ended, and of a step that was tried again', async () => {
+  test('report a guest that ended, and of a step that was tried again', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     await engine.vms.create({ name: 'web', plugin: 'hello' });
@@ -50,7 +50,7 @@ suite('operations of a VM', () => {
     const [operation] = engine.vms.operations('web');
     assert.equal(operation?.outcome, 'done');
     const release = operation?.steps.find(({ error }) => error === 'busy');
-    assert.equal(release?.times, LIMITS.stepFailuresTold);
+    assert.equal(release?.times, LIMITS.stepFailuresReported);
   });
 
   test('are kept so many, and go with the VM', async () => {

@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import type { VmRecord } from '../../../src/engine/records.ts';
-import { nextStep, type Sight, type StepName } from '../../../src/engine/vms/next-step.ts';
-import { changed, statusOf } from '../../../src/engine/vms/status.ts';
+import { changed, statusOf } from '../../../src/engine/vm-record/status.ts';
+import { nextStep, type RuntimeFacts, type StepName } from '../../../src/engine/vms/next-step.ts';
 import { vmRecord } from '../../http/fake-engine.ts';
 
 const STEPS_MAX = 40;
@@ -25,7 +25,7 @@ class SmallWorld {
   readonly taken: StepName[] = [];
   #hasProcess = false;
   #holds = false;
-  #sight: Sight;
+  #sight: RuntimeFacts;
   readonly #random: () => number;
 
   constructor(random: () => number) {
@@ -69,7 +69,7 @@ class SmallWorld {
   /** The hypervisor ends by itself. */
   crash(): void {
     this.#hasProcess = false;
-    if (this.#sight.process === 'alive') this.#see({ process: 'gone' });
+    if (this.#sight.process === 'alive') this.#observe({ process: 'gone' });
   }
 
   /** Takes steps until there is none. `failing` is the probability that one goes wrong, at any point of it. */
@@ -90,16 +90,16 @@ class SmallWorld {
       this.#holds = this.#random() < 0.7;
       this.#hasProcess = this.#holds && this.#random() < 0.5;
       const process = this.#hasProcess ? 'alive' : 'gone';
-      this.#see({ process, isReleased: !this.#holds, launchFailed: true });
-    } else if (step === 'noteRunning') this.#see({ launchFailed: true });
-    else if (step === 'release') this.#see({ releaseFailed: true });
+      this.#observe({ process, isReleased: !this.#holds, launchFailed: true });
+    } else if (step === 'noteRunning') this.#observe({ launchFailed: true });
+    else if (step === 'release') this.#observe({ releaseFailed: true });
   }
 
   #take(step: StepName, record: VmRecord): void {
     const { wanted } = record;
     switch (step) {
       case 'look':
-        this.#see({
+        this.#observe({
           process: this.#hasProcess ? 'alive' : 'gone',
           isReleased: !this.#holds && record.observed.isReleased,
         });
@@ -107,7 +107,7 @@ class SmallWorld {
       case 'launch':
         assert.ok(!this.#hasProcess, 'a second process of one VM');
         [this.#holds, this.#hasProcess] = [true, true];
-        this.#see({ process: 'alive', isReleased: false });
+        this.#observe({ process: 'alive', isReleased: false });
         break;
       case 'noteRunning':
         this.#change({
@@ -115,11 +115,11 @@ class SmallWorld {
           neverRan: false,
           observed: { launch: wanted.launch, end: null, isReleased: false },
         });
-        this.#see({ launchFailed: false });
+        this.#observe({ launchFailed: false });
         break;
       case 'end':
         this.#hasProcess = false;
-        this.#see({ process: 'gone' });
+        this.#observe({ process: 'gone' });
         break;
       case 'noteEnd':
         this.#change({
@@ -130,11 +130,11 @@ class SmallWorld {
       case 'release':
         assert.ok(!this.#hasProcess, 'its process still has it');
         this.#holds = false;
-        this.#see({ isReleased: true, releaseFailed: false });
+        this.#observe({ isReleased: true, releaseFailed: false });
         break;
       case 'noteReleased': {
-        const isOwed = wanted.state === 'running' && record.process !== null;
-        this.#change({ process: null, observed: isOwed ? {} : { isReleased: true } });
+        const isLaunchNeeded = wanted.state === 'running' && record.process !== null;
+        this.#change({ process: null, observed: isLaunchNeeded ? {} : { isReleased: true } });
         break;
       }
       case 'noteFailure':
@@ -142,21 +142,21 @@ class SmallWorld {
           process: null,
           observed: { launch: wanted.launch, end: 'stopped', isReleased: true },
         });
-        this.#see({ launchFailed: false });
+        this.#observe({ launchFailed: false });
         break;
       case 'forget':
         this.record = null;
     }
   }
 
-  #see(seen: Partial<Sight>): void {
+  #observe(seen: Partial<RuntimeFacts>): void {
     this.#sight = { ...this.#sight, ...seen };
   }
 
   #change(changes: Parameters<typeof changed>[1]): void {
     if (this.record !== null) this.record = changed(this.record, changes, 0);
     // A start or a stop is a new wish: what failed before says nothing of it.
-    if (changes.wanted !== undefined) this.#see({ launchFailed: false });
+    if (changes.wanted !== undefined) this.#observe({ launchFailed: false });
   }
 }
 

@@ -1,10 +1,10 @@
 // engine, vms: what runs at once is bounded by what it costs, whose turn it is, is fair between clients, and who is sent away
-// from a line that is full is told when to come back.
+// from a full queue learns when to try again.
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { launchCostOf } from '../../../src/engine/vms/launch-cost.ts';
+import { launchCostOf } from '../../../src/engine/vms/launch/launch-cost.ts';
 import { Operations } from '../../../src/engine/vms/operations.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 
@@ -12,7 +12,7 @@ const LIMITS = { runningMax: 1, waitingMax: 40, perVmMax: 8, intakeMax: 1 };
 
 const launchOf = (client: string, cost = 1) => ({ client, cost, isLaunch: true });
 
-/** Work that goes on until the test lets it end. */
+/** Work that continues until the test lets it end. */
 function held() {
   let letGo: () => void = () => undefined;
   const work = new Promise<void>((resolve) => {
@@ -23,7 +23,7 @@ function held() {
 
 function secondsTold(operations: Operations, client: string): number {
   try {
-    operations.requireRoom(client);
+    operations.requireQueueSpace(client);
   } catch (error) {
     assert.ok(error instanceof VolantError && error.code === 'OVERLOADED', String(error));
     return error.retryAfterSeconds ?? 0;
@@ -32,7 +32,7 @@ function secondsTold(operations: Operations, client: string): number {
 }
 
 suite('a line of launches', () => {
-  test('whoever is sent away is told the time that the line takes at its present pace', async () => {
+  test('a client that is refused learns how long the queue takes at its present pace', async () => {
     let nowMs = 1_000_000;
     const operations = new Operations(LIMITS, { monotonicMs: () => nowMs });
     const first = held();
@@ -103,7 +103,7 @@ suite('a line of launches', () => {
     await Promise.all(ends);
   });
 
-  test('a client with many in line and one with a single launch are served in turn', async () => {
+  test('a client with many in the queue and one with a single launch are served in turn', async () => {
     const operations = new Operations(LIMITS);
     const order: string[] = [];
     const add = (vmId: number, client: string) =>
@@ -198,7 +198,7 @@ suite('a line of launches', () => {
     const order: string[] = [];
     let underWay = 0;
     const ask = (client: string) =>
-      operations.take(client, async () => {
+      operations.runIntake(client, async () => {
         underWay += 1;
         assert.ok(underWay <= 2);
         order.push(client);

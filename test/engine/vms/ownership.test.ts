@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { LIMITS } from '../../../src/config.ts';
+import { LIMITS } from '../../../src/config/limits.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 import { engineOn, leftovers, NOTHING_LEFT, newWorld } from '../fakes.ts';
 
@@ -41,7 +41,7 @@ suite('names and numbers', () => {
     assert.ok(leases.every(({ vsockCid }) => vsockCid !== next?.leases.vsockCid));
   });
 
-  test('of 50 creates that ask for one address one gets it, the others are told whose it is', async () => {
+  test('of 50 creates that ask for one address one gets it, the others learn which VM has it', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     const network = { mode: 'bridged' as const, ip_address: '192.168.127.77' };
@@ -116,6 +116,35 @@ suite('a plugin', () => {
     await engine.vms.start('web');
     assert.equal(world.host.processes.size, 1);
     await engine.vms.destroy('web');
+    assert.deepEqual(leftovers(world), NOTHING_LEFT);
+  });
+
+  test('is not needed where the config has a manifest of its own, unless it is there and disabled', async () => {
+    const world = newWorld();
+    const { engine } = await engineOn(world);
+    const manifest = { ...engine.plugins.get('hello'), name: 'own', runtime: 'own' };
+    await engine.vms.create({ name: 'one', config: { manifest } });
+    assert.deepEqual(
+      [...world.store.vms.values()].map(({ plugin }) => plugin),
+      ['own'],
+    );
+    await engine.vms.restart('one');
+    // As a config that was read and is sent again.
+    await engine.vms.create({ name: 'two', config: { plugin: 'own', manifest } });
+    const unlike = { name: 'three', plugin: 'other', config: { manifest } };
+    await assert.rejects(engine.vms.create(unlike), { code: 'PLUGIN_MISMATCH' });
+    await engine.plugins.install(manifest);
+    await engine.plugins.setEnabled('own', false);
+    const again = { name: 'three', config: { manifest } };
+    await assert.rejects(engine.vms.create(again), { code: 'PLUGIN_DISABLED' });
+    const created = await engine.deployments.create({
+      name: 'web',
+      replicas: 1,
+      config: { manifest: { ...manifest, name: 'web' } },
+    });
+    assert.equal(created.config.plugin, 'web');
+    await engine.deployments.remove('web');
+    for (const name of ['one', 'two']) await engine.vms.destroy(name);
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 });

@@ -1,39 +1,24 @@
 // What a start of the daemon is promised whatever the host holds back: it ends within its bound, what cannot be judged
-// says so, and all others go on.
+// says so, and all others continue.
 
 import assert from 'node:assert/strict';
-import { suite, type TestContext, test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
-import { LIMITS } from '../../../src/config.ts';
+import { suite, test } from 'node:test';
 import type { EngineControl } from '../../../src/engine/engine.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 import type { Vm } from '../../../src/schema/vm.ts';
+import { until } from '../../helpers/until.ts';
 import { engineOn, newWorld, preparedOn } from '../fakes.ts';
 
 const HURRIED = { recoveryWaitMs: 200, stopKillMs: 100, stepRetryMinMs: 20, stepRetryMaxMs: 50 };
 
-function hurry(t: TestContext): void {
-  const before = { ...LIMITS };
-  Object.assign(LIMITS, HURRIED);
-  t.after(() => Object.assign(LIMITS, before));
-}
-
 const vmOf = ({ engine }: EngineControl, name: string): Vm =>
   JSON.parse(engine.vms.get(name) ?? '{}');
 
-const unjudged = (vm: Vm) =>
+const unknownReason = (vm: Vm) =>
   vm.conditions.filter(({ reason }) => reason === 'CannotBeJudged').map(({ message }) => message);
 
-async function until(what: string, holds: () => boolean): Promise<void> {
-  const deadlineMs = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > deadlineMs) throw new Error(`waited in vain: ${what}`);
-    await pause(5);
-  }
-}
-
 async function worldOf(...names: readonly string[]) {
-  const world = newWorld();
+  const world = newWorld(HURRIED);
   const before = await engineOn(world);
   for (const name of names) await before.engine.vms.create({ name, plugin: 'hello' });
   await before.shutdown();
@@ -42,23 +27,21 @@ async function worldOf(...names: readonly string[]) {
 
 suite('a start of the daemon ends in time', () => {
   test('although a process cannot be judged, which its VM says until it can', async (t) => {
-    hurry(t);
     const world = await worldOf('stuck', 'sound');
     world.host.failures.set('adopt 1', new VolantError('HOST_TIMEOUT', 'it does not come back'));
     const control = await engineOn(world);
     t.after(() => control.shutdown());
-    assert.match(unjudged(vmOf(control, 'stuck'))[0] ?? '', /does not come back/);
-    assert.deepEqual(unjudged(vmOf(control, 'sound')), []);
+    assert.match(unknownReason(vmOf(control, 'stuck'))[0] ?? '', /does not come back/);
+    assert.deepEqual(unknownReason(vmOf(control, 'sound')), []);
     await control.engine.vms.stop('sound');
     assert.equal(vmOf(control, 'sound').status, 'stopped');
     world.host.failures.clear();
-    await until('it is judged', () => unjudged(vmOf(control, 'stuck')).length === 0);
+    await until('it is judged', () => unknownReason(vmOf(control, 'stuck')).length === 0);
     const told = world.store.events.map(({ body }) => body.type);
     assert.ok(told.includes('VM_DEGRADED') && told.includes('VM_REPAIRED'));
   });
 
   test('although the host cannot be looked at, and new VMs are launched meanwhile', async (t) => {
-    hurry(t);
     const world = await worldOf('old');
     let hangs = true;
     world.host.beforeInventory = async () => {
@@ -66,7 +49,7 @@ suite('a start of the daemon ends in time', () => {
     };
     const control = await engineOn(world);
     t.after(() => control.shutdown());
-    assert.equal(unjudged(vmOf(control, 'old')).length, 1);
+    assert.equal(unknownReason(vmOf(control, 'old')).length, 1);
     await control.engine.vms.create({ name: 'new', plugin: 'hello' });
     await assert.rejects(Promise.resolve(control.engine.vms.stop('old')), { code: 'HOST_TIMEOUT' });
     hangs = false;
@@ -74,7 +57,6 @@ suite('a start of the daemon ends in time', () => {
   });
 
   test('although a process that nobody owns outlives SIGKILL', async (t) => {
-    hurry(t);
     const world = await worldOf('gone', 'sound');
     for (const process of world.host.processes.values()) process.ignores = ['SIGKILL'];
     world.store.vms.delete(1);

@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { LIMITS } from '../../../src/config.ts';
+import { LIMITS } from '../../../src/config/limits.ts';
 import type { VmRecord } from '../../../src/engine/records.ts';
-import { changed } from '../../../src/engine/vms/status.ts';
+import { changed } from '../../../src/engine/vm-record/status.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
 import type { Vm } from '../../../src/schema/vm.ts';
 import { engineOn, leftovers, NOTHING_LEFT, newWorld, preparedOn, type World } from '../fakes.ts';
@@ -101,7 +101,7 @@ suite('recovery', () => {
     assert.equal(await statusAfterRestart(world), 'stopped');
   });
 
-  test('a create that was cut off before its launch is finished', async () => {
+  test('a create that was interrupted before its launch is finished', async () => {
     const world = await worldWithVm({ ...CUT_OFF, neverRan: true });
     kill(world);
     const { engine } = await engineOn(world);
@@ -110,7 +110,7 @@ suite('recovery', () => {
     assert.equal(world.store.events.at(-1)?.body.type, 'VM_RUNNING');
   });
 
-  test('a create that was cut off and cannot be finished is undone', async () => {
+  test('a create that was interrupted and cannot be finished is undone', async () => {
     const world = await worldWithVm({ ...CUT_OFF, neverRan: true });
     kill(world);
     world.host.failures.set('launch', new VolantError('HYPERVISOR_FAILED', 'no'));
@@ -129,7 +129,7 @@ suite('recovery', () => {
     assert.equal(world.host.processes.size, 1);
   });
 
-  test('a start that was cut off is finished', async () => {
+  test('a start that was interrupted is finished', async () => {
     const world = await worldWithVm(CUT_OFF);
     kill(world);
     const { engine } = await engineOn(world);
@@ -137,7 +137,7 @@ suite('recovery', () => {
     assert.equal(JSON.parse(engine.vms.get('web') ?? '{}').pid, 1001);
   });
 
-  test('a restart that was cut off is finished, wherever it was', async () => {
+  test('a restart that was interrupted is finished, wherever it was', async () => {
     for (const isEnded of [false, true]) {
       const wanted = { launch: 2 };
       const world = await worldWithVm(isEnded ? { wanted, process: null } : { wanted });
@@ -149,7 +149,7 @@ suite('recovery', () => {
     }
   });
 
-  test('a stop that was cut off is finished', async () => {
+  test('a stop that was interrupted is finished', async () => {
     const world = await worldWithVm({ wanted: { state: 'stopped' } });
     const { engine } = await engineOn(world);
     while (JSON.parse(engine.vms.get('web') ?? '{}').status !== 'stopped') {
@@ -158,7 +158,7 @@ suite('recovery', () => {
     assert.equal(world.host.processes.size, 0);
   });
 
-  test('a delete that was cut off is finished', async () => {
+  test('a delete that was interrupted is finished', async () => {
     const world = await worldWithVm({ wanted: { state: 'deleted' } });
     const { engine } = await engineOn(world);
     while (engine.vms.get('web') !== undefined) await new Promise(setImmediate);
@@ -184,7 +184,7 @@ suite('recovery', () => {
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 
-  test('leases and numbers go on where they were', async () => {
+  test('leases and numbers continue where they were', async () => {
     const world = await worldWithVm();
     const { engine } = await engineOn(world);
     const vm: Vm = JSON.parse(await engine.vms.create({ name: 'two', plugin: 'hello' }));
@@ -245,7 +245,7 @@ suite('what clients ask for before recovery is over', () => {
     assert.equal(world.host.processes.size, 0);
   });
 
-  test('does not get a port of a VM that was not looked at yet', async () => {
+  test('does not get a port of a VM that was not inspected yet', async () => {
     const world = newWorld();
     const config = { expose: [{ port: 80, host_port: 8080 }] };
     const before = await engineOn(world);
@@ -264,7 +264,7 @@ suite('what clients ask for before recovery is over', () => {
 suite('host ports over a restart', () => {
   const expose = (host_port: number, more: object = {}) => [{ port: 80, host_port, ...more }];
 
-  test('lead to their guests without a break: the kernel is told once, at the end', async () => {
+  test('lead to their guests without a break: the rules are written once, at the end', async () => {
     const world = newWorld();
     const before = await engineOn(world);
     for (const [index, name] of ['a', 'b', 'c'].entries()) {
@@ -314,7 +314,7 @@ suite('host ports over a restart', () => {
     await shutdown();
   });
 
-  test('that another program took are told, asked for again, and come back', async (t) => {
+  test('that another program took are reported, asked for again, and returned', async (t) => {
     const world = newWorld();
     const before = await engineOn(world);
     await before.engine.vms.create({

@@ -4,24 +4,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { VmRecord } from '../../../src/engine/records.ts';
-import { nextStep, type Sight } from '../../../src/engine/vms/next-step.ts';
-import { statusOf } from '../../../src/engine/vms/status.ts';
+import { statusOf } from '../../../src/engine/vm-record/status.ts';
+import { nextStep, type RuntimeFacts } from '../../../src/engine/vms/next-step.ts';
 import { vmRecord } from '../../store/vm-record.ts';
 
 const WANTED = ['running', 'stopped', 'deleted'] as const;
 const BOTH = [false, true] as const;
 const PROCESS = { pid: 1, startTimeTicks: 1, bootId: 'b' };
 
-const GONE: Sight = {
+const GONE: RuntimeFacts = {
   process: 'gone',
   isReleased: false,
   releaseFailed: false,
   launchFailed: false,
 };
-const ALIVE: Sight = { ...GONE, process: 'alive' };
+const ALIVE: RuntimeFacts = { ...GONE, process: 'alive' };
 
 /** The columns of the table: what the daemon sees. */
-const SIGHTS: readonly Sight[] = [
+const SIGHTS: readonly RuntimeFacts[] = [
   ALIVE,
   { ...ALIVE, launchFailed: true },
   GONE,
@@ -38,20 +38,20 @@ interface Row {
 /** Every record that can be told apart: `owed` is a launch that was neither carried out nor given up. */
 function rows(): Row[] {
   return WANTED.flatMap((state) =>
-    BOTH.flatMap((isOwed) =>
+    BOTH.flatMap((isLaunchNeeded) =>
       BOTH.flatMap((hasProcess) =>
         BOTH.flatMap((isReleased) =>
           BOTH.map((neverRan) => ({
             name: [
               state,
-              isOwed ? 'owed' : '-',
+              isLaunchNeeded ? 'owed' : '-',
               hasProcess ? 'process' : '-',
               isReleased ? 'released' : '-',
               neverRan ? 'new' : '-',
             ].join(' '),
             record: vmRecord(1, {
               wanted: { state, launch: 2 },
-              observed: { launch: isOwed ? 1 : 2, attempt: 1, end: 'crashed', isReleased },
+              observed: { launch: isLaunchNeeded ? 1 : 2, attempt: 1, end: 'crashed', isReleased },
               process: hasProcess ? PROCESS : null,
               neverRan,
             }),

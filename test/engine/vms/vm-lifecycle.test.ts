@@ -53,7 +53,7 @@ suite('create', () => {
   });
 
   for (const step of ['ensureNetwork', 'run directory', 'tap', 'launch']) {
-    test(`leaves nothing and tells the error when ${step} fails`, async () => {
+    test(`leaves nothing and answers with the error when ${step} fails`, async () => {
       const world = newWorld();
       const { engine } = await engineOn(world);
       world.host.failures.set(step, new VolantError('HOST_OPERATION_FAILED', `${step} broke`));
@@ -66,7 +66,7 @@ suite('create', () => {
     });
   }
 
-  test('tells the last lines of a hypervisor that dies, and leaves nothing', async () => {
+  test('reports the last lines of a hypervisor that dies, and leaves nothing', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     world.host.logTail = ['qemu: no such device'];
@@ -83,7 +83,7 @@ suite('create', () => {
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 
-  test('tells what to do when another program has its vsock address', async () => {
+  test('says what to do when another program has its vsock address', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     await engine.vms.create({ name: 'web', plugin: 'hello' });
@@ -97,7 +97,7 @@ suite('create', () => {
     await assert.rejects(engine.vms.start('web'), code('CID_TAKEN'));
   });
 
-  test('leaves nothing when the result cannot be written down', async () => {
+  test('leaves nothing when the result cannot be stored', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     world.store.beforeCommit = (events) => {
@@ -108,7 +108,7 @@ suite('create', () => {
     assert.deepEqual(leftovers(world), NOTHING_LEFT);
   });
 
-  test('gives the address back when not even the intent could be written down', async () => {
+  test('gives the address back when not even the intent could be stored', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     world.store.beforeCommit = () => {
@@ -171,7 +171,7 @@ suite('create', () => {
 });
 
 suite('start and stop', () => {
-  test('stop is idempotent and tells once', async () => {
+  test('stop is idempotent and emits one event', async () => {
     const world = newWorld();
     const { engine } = await engineOn(world);
     await engine.vms.create({ name: 'web', plugin: 'hello' });

@@ -1,7 +1,7 @@
 // fuzz: the kernel's command line. Finds what a plain walk over its words finds. The input is a key, a NUL and the
 // line.
-#include "agent.h"
 #include "fuzz.h"
+#include "system/cmdline.h"
 
 static bool is_separator(char c) {
   return c == ' ' || c == '\n' || c == '\t';

@@ -4,7 +4,7 @@
 
 #define send sent_datagram
 static ssize_t sent_datagram(int fd, const void *data, size_t length, int flags);
-#include "../../../native/guest/datagrams.c"
+#include "http/datagrams.c"
 #undef send
 
 #include "fuzz.h"
@@ -14,26 +14,19 @@ static ssize_t sent_datagram(int fd, const void *data, size_t length, int flags)
 static unsigned char stream[STREAM_BYTES_MAX];
 static size_t said, delivered;
 
-void close_connection(void *context) {
+void connection_close(void *context) {
   (void)context;
 }
 
-void answer_error(struct connection *connection, int status, const char *reason, const char *why) {
+void connection_answer_error(struct connection *connection, int status, const char *reason, const char *why) {
   (void)connection;
   (void)status;
   (void)reason;
   (void)why;
 }
 
-void end_connection(struct connection *connection) {
+void connection_answer_upgrade(struct connection *connection) {
   (void)connection;
-}
-
-bool workload_address(const char **host, uint16_t *port, const char **prefix) {
-  (void)host;
-  (void)port;
-  (void)prefix;
-  return false;
 }
 
 void loop_add(struct source *source, int fd, uint32_t events, fd_callback callback, void *context) {
@@ -42,10 +35,6 @@ void loop_add(struct source *source, int fd, uint32_t events, fd_callback callba
 
 void loop_change(struct source *source, uint32_t events) {
   source->events = events;
-}
-
-void loop_remove(struct source *source) {
-  source->callback = NULL;
 }
 
 void loop_timer(int delay_ms, timer_callback callback, void *context) {

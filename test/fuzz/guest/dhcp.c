@@ -1,6 +1,6 @@
 // fuzz: what a DHCP server says. The client never sets up what is no address, and is always in a state that it
 // leaves again. An input is messages, each with a byte of what else happens and its length in front.
-#include "../../../native/guest/dhcp.c"
+#include "network/dhcp.c"
 
 #include "fuzz.h"
 
@@ -33,7 +33,7 @@ static void require_address(const char *text, bool may_be_empty) {
   REQUIRE((may_be_empty && text[0] == '\0') || inet_pton(AF_INET, text, &parsed) == 1);
 }
 
-void network_apply(const char *on, const struct network *network) {
+static void take_lease_settings(const char *on, const struct network *network) {
   REQUIRE(strcmp(on, device) == 0);
   if (network == NULL) return;
   require_address(network->address, false);
@@ -65,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   server.fd = -1;
   strcpy(device, "eth0");
   strcpy(host_name, "guest");
+  report_lease = take_lease_settings;
   begin();
   while (input.size > 0) {
     uint8_t what = take_byte(&input);

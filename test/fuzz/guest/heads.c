@@ -2,8 +2,8 @@
 // request was written; an answer becomes the same whatever pieces it comes in.
 #include <strings.h>
 
+#include "base/heads.h"
 #include "fuzz.h"
-#include "http.h"
 
 static const struct place place = {"127.0.0.1", "/prefix", 8000};
 

@@ -1,5 +1,5 @@
-// fuzz: what the agent has of its guest, for targets: a console that nobody reads.
-#include "agent.h"
+// fuzz: the console of the agent, for targets: one that nobody reads.
+#include "base/console.h"
 
 bool console_write(const char *text, size_t length) {
   (void)text;

@@ -1,6 +1,8 @@
 // fuzz: gzip and base64url of the manifest. Inflate is also tried without gzip's checksum, which changed bytes do
 // not get past.
-#include "codec.c"
+#include "base/gunzip.c"
+
+#include "base/base64url.h"
 #include "fuzz.h"
 
 #define RESULT_BYTES_MAX (256 * 1024)

@@ -1,7 +1,8 @@
 // fuzz: the agent's JSON reader. What it takes it takes again, and as the same, when it is written out.
 #include <math.h>
 
-#include "agent.h"
+#include "base/json.h"
+#include "base/text.h"
 #include "fuzz.h"
 
 #define TEXT_BYTES_MAX (1024 * 1024)

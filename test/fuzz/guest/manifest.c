@@ -1,7 +1,7 @@
 // fuzz: the manifest of a workload, as a whole. Nothing is started: its disks never appear.
 #include <arpa/inet.h>
 
-#include "workload.c"
+#include "workload/workload.c"
 
 #include "fuzz.h"
 
@@ -37,9 +37,6 @@ void health_abandon(void) {
 
 pid_t health_group(void) {
   return 0;
-}
-
-void channel_tell_news(void) {
 }
 
 void loop_timer(int delay_ms, timer_callback callback, void *context) {
@@ -85,7 +82,7 @@ static void check_workload(void) {
   struct in_addr parsed;
   REQUIRE(workload.state == FAILED || workload.state == STARTING || workload.state == EXTERNAL);
   if (workload.state == STARTING) REQUIRE(workload.program.arguments[0] != NULL && workload.program.variables[0] != NULL);
-  if (workload.state == FAILED) REQUIRE(workload.last_exit[0] != '\0');
+  if (workload.state == FAILED) REQUIRE(workload.last.text[0] != '\0');
   if (workload_address(&host, &port, &prefix)) REQUIRE(inet_pton(AF_INET, host, &parsed) == 1);
   REQUIRE(workload_describe(text, sizeof text) < sizeof text);
   struct json *described = json_parse(text);

@@ -2,21 +2,26 @@
 // events.
 
 import { readServerSentEvents } from '../../../src/client/sse.ts';
-import { LIMITS } from '../../../src/config.ts';
-import { parseJson } from '../../../src/http/body.ts';
-import { decoded } from '../../../src/http/exchange.ts';
+import { LIMITS } from '../../../src/config/limits.ts';
+import { parseJson } from '../../../src/http/exchange/body.ts';
+import { decoded } from '../../../src/http/exchange/exchange.ts';
+import { Query } from '../../../src/http/exchange/query.ts';
 import { RpcError, readMessage } from '../../../src/http/mcp/json-rpc.ts';
-import { Query } from '../../../src/http/query.ts';
-import { hasDotSegment } from '../../../src/lib/dot-segments.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
-import { imageLocation, withoutSecrets } from '../../../src/lib/image-location.ts';
-import { formatIpv4, parseCidr, parseIpv4 } from '../../../src/lib/ipv4.ts';
-import { isDevicePattern, isPciAddress, normalPciAddresses } from '../../../src/lib/pci-address.ts';
-import { isPublicAddress, isSameAddress } from '../../../src/lib/public-address.ts';
-import { checkConfig } from '../../../src/schema/config-rules.ts';
+import { imageLocation, withoutSecrets } from '../../../src/lib/formats/image-location.ts';
+import type { Problems } from '../../../src/lib/formats/member-path.ts';
+import {
+  isDevicePattern,
+  isPciAddress,
+  normalPciAddresses,
+} from '../../../src/lib/formats/pci-address.ts';
+import { hasDotSegment } from '../../../src/lib/net/dot-segments.ts';
+import { formatIpv4, parseCidr, parseIpv4 } from '../../../src/lib/net/ipv4.ts';
+import { isPublicAddress, isSameAddress } from '../../../src/lib/net/public-address.ts';
 import { type ManifestInput, ManifestSchema } from '../../../src/schema/manifest.ts';
-import { normaliseManifest } from '../../../src/schema/manifest-rules.ts';
-import { compileValidator, type Problems } from '../../../src/schema/validate.ts';
+import { checkConfig } from '../../../src/schema/rules/config-rules.ts';
+import { normaliseManifest } from '../../../src/schema/rules/manifest-rules.ts';
+import { compileValidator } from '../../../src/schema/validate.ts';
 import { CreateVmSchema } from '../../../src/schema/vm.ts';
 import { type VmConfigInput, VmConfigSchema } from '../../../src/schema/vm-config.ts';
 import { allowing, type FuzzTarget, hold, piecesOf } from '../target.ts';

@@ -2,13 +2,20 @@
 
 import { ConfigError, loadConfig } from '../../../src/config.ts';
 import { seedFiles } from '../../../src/engine/media/cloud-init.ts';
+import {
+  initramfsProblem,
+  kernelProblem,
+} from '../../../src/host/jobs/media/formats/boot-files.ts';
+import { rawProblem } from '../../../src/host/jobs/media/formats/file-systems.ts';
+import { unusableKind } from '../../../src/host/jobs/media/formats/image-kinds.ts';
+import {
+  emptyOverlay,
+  IMAGE_BYTES_MAX,
+  readQcow2,
+} from '../../../src/host/jobs/media/formats/qcow2.ts';
+import { isQcow2Cut } from '../../../src/host/jobs/media/formats/qcow2-tables.ts';
 import { VolantError } from '../../../src/lib/errors.ts';
-import { parseKeys, parseUses, renderKeys, renderUses } from '../../../src/lib/key-file.ts';
-import { initramfsProblem, kernelProblem } from '../../../src/workers/boot-files.ts';
-import { rawProblem } from '../../../src/workers/file-systems.ts';
-import { foreignKind } from '../../../src/workers/image-kinds.ts';
-import { emptyOverlay, IMAGE_BYTES_MAX, readQcow2 } from '../../../src/workers/qcow2.ts';
-import { isQcow2Cut } from '../../../src/workers/qcow2-tables.ts';
+import { parseKeys, parseUses, renderKeys, renderUses } from '../../../src/lib/files/key-file.ts';
 import { allowing, type FuzzTarget, hold, InputReader } from '../target.ts';
 
 /** Tables must be in the file. */
@@ -58,7 +65,7 @@ const imageFiles: FuzzTarget = {
   ],
   run(input) {
     const texts = [
-      foreignKind(input, input.subarray(-512), true),
+      unusableKind(input, input.subarray(-512), true),
       rawProblem(input, input.length, null),
       rawProblem(input, input.length, 'ext4'),
       kernelProblem(input),

@@ -2,8 +2,10 @@
 // gets one answer or a broken connection, and nothing is left.
 
 import { Duplex } from 'node:stream';
-import { Exchange } from '../../../src/http/exchange.ts';
-import { GuestRelay } from '../../../src/http/guest-relay.ts';
+import { Exchange } from '../../../src/http/exchange/exchange.ts';
+import { fileHeaders, refusalIn } from '../../../src/http/guests/files/answer-rules.ts';
+import { headersForClient } from '../../../src/http/guests/guest-head.ts';
+import { GuestRelay } from '../../../src/http/guests/guest-relay.ts';
 import type { HttpResponse } from '../../../src/http/uws.ts';
 import { type FuzzTarget, hold, piecesOf } from '../target.ts';
 
@@ -128,6 +130,13 @@ class CheckedResponse {
   }
 }
 
+/** Of the proxy to agents, and of files. */
+const PROXY_RULES = {
+  headers: (raw: readonly string[]) =>
+    headersForClient(raw, () => ({ agentPath: '', target: '/v1/', workloadUrl: null })),
+};
+const FILE_RULES = { headers: fileHeaders, refusal: refusalIn };
+
 export const guestAnswers: FuzzTarget = {
   name: 'guest-answers',
   bytesMax: 4096,
@@ -165,10 +174,12 @@ export const guestAnswers: FuzzTarget = {
       exchange,
       guest,
       head,
-      () => null,
+      ((input[0] ?? 0) & 4) === 0 ? PROXY_RULES : FILE_RULES,
       limits,
-      () => {
-        overCount += 1;
+      {
+        onOver: () => {
+          overCount += 1;
+        },
       },
     );
     for (let turn = 0; turn < TURNS_MAX && overCount === 0; turn += 1) {

@@ -3,8 +3,10 @@
 
 import type { RemoteInfo, Socket } from 'node:dgram';
 import type { Duplex } from 'node:stream';
-import { headersForClient } from '../../../src/http/guest-head.ts';
-import { workloadIn } from '../../../src/hypervisor/agent-client.ts';
+import { textOfResult } from '../../../src/engine/metadata/result-rules.ts';
+import { UdpFlows } from '../../../src/host/network/udp-flows.ts';
+import { headersForClient } from '../../../src/http/guests/guest-head.ts';
+import { resultIn, workloadIn } from '../../../src/hypervisor/agent-client.ts';
 import {
   encodeFrame,
   FRAME,
@@ -15,7 +17,6 @@ import {
   WINDOW_BYTES,
 } from '../../../src/hypervisor/agent-frames.ts';
 import { AgentStream } from '../../../src/hypervisor/agent-stream.ts';
-import { UdpFlows } from '../../../src/workers/udp-flows.ts';
 import { allowing, type FuzzTarget, hold, InputReader, piecesOf } from '../target.ts';
 
 const NONCE = Buffer.alloc(NONCE_BYTES, 'n');
@@ -147,14 +148,33 @@ const agentHealth: FuzzTarget = {
   isJson: true,
   tokens: ['"workload":', '"state":', '"healthy":', 'null', '"running"'],
   run(input) {
-    const isTold = (error: unknown) =>
-      error instanceof Error && /^the agent answered with/.test(error.message);
-    const health = allowing(isTold, () => workloadIn(input.toString()));
+    const isReported = (error: unknown) =>
+      error instanceof Error && /^the answer of the agent is not /.test(error.message);
+    const health = allowing(isReported, () => workloadIn(input.toString()));
     if (health === undefined) return;
     hold(typeof health.state === 'string' && health.state.length <= 32, 'a state is a short text');
     hold(health.reason.length <= 256 && health.lastExit.length <= 256, 'sentences are bounded');
     hold(health.restarts >= 0, 'nothing is started less than never');
     hold(health.healthy === null || typeof health.healthy === 'boolean', 'healthy or not, or null');
+  },
+};
+
+const agentResult: FuzzTarget = {
+  name: 'agent-result',
+  bytesMax: 4096,
+  tokens: ['1 json\n', '2 text\n', '{"a":[', ']}', '\xff', '\xef\xbb\xbf', '\n'],
+  run(input) {
+    const isReported = (error: unknown) =>
+      error instanceof Error && error.message === 'the answer of the agent is no result';
+    const result = allowing(isReported, () => resultIn(input));
+    if (result === undefined) return;
+    hold(Number.isSafeInteger(result.number), 'a number is one that can be told again');
+    const rest = input.subarray(input.length - result.bytes.length);
+    hold(rest.equals(result.bytes), 'what follows the line is the result');
+    const text = textOfResult(result);
+    if (text === null) return;
+    hold(Buffer.from(text).equals(result.bytes), 'a text is what was posted');
+    if (result.isJson) JSON.parse(text);
   },
 };
 
@@ -257,4 +277,11 @@ const datagrams: FuzzTarget = {
   },
 };
 
-export const guestTargets = [agentFrames, agentStreams, agentHealth, guestHeads, datagrams];
+export const guestTargets = [
+  agentFrames,
+  agentStreams,
+  agentHealth,
+  agentResult,
+  guestHeads,
+  datagrams,
+];

@@ -1,5 +1,6 @@
 // fuzz: what hypervisors say on their control sockets. One that its guest has taken over can say anything.
 
+import { diskCountersIn } from '../../../src/hypervisor/qmp-disks.ts';
 import { QmpLines, type QmpMessage } from '../../../src/hypervisor/qmp-messages.ts';
 import { type FuzzTarget, hold, piecesOf } from '../target.ts';
 
@@ -46,4 +47,39 @@ const qmp: FuzzTarget = {
   },
 };
 
-export const hypervisorTargets = [qmp];
+const qmpDisks: FuzzTarget = {
+  name: 'qmp-disks',
+  bytesMax: 8192,
+  isJson: true,
+  tokens: [
+    '{"device":"disk0","stats":{}}',
+    '"rd_bytes":1',
+    '"rd_operations":1',
+    '"wr_bytes":1',
+    '"wr_operations":1',
+    '"flush_operations":1',
+    '"disk1"',
+  ],
+  run(input) {
+    let answer: unknown;
+    try {
+      answer = JSON.parse(input.toString('latin1'));
+    } catch {
+      return;
+    }
+    const disks = diskCountersIn(answer);
+    for (const { device, ...counters } of disks) {
+      hold(/^disk\d+$/.test(device), 'a disk of the guest');
+      for (const count of Object.values(counters)) {
+        hold(Number.isSafeInteger(count) && count >= 0, 'a counter is a count');
+      }
+    }
+    const numbers = disks.map(({ device }) => Number(device.slice(4)));
+    hold(
+      numbers.every((number, at) => at === 0 || (numbers[at - 1] ?? 0) <= number),
+      'disks are in order',
+    );
+  },
+};
+
+export const hypervisorTargets = [qmp, qmpDisks];
