@@ -14,13 +14,13 @@ import { hasApt, installPackages, missingTestTools } from './lib/systems/debian.
 import { debianRootProblem, ensureDebianRoot } from './lib/systems/debian-root.mjs';
 import { makeOtherSystem } from './lib/systems/other-system.mjs';
 import { countLacking, SYSTEMS, testOnSystem } from './lib/tests/system-tests.mjs';
+import { sum } from './lib/tests/test-output.mjs';
 import {
   endWhenInterrupted,
   isInterrupted,
   runInNamespaces,
   runLabTests,
   runTests,
-  sum,
   writeOut,
 } from './lib/tests/test-runs.mjs';
 import { chooseTests, TOOL_TESTS } from './lib/tests/test-selection.mjs';
@@ -198,5 +198,7 @@ await runMain(async () => {
   const ran = total.passed + total.failed + total.skipped;
   if (ran === 0) throw new Failure(`No test matches ${options.filters.join(', ')}.`);
   if (total.failed > 0) process.exitCode = 1;
+  // Again, because the output of thousands of tests is between them and the reader.
+  if (total.failures.length > 0) writeOut(`\nFailures\n${total.failures.join('\n')}\n`);
   log.line(`\n${countText(total)}`);
 });

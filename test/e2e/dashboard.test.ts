@@ -33,6 +33,16 @@ test('the list follows what others do, and does what its user wants', async (t) 
   await daemon.call('DELETE', '/api/v1/vms/first');
   await page.waitForSelector(statusOf('first'), { state: 'detached' });
 
+  // The event of a start may come long before its answer.
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  await page.route('**/vms/second/start', async (route) => {
+    const response = await route.fetch();
+    await answered;
+    await route.fulfill({ response });
+  });
   // By keys alone: to the row, select it, start it.
   await page.focus('.table-body .row');
   await page.keyboard.press('Space');
@@ -41,6 +51,9 @@ test('the list follows what others do, and does what its user wants', async (t) 
 
   await page.focus('.table-body .row');
   await page.keyboard.press('Space');
+  await page.waitForSelector('text="1 selected"');
+  answer();
+  await page.waitForSelector('text="Started second"');
   await page.getByRole('button', { name: 'Delete', exact: true }).click();
   const dialog = page.getByRole('dialog');
   await dialog.getByRole('button', { name: 'Cancel' }).press('Enter');

@@ -30,6 +30,12 @@ async function statusOf(daemon: Daemon, name: string): Promise<EgressStatus> {
   return answer.body;
 }
 
+/** An operation that must succeed. */
+async function succeed(daemon: Daemon, method: string, path: string, body?: object): Promise<void> {
+  const { status, text } = await daemon.call(method, path, body);
+  assert.ok(status >= 200 && status < 300, `${method} ${path}: ${status} ${text}`);
+}
+
 /** Until a reading of the rules is what it shall be. */
 async function until(isSo: () => boolean, what: string): Promise<void> {
   const deadline = Date.now() + TIMEOUT_MS;
@@ -106,7 +112,7 @@ test('guests with the same rules share them, and leave nothing behind', async (t
   const config = { network: { egress: { default: 'deny', allow: ['10.0.0.0/8:443'] } } };
   const plugin = (await daemon.call('GET', '/api/v1/plugins/hello')).body;
   const network = { mode: 'bridged', egress: { default: 'deny', deny: ['203.0.113.0/24'] } };
-  await daemon.call('POST', '/api/v1/plugins', { ...plugin, name: 'held', network });
+  await succeed(daemon, 'POST', '/api/v1/plugins', { ...plugin, name: 'held', network });
   const names = Array.from({ length: 12 }, (_, index) => `one-${index}`);
   await Promise.all(names.map((name) => daemon.createVm(name, { config })));
   await daemon.createVm('of-plugin', { plugin: 'held' });
@@ -120,15 +126,16 @@ test('guests with the same rules share them, and leave nothing behind', async (t
   assert.equal((await statusOf(daemon, 'free')).rules, null);
   await daemon.killAndRestart();
   assert.equal(held(), 13);
-  await daemon.call('POST', '/api/v1/vms/one-0/stop');
+  await succeed(daemon, 'POST', '/api/v1/vms/one-0/stop');
   await until(() => held() === 12, 'the next daemon may still read what there is');
   assert.equal((await statusOf(daemon, 'one-0')).in_force, false);
   await setRules(daemon, 'one-0', { default: 'allow' });
-  await daemon.call('POST', '/api/v1/vms/one-0/start');
+  await succeed(daemon, 'POST', '/api/v1/vms/one-0/start');
   assert.equal(chains(), 3, 'rules that were changed while it was stopped');
   const told = await daemon.call('GET', '/api/v1/system/audit');
   assert.doesNotMatch(told.text, /egress/i, 'nothing differs');
-  for (const name of [...names, 'of-plugin']) await daemon.call('DELETE', `/api/v1/vms/${name}`);
+  for (const name of [...names, 'of-plugin'])
+    await succeed(daemon, 'DELETE', `/api/v1/vms/${name}`);
   assert.equal(chains() + held(), 0);
 });
 

@@ -71,10 +71,14 @@ function listed(vms: readonly Vm[]): string {
 }
 
 /**
- * Does it to those VMs of the list that it fits, after the user has agreed. Resolves when all are done, with false if the
- * user did not agree.
+ * Does it to those VMs of the list that it fits, after the user has agreed: `onBegin` is called then. Resolves when all are
+ * done, with false if the user did not agree.
  */
-export async function actOn(action: VmAction, vms: readonly Vm[]): Promise<boolean> {
+export async function actOn(
+  action: VmAction,
+  vms: readonly Vm[],
+  onBegin?: () => void,
+): Promise<boolean> {
   const { label, doing, done, fits, run, warning } = VM_ACTIONS[action];
   const fitting = vms.filter(fits);
   if (fitting.length === 0) {
@@ -91,6 +95,7 @@ export async function actOn(action: VmAction, vms: readonly Vm[]): Promise<boole
     const isDangerous = action === 'delete';
     if (!(await confirm({ title, text, action: label, isDangerous }))) return false;
   }
+  onBegin?.();
   const names = fitting.map(({ name }) => name);
   const begin = `${doing} ${counted(fitting)}…`;
   const result = await tellProgress(
@@ -99,7 +104,10 @@ export async function actOn(action: VmAction, vms: readonly Vm[]): Promise<boole
       forEachVm(names, run, (ended) => {
         if (names.length > 1) tell(`${begin} ${ended} of ${names.length}`);
       }),
-    (ended: BulkResult) => `${done} ${ended.done} of ${names.length} VMs`,
+    (ended: BulkResult) =>
+      ended.failures.size === 0
+        ? `${done} ${counted(fitting)}`
+        : `${done} ${ended.done} of ${names.length} VMs`,
   );
   tellFailures(label, result?.failures ?? new Map());
   return true;

@@ -105,9 +105,9 @@ export function Page() {
   const selection = useSignal<ReadonlySet<string>>(new Set());
   const selected = useComputed(() => allVms.value.filter(({ name }) => selection.value.has(name)));
   const change = (part: Partial<VmsView>) => replaceQuery(queryOf({ ...view.value, ...part }));
-  const act = async (action: VmAction) => {
-    if (await actOn(action, selected.value)) selection.value = new Set();
-  };
+  const clear = () => (selection.value = new Set());
+  // At its begin: what is selected while it runs is for the next action.
+  const act = (action: VmAction) => actOn(action, selected.value, clear);
   return (
     <section class="page page-full" aria-labelledby="page-title">
       <div class="page-head">
@@ -130,7 +130,7 @@ export function Page() {
         chosen={view.value.status}
         onChoose={(status) => change({ status })}
       />
-      <Selected vms={selected.value} onAct={act} onClear={() => (selection.value = new Set())} />
+      <Selected vms={selected.value} onAct={act} onClear={clear} />
       {state.state === 'failed' && (
         <Failure what="The list of VMs" error={state.error} onRetry={reloadVms} />
       )}

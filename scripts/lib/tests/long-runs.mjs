@@ -3,7 +3,8 @@
 import { readArguments } from '../arguments.mjs';
 import { Failure, run } from '../command.mjs';
 import { PROJECT_ROOT } from '../paths.mjs';
-import { runInNamespaces, sum, writeOut } from './test-runs.mjs';
+import { sum } from './test-output.mjs';
+import { runInNamespaces, writeOut } from './test-runs.mjs';
 
 /** Additional time for a file: it settles before it measures. */
 const SPARE_MS = 600_000;

@@ -7,14 +7,10 @@ import { capture, findCommand } from '../command.mjs';
 import { PROJECT_ROOT } from '../paths.mjs';
 import { findBusybox } from '../systems/debian.mjs';
 import { LAB_LOST, labProblem, runInLab } from '../systems/lab.mjs';
+import { newCounter, sum } from './test-output.mjs';
 
 /** It ends what hangs: the longest file needs seven minutes where emulated processors are slow and other files run beside it. */
 const FILE_TIMEOUT_MS = 1_200_000;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: it is the escape of a terminal's colours
-const COLOURS = /\x1b\[\d+m/g;
-const COUNT = /^ℹ (pass|fail|cancelled|skipped) (\d+)$/;
-
-const NOTHING = Object.freeze({ passed: 0, failed: 0, skipped: 0 });
 
 /** Set by the first SIGINT or SIGTERM: running tests are ended, and no more are started. */
 let interrupted = false;
@@ -33,29 +29,6 @@ export function endWhenInterrupted(kill) {
 }
 
 export const writeOut = (text) => process.stdout.write(text);
-
-export function sum(counts) {
-  const total = { ...NOTHING };
-  for (const one of counts) for (const key of Object.keys(total)) total[key] += one[key];
-  return total;
-}
-
-/** Adds up the counts that Node's test runner prints at its end. */
-function newCounter() {
-  const counts = { pass: 0, fail: 0, cancelled: 0, skipped: 0 };
-  return {
-    take(line) {
-      const match = COUNT.exec(line.replace(COLOURS, ''));
-      if (match !== null) counts[match[1]] += Number(match[2]);
-    },
-    result: (status) => ({
-      passed: counts.pass,
-      // A file that could not be loaded, and a runner that was killed, are failures, too.
-      failed: Math.max(counts.fail + counts.cancelled, status === 0 ? 0 : 1),
-      skipped: counts.skipped,
-    }),
-  };
-}
 
 /** Runs test files. Resolves with their counts. Processes that they leave in their process group are killed. */
 export function runTests(
