@@ -151,7 +151,7 @@ export const LIMITS = Object.freeze({
   logEndGraceMs: 2_000,
   /** Deadline of one change of a device's driver, and how long a driver may take to bind. */
   deviceTimeoutMs: 10_000,
-  deviceSettleMs: 1_000,
+  deviceSettleMs: 5_000,
   /** A device that could not be released is retried after this time. */
   deviceRetryMs: 15_000,
   /** Queued changes of devices: if the kernel hangs, each of them costs its deadline. */

@@ -68,26 +68,29 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   };
   const kill = async () => process.kill((await daemon.getVm('a')).pid ?? 0, 'SIGKILL');
 
+  /** A device that the kernel does not give back in time is given back by a later attempt. */
+  const givenBack = (when: string) => until(() => drivers().join() === HOST.join(), when);
+
   await act('stop');
-  assert.deepEqual(drivers(), HOST, 'after a stop');
+  await givenBack('after a stop');
   await act('start');
   assert.deepEqual(drivers(), GUEST);
   await kill();
   await daemon.waitFor('a', 'crashed');
-  assert.deepEqual(drivers(), HOST, 'after a crash');
+  await givenBack('after a crash');
 
   await act('start');
   const { pid } = await daemon.getVm('a');
   await daemon.kill('SIGKILL');
   process.kill(pid ?? 0, 'SIGKILL');
   await daemon.start();
-  await until(() => drivers().join() === HOST.join());
+  await givenBack('after a recovery');
   // Its end is noted after everything was given back.
   await daemon.waitFor('a', 'crashed');
 
   await act('start');
   assert.equal((await daemon.call('DELETE', '/api/v1/vms/a')).status, 204);
-  assert.deepEqual(drivers(), HOST, 'after a delete');
+  await givenBack('after a delete');
 
   // It begins as a kernel does, and there is nothing in it.
   const kernel_override = join(daemon.home, 'images', 'vmlinux');
@@ -96,5 +99,5 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   writeFileSync(kernel_override, head);
   const failed = await create(daemon, 'c', devices(), { kernel_override });
   assert.equal(failed.body.code, 'HYPERVISOR_FAILED', failed.text);
-  assert.deepEqual(drivers(), HOST, 'after a launch that failed');
+  await givenBack('after a launch that failed');
 }

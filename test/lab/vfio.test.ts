@@ -185,5 +185,5 @@ async function waitsForHolder(daemon: Daemon, t: TestContext): Promise<void> {
   const ended = once(holder, 'exit');
   holder.kill('SIGKILL');
   await ended;
-  await until(() => driverOf(card.address) === 'virtio-pci');
+  await until(() => driverOf(card.address) === 'virtio-pci', 'the card is given back');
 }
