@@ -12,7 +12,7 @@ import { withRules } from '../vm-record/record-egress.ts';
 
 export interface EgressParts {
   readonly host: Pick<NetworkHost, 'setEgress' | 'countEgress'>;
-  readonly hostFacts: { readonly networkSpec: NetworkSpec };
+  readonly hostFacts: { readonly networkSpec: NetworkSpec; ensureNetwork(): Promise<void> };
   readonly state: State;
 }
 
@@ -31,7 +31,10 @@ export class Egress implements EgressApi {
   async set(record: VmRecord, rules: EgressRules | undefined): Promise<void> {
     const { host, hostFacts } = this.#parts;
     const guest = guestOf(withRules(record, rules));
-    if (guest !== null) await host.setEgress(hostFacts.networkSpec, guest);
+    if (guest === null) return;
+    // A daemon that has just started may not have written its tables yet.
+    await hostFacts.ensureNetwork();
+    await host.setEgress(hostFacts.networkSpec, guest);
   }
 
   async status(vmName: string): Promise<EgressStatus> {

@@ -179,6 +179,8 @@ function egressDifferences(wanted: WantedNetwork, seen: SeenNetwork): NetworkDif
   const entries = new Map(egress.entries.map((entry) => [entry.tapName, entry]));
   const held = wanted.guests.filter(({ guest }) => guest.egress !== undefined);
   const known = new Set(held.map(({ guest }) => guest.tapName));
+  // One table is read after the other: of a guest that leaves in between only the address is seen.
+  const addresses = new Set(held.map(({ guest }) => guest.ipAddress));
   const wrong = held.filter(({ guest, isAlive }) => isAlive && !isHeld(guest, entries));
   return [
     ...wrong.map(
@@ -190,7 +192,9 @@ function egressDifferences(wanted: WantedNetwork, seen: SeenNetwork): NetworkDif
       }),
     ),
     ...egress.entries
-      .filter(({ tapName }) => !known.has(tapName))
+      .filter(({ tapName, ipAddress }) =>
+        tapName === '' ? !addresses.has(ipAddress) : !known.has(tapName),
+      )
       .map(({ tapName, ipAddress }) =>
         ofHost('egress-entry-stray', tapName || ipAddress, 'make-egress'),
       ),

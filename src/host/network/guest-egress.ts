@@ -17,6 +17,14 @@ import { GuestTable, type TableChange } from './guest-table.ts';
 import { namePoliciesOf, Resolvers } from './name-resolvers.ts';
 import { compareRules } from './rules-state.ts';
 
+/** What a reading of the tables may show, at one moment. */
+export interface ExpectedEgress {
+  /** The digest of each policy. */
+  readonly policies: ReadonlyMap<string, string>;
+  /** Policies that were being added or removed. */
+  readonly changing: ReadonlySet<string>;
+}
+
 /** Keeps the kernel's egress rules equal to those of the guests that are attached. */
 export class GuestEgress {
   readonly #settings: HostSettings;
@@ -27,6 +35,8 @@ export class GuestEgress {
   #rules: string | null | undefined;
   /** The digest of each policy as it was read back when it was added. */
   readonly #policies = new Map<string, string>();
+  /** Policies that a change adds or removes right now. */
+  #changing: ReadonlySet<string> = new Set();
   readonly #resolvers: Resolvers;
 
   constructor(settings: HostSettings, run: Run, exits: ExitWatcher, log: Logger) {
@@ -44,13 +54,27 @@ export class GuestEgress {
     });
   }
 
-  /** Compares a reading of the kernel's tables with what was written last. */
-  compare({ rules, policies }: EgressReading): RulesState {
+  /** For `compare`: call it before the reading. */
+  expected(): ExpectedEgress {
+    return { policies: new Map(this.#policies), changing: this.#changing };
+  }
+
+  /**
+   * Compares a reading of the kernel's tables with what was written last. `before` is what was expected before the reading:
+   * a policy that was added or removed meanwhile may be in it or not.
+   */
+  compare({ rules, policies }: EgressReading, before: ExpectedEgress): RulesState {
     const state = compareRules(this.#rules, rules);
     if (state !== 'right') return state;
-    const digests = new Map(policies.map(({ id, digest }) => [id, digest]));
-    const isSame = [...this.#policies].every(([id, digest]) => digests.get(id) === digest);
-    return isSame && digests.size === this.#policies.size ? 'right' : 'changed';
+    const seen = new Map(policies.map(({ id, digest }) => [id, digest]));
+    const now = this.#policies;
+    const isSettled = (id: string) =>
+      !before.changing.has(id) &&
+      !this.#changing.has(id) &&
+      before.policies.get(id) === now.get(id);
+    const ids = new Set([...before.policies.keys(), ...now.keys(), ...seen.keys()]);
+    const isRight = [...ids].every((id) => !isSettled(id) || seen.get(id) === now.get(id));
+    return isRight ? 'right' : 'changed';
   }
 
   /** Adds guests that were attached before this daemon started. Only the first call has an effect. */
@@ -110,11 +134,12 @@ export class GuestEgress {
 
   /** Resolves when the kernel's tables do not contain the guest; an unknown guest is no error. */
   async remove(tapName: string): Promise<void> {
-    const { spec } = this.#table;
-    const isKnown = this.#table.has(tapName);
+    const { spec, isApplied } = this.#table;
+    // While the kernel's tables are unknown, they may contain the guest.
+    const mayHave = !isApplied || this.#table.has(tapName);
     this.#table.set(tapName, null);
     // Before the first write the tables of an earlier daemon stay; the first write replaces them.
-    if (spec !== null && isKnown) await this.#update(spec, tapName);
+    if (spec !== null && mayHave) await this.#update(spec, tapName);
   }
 
   /** Before addExisting the tables of an earlier daemon stay: without it other guests would be without rules. */
@@ -123,9 +148,9 @@ export class GuestEgress {
   }
 
   async #make(spec: NetworkSpec, guests: readonly EgressGuest[]): Promise<void> {
-    this.#rules = undefined;
     const resolvers = await this.#resolvers.serve(spec, guests);
     const argument = { settings: this.#settings, spec, guests, resolvers };
+    this.#rules = undefined;
     const { rules, policies } = await this.#run('makeEgress', argument);
     this.#rules = rules;
     this.#policies.clear();
@@ -138,10 +163,16 @@ export class GuestEgress {
     const present = [...staying, ...admitted];
     const resolvers = await this.#resolvers.serve(spec, present);
     const argument = { settings: this.#settings, spec, left, admitted, staying, resolvers };
-    const added = await this.#run('changeEgress', argument);
-    for (const { id, digest } of added) this.#policies.set(id, digest);
     const ids = new Set(present.map(({ rules }) => policyIdOf(rules)));
-    for (const id of this.#policies.keys()) if (!ids.has(id)) this.#policies.delete(id);
+    const gone = [...this.#policies.keys()].filter((id) => !ids.has(id));
+    this.#changing = new Set([...gone, ...[...ids].filter((id) => !this.#policies.has(id))]);
+    try {
+      const added = await this.#run('changeEgress', argument);
+      for (const { id, digest } of added) this.#policies.set(id, digest);
+      for (const id of gone) this.#policies.delete(id);
+    } finally {
+      this.#changing = new Set();
+    }
   }
 }
 

@@ -20,7 +20,7 @@ import type { Logger } from '../../lib/log/log.ts';
 import type { ExitWatcher } from '../exit-watcher.ts';
 import type { HostSettings, JobName, NetworkReading, Run } from '../jobs/protocol.ts';
 import { Batch } from './batch.ts';
-import { GuestEgress } from './guest-egress.ts';
+import { type ExpectedEgress, GuestEgress } from './guest-egress.ts';
 import { GuestFilter } from './guest-filter.ts';
 import { isHostFailure } from './host-failure.ts';
 import { LeaseServer } from './lease-server.ts';
@@ -37,6 +37,13 @@ interface ForwardTable {
   readonly spec: NetworkSpec;
   readonly forwards: readonly Forward[];
 }
+
+interface Builds {
+  begun: number;
+  readonly running: Set<Promise<unknown>>;
+}
+
+type GuestRepair = NonNullable<NetworkRepair['filter']>;
 
 /** The arguments of ensure(). */
 interface Ensured {
@@ -60,8 +67,8 @@ export class GuestNetwork {
   /** The rules as they were read back after the last write. undefined: not written yet. */
   #natRules: string | undefined;
   #portRules: string | null | undefined;
-  /** How many builds of a shared part have begun and have ended. */
-  readonly #builds = { begun: 0, ended: 0 };
+  /** Builds of a shared part: how many have begun, and those that are under way. */
+  readonly #builds: Builds = { begun: 0, running: new Set() };
   /** Addresses whose connections must be forgotten with their guest: a published port led there, or egress rules held. */
   readonly #tracked = new Set<string>();
   /** By the name of the tap. */
@@ -143,28 +150,29 @@ export class GuestNetwork {
   /** Reads the network's state from the kernel. null: it was rebuilt during each of the readings. */
   async read(spec: NetworkSpec, isNeeded: boolean): Promise<SeenNetwork | null> {
     for (let readings = 0; readings < READINGS_MAX; readings += 1) {
-      // The caller of ensure() gets the error.
-      await this.#built?.catch(() => undefined);
-      const { begun, ended } = this.#builds;
-      if (begun !== ended) continue;
+      // Their callers get the errors.
+      await Promise.allSettled([this.#built, ...this.#builds.running]);
+      const { begun, running } = this.#builds;
+      if (running.size > 0) continue;
+      const egressBefore = this.#egress.expected();
       const seen = await this.#run('readNetwork', {
         settings: this.#settings,
         spec,
         isNeeded,
       });
-      if (this.#builds.begun === begun) return this.#compareAll(seen);
+      if (this.#builds.begun === begun) return this.#compareAll(seen, egressBefore);
     }
     return null;
   }
 
-  #compareAll(seen: NetworkReading): SeenNetwork {
+  #compareAll(seen: NetworkReading, egressBefore: ExpectedEgress): SeenNetwork {
     const { nat, filter, ports, egress } = seen;
     return {
       ...seen,
       nat: compareRules(this.#natRules, nat),
       filter: { ...filter, rules: compareRules(this.#filter.rules, filter.rules) },
       ports: { ...ports, rules: compareRules(this.#portRules, ports.rules) },
-      egress: { ...egress, rules: this.#egress.compare(egress) },
+      egress: { ...egress, rules: this.#egress.compare(egress, egressBefore) },
     };
   }
 
@@ -189,7 +197,7 @@ export class GuestNetwork {
       await attempt(() => this.#placement.mend(spec, bridgeNumber));
     if (taps.length > 0) await attempt(() => this.#join(spec, taps));
     if (filter !== null) {
-      const { admitted, left } = filter;
+      const { admitted, left } = this.#present(filter);
       const changes = [
         ...admitted.map((guest) => this.#filter.add(spec, guest)),
         ...left.map((tapName) => this.#filter.remove(tapName)),
@@ -198,7 +206,7 @@ export class GuestNetwork {
       await attempt(() => Promise.all(changes));
     }
     if (egress !== null) {
-      const { admitted, left } = egress;
+      const { admitted, left } = this.#present(egress);
       const changes = [
         ...admitted.map((guest) => this.#egress.add(spec, guest)),
         ...left.map((tapName) => this.#egress.remove(tapName)),
@@ -211,6 +219,20 @@ export class GuestNetwork {
       await attempt(() => this.setForwards(spec, forwards));
     }
     if (failures.length > 0) throw failures[0];
+  }
+
+  /**
+   * A repair without what has changed since it was planned. A record names its guest until everything of it is released, so
+   * one whose tap goes must not be added again: nobody would remove it. One that is not attached yet is added by its launch.
+   */
+  #present({ admitted, left }: GuestRepair): GuestRepair {
+    const now = new Map((this.#last?.guests() ?? []).map((guest) => [guest.tapName, guest]));
+    return {
+      admitted: admitted
+        .filter(({ tapName }) => this.#filter.has(tapName))
+        .map((guest) => now.get(guest.tapName) ?? guest),
+      left: left.filter((tapName) => !this.#filter.has(tapName)),
+    };
   }
 
   async #join(spec: NetworkSpec, taps: NetworkRepair['taps']): Promise<void> {
@@ -252,7 +274,8 @@ export class GuestNetwork {
   async setEgress(spec: NetworkSpec, guest: GuestIdentity): Promise<void> {
     // Until the network is built the tables are an earlier daemon's. The caller of ensure() gets the error.
     await this.#built?.catch(() => undefined);
-    await this.#egress.set(spec, guest);
+    // A guest whose tap goes must not be added again, and one that is launched gets its rules with its tap.
+    if (this.#filter.has(guest.tapName)) await this.#egress.set(spec, guest);
   }
 
   /** Ends what runs in the background. The network stays. */
@@ -358,14 +381,16 @@ const BUILD_JOBS: ReadonlySet<JobName> = new Set<JobName>([
   'removeSecondaryBridge',
 ]);
 
-function countBuilds(run: Run, builds: { begun: number; ended: number }): Run {
+function countBuilds(run: Run, builds: Builds): Run {
   return async (name, argument, transferList) => {
-    if (!BUILD_JOBS.has(name)) return run(name, argument, transferList);
+    const job = run(name, argument, transferList);
+    if (!BUILD_JOBS.has(name)) return job;
     builds.begun += 1;
+    builds.running.add(job);
     try {
-      return await run(name, argument, transferList);
+      return await job;
     } finally {
-      builds.ended += 1;
+      builds.running.delete(job);
     }
   };
 }

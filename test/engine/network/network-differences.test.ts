@@ -51,6 +51,14 @@ test('a guest that is not held to its egress rules, or to those of others, is fo
   assert.deepEqual(egress({ entries: [right, stray] }), [
     'egress-entry-stray vtfade-1 null make-egress',
   ]);
+  const half = { tapName: '', policyId: null };
+  assert.deepEqual(egress({ entries: [right, { ...half, ipAddress: '10.0.0.9' }] }), [
+    'egress-entry-stray 10.0.0.9 null make-egress',
+  ]);
+  // Its tap was read after it had left.
+  const leaving = (HELD.guests ?? []).map((one) => ({ ...one, isAlive: false }));
+  const onlyAddress = { rules: 'right', entries: [{ ...half, ipAddress: '10.0.0.2' }] } as const;
+  assert.deepEqual(differencesOf({ egress: onlyAddress }, { ...HELD, guests: leaving }), []);
   const found = networkDifferences(
     { ...WANTED, ...HELD },
     { ...SEEN, egress: { rules: 'right', entries: [stray] } },
