@@ -129,7 +129,12 @@ test('an apply that was killed continues with the next one', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const daemon = await startDaemon(t, SIMULATOR);
   const names = Array.from({ length: 8 }, (_, at) => `vm-${at + 1}`);
-  const documents = names.map((name) => ({ kind: 'VM', name, plugin: 'hello', memory_mb: 64 }));
+  // The kill finds the third one on its way.
+  const slow = { config: { metadata: { simulator: { start_delay_ms: 8_000 } } } };
+  const documents = names.map((name) => ({
+    ...{ kind: 'VM', name, plugin: 'hello', memory_mb: 64 },
+    ...(name === 'vm-3' ? slow : {}),
+  }));
   const directory = directoryWith(t, { 'all.json': JSON.stringify(documents) });
   const words = ['apply', '-f', directory];
   const killed = startVolar(t, words, { VOLANT_API_BASE: daemon.url });

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { type Daemon, isAlive, startDaemon } from './daemon.ts';
+import { type Daemon, isAlive, signalVm, startDaemon } from './daemon.ts';
 
 const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
 
@@ -25,7 +25,7 @@ test('a host that is as it should be is clean, and each kind of VM is looked at'
   const daemon = await startDaemon(t, SIMULATOR);
   for (const name of ['runs', 'stopped', 'crashed']) await daemon.createVm(name);
   await daemon.call('POST', '/api/v1/vms/stopped/stop');
-  process.kill((await daemon.getVm('crashed')).pid ?? 0, 'SIGKILL');
+  signalVm(await daemon.getVm('crashed'), 'SIGKILL');
   await daemon.waitFor('crashed', 'crashed');
   const report = await audit(daemon);
   assert.deepEqual([report.clean, report.differences], [true, []]);

@@ -87,6 +87,8 @@ suite('backup and restore', () => {
     assert.match(done.stdout, /are those of .*backup, with \d+ VMs/);
     assert.match(done.stdout, /Those that were there are in .*state\.replaced\./);
     await daemon.start();
+    // Recovery waits for slow VMs only for a while.
+    await daemon.waitFor('early-9', 'crashed');
     const after = new Map((await listOf(daemon)).map((vm) => [vm.name, vm]));
     for (const vm of running) {
       const { id, pid, ip_address, status } = after.get(vm.name) as Vm;
@@ -125,6 +127,7 @@ suite('backup and restore', () => {
     await other.terminate();
     assert.equal(restore(other, file).status, 0);
     await other.start();
+    await other.waitFor('web', 'crashed');
     assert.deepEqual(
       (await listOf(other)).map(({ name, status }) => [name, status]),
       [['web', 'crashed']],

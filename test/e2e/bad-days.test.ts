@@ -28,14 +28,14 @@ suite('bad days of the simulator', { timeout: 300_000 }, () => {
         memory_mb: 96,
         ...withSimulator(simulator),
       });
-    assert.equal((await request('crashing', { crash_after_ms: 300 })).status, 201);
+    assert.equal((await request('crashing', { crash_after_ms: 5_000 })).status, 201);
     assert.equal((await daemon.waitFor('crashing', 'crashed')).status, 'crashed');
     const failed = await request('failing', { start_failure_rate: 1 });
     assert.ok(failed.status >= 500, failed.text);
     assert.equal((await daemon.call('GET', '/api/v1/vms/failing')).status, 404);
     assert.equal((await request('deaf', { ignore_power_button_rate: 1 })).status, 201);
     assert.equal((await daemon.call('POST', '/api/v1/vms/deaf/stop?grace_seconds=0')).status, 200);
-    assert.equal((await request('hanging', { hang_after_ms: 200 })).status, 201);
+    assert.equal((await request('hanging', { hang_after_ms: 5_000 })).status, 201);
     while ((await daemon.getVm('hanging')).conditions.every(({ status }) => status))
       await pause(200);
     assert.equal((await daemon.call('DELETE', '/api/v1/vms/hanging?grace_seconds=0')).status, 204);
@@ -96,9 +96,9 @@ suite('scenarios that come with volant-load', { timeout: 480_000 }, () => {
       assert.equal(report.verdict, 'passed', report.reasons.join('\n'));
       for (const { name: operation, succeeded, errors } of report.operations) {
         assert.ok(succeeded > 0, `${operation} never succeeded`);
-        // A hypervisor that does not start as it was told, and no other error.
+        // A hypervisor that does not start as it was told, or hangs before it has, and no other error.
         for (const code of Object.keys(errors.byCode))
-          assert.equal(code, 'HYPERVISOR_FAILED', operation);
+          assert.match(code, /^HYPERVISOR_(FAILED|TIMEOUT)$/, operation);
       }
       assert.equal(report.cleanup?.leftTotal, 0);
       assert.deepEqual(daemon.taps(), []);

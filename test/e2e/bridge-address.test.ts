@@ -60,6 +60,6 @@ test('guests reach the outside by a bridge that a network card is a port of', as
   const guest = createGuest(t, 11);
   makeGuestFilter({ settings: SETTINGS, spec: SPEC, guests: [guest.identity] });
   for (const protocol of ['tcp', 'udp', 'tcp', 'udp'] as const) {
-    assert.equal(await guest.ask(protocol, '203.0.113.1', 9000), 'neighbour', protocol);
+    assert.equal(await guest.reach(protocol, '203.0.113.1', 9000), 'neighbour', protocol);
   }
 });

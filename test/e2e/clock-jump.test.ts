@@ -9,7 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { until } from '../helpers/until.ts';
-import { type Daemon, isAlive, startDaemon } from './daemon.ts';
+import { type Daemon, isAlive, signalVm, startDaemon } from './daemon.ts';
 
 const HOUR_MS = 3_600_000;
 const POLL_MS = 20;
@@ -51,11 +51,11 @@ async function withClock(t: TestContext) {
 }
 
 async function replaces(daemon: Daemon, name: string): Promise<void> {
-  const { pid, id } = await daemon.getVm(name);
-  process.kill(pid ?? 0, 'SIGKILL');
+  const before = await daemon.getVm(name);
+  signalVm(before, 'SIGKILL');
   await until(`${name} is replaced`, async () => {
     const vm = await daemon.getVm(name);
-    return vm?.status === 'running' && vm.id !== id;
+    return vm?.status === 'running' && vm.id !== before.id;
   });
 }
 
@@ -63,7 +63,9 @@ test('a clock that is set by an hour changes nothing', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun')) return;
   const { daemon, setBy } = await withClock(t);
   const config = { plugin: 'hello' };
-  await daemon.call('POST', '/api/v1/deployments', { name: 'web', replicas: 2, config });
+  const deployment = { name: 'web', replicas: 2, config };
+  const deployed = await daemon.call('POST', '/api/v1/deployments?wait=ready', deployment);
+  assert.equal(deployed.status, 201, deployed.text);
   const stays = await daemon.createVm('stays');
   for (const offsetMs of [-HOUR_MS, HOUR_MS, 0]) {
     await setBy(offsetMs);

@@ -11,7 +11,8 @@ const script = (command: string) =>
 const SCRIPTS: Readonly<Record<string, string>> = {
   id: 'id; pwd; echo "$HOME $GREETING $PATH"; tr "\\0" " " </proc/$PPID/cmdline',
   root: "grep ' / ' /proc/mounts | tail -1; ls /gone /run/kept /tmp/kept 2>&1; ls -l /bin/su",
-  count: 'echo one >>/srv/data/count; sync; wc -l </srv/data/count',
+  count:
+    'f=/srv/data/count; grep -qx "$QUERY_STRING" $f || echo "$QUERY_STRING" >>$f; sync; wc -l <$f',
 };
 
 /** The static busybox of this host. */

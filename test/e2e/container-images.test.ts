@@ -49,7 +49,7 @@ test('a name is a complete manifest: the image of a registry runs, with all that
   assert.match(root, /\/gone: No such file/);
   assert.match(root, /\/run\/kept\n\/tmp\/kept|\/tmp\/kept\n\/run\/kept/);
   assert.match(root, /-rwsr-xr-x/);
-  assert.equal(await ask(daemon, 'one', 'count'), '1');
+  assert.equal(await ask(daemon, 'one', 'count?first'), '1');
   // What the manifest says counts first: arguments in place of the command, a user, a variable.
   await install(daemon, {
     name: 'other',
@@ -70,7 +70,7 @@ test('a name is a complete manifest: the image of a registry runs, with all that
   assert.match(lines[3] ?? '', /-p 8001/);
   assert.equal((await daemon.call('POST', '/api/v1/vms/one/stop')).status, 200);
   assert.equal((await daemon.call('POST', '/api/v1/vms/one/start')).status, 200);
-  assert.equal(await ask(daemon, 'one', 'count'), '2');
+  assert.equal(await ask(daemon, 'one', 'count?second'), '2');
   assert.equal(readdirSync(join(daemon.home, 'cache/images')).length, 2, 'one disk and its record');
 });
 

@@ -11,9 +11,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Vm } from '../../src/schema/vm.ts';
 import { IMAGES, PROJECT_ROOT } from '../helpers/capabilities.ts';
 
-/** In the lab every instruction is emulated. */
-const START_TIMEOUT_MS = process.env['VOLANT_LAB'] === '1' ? 120_000 : 20_000;
+/** It ends what hangs. In the lab every instruction is emulated. */
+const START_TIMEOUT_MS = process.env['VOLANT_LAB'] === '1' ? 180_000 : 60_000;
 const GUEST_TIMEOUT_MS = 60_000;
+/** A command of a guest may take seconds where processors are emulated and busy. */
+const ATTEMPT_TIMEOUT_MS = 15_000;
 /** Of a log the newest part is kept: a daemon may run for hours. */
 const LOG_CHARACTERS_MAX = 64 * 1024 ** 2;
 
@@ -195,13 +197,13 @@ export async function startDaemon(
   };
 }
 
-/** Asks a guest repeatedly until it answers 200. */
+/** Asks a guest repeatedly until it answers 200. What is asked may be done more than once. */
 export async function askGuest(address: string, path: string): Promise<string> {
   const deadline = Date.now() + GUEST_TIMEOUT_MS;
   let last: unknown;
   while (Date.now() < deadline) {
     try {
-      const signal = AbortSignal.timeout(3_000);
+      const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
       const response = await fetch(`http://${address}:8080${path}`, { signal });
       const text = await response.text();
       if (response.ok) return text;
@@ -212,6 +214,24 @@ export async function askGuest(address: string, path: string): Promise<string> {
     await pause(50);
   }
   throw new Error(`guest ${address} does not answer ${path}: ${last}`);
+}
+
+/** Tells a guest once to end itself, which it may do before its answer has left. */
+export async function tellGuest(address: string, path: string): Promise<void> {
+  try {
+    const signal = AbortSignal.timeout(ATTEMPT_TIMEOUT_MS);
+    await (await fetch(`http://${address}:8080${path}`, { signal })).text();
+  } catch (error) {
+    const isGone = error instanceof TypeError || (error as Error).name === 'TimeoutError';
+    if (!isGone) throw error;
+  }
+}
+
+/** Sends a signal to the hypervisor of a VM, which must have one. */
+export function signalVm({ name, pid }: Vm, signal: NodeJS.Signals): void {
+  // Zero would be the processes of this test.
+  if (!pid) throw new Error(`${name} has no process`);
+  process.kill(pid, signal);
 }
 
 /** The data of the first event of a type, as JSON. Waits for it if there is none yet. */

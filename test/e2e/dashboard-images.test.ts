@@ -69,10 +69,11 @@ test('an image is pulled, shown on its way, kept while VMs need it, and removed'
   await page.keyboard.press('Enter');
   await page.waitForSelector(`.toast-busy >> text=${name}`);
   await page.getByRole('progressbar', { name: `Pulled of ${name}` }).waitFor();
-  gate.open();
   const row = page.locator('tr', { hasText: 'sha256:' });
-  await row.filter({ hasText: name }).waitFor();
-  await page.waitForSelector(`.toast-done >> text="${name} is on this host"`);
+  // The message stays for some seconds only.
+  const told = page.waitForSelector(`.toast-done >> text="${name} is on this host"`);
+  gate.open();
+  await Promise.all([told, row.filter({ hasText: name }).waitFor()]);
   await page.getByRole('progressbar').waitFor({ state: 'detached' });
   assert.equal(await field.inputValue(), '');
   await page.waitForSelector(`.timeline li:has-text("${name}") >> text="ready"`);

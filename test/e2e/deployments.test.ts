@@ -8,7 +8,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../../src/config/limits.ts';
 import type { Deployment, DeploymentRevision } from '../../src/schema/deployment.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { askGuest, type Daemon, isAlive, startDaemon } from './daemon.ts';
+import { until } from '../helpers/until.ts';
+import { askGuest, type Daemon, isAlive, signalVm, startDaemon } from './daemon.ts';
 
 const SETTLE_MS = 60_000;
 
@@ -180,8 +181,12 @@ suite('real guests', () => {
     assert.equal(rolled.body.updated_replicas, 2);
     assert.equal((await daemon.getVm('web-2')).memory_mb, 96);
 
-    process.kill((await daemon.getVm('web-2')).pid ?? 0, 'SIGKILL');
-    await daemon.waitFor('web-2', 'crashed', 'deleting', 'starting');
+    const old = await daemon.getVm('web-2');
+    signalVm(old, 'SIGKILL');
+    await until('web-2 is replaced', async () => {
+      const { id } = await daemon.getVm('web-2');
+      return id !== undefined && id !== old.id;
+    });
     await untilReady(daemon, 'web', 2);
     assert.equal((await daemon.call('DELETE', '/api/v1/deployments/web')).status, 204);
     await compareWithHost(daemon, 0);

@@ -13,7 +13,7 @@ import { ApiError } from '../../src/client/errors.ts';
 import type { Exec } from '../../src/schema/exec.ts';
 import { startVolar, volar } from '../cli/volar.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { type Daemon, signalVm, startDaemon } from './daemon.ts';
 
 const VM = 'guest';
 
@@ -76,14 +76,14 @@ test('argv and shell, output byte for byte, statuses, signals, limits and errors
   );
   assert.ok(Buffer.from(copied.stdout, 'base64').equals(bytes));
 
-  const endless = await run({ argv: ['yes'], timeout_ms: 300, output_limit_bytes: 8192 });
+  const endless = await run({ argv: ['yes'], timeout_ms: 5_000, output_limit_bytes: 8192 });
   assert.deepEqual([endless.timed_out, endless.signal, endless.truncated], [true, 'SIGTERM', true]);
   assert.equal(endless.stdout.length, 8192);
   assert.match(endless.stdout, /^(y\n|\ny)/);
   assert.equal(endless.stdout_bytes - endless.stdout_kept_from, 8192);
   const stubborn = await run({
     command: 'trap "" TERM; while :; do sleep 1; done',
-    timeout_ms: 200,
+    timeout_ms: 5_000,
     kill_after_ms: 200,
   });
   assert.deepEqual([stubborn.timed_out, stubborn.signal], [true, 'SIGKILL']);
@@ -224,7 +224,7 @@ test('the end of a VM ends its programs, for those who wait and for those who as
   const socket = await client.sockets.exec(VM, id, { onOutput: () => undefined });
   await until(async () => (await client.execs.list(VM)).length === 2);
   const vm = await daemon.getVm(VM);
-  process.kill(vm.pid ?? 0, 'SIGKILL');
+  signalVm(vm, 'SIGKILL');
   assert.equal((await socket.ended).state, 'lost');
   assert.equal((await waiting).state, 'lost');
   const lost: Exec = await client.execs.get(VM, id);

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { askGuest, type Daemon, startDaemon } from './daemon.ts';
+import { askGuest, type Daemon, startDaemon, tellGuest } from './daemon.ts';
 import { installProbe } from './probe-image.ts';
 
 const FLEET_TIMEOUT_MS = 240_000;
@@ -67,7 +67,7 @@ async function startFleet(t: TestContext, daemon: Daemon, count: number, more: o
   await forEach(names, CLIENTS, async (name) => {
     const address = addresses.get(name) ?? '';
     assert.match(await askGuest(address, '/v1/cgi-bin/nap'), /^slept/, name);
-    await askGuest(address, '/v1/cgi-bin/poweroff');
+    await tellGuest(address, '/v1/cgi-bin/poweroff');
     const askedAt = performance.now();
     await daemon.waitFor(name, 'stopped');
     slowestMs = Math.max(slowestMs, performance.now() - askedAt);

@@ -8,7 +8,7 @@ import { suite, test } from 'node:test';
 import type { Vm } from '../../src/schema/vm.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { until } from '../helpers/until.ts';
-import { type Daemon, isAlive, startDaemon } from './daemon.ts';
+import { type Daemon, isAlive, signalVm, startDaemon } from './daemon.ts';
 
 const NEEDED = ['root', 'netns', 'tun'] as const;
 const SIMULATOR = { VOLANT_HYPERVISOR: 'simulator' };
@@ -20,24 +20,21 @@ const REPLACED_MS = 120_000;
 const wrongIn = ({ conditions }: Vm) =>
   conditions.filter(({ status }) => !status).map(({ type }) => type);
 
-/** What was told of one VM, as far as its conditions are concerned. */
-async function toldOf(daemon: Daemon, name: string): Promise<readonly string[]> {
-  const types = 'VM_DEGRADED,VM_REPAIRED';
-  const url = `${daemon.url}/api/v1/events?after=0&type=${types}`;
-  const response = await fetch(url, { signal: AbortSignal.timeout(1_000) });
+/** The first `count` events about conditions, as `TYPE name`. Rejects if they do not come. */
+async function toldOf(daemon: Daemon, count: number): Promise<readonly string[]> {
+  const url = `${daemon.url}/api/v1/events?after=0&type=VM_DEGRADED,VM_REPAIRED`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(REPORTED_MS) });
   let text = '';
-  try {
-    for await (const chunk of response.body ?? []) text += Buffer.from(chunk).toString();
-  } catch (error) {
-    // A stream of events has no end of its own.
-    if ((error as Error).name !== 'TimeoutError') throw error;
+  for await (const chunk of response.body ?? []) {
+    text += Buffer.from(chunk).toString();
+    const whole = text.slice(0, text.lastIndexOf('\n\n') + 1);
+    const told = [...whole.matchAll(/^data:(.*)$/gm)].map(([, data = '']) => {
+      const { type, name } = JSON.parse(data);
+      return `${type} ${name}`;
+    });
+    if (told.length >= count) return told;
   }
-  return text
-    .split('\n')
-    .filter((line) => line.startsWith('data:'))
-    .map((line) => JSON.parse(line.slice('data:'.length)))
-    .filter((event) => event.name === name)
-    .map(({ type }) => type);
+  throw new Error(`the stream has ended: ${text}`);
 }
 
 suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
@@ -48,7 +45,7 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     const vms = await Promise.all(names.map((name) => daemon.createVm(name)));
     const frozen = vms.slice(0, 12);
     const all = async () => Promise.all(names.map((name) => daemon.getVm(name)));
-    for (const { pid } of frozen) process.kill(pid ?? 0, 'SIGSTOP');
+    for (const one of frozen) signalVm(one, 'SIGSTOP');
     await until(
       'all that are frozen are reported',
       async () =>
@@ -58,10 +55,11 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     assert.deepEqual((await all()).slice(12).flatMap(wrongIn), [], 'the others are well');
     assert.ok((await all()).every(({ status }) => status === 'running'));
 
-    // What is known outlives the daemon, and so does the asking.
+    // What is known outlives the daemon, and so does the asking. It is stored with its event.
+    await toldOf(daemon, frozen.length);
     await daemon.killAndRestart();
     assert.deepEqual(wrongIn(await daemon.getVm('vm-1')), ['HypervisorResponsive']);
-    for (const { pid } of frozen) process.kill(pid ?? 0, 'SIGCONT');
+    for (const one of frozen) signalVm(one, 'SIGCONT');
     await until(
       'all are well again',
       async () => (await all()).every((vm) => wrongIn(vm).length === 0),
@@ -70,7 +68,9 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     for (const { name, pid } of frozen) {
       assert.equal((await daemon.getVm(name)).pid, pid, 'none was launched again');
     }
-    assert.deepEqual(await toldOf(daemon, 'vm-12'), ['VM_DEGRADED', 'VM_REPAIRED']);
+    const told = await toldOf(daemon, 2 * frozen.length);
+    const each = frozen.flatMap(({ name }) => [`VM_DEGRADED ${name}`, `VM_REPAIRED ${name}`]);
+    assert.deepEqual(told.toSorted(), each.toSorted());
   });
 
   test('are replaced by their deployment, and one that is deleted is gone', async (t) => {
@@ -79,7 +79,7 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
     const wanted = { name: 'web', replicas: 3, config: { plugin: 'hello' } };
     await daemon.call('POST', '/api/v1/deployments', wanted);
     const before = await daemon.getVm('web-2');
-    process.kill(before.pid ?? 0, 'SIGSTOP');
+    signalVm(before, 'SIGSTOP');
     const ready = async () =>
       (await daemon.call('GET', '/api/v1/deployments/web')).body.ready_replicas;
     await until('it is not ready', async () => (await ready()) === 2, REPORTED_MS);
@@ -114,13 +114,13 @@ suite('hypervisors that are frozen', { timeout: 300_000 }, () => {
       async () => isSeen(await daemon.getVm('web')),
       REPORTED_MS,
     );
-    process.kill(vm.pid ?? 0, 'SIGSTOP');
+    signalVm(vm, 'SIGSTOP');
     await until(
       'it is reported',
       async () => wrongIn(await daemon.getVm('web')).includes('HypervisorResponsive'),
       REPORTED_MS,
     );
-    process.kill(vm.pid ?? 0, 'SIGCONT');
+    signalVm(vm, 'SIGCONT');
     await until(
       'it is well',
       async () => {

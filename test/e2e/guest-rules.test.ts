@@ -167,10 +167,14 @@ test('isolated guests reach each other by host ports, and not by way of the host
   for (const value of values) {
     if (value !== '') writeFileSync(BRIDGES_ASK_IP, value);
     makeGuestFilter({ settings: SETTINGS, spec: SPEC, guests });
-    assert.equal(await one.ask('tcp', '10.88.0.12', 9000), 'guest-12', 'when not isolated');
+    assert.equal(await one.reach('tcp', '10.88.0.12', 9000), 'guest-12', 'when not isolated');
     makeGuestFilter({ settings, spec: SPEC, guests });
     assert.equal(await one.ask('tcp', '10.88.0.12', 9000), null, `by way of the host, ${value}`);
-    assert.equal(await one.ask('tcp', SPEC.hostIp, 9001), 'host');
-    assert.equal(await one.ask('tcp', SPEC.hostIp, 18500), 'guest-12', `by a host port, ${value}`);
+    assert.equal(await one.reach('tcp', SPEC.hostIp, 9001), 'host');
+    assert.equal(
+      await one.reach('tcp', SPEC.hostIp, 18500),
+      'guest-12',
+      `by a host port, ${value}`,
+    );
   }
 });

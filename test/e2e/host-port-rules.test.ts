@@ -78,10 +78,10 @@ test('from outside a guest is reached by its host port only', async (t) => {
   setPorts(forward('tcp', 18500, guest), forward('udp', 18500, guest));
   for (const protocol of ['tcp', 'udp'] as const) {
     assert.equal(await outside.ask(protocol, '10.88.0.11', PORT), null, protocol);
-    assert.equal(await outside.ask(protocol, '198.51.100.1', 18500), 'guest-11', protocol);
-    assert.equal(await host.ask(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
-    assert.equal(await host.ask(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
-    assert.equal(await guest.ask(protocol, '198.51.100.2', PORT), 'outside', protocol);
+    assert.equal(await outside.reach(protocol, '198.51.100.1', 18500), 'guest-11', protocol);
+    assert.equal(await host.reach(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
+    assert.equal(await host.reach(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
+    assert.equal(await guest.reach(protocol, '198.51.100.2', PORT), 'outside', protocol);
   }
 });
 
@@ -99,20 +99,20 @@ test('all of that holds for guests on further bridges', async (t) => {
   setPorts(forward('tcp', 18500, one), forward('udp', 18500, one));
   for (const protocol of ['tcp', 'udp'] as const) {
     assert.equal(await outside.ask(protocol, '10.88.0.11', PORT), null, protocol);
-    assert.equal(await outside.ask(protocol, '198.51.100.1', 18500), 'guest-11', protocol);
-    assert.equal(await host.ask(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
-    assert.equal(await host.ask(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
-    assert.equal(await two.ask(protocol, SPEC.hostIp, 18500), 'guest-11', protocol);
-    assert.equal(await two.ask(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
-    assert.equal(await one.ask(protocol, '198.51.100.2', PORT), 'outside', protocol);
+    assert.equal(await outside.reach(protocol, '198.51.100.1', 18500), 'guest-11', protocol);
+    assert.equal(await host.reach(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
+    assert.equal(await host.reach(protocol, '127.0.0.1', 18500), 'guest-11', protocol);
+    assert.equal(await two.reach(protocol, SPEC.hostIp, 18500), 'guest-11', protocol);
+    assert.equal(await two.reach(protocol, '10.88.0.11', PORT), 'guest-11', protocol);
+    assert.equal(await one.reach(protocol, '198.51.100.2', PORT), 'outside', protocol);
   }
   const settings = { ...SETTINGS, guestIsolation: true };
   one.run('ip', 'route', 'add', '10.88.0.12/32', 'via', SPEC.hostIp);
   two.run('ip', 'route', 'add', '10.88.0.11/32', 'via', SPEC.hostIp);
-  assert.equal(await two.ask('tcp', '10.88.0.11', PORT), 'guest-11', 'by way of the host');
+  assert.equal(await two.reach('tcp', '10.88.0.11', PORT), 'guest-11', 'by way of the host');
   makeGuestFilter({ settings, spec: SPEC, guests: [one.identity, two.identity] });
   assert.equal(await two.ask('tcp', '10.88.0.11', PORT), null);
-  assert.equal(await outside.ask('tcp', '198.51.100.1', 18500), 'guest-11');
+  assert.equal(await outside.reach('tcp', '198.51.100.1', 18500), 'guest-11');
 });
 
 test('who keeps sending to a UDP port follows it to another guest, and away from none', async (t) => {
@@ -120,7 +120,7 @@ test('who keeps sending to a UDP port follows it to another guest, and away from
   const setPorts = createPorts(t);
   const [one, two] = [await createServer(t, 11), await createServer(t, 12)];
   const outside = createOutside(t);
-  const ask = () => outside.ask('udp', '198.51.100.1', 18500, 40_000);
+  const ask = () => outside.reach('udp', '198.51.100.1', 18500, 40_000);
   assert.equal(await ask(), null, 'nothing is there yet');
   setPorts(forward('udp', 18500, one));
   assert.equal(await ask(), 'guest-11');
@@ -138,7 +138,7 @@ test('a connection continues when ports change, and ends with its guest', async 
   const guest = await createServer(t, 11);
   const outside = createOutside(t);
   setPorts(forward('tcp', 18510, guest));
-  assert.equal(await outside.ask('tcp', '198.51.100.1', 18510), 'guest-11');
+  assert.equal(await outside.reach('tcp', '198.51.100.1', 18510), 'guest-11');
   const entries = () =>
     readFileSync('/proc/net/nf_conntrack', 'utf8')
       .split('\n')
@@ -160,7 +160,7 @@ test('the round of a shared port continues whatever becomes of other ports', asy
   for (let round = 0; round < 6; round += 1) {
     const other = guests.slice(round % 3, (round % 3) + 1);
     setPorts(shared, ...(round % 2 === 0 ? [forward('udp', 18501 + round, ...other)] : []));
-    answers.push(await host.ask('tcp', '127.0.0.1', 18500));
+    answers.push(await host.reach('tcp', '127.0.0.1', 18500));
   }
   assert.deepEqual(answers.slice(3), answers.slice(0, 3), 'each in its turn');
   assert.deepEqual([...answers.slice(0, 3)].sort(), ['guest-11', 'guest-12', 'guest-13']);
@@ -181,7 +181,7 @@ test('rules that somebody has removed are there again with the next whole table'
     execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }),
     /127\.0\.0\.0\/8 drop/,
   );
-  assert.equal(await createHostPlace(t).ask('tcp', '127.0.0.1', 18500), 'guest-11');
+  assert.equal(await createHostPlace(t).reach('tcp', '127.0.0.1', 18500), 'guest-11');
   removeNetwork({ settings: SETTINGS, spec: SPEC, changes });
   assert.equal(execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' }), '');
 });

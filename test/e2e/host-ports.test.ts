@@ -7,8 +7,9 @@ import { connect, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { untilPasses } from '../helpers/until.ts';
 import { askGuest, type Daemon, firstEvent, startDaemon } from './daemon.ts';
-import { installProbe } from './probe-image.ts';
+import { installProbe, reaches } from './probe-image.ts';
 
 const AGENT_PORT = 8080;
 
@@ -173,10 +174,12 @@ test('replicas have a port each, or share one among those that are ready', async
   assert.equal(await guestBehind(18101), 'set-1');
   assert.equal(await guestBehind(18102), 'set-2');
   await untilBehind(18100, (name) => name !== null);
-  assert.deepEqual(await guestsInTurn(4), ['set-1', 'set-2']);
+  await untilPasses(async () => assert.deepEqual(await guestsInTurn(4), ['set-1', 'set-2']));
   const slow = Promise.all([slowAnswer(18100), slowAnswer(18100)]);
   await pause(500);
-  const scaled = await daemon.call('PATCH', '/api/v1/deployments/set', { replicas: 1 });
+  const scaled = await daemon.call('PATCH', '/api/v1/deployments/set?wait=ready&timeout=120000', {
+    replicas: 1,
+  });
   assert.equal(scaled.status, 200, scaled.text);
   assert.deepEqual(scaled.body.replicas, ['set-1']);
   assert.deepEqual((await slow).sort(), ['set-1', 'set-2'], 'what was under way came to its end');
@@ -218,8 +221,12 @@ test('a guest that sends under another address is not heard', async (t) => {
     await installProbe(daemon);
     const vm = await daemon.createVm('forger', { plugin: 'probe' });
     await askGuest(vm.ip_address, '/v1/cgi-bin/hostname');
-    assert.equal(await pingAs(daemon, 'address'), lost, `address, ${setting}`);
-    assert.equal(await pingAs(daemon, 'mac'), lost, `mac, ${setting}`);
+    for (const what of ['address', 'mac'] as const) {
+      const check = async () =>
+        assert.equal(await pingAs(daemon, what), lost, `${what}, ${setting}`);
+      // On a host that is busy an answer may be late. One that must not come never comes.
+      await (lost === '0' ? untilPasses(check) : check());
+    }
     await daemon.call('DELETE', '/api/v1/vms/forger');
     const rules = execFileSync('nft', ['list', 'ruleset'], { encoding: 'utf8' });
     assert.ok(!rules.includes(vm.mac_address), 'nothing of it stays in the rules');
@@ -237,5 +244,5 @@ test('isolated guests reach the host and not each other', async (t) => {
   for (const { ip_address } of [one, two]) await askGuest(ip_address, '/v1/cgi-bin/hostname');
   const ping = `/v1/cgi-bin/ping?${two.ip_address}`;
   assert.match(await askGuest(one.ip_address, ping), /100% packet loss/);
-  assert.match(await askGuest(one.ip_address, '/v1/cgi-bin/ping?192.168.127.1'), / 0% packet loss/);
+  await reaches(() => askGuest(one.ip_address, '/v1/cgi-bin/ping?192.168.127.1'));
 });

@@ -10,7 +10,7 @@ import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { createClient } from '../../src/client/client.ts';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
-import { until } from '../helpers/until.ts';
+import { until, untilPasses } from '../helpers/until.ts';
 import { startDaemon } from './daemon.ts';
 import { createPrivateHost } from './private-host.ts';
 
@@ -100,5 +100,5 @@ test('up says which key it needs where a file has the only ones', async (t) => {
   const own = await up('VOLANT_API_KEY=of-this-shell');
   assert.equal(own.status, 0, own.output);
   assert.equal((await host.script('down.mjs', '--all')).status, 0);
-  assert.deepEqual(host.processes(), []);
+  await untilPasses(() => assert.deepEqual(host.processes(), []));
 });

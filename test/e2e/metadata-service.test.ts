@@ -167,16 +167,19 @@ post '{"phase":3}' || exit 3`;
 tr '\\0' x </dev/zero | head -c 65537 >/tmp/large
 large=$(status --post-file /tmp/large)
 broken=$(status --header "Content-Type: application/json" --post-data "{")
-often=""
-for i in 1 2 3 4 5 6; do often="$often$(status --post-data "$i")"; done
-echo "answers: $large $broken $often"`;
+taken=-1; often=""
+while [ -z "$often" ] && [ $taken -lt 40 ]; do
+  taken=$((taken + 1)); often=$(status --post-data "$taken")
+done
+echo "answers: $large $broken $often after $taken"`;
     await install(daemon, 'tries', tries);
     const made = await create(daemon, 'tries', 'tries', {}, EXITED);
     assert.equal(made.exit_code, 0);
-    // A broken one counts, too: after it four of six are taken.
     const { text } = await daemon.call('GET', '/api/v1/vms/tries/console-log');
-    assert.match(text, /^answers: 413 400 429429\r?$/m);
-    assert.equal((await resultOf(daemon, 'tries')).body.body, '4');
+    const [, taken] = /^answers: 413 400 429 after (\d+)\r?$/m.exec(text) ?? [];
+    // A broken one counts, too: after it four are taken at once, and more if they come slowly.
+    assert.ok(Number(taken) >= 4, text);
+    assert.equal((await resultOf(daemon, 'tries')).body.body, String(Number(taken) - 1));
     const expose = [{ port: 8169, host_port: 28_413 }];
     const refused = await daemon.call('POST', '/api/v1/vms', {
       name: 'no',

@@ -7,6 +7,7 @@ import { suite, type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ExitWatcher } from '../../src/host/exit-watcher.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { untilPasses } from '../helpers/until.ts';
 
 /** Longer than changes wait to be read together. */
 const QUIET_MS = 300;
@@ -54,18 +55,22 @@ suite("the kernel's notices of links", () => {
       told.length = 0;
       ip(...commands);
       await pause(QUIET_MS);
-      return told.findLast((line) => line.endsWith('vtseen'));
     };
+    const last = () => told.findLast((line) => line.endsWith('vtseen'));
     const made = [
       'tuntap add vtseen mode tap',
       'link set vtseen master vbseen',
       'link set vtseen up',
     ];
+    const reports = async (line: string, ...commands: readonly string[]) => {
+      await after(...commands);
+      await untilPasses(() => assert.equal(last(), line));
+    };
     await after(...made);
-    assert.equal(await after('link set vtseen down'), 'down vtseen');
+    await reports('down vtseen', 'link set vtseen down');
     await after('link set vtseen up');
-    assert.equal(await after('link set vtseen nomaster'), 'loose vtseen');
-    assert.equal(await after('link delete vtseen'), 'gone vtseen');
-    assert.equal(await after(...made, 'link delete vtseen'), 'gone vtseen');
+    await reports('loose vtseen', 'link set vtseen nomaster');
+    await reports('gone vtseen', 'link delete vtseen');
+    await reports('gone vtseen', ...made, 'link delete vtseen');
   });
 });

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { until, untilPasses } from '../helpers/until.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { type Daemon, signalVm, startDaemon } from './daemon.ts';
 
 const MIB = 1024 ** 2;
+const CHECK = 'integrity-program';
 
 function linesOf(file: string, ...args: string[]): string[] {
   const text = execFileSync(file, args, { encoding: 'utf8' });
@@ -22,14 +23,22 @@ function filesIn(directory: string): string[] {
   return existsSync(directory) ? readdirSync(directory).sort() : [];
 }
 
-/** Programs that know the daemon's home, but for itself. */
+/** Empty if the process has ended. */
+function commandOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? '')) return '';
+    throw error;
+  }
+}
+
+/** Programs that know the daemon's home, but for itself and the check of its records that follows its start. */
 function processesOf(daemon: Daemon): string[] {
-  return readdirSync('/proc').flatMap((pid) => {
-    const isOther = /^\d+$/.test(pid) && Number(pid) !== daemon.pid();
-    const path = `/proc/${pid}/cmdline`;
-    const command = isOther && existsSync(path) ? readFileSync(path, 'utf8') : '';
-    return command.includes(daemon.home) ? [command.replaceAll('\0', ' ')] : [];
-  });
+  return readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== daemon.pid())
+    .map(commandOf)
+    .filter((command) => command.includes(daemon.home) && !command.includes(CHECK));
 }
 
 function hostOf(daemon: Daemon, tag: string) {
@@ -116,7 +125,7 @@ test('VMs of every kind, starts that fail and a daemon that is killed leave noth
 
   await daemon.call('POST', '/api/v1/vms/udp/stop');
   await daemon.killAndRestart();
-  process.kill((await daemon.getVm('quiet')).pid ?? 0, 'SIGKILL');
+  signalVm(await daemon.getVm('quiet'), 'SIGKILL');
   await daemon.waitFor('quiet', 'crashed');
   await destroy('deployments/set');
   await destroy('vms/bridged', 'vms/asks', 'vms/quiet', 'vms/udp', 'vms/seeded');

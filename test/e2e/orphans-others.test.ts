@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { requireCapability } from '../helpers/capabilities.ts';
 import { untilPasses } from '../helpers/until.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { type Daemon, signalVm, startDaemon } from './daemon.ts';
 import { FakeSysfs, VFIO_DRIVER } from './fake-sysfs.ts';
 import { comeToRest } from './story.ts';
 
@@ -188,7 +188,7 @@ test('a device of a VM that has ended is left as it is', async (t) => {
   const { sysfs, daemon, vm } = await withDevice(t);
   await areDescribed(daemon);
   await daemon.kill('SIGKILL');
-  process.kill(vm.pid ?? 0, 'SIGKILL');
+  signalVm(vm, 'SIGKILL');
   rmSync(join(daemon.home, 'state'), { recursive: true });
   await adopt(daemon);
   assert.equal((await daemon.getVm('holder')).status, 'stopped');

@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { PROJECT_ROOT, requireCapability } from '../helpers/capabilities.ts';
+import { untilPasses } from '../helpers/until.ts';
 import { createPrivateHost } from './private-host.ts';
 
 interface Packed {
@@ -135,5 +136,5 @@ test('an installed package answers at once, prepares the host and runs a VM', as
   assert.match(list.output, /hello +running/);
   const down = await volantd('down', '--all');
   assert.equal(down.status, 0, down.output);
-  assert.deepEqual(host.processes(), []);
+  await untilPasses(() => assert.deepEqual(host.processes(), []));
 });

@@ -1,11 +1,13 @@
 // test helpers: an image whose workload tells everything about its guest, made with the command that
 // users make theirs with.
 
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { PROJECT_ROOT } from '../helpers/capabilities.ts';
+import { untilPasses } from '../helpers/until.ts';
 import type { Daemon } from './daemon.ts';
 
 /** Each path is a command; its output is the answer. */
@@ -25,9 +27,9 @@ const COMMANDS: Readonly<Record<string, string>> = {
   count: 'wc -c',
   large: 'head -c 20000000 /dev/zero',
   console: 'echo to-the-console >/dev/console; echo done',
-  poweroff: '(sleep 0.2; kill -USR2 1) >/dev/null 2>&1 & echo bye',
-  panic: '(sleep 0.2; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
-  reboot: '(sleep 0.2; reboot -f) >/dev/null 2>&1 & echo bye',
+  poweroff: '(sleep 1; kill -USR2 1) >/dev/null 2>&1 & echo bye',
+  panic: '(sleep 1; echo c >/proc/sysrq-trigger) >/dev/null 2>&1 & echo bye',
+  reboot: '(sleep 1; reboot -f) >/dev/null 2>&1 & echo bye',
   nvme: 'cat /sys/class/nvme/nvme0/serial; dd if=/dev/nvme0n1 bs=1M skip=15 2>/dev/null | head -c 6',
   pci: 'cd /sys/bus/pci/devices; for d in *; do echo $d $(cat $d/vendor $d/device); done',
   ping: 'ping -c 2 -W 1 "$QUERY_STRING"',
@@ -43,6 +45,11 @@ const COMMANDS: Readonly<Record<string, string>> = {
   read: 'head -c 12 /dev/"$QUERY_STRING"',
   orphans: "for i in 1 2 3; do (sleep 0.1 &) ; done; sleep 0.5; ps | awk '/Z/{n++} END{print n+0}'",
 };
+
+/** Resolves when a ping of a guest loses nothing: on a host that is busy it may lose some. `ping` gives its output. */
+export function reaches(ping: () => Promise<string>): Promise<void> {
+  return untilPasses(async () => assert.match(await ping(), / 0% packet loss/));
+}
 
 /** Makes the image and installs it as plugin `probe`. */
 export async function installProbe(daemon: Daemon, more: object = {}): Promise<void> {

@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import type { Vm } from '../../src/schema/vm.ts';
 import { requireCapability } from '../helpers/capabilities.ts';
-import { askGuest, isAlive, startDaemon } from './daemon.ts';
+import { askGuest, isAlive, signalVm, startDaemon } from './daemon.ts';
 
 test('guests outlive kill -9 and SIGTERM of the daemon; the next one adopts them', async (t) => {
   if (!requireCapability(t, 'root', 'netns', 'tun', 'qemu', 'kernel')) return;
@@ -14,7 +15,9 @@ test('guests outlive kill -9 and SIGTERM of the daemon; the next one adopts them
   await daemon.kill('SIGKILL');
   assert.match(await askGuest(vm.ip_address, '/v1/'), /"name": "web"/);
   await daemon.start();
-  assert.deepEqual(await daemon.getVm('web'), vm);
+  // What is observed may have changed by now.
+  const plain = ({ conditions: _, workload: __, ...rest }: Vm) => rest;
+  assert.deepEqual(plain(await daemon.getVm('web')), plain(vm));
   assert.match(daemon.log(), /"adopted":1/);
   assert.equal(await daemon.terminate(), 0);
   assert.ok(isAlive(vm.pid));
@@ -30,7 +33,7 @@ test('an adopted guest that ends is seen to end', async (t) => {
   const daemon = await startDaemon(t);
   const vm = await daemon.createVm('web');
   await daemon.killAndRestart();
-  process.kill(vm.pid ?? 0, 'SIGKILL');
+  signalVm(vm, 'SIGKILL');
   assert.equal((await daemon.waitFor('web', 'crashed', 'stopped')).status, 'crashed');
   assert.deepEqual(daemon.taps(), []);
 });
@@ -41,8 +44,8 @@ test('what ended while the daemon was down is reported as what it was', async (t
   const crashed = await daemon.createVm('crashed');
   const ended = await daemon.createVm('ended');
   await daemon.kill('SIGKILL');
-  process.kill(crashed.pid ?? 0, 'SIGKILL');
-  process.kill(ended.pid ?? 0, 'SIGTERM');
+  signalVm(crashed, 'SIGKILL');
+  signalVm(ended, 'SIGTERM');
   while (isAlive(crashed.pid) || isAlive(ended.pid)) await pause(10);
   await daemon.start();
   assert.equal((await daemon.getVm('crashed')).status, 'crashed');

@@ -9,8 +9,9 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   root: "grep ' / ' /proc/mounts | tail -1",
   init: 'tr "\\0" " " </proc/1/cmdline',
   mounts: 'cat /proc/mounts',
-  count: 'echo one >>/root/count; sync; wc -l </root/count',
-  data: 'cat /data/file; echo more >>/data/file; sync',
+  // What is asked twice is done once.
+  count: 'f=/root/count; grep -qx "$QUERY_STRING" $f || echo "$QUERY_STRING" >>$f; sync; wc -l <$f',
+  data: 'f=/data/file; grep -qx "$QUERY_STRING" $f || echo "$QUERY_STRING" >>$f; sync; cat $f',
 };
 
 /** An ext4 file system with a busybox system that serves the scripts above. */

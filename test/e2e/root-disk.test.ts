@@ -66,15 +66,15 @@ test('the agent runs the workload on a root disk, which keeps its changes; disks
   assert.match(await ask(daemon, 'one', 'root'), /^\/dev\/vda \/ ext4 rw/);
   assert.match(await ask(daemon, 'one', 'mounts'), /^\/dev\/vdb \/data ext4 rw/m);
   assert.match(await ask(daemon, 'one', 'init'), /^\/init/);
-  assert.equal(await ask(daemon, 'one', 'data'), 'of the image');
-  assert.equal(await ask(daemon, 'one', 'count'), '1');
+  assert.equal(await ask(daemon, 'one', 'data?more'), 'of the image\nmore');
+  assert.equal(await ask(daemon, 'one', 'count?first'), '1');
   const stopped = await daemon.call('POST', '/api/v1/vms/one/stop');
   assert.equal(stopped.status, 200, stopped.text);
   assert.equal((await daemon.call('POST', '/api/v1/vms/one/start')).status, 200);
-  assert.equal(await ask(daemon, 'one', 'count'), '2');
-  assert.equal(await ask(daemon, 'one', 'data'), 'of the image\nmore');
+  assert.equal(await ask(daemon, 'one', 'count?second'), '2');
+  assert.equal(await ask(daemon, 'one', 'data?more'), 'of the image\nmore');
   await daemon.createVm('two', { plugin: 'system' });
-  assert.equal(await ask(daemon, 'two', 'count'), '1', 'every VM has its own');
+  assert.equal(await ask(daemon, 'two', 'count?first'), '1', 'every VM has its own');
 });
 
 test('with init= the root disk’s own init is process 1, the agent beside it', async (t) => {
@@ -86,7 +86,7 @@ test('with init= the root disk’s own init is process 1, the agent beside it', 
     kernel_cmdline: 'init=/sbin/init',
   });
   assert.match(await ask(daemon, 'own', 'init'), /^(\/sbin\/)?init/);
-  assert.equal(await ask(daemon, 'own', 'count'), '1');
+  assert.equal(await ask(daemon, 'own', 'count?first'), '1');
   const health = JSON.parse(await askGuest(vm.ip_address, '/healthz'));
   assert.equal(health.workload.state, 'external');
   const stopped = await daemon.call('POST', '/api/v1/vms/own/stop');

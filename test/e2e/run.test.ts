@@ -11,7 +11,7 @@ import { requireCapability } from '../helpers/capabilities.ts';
 import { writeLayout } from '../host/jobs/images/image-maker.ts';
 import { type Json, modernClient } from '../http/mcp/mcp-clients.ts';
 import { busyboxImage, loneProgramImage } from './container-image.ts';
-import { type Daemon, startDaemon } from './daemon.ts';
+import { type Daemon, signalVm, startDaemon } from './daemon.ts';
 
 interface Place {
   readonly daemon: Daemon;
@@ -175,13 +175,15 @@ test('a run with a deadline leaves nothing, though it was killed and the daemon 
   const place = await startPlace(t);
   if (place === null) return;
   const { daemon, image, start, names } = place;
-  const words = [...SMALL, '--name', 'short', '--deadline', '25s'];
+  const words = [...SMALL, '--name', 'short', '--deadline', '600s'];
   const run = start(...words, image, 'sh', '-c', 'echo begun; sleep 1000');
   await run.printed(/begun/);
   run.kill('SIGKILL');
   await run.ended;
   const { body } = await daemon.call('GET', '/api/v1/vms/short');
-  assert.equal(Date.parse(body.deadline) - Date.parse(body.created_at), 25_000);
+  assert.equal(Date.parse(body.deadline) - Date.parse(body.created_at), 600_000);
+  const soon = await daemon.call('PUT', '/api/v1/vms/short/deadline', { seconds: 5 });
+  assert.equal(soon.status, 200, soon.text);
   await daemon.killAndRestart();
   await until(async () => (await names()).length === 0, 'the VM is still there');
   assert.equal((await daemon.call('GET', '/api/v1/system/audit')).body.clean, true);
@@ -207,7 +209,7 @@ test('a daemon that is restarted, a VM that ends, an image that is not there, an
   const large = type(['run', '-m', '1', image]);
   const crashing = start(...SMALL, '-i', '--name', 'crashing', image, ...words);
   await crashing.printed(/begun/);
-  process.kill((await daemon.getVm('crashing')).pid ?? 0, 'SIGKILL');
+  signalVm(await daemon.getVm('crashing'), 'SIGKILL');
   const crashed = await crashing.ended;
   assert.equal(crashed.status, 1);
   assert.match(crashed.stderr, /VM crashing has crashed while the program ran: .+/);
@@ -235,7 +237,7 @@ test('an agent runs a program of an image by one call; what still runs can be re
   const [plain, given, long, missing] = await Promise.all([
     run({}),
     run({ args: ['sh', '-c', script], stdin: 'of the input\n', env: { GREETING: 'given' } }),
-    run({ args: ['sh', '-c', 'echo begun; sleep 1000'], wait: 3_000, name: 'long' }),
+    run({ args: ['sh', '-c', 'echo begun; sleep 1000'], wait: 20_000, name: 'long' }),
     run({ entrypoint: ['no-such'], name: 'missing' }),
   ]);
   assert.deepEqual([plain.stdout, plain.exit_code, plain.vm_deleted], ['Linux\n', 0, true]);

@@ -6,7 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { type Answer, type Daemon, isAlive } from './daemon.ts';
 
 const REST_MS = 60_000;
-const SILENCE_MS = 150;
+const SILENCE_MS = 500;
+const FIRST_EVENT_MS = 30_000;
 
 export type Fate = 'absent' | 'running' | 'stopped' | 'crashed';
 
@@ -94,13 +95,19 @@ async function checkEvents({ url }: Daemon): Promise<void> {
   assert.ok(body);
   const reader = body.getReader();
   let text = '';
+  let next = reader.read();
   for (;;) {
-    const chunk = await Promise.race([reader.read(), pause(SILENCE_MS, null)]);
+    // Silence is an end only after the first event.
+    const silenceMs = text.includes('\nid: ') ? SILENCE_MS : FIRST_EVENT_MS;
+    const chunk = await Promise.race([next, pause(silenceMs, null)]);
     if (chunk === null || chunk.done) break;
     text += Buffer.from(chunk.value).toString();
+    next = reader.read();
   }
+  next.catch(() => undefined);
   abort.abort();
-  const numbers = [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
+  const whole = text.slice(0, text.lastIndexOf('\n\n') + 2);
+  const numbers = [...whole.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
   assert.ok(numbers.length > 0);
   const first = numbers[0] ?? 0;
   assert.deepEqual(

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { requireCapability } from '../helpers/capabilities.ts';
+import { untilPasses } from '../helpers/until.ts';
 import { createPrivateHost, type PrivateHost } from './private-host.ts';
 
 interface VmBody {
@@ -59,7 +60,7 @@ test('up, up again, down, up, down --all', async (t) => {
   assert.equal(all.status, 0, all.output);
   assert.match(all.output, /kept other files: images\/own\.cpio/);
   assert.deepEqual(readdirSync(host.home), ['images']);
-  assert.deepEqual(host.processes(), [], 'no process is left');
+  await untilPasses(() => assert.deepEqual(host.processes(), [], 'no process is left'));
   const links = await host.run('ip', '-o', 'link');
   assert.equal(links.output.trim().split('\n').length, 1, `only lo is left: ${links.output}`);
   const tables = await host.run('nft', 'list', 'tables');
@@ -113,7 +114,7 @@ test('a guest that finds nothing to boot is no success', async (t) => {
   }
   const down = await host.script('down.mjs', '--all');
   assert.equal(down.status, 0, down.output);
-  assert.deepEqual(host.processes(), []);
+  await untilPasses(() => assert.deepEqual(host.processes(), []));
 });
 
 test('a start that fails says why and leaves no daemon', async (t) => {
@@ -127,5 +128,5 @@ test('a start that fails says why and leaves no daemon', async (t) => {
   );
   assert.equal(status, 1, output);
   assert.match(output, /VOLANT_BRIDGE: use 1 to 15/);
-  assert.deepEqual(host.processes(), []);
+  await untilPasses(() => assert.deepEqual(host.processes(), []));
 });

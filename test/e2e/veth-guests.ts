@@ -19,7 +19,10 @@ import { ensureNetwork, planNetwork, removeNetwork } from '../../src/host/jobs/n
 import type { HostSettings } from '../../src/host/jobs/protocol.ts';
 import { DIRECT } from '../../src/lib/net/proxy.ts';
 
+/** Nothing that answers within it is silent. */
 const ANSWER_TIMEOUT_MS = 1_500;
+/** For what answers: it ends what hangs. */
+const REACH_TIMEOUT_MS = 60_000;
 
 export const SETTINGS: HostSettings = {
   failPoint: null,
@@ -81,6 +84,13 @@ export interface Place {
     port: number,
     ownPort?: number,
   ): Promise<string | null>;
+  /** As `ask`, for what must answer, however long that takes. */
+  reach(
+    protocol: 'tcp' | 'udp',
+    address: string,
+    port: number,
+    ownPort?: number,
+  ): Promise<string | null>;
   /** Runs a program for Node until the end of the test; resolves when it has printed something. */
   program(text: string, ...args: string[]): Promise<void>;
   /** Sends back what it gets on each TCP connection. */
@@ -94,6 +104,8 @@ export interface Place {
 export interface Talk {
   /** Sends a text; resolves with what comes next, or with null when nothing does or the connection ends. */
   say(text: string): Promise<string | null>;
+  /** As `say`, for what must be answered, however long that takes. */
+  hear(text: string): Promise<string | null>;
   /** Resolves when nothing has come for a while. */
   drained(): Promise<void>;
 }
@@ -116,6 +128,14 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
     endAfter(t, child);
     await once(child.stdout, 'data');
   };
+  const answerOf = async (
+    timeoutMs: number,
+    [protocol, address, port, ownPort = 0]: Parameters<Place['ask']>,
+  ) => {
+    const numbers = [port, ownPort, timeoutMs].map(String);
+    const [answer] = await linesOf(process.execPath, '-e', CLIENT, protocol, address, ...numbers);
+    return answer ?? null;
+  };
   return {
     program: serving,
     echo: (port, address = '0.0.0.0') => serving(ECHO, String(port), address),
@@ -136,13 +156,15 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
           return null;
         }
       };
+      const send = (text: string, timeoutMs: number) => {
+        if (child.exitCode !== null) return Promise.resolve(null);
+        child.stdin.on('error', () => undefined);
+        child.stdin.write(text);
+        return next(timeoutMs);
+      };
       return {
-        say: async (text) => {
-          if (child.exitCode !== null) return null;
-          child.stdin.on('error', () => undefined);
-          child.stdin.write(text);
-          return next(ANSWER_TIMEOUT_MS);
-        },
+        say: (text) => send(text, ANSWER_TIMEOUT_MS),
+        hear: (text) => send(text, REACH_TIMEOUT_MS),
         drained: async () => {
           while (child.exitCode === null && (await next(ANSWER_TIMEOUT_MS / 3)) !== null);
         },
@@ -156,11 +178,8 @@ function placeAt(t: TestContext, enter: readonly string[]): Place {
     serve: async (name, port, address = '0.0.0.0') => {
       await serving(SERVER, name, String(port), address);
     },
-    ask: async (protocol, address, port, ownPort = 0) => {
-      const numbers = [port, ownPort, ANSWER_TIMEOUT_MS].map(String);
-      const [answer] = await linesOf(process.execPath, '-e', CLIENT, protocol, address, ...numbers);
-      return answer ?? null;
-    },
+    ask: (...args) => answerOf(ANSWER_TIMEOUT_MS, args),
+    reach: (...args) => answerOf(REACH_TIMEOUT_MS, args),
   };
 }
 

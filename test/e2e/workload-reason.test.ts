@@ -12,7 +12,7 @@ test('an entrypoint that is missing is the reason of its VM, and of the wait for
   const { body: manifest } = await daemon.call('GET', '/api/v1/plugins/hello');
   manifest.workload.entrypoint = ['/bin/missing'];
   const vm = { name: 'one', plugin: 'hello', config: { manifest } };
-  const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=20000', vm);
+  const waited = await daemon.call('POST', '/api/v1/vms?wait=ready&timeout=60000', vm);
   assert.equal(waited.status, 408);
   const why = /entrypoint ended: cannot execute \/bin\/missing: No such file or directory/;
   assert.match(waited.body.error, why);
@@ -21,7 +21,7 @@ test('an entrypoint that is missing is the reason of its VM, and of the wait for
   assert.ok(['starting', 'backoff'].includes(body.workload.state), body.workload.state);
   const stopped = await daemon.call('POST', '/api/v1/vms/one/stop');
   assert.equal(stopped.status, 200);
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   const reason = async () => (await daemon.call('GET', '/api/v1/vms/one')).body.status_reason;
   while ((await reason()) !== undefined && Date.now() < deadline) await pause(100);
   assert.equal(await reason(), undefined, 'a VM that is stopped has no workload');

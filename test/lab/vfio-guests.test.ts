@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { askGuest, type Daemon, startDaemon } from '../e2e/daemon.ts';
+import { askGuest, type Daemon, signalVm, startDaemon } from '../e2e/daemon.ts';
 import { installProbe } from '../e2e/probe-image.ts';
 import { IMAGES, requireCapability } from '../helpers/capabilities.ts';
 import { ALLOWED, ask, cast, driverOf, stateOfAll, until } from './pci.ts';
@@ -66,7 +66,7 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
     const answer = await daemon.call('POST', `/api/v1/vms/a/${action}`);
     assert.equal(answer.status, 200, answer.text);
   };
-  const kill = async () => process.kill((await daemon.getVm('a')).pid ?? 0, 'SIGKILL');
+  const kill = async () => signalVm(await daemon.getVm('a'), 'SIGKILL');
 
   /** A device that the kernel does not give back in time is given back by a later attempt. */
   const givenBack = (when: string) => until(() => drivers().join() === HOST.join(), when);
@@ -80,9 +80,9 @@ async function givesBackAlways(daemon: Daemon): Promise<void> {
   await givenBack('after a crash');
 
   await act('start');
-  const { pid } = await daemon.getVm('a');
+  const running = await daemon.getVm('a');
   await daemon.kill('SIGKILL');
-  process.kill(pid ?? 0, 'SIGKILL');
+  signalVm(running, 'SIGKILL');
   await daemon.start();
   await givenBack('after a recovery');
   // Its end is noted after everything was given back.

@@ -108,8 +108,12 @@ async function isTaken(daemon: Daemon, cid: number): Promise<void> {
   });
   const ended = once(other, 'exit');
   try {
-    // It says hello when it has its devices.
-    await once(other.stdout, 'data');
+    // It says hello before it has its devices, and answers afterwards.
+    const answered = new Promise<void>((resolve) => {
+      other.stdout.on('data', (text) => String(text).includes('"return"') && resolve());
+    });
+    other.stdin.write('{"execute": "qmp_capabilities"}\n');
+    await answered;
     const request = { name: 'late', plugin: 'probe', config: { network: { mode: 'vsock' } } };
     const refused = await daemon.call('POST', '/api/v1/vms', request);
     assert.deepEqual([refused.status, refused.body.code], [409, 'CID_TAKEN'], refused.text);
@@ -159,7 +163,7 @@ async function bites(daemon: Daemon): Promise<void> {
 
   const tasksMax = Number(readFileSync(join(cgroup, 'pids.max'), 'utf8'));
   const many = await inside(
-    `i=0; while [ $i -lt ${tasksMax} ]; do sleep 20 & i=$((i+1)); done; echo all`,
+    `i=0; while [ $i -lt ${tasksMax} ]; do sleep 600 >/dev/null 2>&1 & i=$((i+1)); done; echo all`,
   );
   assert.doesNotMatch(many.output, /all/, 'a fork was refused');
   assert.match(readFileSync(join(cgroup, 'pids.events'), 'utf8'), /^max [1-9]/m);

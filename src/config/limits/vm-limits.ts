@@ -77,8 +77,12 @@ export const VM_LIMITS = {
   deleteAnsweredGraceMs: 5_000,
   /** Maximum grace period. */
   graceSecondsMax: 3_600,
-  /** The guest's agent ends its workload this long before the end of the grace period. */
+  /**
+   * The guest's agent ends its workload a quarter of the grace period before its end, within these bounds: the guest has to
+   * write to its disks and to power off.
+   */
   graceReserveMs: 1_000,
+  graceReserveMaxMs: 5_000,
   /**
    * How long, and at first how often, the agent is asked for its workload after each boot. It continues while
    * something is wrong.

@@ -50,5 +50,7 @@ export function answeredGraceMsOf(wanted: VmWanted, guest: GuestFacts): number {
  * time.
  */
 export function workloadGraceMsOf(graceMs: number): number {
-  return Math.max(graceMs / 2, graceMs - LIMITS.graceReserveMs);
+  const { graceReserveMs, graceReserveMaxMs } = LIMITS;
+  const reserveMs = Math.min(graceReserveMaxMs, Math.max(graceReserveMs, graceMs / 4));
+  return Math.max(graceMs / 2, graceMs - reserveMs);
 }

@@ -94,7 +94,9 @@ suite('the choice of a grace', () => {
   });
 
   test('the workload gets less than the guest', () => {
-    assert.equal(workloadGraceMsOf(10_000), 10_000 - LIMITS.graceReserveMs);
+    assert.equal(workloadGraceMsOf(10_000), 7_500);
+    assert.equal(workloadGraceMsOf(3_000), 3_000 - LIMITS.graceReserveMs);
+    assert.equal(workloadGraceMsOf(600_000), 600_000 - LIMITS.graceReserveMaxMs);
     assert.equal(workloadGraceMsOf(LIMITS.graceReserveMs), LIMITS.graceReserveMs / 2);
     assert.equal(workloadGraceMsOf(0), 0);
   });
@@ -133,7 +135,7 @@ suite('a guest that does not power off', () => {
     assert.deepEqual(process.signals, ['SIGTERM']);
     const stopping = engine.vms.stop('web');
     await asked(world, 1);
-    assert.deepEqual(world.hypervisor.powerOffs, [LIMITS.stopGraceMs - LIMITS.graceReserveMs]);
+    assert.deepEqual(world.hypervisor.powerOffs, [workloadGraceMsOf(LIMITS.stopGraceMs)]);
     await engine.vms.stop('web', 0);
     await stopping;
   });
@@ -163,7 +165,7 @@ suite('an end that is waited for', () => {
     assert.deepEqual(process.signals, ['SIGTERM']);
     // The agent is told, too.
     const [first, second = HOUR_MS] = world.hypervisor.powerOffs;
-    assert.equal(first, HOUR_MS - LIMITS.graceReserveMs);
+    assert.equal(first, HOUR_MS - LIMITS.graceReserveMaxMs);
     assert.ok(second < 300, `${second} ms`);
   });
 
