@@ -141,9 +141,12 @@ export async function startDaemon(
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     const response = await fetch(url + path, {
       method,
-      ...(body === undefined
-        ? {}
-        : { body: text, headers: { 'Content-Type': 'application/json' } }),
+      ...(body === undefined ? {} : { body: text }),
+      headers: {
+        // A test that runs a program synchronously does not see that its idle connections have been closed meanwhile.
+        Connection: 'close',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+      },
     });
     const answer = await response.text();
     const isJson = response.headers.get('content-type')?.startsWith('application/json');
