@@ -74,7 +74,7 @@ test(`${GUESTS} guests that are deleted at once power off, all of them`, async (
   for (const { ip_address } of await Promise.all(made)) await askGuest(ip_address, '/v1/');
   const askedAt = performance.now();
   const answers = await Promise.all(
-    names.map((name) => daemon.call('DELETE', `/api/v1/vms/${name}?grace_seconds=60`)),
+    names.map((name) => daemon.call('DELETE', `/api/v1/vms/${name}`)),
   );
   t.diagnostic(`${GUESTS} guests gone after ${Math.round(performance.now() - askedAt)} ms`);
   assert.ok(answers.every(({ status }) => status === 204));
