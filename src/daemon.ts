@@ -13,6 +13,7 @@ import { RecordsCheck } from './home/records-check.ts';
 import { createHost, type Host } from './host/host.ts';
 import { native } from './host/jobs/native.ts';
 import { protectFromOom } from './host/jobs/process/oom.ts';
+import { keepRealTime, type RealTime } from './host/real-time.ts';
 import type { Locks } from './host/start/directories.ts';
 import { removeHomeFile } from './host/start/home-file.ts';
 import { requireIsolation } from './host/start/isolation.ts';
@@ -105,13 +106,13 @@ async function serve(daemon: Daemon, given: Supervision): Promise<void> {
     { version: VERSION, scheme, address, home: config.home, pid: process.pid, ...budget },
     'volantd serves',
   );
-  handleSignals(daemon, server);
+  handleSignals(daemon, server, keepRealTime(log));
   // The API answers meanwhile. An operation on a VM waits until that VM was checked.
   await control.recover();
   daemon.recordsCheck.begin(config.statePath);
 }
 
-function handleSignals(daemon: Daemon, server: HttpServer): void {
+function handleSignals(daemon: Daemon, server: HttpServer, realTime: RealTime): void {
   let ending = false;
   const onSignal = (signal: string) => {
     if (ending) {
@@ -133,6 +134,7 @@ function handleSignals(daemon: Daemon, server: HttpServer): void {
       await server.drain(LIMITS.drainTimeoutMs);
       await within(daemon.control.shutdown(), LIMITS.drainTimeoutMs);
       daemon.monitor.end();
+      realTime.end();
       server.close();
       await close(daemon);
       daemon.log.info({}, 'volantd ends');

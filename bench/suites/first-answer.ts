@@ -50,9 +50,12 @@ async function byDaemon(daemon: BenchDaemon, name: string): Promise<Launched> {
 async function byHand(daemonsArgv: readonly string[]): Promise<number> {
   const tap = 'by-hand';
   const ownTap = `id=net0,ifname=${tap},script=no,downscript=no,vnet_hdr=on`;
-  const argv = daemonsArgv.map((argument) => argument.replace('id=net0,fd=3', ownTap));
-  const line = argv.join(' ');
+  const line = daemonsArgv.join(' ');
   const directory = /-pidfile (\S+)\/hypervisor\.pid/.exec(line)?.[1] ?? '';
+  const ownSocket = `id=control,path=${directory}/control.sock`;
+  const argv = daemonsArgv.map((argument) =>
+    argument.replace('id=net0,fd=3', ownTap).replace('id=control,fd=4', ownSocket),
+  );
   const address = /ip=([\d.]+):/.exec(line)?.[1] ?? '';
   const ip = (...args: string[]) => execFileSync('ip', args, { stdio: 'ignore' });
   mkdirSync(directory, { recursive: true });

@@ -32,6 +32,8 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   Export<PidfdOpen>(env, exports, "pidfdOpen");
   Export<PidfdSignal>(env, exports, "pidfdSignal");
   Export<CloseFd>(env, exports, "closeFd");
+  Export<ThreadRealTime>(env, exports, "threadRealTime");
+  Export<ThreadCpuMs>(env, exports, "threadCpuMs");
   Export<TscKhz>(env, exports, "tscKhz");
   Export<EndProcess>(env, exports, "endProcess");
   Export<LockFile>(env, exports, "lockFile");

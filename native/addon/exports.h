@@ -25,6 +25,8 @@ Napi::Value HypervisorsFind(const Napi::CallbackInfo& info);
 Napi::Value PidfdOpen(const Napi::CallbackInfo& info);
 Napi::Value PidfdSignal(const Napi::CallbackInfo& info);
 Napi::Value CloseFd(const Napi::CallbackInfo& info);
+Napi::Value ThreadRealTime(const Napi::CallbackInfo& info);
+Napi::Value ThreadCpuMs(const Napi::CallbackInfo& info);
 Napi::Value TscKhz(const Napi::CallbackInfo& info);
 Napi::Value EndProcess(const Napi::CallbackInfo& info);
 Napi::Value LockFile(const Napi::CallbackInfo& info);

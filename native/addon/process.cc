@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cerrno>
@@ -30,6 +33,12 @@ namespace {
 /** The descriptor number of the tap in the new process. */
 constexpr int kTapDescriptor = 3;
 
+/** The descriptor number of the socket that clients of the new process connect to. */
+constexpr int kControlDescriptor = 4;
+
+/** Clients that may wait until the process accepts them. */
+constexpr int kControlBacklog = 4;
+
 /** What the child does. It is memory of the parent. The child only writes `failure` and `cgroup_errno`. */
 struct ChildPlan {
   // nullptr: the child ends after all other steps.
@@ -43,6 +52,8 @@ struct ChildPlan {
   const char* cgroup_path;
   // nullptr: none.
   const Tap* tap;
+  // nullptr: none.
+  const sockaddr_un* control;
   // nullptr: the process has the rights of the daemon.
   Sandbox* sandbox;
   // Whether the kernel may give the process huge pages.
@@ -72,12 +83,30 @@ void JoinCgroup(ChildPlan* plan) {
   if (fd >= 0) ::close(fd);
 }
 
+/** The process has the descriptor as this number. */
+void KeepAs(int number, int fd, const char* subject, ChildPlan* plan) {
+  // Its own number would stay close-on-exec, which a duplicate is not.
+  if (fd == number) ::fcntl(fd, F_SETFD, 0);
+  else if (::dup2(fd, number) < 0) Fail(plan, "dup2", subject);
+}
+
 /** Makes the tap as root and in its network namespace. The process itself will be in another one, without rights. */
 void OpenTap(ChildPlan* plan) {
   const int fd = plan->tap->Open(&plan->failure);
   if (fd < 0) End();
-  if (fd == kTapDescriptor) ::fcntl(fd, F_SETFD, 0);
-  else if (::dup2(fd, kTapDescriptor) < 0) Fail(plan, "dup2", "tap");
+  KeepAs(kTapDescriptor, fd, "tap", plan);
+}
+
+/** A client can connect as soon as the process is started, however long that takes to answer. */
+void ListenForControl(ChildPlan* plan) {
+  const char* path = plan->control->sun_path;
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) Fail(plan, "socket", path);
+  // The mode is set before the name exists, so that no other user can connect in between.
+  if (::fchmod(fd, 0600) < 0) Fail(plan, "fchmod", path);
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(plan->control), sizeof(*plan->control)) < 0) Fail(plan, "bind", path);
+  if (::listen(fd, kControlBacklog) < 0) Fail(plan, "listen", path);
+  KeepAs(kControlDescriptor, fd, path, plan);
 }
 
 /**
@@ -110,6 +139,7 @@ int RunChild(void* argument) {
   else OpenAs(1, plan->log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK, plan);
   if (::dup2(1, 2) < 0) Fail(plan, "dup2", "stderr");
   if (plan->tap != nullptr) OpenTap(plan);
+  if (plan->control != nullptr) ListenForControl(plan);
   if (sandbox == nullptr) {
     if (::chdir(plan->cwd) < 0) Fail(plan, "chdir", plan->cwd);
   } else {
@@ -180,6 +210,14 @@ std::vector<char*> PointersTo(std::vector<std::string>& strings) {
   return pointers;
 }
 
+sockaddr_un AddressOf(Napi::Env env, const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) throw ErrnoError(env, ENAMETOOLONG, "bind", path);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  return address;
+}
+
 /** Field 22 of /proc/<pid>/stat, or -1 if it cannot be read. The name in field 2 may have any characters. */
 double StartTimeTicks(pid_t pid) {
   char path[64];
@@ -236,7 +274,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   constexpr std::string_view usage =
       "launch({ file, argv: string[], env: string[], cwd, logPath, cgroupProcsPath: string | null, tap: object | null, "
-      "sandbox: object | null, hugePages?: boolean })";
+      "controlPath: string | null, sandbox: object | null, hugePages?: boolean })";
   if (info.Length() != 1 || !info[0].IsObject()) throw UsageError(env, usage);
   const Napi::Object options = info[0].As<Napi::Object>();
   const std::string file = RequireString(options, "file", usage);
@@ -255,6 +293,9 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
   if (given_tap.IsObject()) tap.emplace(given_tap.As<Napi::Object>());
   std::optional<Sandbox> sandbox;
   if (sandboxed.IsObject()) sandbox.emplace(env, sandboxed.As<Napi::Object>());
+  const Napi::Value control_path = options.Get("controlPath");
+  std::optional<sockaddr_un> control;
+  if (control_path.IsString()) control = AddressOf(env, control_path.As<Napi::String>());
   ChildPlan plan{file.c_str(),
                  argv_pointers.data(),
                  env_pointers.data(),
@@ -262,6 +303,7 @@ Napi::Value Launch(const Napi::CallbackInfo& info) {
                  log_path.c_str(),
                  cgroup_path.empty() ? nullptr : cgroup_path.c_str(),
                  tap ? &*tap : nullptr,
+                 control ? &*control : nullptr,
                  sandbox ? &*sandbox : nullptr};
   const Napi::Value huge_pages = options.Get("hugePages");
   if (huge_pages.IsBoolean()) plan.huge_pages = huge_pages.As<Napi::Boolean>().Value();
@@ -284,7 +326,7 @@ Napi::Value SandboxTry(const Napi::CallbackInfo& info) {
   const Napi::Value sandboxed = options.Get("sandbox");
   if (!sandboxed.IsObject()) throw UsageError(env, usage);
   Sandbox sandbox(env, sandboxed.As<Napi::Object>());
-  ChildPlan plan{nullptr, nullptr, nullptr, cwd.c_str(), nullptr, nullptr, nullptr, &sandbox};
+  ChildPlan plan{nullptr, nullptr, nullptr, cwd.c_str(), nullptr, nullptr, nullptr, nullptr, &sandbox};
   UniqueFd pidfd;
   ::waitpid(Start(env, &plan, &pidfd), nullptr, 0);
   return env.Undefined();

@@ -27,10 +27,11 @@ static const char greeting[] =
 
 static struct {
   const char *run_directory, *name, *tap;
-  int fail_after_ms, fail_status, hang_after_ms, start_delay_ms;
+  int control, fail_after_ms, fail_status, hang_after_ms, start_delay_ms;
   double start_failure_rate, fail_rate, hang_rate, ignore_button_rate;
   bool ignores_button, ignores_sigterm;
-} options = {.name = "", .fail_after_ms = -1, .fail_status = 1, .hang_after_ms = -1, .fail_rate = 1, .hang_rate = 1};
+} options = {.name = "", .control = -1,
+             .fail_after_ms = -1, .fail_status = 1, .hang_after_ms = -1, .fail_rate = 1, .hang_rate = 1};
 
 static char pid_path[108];
 
@@ -192,7 +193,7 @@ static void run(void) {
   sigaddset(&set, SIGINT);
   sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
-  int control = listen_on("control.sock");
+  int control = options.control >= 0 ? options.control : listen_on("control.sock");
   int client = -1;
   struct pollfd watched[4] = {
       {.fd = signalfd(-1, &set, SFD_CLOEXEC), .events = POLLIN},
@@ -231,6 +232,7 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[i], "--tap") == 0) options.tap = value, i++;
     // A connection that is open stays open until the end.
     else if (strcmp(argv[i], "--tap-descriptor") == 0) i++;
+    else if (strcmp(argv[i], "--control-descriptor") == 0) options.control = atoi(value), i++;
     else if (strcmp(argv[i], "--pid-file") == 0) i++;
     else if (strcmp(argv[i], "--fail-after-ms") == 0) options.fail_after_ms = atoi(value), i++;
     else if (strcmp(argv[i], "--fail-status") == 0) options.fail_status = atoi(value), i++;

@@ -1,7 +1,6 @@
 // hypervisor: the control connection by the QEMU Machine Protocol: one JSON object per line on a unix socket; first a
 // greeting, then commands that are answered by id, and events in between. Parsing is in qmp-messages.ts.
 
-import { lstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { LIMITS } from '../config/limits.ts';
@@ -16,7 +15,7 @@ import { diskCountersIn } from './qmp-disks.ts';
 import { QmpLines, type QmpMessage } from './qmp-messages.ts';
 import { connectToSocket } from './unix-socket.ts';
 
-/** The socket appears a few milliseconds after the launch. */
+/** A hypervisor that was launched listens already: a socket on which nobody does is that of one that has just ended. */
 const RETRY_MS = 5;
 
 const STATUS = 'query-status';
@@ -48,8 +47,6 @@ export async function connectQmp(path: string, signal: AbortSignal): Promise<Con
 
 /** Tries once. null: there is no socket yet, nothing listens on it, or the listener has ended. */
 async function attempt(path: string, signal: AbortSignal): Promise<QmpConnection | null> {
-  // Most launches ask once or twice too early: a look costs a tenth of a connection that fails.
-  if (lstatSync(path, { throwIfNoEntry: false }) === undefined) return null;
   const socket = connectToSocket(path);
   const connected = await new Promise<boolean>((resolve) => {
     socket.once('connect', () => resolve(true));

@@ -107,6 +107,7 @@ test('a program in the place of a hypervisor gets at nothing that is not its own
     logPath,
     cgroupProcsPath: null,
     tap: null,
+    controlPath: null,
     sandbox,
   });
   t.after(() => native.closeFd(pidfd));

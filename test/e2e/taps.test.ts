@@ -42,6 +42,7 @@ function createLauncher(t: TestContext) {
       logPath: join(directory, 'log'),
       cgroupProcsPath: null,
       tap: { name: TAP, bridge, owner: OWNER },
+      controlPath: null,
       sandbox: null,
     });
     const token = ends.size + 1;

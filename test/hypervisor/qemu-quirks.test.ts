@@ -55,7 +55,10 @@ function specIn(directory: string, machine: LaunchSpec['machine']): LaunchSpec {
 
 /** Starts QEMU without letting its guest run, talks to it, and returns what it wrote to its standard error. */
 async function startedPaused(spec: LaunchSpec, facts: HypervisorFacts): Promise<string> {
-  const { executable, argv } = DRIVERS.qemu.command(spec, facts);
+  const { executable, argv: given } = DRIVERS.qemu.command(spec, facts);
+  // The daemon gives it a socket that listens already.
+  const path = join(spec.runDirectory, 'control.sock');
+  const argv = given.map((part) => part.replace('id=control,fd=4', `id=control,path=${path}`));
   const child = spawn(executable, [...argv, '-S'], { stdio: ['ignore', 'ignore', 'pipe'] });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -65,7 +68,7 @@ async function startedPaused(spec: LaunchSpec, facts: HypervisorFacts): Promise<
   const timer = setTimeout(() => deadline.abort(), START_TIMEOUT_MS);
   const ended = once(child, 'close').then(() => deadline.abort());
   try {
-    const connection = await connectQmp(join(spec.runDirectory, 'control.sock'), deadline.signal);
+    const connection = await connectQmp(path, deadline.signal);
     connection.close();
   } catch (error) {
     throw new Error(`QEMU did not answer: ${complaint}`, { cause: error });

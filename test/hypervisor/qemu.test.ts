@@ -98,7 +98,9 @@ suite('QEMU command line', () => {
     } as const;
     const { argv } = qemuCommand({ ...SPEC, runDirectory: '/a,b', disks: [disk] }, FACTS);
     assert.ok(valuesOf(argv, '-drive')[0]?.includes('file=/a,,readonly=on,'));
-    for (const chardev of valuesOf(argv, '-chardev')) assert.match(chardev, /path=\/a,,b\//);
+    const [control, ...others] = valuesOf(argv, '-chardev');
+    assert.equal(control, 'socket,id=control,fd=4,server=on,wait=off');
+    for (const chardev of others) assert.match(chardev, /path=\/a,,b\//);
   });
 
   test('without a network there is no card', () => {
@@ -107,9 +109,10 @@ suite('QEMU command line', () => {
     assert.ok(!argv.some((item) => item.includes('virtio-net')));
   });
 
-  test('the simulator gets its run directory, name and tap', () => {
+  test('the simulator gets its run directory, name, tap and control socket', () => {
     const { argv } = DRIVERS.simulator.command(SPEC, FACTS);
     assert.deepEqual(valuesOf(argv, '--run-directory'), ['/run/7']);
     assert.deepEqual(valuesOf(argv, '--tap-descriptor'), ['3']);
+    assert.deepEqual(valuesOf(argv, '--control-descriptor'), ['4']);
   });
 });

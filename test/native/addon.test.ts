@@ -2,8 +2,10 @@
 // which ends in the middle of a call does not take the process with it.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -71,6 +73,7 @@ describe('the addon', () => {
       logPath,
       cgroupProcsPath: null,
       tap: null,
+      controlPath: null,
       sandbox: null,
     });
     assert.ok(startTimeTicks > 0);
@@ -87,6 +90,34 @@ describe('the addon', () => {
     assert.deepEqual(lines, [`hello in ${directory}`, String(pid), '0', '1', '2']);
   });
 
+  it('gives a program a socket that a client can connect to at once', async () => {
+    const options = {
+      file: '/bin/sleep',
+      argv: ['sleep', '60'],
+      env: [],
+      cwd: directory,
+      logPath: join(directory, 'socket-log'),
+      cgroupProcsPath: null,
+      tap: null,
+      controlPath: join(directory, 'control.sock'),
+      sandbox: null,
+    };
+    const { pid, pidfd } = native.launch(options);
+    try {
+      const client = connect(options.controlPath);
+      await once(client, 'connect');
+      client.destroy();
+      assert.deepEqual(readdirSync(`/proc/${pid}/fd`), ['0', '1', '2', '4']);
+      assert.equal(statSync(options.controlPath).mode & 0o777, 0o600);
+      assert.throws(() => native.launch(options), { code: 'EADDRINUSE', syscall: 'bind' });
+      const controlPath = join(directory, 'x'.repeat(108));
+      assert.throws(() => native.launch({ ...options, controlPath }), { code: 'ENAMETOOLONG' });
+    } finally {
+      native.pidfdSignal(pidfd, constants.signals.SIGKILL);
+      native.closeFd(pidfd);
+    }
+  });
+
   it('reports a program that is not there in the call itself', () => {
     const options = {
       file: '/nonexistent/program',
@@ -96,6 +127,7 @@ describe('the addon', () => {
       logPath: join(directory, 'none'),
       cgroupProcsPath: null,
       tap: null,
+      controlPath: null,
       sandbox: null,
     };
     assert.throws(() => native.launch(options), { code: 'ENOENT', path: '/nonexistent/program' });

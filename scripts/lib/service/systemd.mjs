@@ -73,7 +73,6 @@ TasksMax=infinity
 UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
-RestrictRealtime=yes
 SystemCallArchitectures=native
 ProtectSystem=full
 CapabilityBoundingSet=~CAP_SYS_BOOT CAP_SYS_TIME CAP_WAKE_ALARM CAP_SYSLOG CAP_MAC_ADMIN CAP_MAC_OVERRIDE CAP_AUDIT_CONTROL CAP_AUDIT_READ

@@ -44,6 +44,9 @@ export interface LaunchSpec {
 /** The file descriptor of the opened tap. A hypervisor cannot open taps itself. */
 export const TAP_DESCRIPTOR = 3;
 
+/** The file descriptor of the control socket, which listens already. */
+export const CONTROL_DESCRIPTOR = 4;
+
 /** Files in the run directory. Recovery and clients rely on these names. The driver makes all but the last two. */
 export const RUN_FILES = {
   control: 'control.sock',

@@ -36,6 +36,8 @@ export interface LaunchRequest {
      */
     readonly bridgeNumber: number | null;
   } | null;
+  /** The control socket. It listens before the process is started, which has it open as CONTROL_DESCRIPTOR. */
+  readonly controlPath: string;
   /** stdout and stderr are appended to this file. */
   readonly logPath: string;
   /** A child of the daemon's own cgroup. */

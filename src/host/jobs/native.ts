@@ -50,6 +50,8 @@ interface LaunchOptions {
   readonly cgroupProcsPath: string | null;
   /** The tap that the process has open as descriptor 3. */
   readonly tap: TapOptions | null;
+  /** A unix socket, which must not exist yet. The process has it open as descriptor 4, and it listens already. */
+  readonly controlPath: string | null;
   /** null: the process has the daemon's user and view of the host. */
   readonly sandbox: SandboxOptions | null;
   /** Whether the kernel may give it transparent huge pages. Default: as for any process. */
@@ -129,7 +131,7 @@ export interface VolantNative {
   flowsDelete(names: readonly Buffer[]): void;
   /**
    * Starts a process by clone(CLONE_VM | CLONE_VFORK | CLONE_PIDFD) and exec. It has a session of its own, and no
-   * descriptor of the daemon but its log and its tap. Throws the error of any step until the exec, with the step as
+   * descriptor of the daemon but its log, its tap and its socket. Throws the error of any step until the exec, with the step as
    * `syscall`; those of the tap begin with `tap: `.
    */
   launch(options: LaunchOptions): Launched;
@@ -150,6 +152,13 @@ export interface VolantNative {
   pidfdOpen(pid: number): number;
   pidfdSignal(pidfd: number, signal: number): void;
   closeFd(fd: number): void;
+  /**
+   * Gives the calling thread real-time priority, the lowest that there is (SCHED_RR, sched(7)), or takes it away; its nice
+   * value stays. What it starts is ordinary, with a nice value that is not negative.
+   */
+  threadRealTime(isRealTime: boolean): void;
+  /** Processor time that the calling thread has used, in ms. */
+  threadCpuMs(): number;
   /** Measures the frequency of the host's time stamp counter for this time, in kHz. */
   tscKhz(durationMs: number): number;
   /**

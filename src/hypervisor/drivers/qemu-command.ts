@@ -2,7 +2,11 @@
 // need PCI. The process is launched by host/jobs/process; the control socket is in qmp.ts.
 
 import type { HypervisorComplaint, LaunchSpec } from '../../engine/ports/hypervisor-ports.ts';
-import { RUN_FILES, TAP_DESCRIPTOR } from '../../engine/ports/hypervisor-ports.ts';
+import {
+  CONTROL_DESCRIPTOR,
+  RUN_FILES,
+  TAP_DESCRIPTOR,
+} from '../../engine/ports/hypervisor-ports.ts';
 import type { HypervisorFacts, ProcessExit } from '../../engine/ports/process-ports.ts';
 import type { HypervisorCommand } from './driver.ts';
 import { qemuTraits } from './qemu-quirks.ts';
@@ -46,7 +50,7 @@ export function qemuCommand(spec: LaunchSpec, facts: HypervisorFacts): Hyperviso
     spec.initramfsPath === null ? [] : ['-initrd', spec.initramfsPath],
     ['-append', spec.kernelCmdline],
     ['-pidfile', `${spec.runDirectory}/${RUN_FILES.pidFile}`],
-    controlArguments(spec),
+    controlArguments(),
     serialArguments(spec),
     agentArguments(spec, device.serialBus),
     networkArguments(spec, device.network),
@@ -96,11 +100,10 @@ function deviceNames(kind: LaunchSpec['machine']): DeviceNames {
   };
 }
 
-function controlArguments({ runDirectory }: LaunchSpec): string[] {
-  const path = escaped(`${runDirectory}/${RUN_FILES.control}`);
+function controlArguments(): string[] {
   return [
     '-chardev',
-    `socket,id=control,path=${path},server=on,wait=off`,
+    `socket,id=control,fd=${CONTROL_DESCRIPTOR},server=on,wait=off`,
     '-mon',
     'chardev=control,mode=control',
   ];

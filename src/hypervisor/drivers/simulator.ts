@@ -2,6 +2,7 @@
 // real sockets, but without a guest. Its source is native/simulator.
 
 import {
+  CONTROL_DESCRIPTOR,
   type LaunchSpec,
   RUN_FILES,
   type Simulation,
@@ -46,7 +47,8 @@ function simulatorFacts(host: DriverHost): HypervisorFacts {
 
 function simulatorCommand(spec: LaunchSpec, facts: HypervisorFacts): HypervisorCommand {
   const network = spec.network === null ? [] : ['--tap-descriptor', String(TAP_DESCRIPTOR)];
-  const argv = ['--run-directory', spec.runDirectory, '--name', spec.name, ...network];
+  const control = ['--control-descriptor', String(CONTROL_DESCRIPTOR)];
+  const argv = ['--run-directory', spec.runDirectory, '--name', spec.name, ...control, ...network];
   argv.push(...simulationArguments(spec.simulation ?? {}));
   // Recovery recognises a hypervisor by its pid file option, as QEMU has it.
   return {

@@ -89,6 +89,7 @@ export class Hypervisors {
       argv,
       workingDirectory,
       tap: guest && { guest, ...hostFacts.bridgeOf(guest) },
+      controlPath: `${workingDirectory}/${RUN_FILES.control}`,
       logPath: `${workingDirectory}/${RUN_FILES.hypervisorLog}`,
       cgroup: cgroupOf(record),
       boots: bootsGuests(preparation.facts.driver),

@@ -100,6 +100,7 @@ function launchDnsmasq(
         logPath,
         cgroupProcsPath: null,
         tap: null,
+        controlPath: null,
         sandbox,
       });
     } catch (error) {

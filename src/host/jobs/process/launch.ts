@@ -84,6 +84,7 @@ function launchProcess(
       logPath: request.logPath,
       cgroupProcsPath: cgroup.procs,
       tap,
+      controlPath: request.controlPath,
       sandbox,
       hugePages: request.hugePages,
     });
