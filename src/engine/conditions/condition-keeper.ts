@@ -2,6 +2,7 @@
 // VM's body, stores those that must outlive the daemon, and emits an event for each change. vm-conditions.ts computes
 // the conditions.
 
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../lib/log/log.ts';
 import type { Condition } from '../../schema/condition.ts';
@@ -18,6 +19,9 @@ import {
   type VmConditionType,
   type VmObservation,
 } from './vm-conditions.ts';
+
+/** Takes about a millisecond when all of them have changed. */
+const OBSERVED_PER_TURN = 50;
 
 export interface ConditionKeeperParts {
   readonly state: State;
@@ -105,11 +109,18 @@ export class ConditionKeeper {
     for (const listener of this.#listeners) listener(vmId);
   }
 
-  /** Records a complete check of the network: the differences by VM. The network of all other VMs is as wanted. */
-  observeNetwork(differing: ReadonlyMap<number, readonly string[]>): void {
-    for (const record of this.#parts.state.vms.active()) {
-      if (record.process === null || record.leases.tapName === null) continue;
-      this.observe(record.id, { network: differing.get(record.id) ?? [] });
+  /**
+   * Records a complete check of the network: the differences by VM. The network of all other VMs is as wanted. Resolves
+   * when all are recorded, which takes a turn of the event loop for some of them at a time.
+   */
+  async observeNetwork(differing: ReadonlyMap<number, readonly string[]>): Promise<void> {
+    const { state } = this.#parts;
+    for (const [index, { id, process, leases }] of state.vms.active().entries()) {
+      if (index % OBSERVED_PER_TURN === 0) await turn();
+      if (process === null || leases.tapName === null) continue;
+      // What was checked is not the network of a hypervisor that was started since.
+      if (state.find(id)?.process?.pid !== process.pid) continue;
+      this.observe(id, { network: differing.get(id) ?? [] });
     }
   }
 

@@ -72,7 +72,7 @@ export interface DriftReporterParts {
   /** The name of the main bridge, for events about the network as a whole. */
   readonly networkName: string;
   /** Receives the differences by VM after each check. The network of all other VMs is as wanted. */
-  readonly observe: (differing: ReadonlyMap<number, readonly string[]>) => void;
+  readonly observe: (differing: ReadonlyMap<number, readonly string[]>) => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -87,9 +87,12 @@ export class DriftReporter {
   }
 
   /** Reports the result of a check: `repaired` are gone, `left` are all differences that remain. */
-  report(repaired: readonly NetworkDifference[], left: readonly NetworkDifference[]): void {
+  async report(
+    repaired: readonly NetworkDifference[],
+    left: readonly NetworkDifference[],
+  ): Promise<void> {
     const reported = this.#reported;
-    this.#parts.observe(sentencesOf(left));
+    await this.#parts.observe(sentencesOf(left));
     // Differences that remain for one VM are reported by its conditions, and so is their end.
     const fresh = left.filter(
       (difference) => difference.vmId === null && !reported.has(keyOf(difference)),

@@ -1,13 +1,19 @@
 // engine, network: the network keeper. Checks the host's network and repairs drift: at the start, soon after the kernel
 // reports a loss, and once a minute, because the kernel does not report everything. One check at a time.
 
+import { setImmediate as turn } from 'node:timers/promises';
 import { LIMITS } from '../../config/limits.ts';
 import { within } from '../../lib/deadline.ts';
 import type { Logger } from '../../lib/log/log.ts';
-import type { HostLedger, NetworkHost, WantedNetwork } from '../ports/network-ports.ts';
+import type {
+  HostLedger,
+  NetworkHost,
+  SeenNetwork,
+  WantedNetwork,
+} from '../ports/network-ports.ts';
 import { vmIdOfTap } from '../vm-record/derived-names.ts';
 import type { DriftReporter } from './drift-reporter.ts';
-import { keyOf, type NetworkDifference, networkDifferences } from './network-differences.ts';
+import { differencesInParts, keyOf, type NetworkDifference } from './network-differences.ts';
 import { repairOf } from './network-repair.ts';
 
 export interface NetworkKeeperParts {
@@ -70,9 +76,10 @@ export class NetworkKeeper {
     const after = wanted();
     // Published ports that changed during the check are not compared.
     const forwards = before.forwards === after.forwards ? after.forwards : null;
-    const differences = networkDifferences({ ...after, forwards }, seen);
+    const differences = await differencesOf({ ...after, forwards }, seen);
     if (differences.length === 0) return differences;
-    const already = new Set(networkDifferences({ ...before, forwards }, seen).map(keyOf));
+    const earlier = await differencesOf({ ...before, forwards }, seen);
+    const already = new Set(earlier.map(keyOf));
     return differences.filter((difference) => already.has(keyOf(difference)));
   }
 
@@ -144,7 +151,7 @@ export class NetworkKeeper {
     const target = wanted();
     const repair = repairOf(target, found);
     if (repair === null || this.#isClosed) {
-      reporter.report([], all);
+      await reporter.report([], all);
       return true;
     }
     try {
@@ -161,7 +168,7 @@ export class NetworkKeeper {
         !still.has(keyOf(difference)) && (difference.vmId === null || isAlive(difference.vmId)),
     );
     if (repaired.length > 0) this.#repairedAtMs.push(performance.now());
-    reporter.report(repaired, left);
+    await reporter.report(repaired, left);
     return left.every(({ remedy }) => remedy === 'restart-vm');
   }
 
@@ -170,4 +177,17 @@ export class NetworkKeeper {
     if ((await within(isOver, LIMITS.networkCheckTimeoutMs)) === true) return;
     this.#parts.log.error({}, "a check of the guests' network has exceeded its deadline");
   }
+}
+
+/** Requests are answered between the parts of the comparison. */
+async function differencesOf(
+  wanted: WantedNetwork,
+  seen: SeenNetwork,
+): Promise<readonly NetworkDifference[]> {
+  const found: NetworkDifference[] = [];
+  for (const some of differencesInParts(wanted, seen)) {
+    found.push(...some);
+    await turn();
+  }
+  return found;
 }

@@ -48,7 +48,7 @@ function createKept() {
     retryPorts: async () => undefined,
     ledger: { changes: () => ({}), remember: async () => undefined },
     reporter: {
-      report: (repaired, left) => {
+      report: async (repaired, left) => {
         world.reported.push(...repaired.map(({ kind }) => `mended ${kind}`));
         world.reported.push(...left.map(({ kind }) => `left ${kind}`));
       },
@@ -90,6 +90,21 @@ suite('the keeper of the network', () => {
     world.lose('vtfade-1');
     await pause(LIMITS.networkCheckDelayMs * 2);
     assert.equal(world.looks, 1);
+  });
+
+  test('lets requests be answered between the parts of its comparison', async () => {
+    const { keeper } = createKept();
+    let turns = 0;
+    let isOver = false;
+    const count = () => {
+      turns += 1;
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    const differences = await keeper.check();
+    isOver = true;
+    assert.deepEqual(differences, []);
+    assert.ok(turns > 4, `the event loop turned ${turns} times`);
   });
 
   test('does not count what changed while it looked', async () => {
