@@ -147,5 +147,5 @@ async function oneDelete(daemon: BenchDaemon, quick: boolean): Promise<Row> {
     };
   });
   const bound = '`ip link delete` of a tap by hand';
-  return rounds.row('delete', 'one delete alone, simulated', 'ms', bound, { atMost: 1.25 });
+  return rounds.row('delete', 'one delete alone, simulated', 'ms', bound, { atMost: 0.4 });
 }

@@ -42,10 +42,10 @@ export async function benchFiles(quick: boolean): Promise<Row[]> {
     const channel = "the same bytes on its agent's channel by hand";
     return [
       rounds.row('write', 'PUT a large file to a real guest', 'MiB/s', `${channel}, discarded`, {
-        atLeast: 0.5,
+        atLeast: 0.6,
       }),
       rounds.row('read', 'GET a large file of a real guest', 'MiB/s', `${channel}, of holes`, {
-        atLeast: 0.5,
+        atLeast: 0.55,
       }),
     ];
   } finally {

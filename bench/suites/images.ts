@@ -31,7 +31,7 @@ export async function benchImages(quick: boolean): Promise<Row[]> {
       return { many: { ours: { value: many }, bound: { value: one } } };
     });
     const what = `${VMS} VMs of one new image of ${sizeMb} MiB`;
-    return [rounds.row('many', what, 's', 'one VM of such an image', { atMost: 1.8 })];
+    return [rounds.row('many', what, 's', 'one VM of such an image', { atMost: 1.6 })];
   } finally {
     await daemon.stop();
     server.close();

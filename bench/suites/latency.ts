@@ -50,7 +50,7 @@ async function whileCreatesRun(daemon: BenchDaemon, quick: boolean): Promise<Row
     rounds.row('wait', `GET p99 ${during}, open loop`, 'ms', idle, { atMost: 2 }),
     rounds.row('delay', `event loop: p99 of its delay ${during}`, 'ms', idle, { atMost: 10 }),
     rounds.row('longest', `event loop: longest delay ${during}`, 'ms', 'what is promised', {
-      atMost: 0.25,
+      atMost: 0.12,
     }),
   ];
 }

@@ -106,7 +106,7 @@ function memoryRow({ pid, home }: BenchDaemon): Row {
   const residentMib = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024;
   const fileMib = statSync(dataFileOf(join(home, 'state'))).size / MIB;
   return row('100,000 records: memory', 'MiB', residentMib, fileMib, 'the file of the records', {
-    atMost: 2,
+    atMost: 1.3,
   });
 }
 

@@ -131,6 +131,20 @@ suite('what a launch leaves', () => {
     assert.deepEqual(readDescription(parent, 9), ninth);
   });
 
+  test('stays as it was while it cannot be written again', (t) => {
+    const parent = runtime(t);
+    // The hypervisor, to which the directory belongs, has taken the name under which the next one is written.
+    mkdirSync(join(parent, '7/vm.json.new'));
+    describe(parent, { ...DESCRIPTION, record: { ...DESCRIPTION.record, name: 'renamed' } });
+    assert.deepEqual(readDescription(parent, 7), DESCRIPTION);
+    rmSync(join(parent, '7/vm.json.new'), { recursive: true });
+    // A daemon that was killed while it wrote has left a part.
+    writeFileSync(join(parent, '7/vm.json.new'), '{');
+    const next = { ...DESCRIPTION, record: { ...DESCRIPTION.record, name: 'renamed' } };
+    describe(parent, next);
+    assert.deepEqual(readDescription(parent, 7), next);
+  });
+
   test('half of it, and that of another VM, is nothing', (t) => {
     const parent = runtime(t);
     for (const text of [

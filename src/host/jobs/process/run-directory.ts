@@ -7,6 +7,7 @@ import {
   linkSync,
   mkdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   writeFileSync,
   writeSync,
@@ -63,12 +64,15 @@ export function describeVms({ settings, descriptions }: JobArgument<'describeVms
 }
 
 /** Errors when the directory is gone or its hypervisor put something else there. Other VMs must still be described. */
-const NOT_OURS = ['ENOENT', 'EEXIST', 'ERR_FS_EISDIR'];
+const NOT_OURS = ['ENOENT', 'EEXIST', 'EISDIR', 'ENOTEMPTY', 'ERR_FS_EISDIR'];
 
+/** Whoever reads the file, or is killed meanwhile, finds the old text or the new one, never a part. */
 function replace(path: string, text: string): void {
+  const next = `${path}.new`;
   try {
-    rmSync(path, { force: true });
-    writeFileSync(path, text, OURS);
+    rmSync(next, { force: true });
+    writeFileSync(next, text, OURS);
+    renameSync(next, path);
   } catch (error) {
     if (!NOT_OURS.includes(errnoOf(error) ?? '')) throw error;
   }
