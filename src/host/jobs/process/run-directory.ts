@@ -66,7 +66,7 @@ export function describeVms({ settings, descriptions }: JobArgument<'describeVms
 /** Errors when the directory is gone or its hypervisor put something else there. Other VMs must still be described. */
 const NOT_OURS = ['ENOENT', 'EEXIST', 'EISDIR', 'ENOTEMPTY', 'ERR_FS_EISDIR'];
 
-/** Whoever reads the file, or is killed meanwhile, finds the old text or the new one, never a part. */
+/** A reader finds the old text or the new one, never a part, even if the daemon is killed meanwhile. */
 function replace(path: string, text: string): void {
   const next = `${path}.new`;
   try {
